@@ -1,0 +1,1 @@
+"""Analyses: pure functions from records to frames and arrays. Nothing here imports torch."""

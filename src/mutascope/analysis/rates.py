@@ -1,0 +1,96 @@
+"""NSM rates of complete and sampled screens, with intervals (METHOD, Statistics: Sampled screens)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+def nsm_rates(records: pl.DataFrame, loci: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
+    """Return the NSM rate of every group of ``by`` with its interval.
+
+    Sites were drawn within loci, so loci are strata and sites are clusters of mutants. With N_l sites in a locus, n_l
+    of them sampled and y_i the share of site i's mutants that are NSMs, the rate is sum_l N_l mean(y) / sum_l N_l and
+    its variance sum_l (N_l / N)^2 (1 - n_l / N_l) s_l^2 / n_l. The interval is Wilson's at the effective sample size
+    rate (1 - rate) / variance, with the t quantile of the design's degrees of freedom; it has no width when every
+    site was screened.
+
+    Args:
+        records: columns layer, kind, row, col, mutation, silent.
+        loci: columns layer, kind, region_sites (null where sites were not drawn at random).
+        by: columns of the records that make the groups, among layer, kind, mutation.
+
+    Returns:
+        Columns of ``by``, then loci, sites, mutants, nsm, rate, low, high. ``low`` and ``high`` are null where no
+        probability sample was drawn (an explicit list of mutants).
+    """
+    sites = (
+        records.group_by([*dict.fromkeys(["layer", "kind", "row", "col", *by])])
+        .agg(mutants=pl.len(), nsm=(~pl.col("silent")).sum())
+        .with_columns(share=pl.col("nsm") / pl.col("mutants"))
+    )
+    strata = (
+        sites.group_by([*dict.fromkeys(["layer", "kind", *by])], maintain_order=False)
+        .agg(
+            sites=pl.len(),
+            mutants=pl.col("mutants").sum(),
+            nsm=pl.col("nsm").sum(),
+            mean=pl.col("share").mean(),
+            variance=pl.col("share").var(),
+        )
+        .join(loci.select("layer", "kind", "region_sites"), on=["layer", "kind"], how="left")
+        .sort([*dict.fromkeys(["layer", "kind", *by])])
+    )
+    if not by:
+        return pl.DataFrame([_pooled(strata)])
+    rows = []
+    for key, group in strata.group_by(list(by), maintain_order=True):
+        rows.append({**dict(zip(by, key, strict=True)), **_pooled(group)})
+    schema = {name: records.schema[name] for name in by}
+    return pl.DataFrame(rows, schema_overrides=schema).sort(list(by))
+
+
+def _pooled(strata: pl.DataFrame) -> dict[str, float | int | None]:
+    counts = {
+        "loci": strata.select("layer", "kind").n_unique(),
+        "sites": int(strata["sites"].sum()),
+        "mutants": int(strata["mutants"].sum()),
+        "nsm": int(strata["nsm"].sum()),
+    }
+    if strata["region_sites"].null_count():
+        return {**counts, "rate": counts["nsm"] / counts["mutants"], "low": None, "high": None}
+    population, sampled = strata["region_sites"].to_numpy(), strata["sites"].to_numpy()
+    weights = population / population.sum()
+    rate = float(weights @ strata["mean"].to_numpy())
+    variances = _filled_variances(strata)
+    variance = float((weights**2 * (1 - sampled / population) * variances / sampled).sum())
+    low, high = _interval(rate, variance, sampled, complete=bool((sampled == population).all()))
+    return {**counts, "rate": rate, "low": low, "high": high}
+
+
+def _filled_variances(strata: pl.DataFrame) -> np.ndarray:
+    """Return the variance between sites of every stratum; one of a single site gets the pooled variance."""
+    sampled, variances = strata["sites"].to_numpy(), strata["variance"].to_numpy().astype(float)
+    several = sampled > 1
+    if several.any():
+        pooled = np.average(variances[several], weights=sampled[several] - 1)
+    else:
+        pooled = float(np.var(strata["mean"].to_numpy(), ddof=1)) if len(strata) > 1 else 0.25
+    return np.where(several, variances, pooled)
+
+
+def _interval(rate: float, variance: float, sampled: np.ndarray, *, complete: bool) -> tuple[float, float]:
+    if complete:
+        return rate, rate
+    size = sampled.sum()
+    effective = rate * (1 - rate) / variance if variance > 0 and 0 < rate < 1 else size
+    freedom = max(int(size - len(sampled)), 1) if (sampled > 1).any() else max(len(sampled) - 1, 1)
+    t = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
+    centre = (rate + t**2 / (2 * effective)) / (1 + t**2 / effective)
+    half = t / (1 + t**2 / effective) * np.sqrt(rate * (1 - rate) / effective + t**2 / (4 * effective**2))
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))

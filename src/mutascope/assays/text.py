@@ -1,0 +1,171 @@
+"""Text assays: one prompt, a generated continuation, the decoded text as phenotype (METHOD, Text assays)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mutascope.errors import MutascopeError
+from mutascope.genome import check_name
+from mutascope.models import Model
+from mutascope.readout import Generation, Output, Prompt
+from mutascope.yamlfile import load_yaml, validate
+
+_NOT_SAMPLING = {"_from_model_config", "transformers_version", "output_attentions", "output_hidden_states"}
+
+
+class Message(BaseModel):
+    """One chat message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    role: str
+    content: str
+
+
+class TextAssay(BaseModel):
+    """A text assay as the user states it; fields left out are resolved as ``generate`` would.
+
+    Attributes:
+        name: what the assay is called in results.
+        prompt: raw text, tokenised with the tokenizer's own special tokens and no chat template.
+        messages: chat messages instead of a prompt, rendered with the tokenizer's chat template.
+        seed: given to ``torch.manual_seed`` before generation.
+        max_length: tokens, prompt included. max_new_tokens: tokens, prompt excluded. At most one of them.
+        greedy: take the most probable token instead of sampling.
+        temperature, top_k, top_p, min_p: as in ``generate``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    prompt: str | None = None
+    messages: tuple[Message, ...] | None = None
+    seed: int = 0
+    max_length: int | None = Field(default=None, ge=1)
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    greedy: bool = False
+    temperature: float | None = Field(default=None, gt=0)
+    top_k: int | None = Field(default=None, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    min_p: float | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give either prompt or messages")
+        if (self.max_length is None) == (self.max_new_tokens is None):
+            raise ValueError("give either max_length or max_new_tokens")
+        if self.greedy and {self.temperature, self.top_k, self.top_p, self.min_p} != {None}:
+            raise ValueError("greedy takes no temperature, top_k, top_p or min_p")
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of ``generate`` that the assay states."""
+        names = ("max_length", "max_new_tokens", "temperature", "top_k", "top_p", "min_p")
+        stated = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {**stated, "do_sample": not self.greedy}
+
+    def resolve(self, model: Model) -> ResolvedAssay:
+        """Tokenise the prompt and resolve every sampling field against the model's generation config.
+
+        Raises:
+            MutascopeError: when the prompt leaves no room for a token, or the tokenizer has no chat template.
+        """
+        text = self.prompt if self.prompt is not None else self._render_chat(model)
+        encoded = model.tokenizer(text, add_special_tokens=self.messages is None)
+        prompt = Prompt(text, tuple(encoded["input_ids"]))
+        if not prompt.tokens:
+            raise MutascopeError(
+                f"assay {self.name!r} has an empty prompt: the tokenizer makes no token of it"
+            )
+        resolved = resolve_generation(model, self.arguments(), len(prompt.tokens))
+        if resolved["max_new_tokens"] < 1:
+            raise MutascopeError(
+                f"the prompt of assay {self.name!r} has {len(prompt.tokens)} tokens, which leaves no room to generate"
+                f" within max_length {self.max_length}"
+            )
+        return ResolvedAssay(self, (prompt,), Generation(self.seed, self.arguments(), resolved))
+
+    def _render_chat(self, model: Model) -> str:
+        if not model.tokenizer.chat_template:
+            raise MutascopeError(
+                f"{model.name} has no chat template: give assay {self.name!r} a prompt, not messages"
+            )
+        messages = [message.model_dump() for message in self.messages or ()]
+        return str(model.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+@dataclass(frozen=True)
+class ResolvedAssay:
+    """An assay that knows its model: what engines run and how their outputs become phenotypes."""
+
+    assay: TextAssay
+    prompts: tuple[Prompt, ...]
+    readout: Generation
+
+    def text(self, model: Model, output: Output) -> str | None:
+        """Return the decoded text, prompt and special tokens included; None for a non-finite output."""
+        return _decode(model, [*self.prompts[0].tokens, *output.tokens]) if output.finite else None
+
+    def continuation(self, model: Model, output: Output) -> str | None:
+        """Return the decoded generated tokens without special tokens; None for a non-finite output."""
+        return _decode(model, [*output.tokens], skip_special_tokens=True) if output.finite else None
+
+
+def _decode(model: Model, tokens: list[int], **options: bool) -> str:
+    return str(model.tokenizer.decode(tokens, **options))
+
+
+def resolve_generation(model: Model, arguments: dict[str, Any], prompt_length: int) -> dict[str, Any]:
+    """Return every generation field in force for ``generate(prompt, **arguments)``, as plain JSON values.
+
+    ``max_new_tokens`` of a generation config outranks max_length, as in ``generate``.
+    """
+    config, _ = model.network._prepare_generation_config(None, **arguments)  # pyright: ignore[reportCallIssue]
+    fields = {
+        key: value
+        for key, value in config.to_dict().items()
+        if value is not None and key not in _NOT_SAMPLING
+    }
+    limit = fields.get("max_new_tokens")
+    fields["max_new_tokens"] = limit if limit is not None else fields["max_length"] - prompt_length
+    fields["max_length"] = prompt_length + fields["max_new_tokens"]
+    return dict(sorted(fields.items()))
+
+
+def _paper(name: str, prompt: str, seed: int, max_length: int) -> TextAssay:
+    return TextAssay(name=name, prompt=prompt, seed=seed, max_length=max_length, temperature=0.7)
+
+
+_PYTHON = "The following is a python program for bubble sort:"
+_JAVA = "The following is a Java program for bubble sort:"
+_NEWTON = "The scientific accomplishments and influences of Isaac Newton:"
+_P53 = "Tell me 10 different signal pathways through which p53 is involved in cancer development:"
+PRESETS = {
+    assay.name: assay
+    for assay in (
+        _paper("python0", _PYTHON, 0, 150),
+        _paper("python10", _PYTHON, 10, 150),
+        _paper("java", _JAVA, 0, 150),
+        _paper("drosophila", "The life cycle of Drosophila:", 0, 150),
+        _paper("newton", _NEWTON, 0, 300),
+        _paper("p53", _P53, 0, 300),
+    )
+}
+"""The text assays of the paper (METHOD, Text assays)."""
+
+
+def load_assay(name: str, **overrides: Any) -> TextAssay:
+    """Return a preset by name, or the assay in a YAML file, with fields replaced by ``overrides``.
+
+    Raises:
+        MutascopeError: for an unknown preset, an unreadable file, a misspelt key or an impossible value.
+    """
+    if name.endswith((".yaml", ".yml")):
+        fields = {"name": Path(name).stem, **load_yaml(Path(name))}
+    else:
+        check_name("assay", name, [*PRESETS])
+        fields = PRESETS[name].model_dump(exclude_none=True)
+    return validate(TextAssay, {**fields, **overrides}, where=name)

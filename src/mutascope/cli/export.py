@@ -1,0 +1,28 @@
+"""``mutascope export``: records and texts in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mutascope.errors import MutascopeError
+from mutascope.genome import check_name
+from mutascope.results import Results
+
+
+def export(
+    folder: Annotated[str, typer.Argument(help="screen folder")],
+    out: Annotated[Path | None, typer.Option(help="file to write [FOLDER.csv or .parquet]")] = None,
+    format: Annotated[str, typer.Option(help="csv or parquet")] = "csv",
+) -> None:
+    """Write the records with the text of every phenotype beside it."""
+    check_name("format", format, ["csv", "parquet"])
+    target = out or Path(f"{Path(folder).name or 'screen'}.{format}")
+    frame = Results(folder).texts()
+    try:
+        frame.write_csv(target) if format == "csv" else frame.write_parquet(target)
+    except OSError as error:
+        raise MutascopeError(f"{target} cannot be written: {error}") from error
+    typer.echo(f"{target}: {len(frame):,} records")

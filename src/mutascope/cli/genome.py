@@ -1,0 +1,67 @@
+"""``mutascope genome``: the loci of a model, and what a full screen would take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mutascope.genome import Genome, Tiling, auto_tile
+
+
+def genome(
+    model: Annotated[str, typer.Argument(help="alias, folder (config.json is enough) or Hub id")],
+    tile: Annotated[str, typer.Option(help="side of a tile, or auto")] = "auto",
+    mutations: Annotated[int, typer.Option(help="mutations per site", min=1)] = 2,
+    tokens: Annotated[int, typer.Option(help="tokens that each mutant generates", min=1)] = 144,
+) -> None:
+    """Print the loci of a model by kind, the number of mutants and the estimated cost of a full screen."""
+    from mutascope.cost import ScreenCost, measure_machine
+    from mutascope.models import load_genome
+    from mutascope.progress import duration
+    from mutascope.screen import check_tile
+
+    side = check_tile(tile)
+    found, network = load_genome(model)
+    tiling = Tiling(side or auto_tile(found.hidden_size))
+    console = Console(soft_wrap=True)
+    console.print(
+        f"{model}: {type(network).__name__}, hidden size {found.hidden_size}, tile {tiling.tile}",
+        markup=False,
+    )
+    console.print(kind_table(found, tiling))
+    for name, shape in found.uncovered:
+        console.print(
+            f"NOT COVERED: {name} {list(shape)} looks like a matrix, but no rule names its kind", markup=False
+        )
+    for name, shape in found.embeddings:
+        console.print(f"left alone (embedding or output): {name} {list(shape)}", markup=False)
+    sites = sum(tiling.sites(locus) for locus in found)
+    cost = ScreenCost(sum(p.numel() for p in network.parameters()), sites * mutations, tokens)
+    machine = measure_machine()
+    console.print(f"full screen: {sites:,} sites x {mutations} mutations = {cost.mutants:,} mutants")
+    console.print(
+        f"a mutant of {tokens} tokens: {cost.flop_per_mutant / 1e9:,.0f} GFLOP; this machine: {machine.gflops:,.0f}"
+        f" GFLOP/s and {machine.gbytes:,.0f} GB/s in float32"
+    )
+    console.print(
+        f"estimated cost here: at least {duration(cost.reference_seconds(machine))} on the reference engine (weights"
+        f" read once per token), {duration(cost.arithmetic_seconds(machine))} for the arithmetic alone"
+    )
+
+
+def kind_table(found: Genome, tiling: Tiling) -> Table:
+    """Return loci, shapes, grids and sites by kind."""
+    table = Table()
+    for name in ("kind", "loci", "shape", "site grid", "sites"):
+        table.add_column(name, justify="right")
+    for kind in found.kinds:
+        loci = [locus for locus in found if locus.kind == kind]
+        shapes = " ".join(dict.fromkeys(f"{locus.rows}x{locus.cols}" for locus in loci))
+        grids = " ".join(dict.fromkeys("{}x{}".format(*tiling.grid(locus)) for locus in loci))
+        table.add_row(kind, str(len(loci)), shapes, grids, f"{sum(tiling.sites(locus) for locus in loci):,}")
+    table.add_section()
+    table.add_row("all", str(len(found)), "", "", f"{sum(tiling.sites(locus) for locus in found):,}")
+    return table

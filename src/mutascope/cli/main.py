@@ -1,0 +1,50 @@
+"""Entry point of the ``mutascope`` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from mutascope.cli.export import export
+from mutascope.cli.genome import genome
+from mutascope.cli.map import draw_map
+from mutascope.cli.models import models
+from mutascope.cli.screen import screen
+from mutascope.cli.show import show
+from mutascope.cli.status import status
+from mutascope.errors import MutascopeError
+
+app = typer.Typer(
+    name="mutascope",
+    help="Map what the parameters of a language model do, by mutating them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(screen)
+app.command()(status)
+app.command()(export)
+app.command()(genome)
+app.command("map")(draw_map)
+app.command()(show)
+app.command()(models)
+
+
+def main() -> None:
+    """Run the command line: exit code 0, 2 for bad input (one sentence, no traceback), 130 for an interrupt."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        app()
+    except MutascopeError as error:
+        print(f"mutascope: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("mutascope: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

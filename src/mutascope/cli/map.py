@@ -1,0 +1,27 @@
+"""``mutascope map``: the NSM map of a locus, or a sheet of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mutascope.errors import MutascopeError
+from mutascope.figures.maps import save_figure
+from mutascope.results import Results
+
+
+def draw_map(
+    folder: Annotated[str, typer.Argument(help="screen folder")],
+    out: Annotated[Path, typer.Option(help="picture to write: .png, .pdf or .svg")],
+    layer: Annotated[int | None, typer.Option(help="layer of the locus")] = None,
+    kind: Annotated[str | None, typer.Option(help="kind of the locus")] = None,
+) -> None:
+    """Draw the NSM map of a locus (--layer and --kind), or a sheet of all screened loci (neither)."""
+    if (layer is None) != (kind is None):
+        raise MutascopeError("give both --layer and --kind for a locus, or neither for a sheet of all loci")
+    results = Results(folder)
+    figure = results.sheet() if layer is None or kind is None else results.map(layer, kind)
+    save_figure(figure, out)
+    typer.echo(str(out))

@@ -1,0 +1,149 @@
+"""``mutascope screen``: run a screen, or finish one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel, ConfigDict
+
+from mutascope.design import Design, parse_indices
+from mutascope.errors import MutascopeError
+from mutascope.yamlfile import load_yaml, validate
+
+
+class ScreenSpec(BaseModel):
+    """The keys of a SPEC.yaml; command line options replace them."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str = "smollm2-135m"
+    assay: str | dict[str, Any] = "drosophila"
+    out: str | None = None
+    tile: int | str = "auto"
+    engine: str = "reference"
+    dtype: str = "float32"
+    layers: str | list[int] | None = None
+    kinds: str | list[str] | None = None
+    rows: str | list[int] | None = None
+    cols: str | list[int] | None = None
+    mutations: str | list[str] | None = None
+    sample: int | None = None
+    sample_seed: int = 0
+    mutants: str | None = None
+    seed: int | None = None
+    max_length: int | None = None
+    allow_pickle: bool = False
+    trust_remote_code: bool = False
+
+    def design(self) -> Design:
+        """Return the design that the keys describe."""
+        fields = {
+            "layers": _indices(self.layers),
+            "kinds": _words(self.kinds),
+            "rows": _indices(self.rows),
+            "cols": _indices(self.cols),
+            "mutations": _words(self.mutations),
+            "sample": self.sample,
+            "sample_seed": self.sample_seed,
+            "mutants": self.mutants,
+        }
+        return validate(Design, fields, where="design")
+
+
+def screen(
+    spec: Annotated[
+        Path | None, typer.Argument(help="YAML file with any of the options below as keys")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="alias, folder or Hub id [smollm2-135m]")] = None,
+    assay: Annotated[str | None, typer.Option(help="preset or YAML file [drosophila]")] = None,
+    out: Annotated[str | None, typer.Option(help="screen folder or fsspec URL")] = None,
+    layers: Annotated[str | None, typer.Option(help="such as 0,15 or 0-5")] = None,
+    kinds: Annotated[str | None, typer.Option(help="such as v,down")] = None,
+    rows: Annotated[str | None, typer.Option(help="tile rows, such as 0-8")] = None,
+    cols: Annotated[str | None, typer.Option(help="tile columns")] = None,
+    tile: Annotated[str | None, typer.Option(help="side of a tile, or auto [auto]")] = None,
+    mutations: Annotated[str | None, typer.Option(help="of max,min,zero,noop,random [max,min]")] = None,
+    sample: Annotated[int | None, typer.Option(help="number of sites drawn at random")] = None,
+    sample_seed: Annotated[int | None, typer.Option(help="seed of the draw [0]")] = None,
+    mutants: Annotated[
+        str | None, typer.Option(help="CSV or Parquet list of mutants instead of a region")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="replaces the assay's seed")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="replaces the assay's length, prompt included")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="reference [reference]")] = None,
+    dtype: Annotated[str | None, typer.Option(help="of the weights; float32 is exact [float32]")] = None,
+    allow_pickle: Annotated[bool | None, typer.Option("--allow-pickle", help="accept unsafe weights")] = None,
+    trust_remote_code: Annotated[
+        bool | None, typer.Option("--trust-remote-code", help="run its code")
+    ] = None,
+) -> None:
+    """Run a screen into a folder; on a folder that holds part of the same screen, finish it."""
+    options = {key: value for key, value in locals().items() if key != "spec" and value is not None}
+    content = load_yaml(spec) if spec is not None else {}
+    run_screen(validate(ScreenSpec, {**content, **options}, where=str(spec or "mutascope screen")))
+
+
+def run_screen(spec: ScreenSpec) -> None:
+    """Run the screen of a spec, with progress, and say what to do next."""
+    from mutascope.assays import TextAssay, load_assay
+    from mutascope.engine import ENGINES
+    from mutascope.genome import check_name
+    from mutascope.models import load_model
+    from mutascope.mutations import check_mutations
+    from mutascope.screen import Screen, check_tile
+    from mutascope.store import ScreenFolder
+
+    design = spec.design()
+    check_name("engine", spec.engine, list(ENGINES))
+    check_mutations(list(design.mutations or ()))
+    check_tile(spec.tile)
+    changes = {"seed": spec.seed, "max_length": spec.max_length}
+    overrides: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
+    if isinstance(spec.assay, dict):
+        assay = validate(TextAssay, {"name": "custom", **spec.assay, **overrides}, where="assay")
+    else:
+        assay = load_assay(spec.assay, **overrides)
+    if spec.out is not None and not ScreenFolder(spec.out).exists():
+        ScreenFolder(spec.out).check_free()
+    model = load_model(
+        spec.model, dtype=spec.dtype, allow_pickle=spec.allow_pickle, trust_remote_code=spec.trust_remote_code
+    )
+    job = Screen(model, assay, design, tile=spec.tile, engine=spec.engine)
+    typer.echo(repr(job), err=True)
+    try:
+        done = job.run(spec.out)
+    except KeyboardInterrupt:
+        if job.folder is None:
+            raise
+        typer.echo(
+            f"stopped: {len(job.records()):,} of {len(job.plan):,} mutants are stored in {job.folder.path};"
+            " run the same command again to go on",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    path = job.results.folder.path
+    if done.fresh == 0:
+        typer.echo(f"{path} is finished: all {done.total:,} mutants are there, nothing to do")
+        return
+    summary = job.results.summary()
+    typer.echo(
+        f"finished {path}: {summary['mutants']}, NSMs {summary['NSMs']}, phenotypes {summary['phenotypes']}"
+    )
+    typer.echo(f"look at it: mutascope status {path}   mutascope map {path} --out sheet.png")
+
+
+def _indices(value: str | list[int] | None) -> tuple[int, ...] | None:
+    return parse_indices(value) if isinstance(value, str) or value is None else tuple(value)
+
+
+def _words(value: str | list[str] | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    words = value.split(",") if isinstance(value, str) else value
+    cleaned = tuple(word.strip() for word in words if word.strip())
+    if not cleaned:
+        raise MutascopeError("an empty list of kinds or mutations selects no mutant")
+    return cleaned

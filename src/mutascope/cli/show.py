@@ -1,0 +1,91 @@
+"""``mutascope show``: one mutant, its text against the wild type's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from mutascope.diff import diff_to_rich, word_diff
+from mutascope.errors import MutascopeError
+from mutascope.genome import Mutant
+from mutascope.results import Results
+
+
+def show(
+    folder: Annotated[str, typer.Argument(help="screen folder")],
+    mutant: Annotated[str, typer.Argument(help="such as 15.down:3,7:max")],
+    check: Annotated[
+        bool, typer.Option("--check", help="run it again on the reference engine and compare")
+    ] = False,
+    save: Annotated[Path | None, typer.Option(help="write the mutated model to this folder")] = None,
+) -> None:
+    """Show a mutant's text as a word diff against the wild type's."""
+    wanted = Mutant.parse(mutant)
+    results = Results(folder)
+    record = results.record(wanted)
+    console = Console(highlight=False)
+    silent = "silent" if record["silent"] else f"NSM, first divergence at token {record['first_divergence']}"
+    console.print(Text(f"{wanted}: {silent}, phenotype {record['phenotype']}"), soft_wrap=True)
+    if record["text"] is None:
+        console.print("non-finite: a step had a NaN or infinite logit, there is no text")
+    else:
+        console.print(diff_to_rich(word_diff(results.wild_type, record["text"])), soft_wrap=True)
+    if check or save is not None:
+        _with_model(results, wanted, record, check=check, save=save)
+
+
+def _with_model(
+    results: Results, mutant: Mutant, record: dict[str, Any], *, check: bool, save: Path | None
+) -> None:
+    if save is not None and save.exists() and any(save.iterdir()):
+        raise MutascopeError(f"{save} is not empty: choose another folder for the mutated model")
+    screen = reopen(results)
+    if check:
+        from mutascope.engine.reference import ReferenceEngine
+        from mutascope.phenotypes import PhenotypeReader
+
+        engine = ReferenceEngine(screen.model, screen.tiling)
+        prompts, readout = screen.resolved.prompts, screen.resolved.readout
+        reader = PhenotypeReader(screen.model, screen.resolved, engine.wild_type(prompts, readout))
+        (outcome,) = engine.run(prompts, readout, [mutant])
+        again = reader.shard([outcome]).records.row(0, named=True)
+        differing = [
+            name for name in ("silent", "first_divergence", "phenotype") if again[name] != record[name]
+        ]
+        if differing:
+            raise MutascopeError(
+                f"{mutant} is not reproduced by the reference engine: "
+                + ", ".join(
+                    f"{name} is stored as {record[name]} and came out as {again[name]}" for name in differing
+                )
+            )
+        typer.echo("checked: the reference engine gives the same record")
+    if save is not None:
+        with screen.mutant(mutant) as network:
+            network.save_pretrained(save)
+        screen.model.tokenizer.save_pretrained(save)
+        typer.echo(f"{save}: the model with {mutant}, loads with AutoModelForCausalLM.from_pretrained")
+
+
+def reopen(results: Results):
+    """Return the screen of a folder with its model loaded again.
+
+    Raises:
+        MutascopeError: when the model of that name has other weights now.
+    """
+    from mutascope.assays import TextAssay
+    from mutascope.models import load_model
+    from mutascope.screen import Screen
+
+    stored = results.manifest["model"]
+    model = load_model(stored["name"], dtype=stored["dtype"])
+    if model.fingerprint != stored["fingerprint"]:
+        raise MutascopeError(
+            f"{stored['name']} has other weights now than when {results.folder.path} was screened"
+        )
+    assay = TextAssay.model_validate(results.manifest["assay"])
+    return Screen(model, assay, tile=results.manifest["tile"], engine=results.manifest["engine"])

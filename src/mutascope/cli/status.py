@@ -1,0 +1,46 @@
+"""``mutascope status``: how far a screen is, and what it found."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mutascope.genome import kind_rank
+from mutascope.results import Results
+
+
+def status(folder: Annotated[str, typer.Argument(help="screen folder")]) -> None:
+    """Show how far a screen is, its NSM rates with intervals, and its controls."""
+    results = Results(folder)
+    console = Console()
+    for name, fact in results.summary().items():
+        console.print(Text(f"{name:>11}  {fact}"), soft_wrap=True)
+    for name, value in results.manifest.get("controls", {}).items():
+        console.print(Text(f"{'control':>11}  {name}: {value}"), soft_wrap=True)
+    if results.done == 0:
+        return
+    rates = results.rates("kind")
+    rates = rates[sorted(range(len(rates)), key=lambda i: kind_rank(rates["kind"][i]))]
+    console.print(rates_table("NSM rate by kind", rates.rename({"kind": "group"})))
+    console.print(
+        rates_table("NSM rate by mutation", results.rates("mutation").rename({"mutation": "group"}))
+    )
+    console.print(rates_table("NSM rate by layer", results.rates("layer").rename({"layer": "group"})))
+    console.print(rates_table("NSM rate", results.rates().with_columns(group=pl.lit("all loci"))))
+
+
+def rates_table(title: str, rates: pl.DataFrame) -> Table:
+    """Return a table of rates with the columns of :func:`mutascope.analysis.rates.nsm_rates` and ``group``."""
+    table = Table(title=title, title_justify="left")
+    for name in ("", "loci", "sites", "mutants", "NSMs", "rate %", "95 % interval"):
+        table.add_column(name, justify="right")
+    for row in rates.iter_rows(named=True):
+        interval = "no sample" if row["low"] is None else f"{100 * row['low']:.1f} - {100 * row['high']:.1f}"
+        counts = [f"{row[name]:,}" for name in ("loci", "sites", "mutants", "nsm")]
+        table.add_row(Text(str(row["group"])), *counts, f"{100 * row['rate']:.1f}", interval)
+    return table

@@ -1,0 +1,75 @@
+"""The reference engine: write the tile, seed, ``generate`` at batch size 1, restore. It defines the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from mutascope.genome import Mutant, Tiling
+from mutascope.models import Model
+from mutascope.mutations import Mutagen
+from mutascope.readout import Generation, Outcome, Output, Prompt
+
+
+class NonFiniteLogits(Exception):
+    """A step had a NaN or +inf logit; carries the tokens generated before it."""
+
+    def __init__(self, tokens: tuple[int, ...]) -> None:
+        super().__init__("non-finite logits")
+        self.tokens = tokens
+
+
+class _FiniteCheck(LogitsProcessor):
+    """Raises at the first non-finite step; ``generate`` runs it before temperature and filters."""
+
+    def __init__(self, prompt_length: int) -> None:
+        self.prompt_length = prompt_length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if torch.isnan(scores).any() or torch.isposinf(scores).any():
+            raise NonFiniteLogits(tuple(input_ids[0, self.prompt_length :].tolist()))
+        return scores
+
+
+class ReferenceEngine:
+    """Runs mutants one at a time, as the paper does, with the same seed before every prompt."""
+
+    name = "reference"
+    unit_size = 16
+
+    def __init__(self, model: Model, tiling: Tiling) -> None:
+        self.model = model
+        self.mutagen = Mutagen(model.network, model.genome, tiling)
+
+    def wild_type(self, prompts: Sequence[Prompt], readout: Generation) -> tuple[Output, ...]:
+        """Return the outputs of the unmodified model, one per prompt."""
+        return tuple(self._generate(prompt, readout) for prompt in prompts)
+
+    def run(
+        self, prompts: Sequence[Prompt], readout: Generation, mutants: Sequence[Mutant]
+    ) -> Iterator[Outcome]:
+        """Yield the outcome of every mutant, in the order given."""
+        for mutant in mutants:
+            with self.mutagen.mutated(mutant):
+                outputs = self.wild_type(prompts, readout)
+            yield Outcome(mutant, outputs)
+
+    def _generate(self, prompt: Prompt, readout: Generation) -> Output:
+        network = self.model.network
+        tokens = torch.tensor([prompt.tokens], device=network.device)
+        check = LogitsProcessorList([_FiniteCheck(len(prompt.tokens))])
+        torch.manual_seed(readout.seed)
+        try:
+            with torch.inference_mode():
+                sequence = network.generate(  # pyright: ignore[reportCallIssue]
+                    tokens,
+                    attention_mask=torch.ones_like(tokens),
+                    logits_processor=check,
+                    **readout.arguments,
+                )
+        except NonFiniteLogits as broken:
+            return Output(broken.tokens, finite=False)
+        return Output(tuple(sequence[0, len(prompt.tokens) :].tolist()))

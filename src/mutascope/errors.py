@@ -1,0 +1,20 @@
+"""The one exception that is meant for people."""
+
+
+class MutascopeError(Exception):
+    """Bad input or a refused operation, told in one clear sentence.
+
+    The command line prints the message without a traceback and exits with code 2.
+    """
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return a hint that names the known word nearest to ``name``, or lists them all.
+
+    >>> nearest("temprature", ["seed", "temperature"])
+    "did you mean 'temperature'?"
+    """
+    import difflib
+
+    match = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {match[0]!r}?" if match else f"known are: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""Figures: frames and arrays in, matplotlib ``Figure`` out. Nothing here imports torch or touches pyplot."""

@@ -1,0 +1,103 @@
+"""The manifest of a screen: what it is, and whether another screen is the same one."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib.metadata import version
+from typing import Any
+
+from mutascope.assays import ResolvedAssay
+from mutascope.design import Design, Plan
+from mutascope.errors import MutascopeError
+from mutascope.genome import Tiling
+from mutascope.models import Model
+from mutascope.phenotypes import PhenotypeReader
+from mutascope.store import FORMAT_VERSION
+
+_LIBRARIES = ("mutascope", "torch", "transformers", "tokenizers", "numpy")
+
+
+def describe_screen(
+    model: Model, assay: ResolvedAssay, design: Design, plan: Plan, tiling: Tiling, engine: str
+) -> dict[str, Any]:
+    """Return what makes a screen the same as another one, as plain JSON values."""
+    return {
+        "model": model.description,
+        "assay": assay.assay.model_dump(mode="json", exclude_none=True),
+        "generation": dict(assay.readout.resolved),
+        "prompts": [{"text": prompt.text, "tokens": list(prompt.tokens)} for prompt in assay.prompts],
+        "design": {**design.described(), "mutations": list(plan.mutations), "sha256": plan.digest},
+        "tile": tiling.tile,
+        "engine": engine,
+    }
+
+
+def check_same_screen(manifest: dict[str, Any], description: dict[str, Any], folder: str) -> None:
+    """Raise MutascopeError, with the differences, when a manifest is not of the screen described."""
+    differences = _differences({key: manifest.get(key) for key in description}, description)
+    if differences:
+        more = f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
+        raise MutascopeError(f"{folder} holds another screen: {'; '.join(differences[:4])}{more}")
+
+
+def new_manifest(
+    description: dict[str, Any], plan: Plan, tiling: Tiling, reader: PhenotypeReader, unit_size: int
+) -> dict[str, Any]:
+    """Return the manifest of a screen that starts now (docs/format.md, Manifest)."""
+    wild_type = []
+    for output in reader.wild_type:
+        phenotype, text, continuation = reader.phenotype(output)
+        row = {
+            "phenotype": phenotype,
+            "text": text,
+            "continuation": continuation,
+            "tokens": list(output.tokens),
+        }
+        wild_type.append(row)
+    return {
+        "format_version": FORMAT_VERSION,
+        **description,
+        "loci": [_describe_locus(index, plan, tiling) for index in range(len(plan.loci))],
+        "units": {"mutants": len(plan), "size": min(unit_size, len(plan))},
+        "wild_type": wild_type,
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "platform": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "device": str(reader.model.network.device),
+        },
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _describe_locus(index: int, plan: Plan, tiling: Tiling) -> dict[str, Any]:
+    locus = plan.loci[index]
+    site_rows, site_cols = tiling.grid(locus)
+    return {
+        "layer": locus.layer,
+        "kind": locus.kind,
+        "rows": locus.rows,
+        "cols": locus.cols,
+        "site_rows": site_rows,
+        "site_cols": site_cols,
+        "region_sites": plan.population.get(locus.name),
+        "sampled_sites": plan.sampled[locus.name],
+    }
+
+
+def _differences(stored: Any, wanted: Any, path: str = "") -> list[str]:
+    """Return in words where two JSON values differ."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        keys = [*stored, *(key for key in wanted if key not in stored)]
+        return [
+            line
+            for key in keys
+            for line in _differences(stored.get(key), wanted.get(key), f"{path}.{key}" if path else key)
+        ]
+    return [] if stored == wanted else [f"{path} is {_short(stored)} there and {_short(wanted)} here"]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,74 @@
+"""Progress of a screen: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+_PLAIN_INTERVAL = 10.0
+"""Seconds between two lines when the output is not a terminal."""
+
+
+class ScreenProgress:
+    """Counts mutants and reports done, NSM rate, mutants per second and time left on standard error."""
+
+    def __init__(self, total: int, done: int = 0, nsm: int = 0, *, quiet: bool = False) -> None:
+        self.total, self.done, self.nsm = total, done, nsm
+        self._resumed = done
+        self._started = self._reported = time.monotonic()
+        self._console = Console(file=sys.stderr, quiet=quiet)
+        self._live = Live(console=self._console, refresh_per_second=4) if self._console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._report()
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, silent: bool) -> None:
+        """Count one mutant."""
+        self.done += 1
+        self.nsm += not silent
+        if self._live or time.monotonic() - self._reported >= _PLAIN_INTERVAL:
+            self._report()
+
+    def line(self) -> str:
+        """Return the progress in words."""
+        elapsed = time.monotonic() - self._started
+        rate = (self.done - self._resumed) / elapsed if elapsed > 0 else 0.0
+        share = 100 * self.nsm / self.done if self.done else 0.0
+        words = f"{self.done:,} of {self.total:,} mutants, {share:.1f} % NSM, {rate:.2f} mutants/s"
+        left = (self.total - self.done) / rate if rate else None
+        return words + (f", {duration(left)} left" if left is not None and self.done < self.total else "")
+
+    def _report(self) -> None:
+        self._reported = time.monotonic()
+        if self._live:
+            self._live.update(Text(self.line()))
+        else:
+            self._console.print(Text(self.line()), soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the two largest units that matter, ``2 h 05 min``.
+
+    >>> duration(125)
+    '2 min 05 s'
+    """
+    seconds = round(seconds)
+    for size, unit, part, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} {seconds % size // part:02d} {name}"
+    return f"{seconds} s"

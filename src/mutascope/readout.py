@@ -1,0 +1,94 @@
+"""The language between assays and engines: prompts and readouts in, outputs out.
+
+An engine answers: given prompts, a readout and mutants, what does each mutant put out on each prompt?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mutascope.genome import Mutant
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One input: its text and its token ids, special tokens included."""
+
+    text: str
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Readout: the tokens that ``generate`` appends to the prompt.
+
+    Attributes:
+        seed: given to ``torch.manual_seed`` before every prompt.
+        arguments: keyword arguments of ``generate``, those that the assay states.
+        resolved: every sampling field that is in force, the model's generation config and the library's
+            defaults included.
+    """
+
+    seed: int
+    arguments: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+
+
+Readout = Generation
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one mutant puts out on one prompt.
+
+    Attributes:
+        tokens: generated token ids, the end token included; for a non-finite output those before it.
+        finite: False when a step had a NaN or +inf logit.
+        values: named numbers (probabilities, measures).
+    """
+
+    tokens: tuple[int, ...]
+    finite: bool = True
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one mutant puts out, an output per prompt; ``replayed``: settled by the reference engine."""
+
+    mutant: Mutant
+    outputs: tuple[Output, ...]
+    replayed: bool = False
+
+
+class Engine(Protocol):
+    """The interface that all engines share."""
+
+    name: str
+    unit_size: int
+
+    def wild_type(self, prompts: Sequence[Prompt], readout: Readout) -> tuple[Output, ...]:
+        """Return the outputs of the unmodified model, one per prompt."""
+        ...
+
+    def run(
+        self, prompts: Sequence[Prompt], readout: Readout, mutants: Sequence[Mutant]
+    ) -> Iterator[Outcome]:
+        """Yield the outcome of every mutant, once each, in any order; the model is left as it was."""
+        ...
+
+
+def first_divergence(wild: Output, mutant: Output) -> int | None:
+    """Return the index of the first generated token that differs, None when all are equal (METHOD, Terms).
+
+    A non-finite output differs at the latest where it broke off.
+    """
+    pairs = zip(wild.tokens, mutant.tokens, strict=False)
+    differing = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+    if differing is not None:
+        return differing
+    if mutant.finite and len(wild.tokens) == len(mutant.tokens):
+        return None
+    return min(len(wild.tokens), len(mutant.tokens))

@@ -1,0 +1,245 @@
+"""A screen: a model, an assay and a design, run into a folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from matplotlib.figure import Figure
+from transformers import PreTrainedModel
+
+from mutascope.assays import ResolvedAssay, TextAssay, load_assay
+from mutascope.design import Design, Plan
+from mutascope.engine import make_engine
+from mutascope.errors import MutascopeError
+from mutascope.executor.local import Units, run_units
+from mutascope.genome import Mutant, Tiling, auto_tile
+from mutascope.manifest import check_same_screen, describe_screen, new_manifest
+from mutascope.models import Model, fingerprint, load_model
+from mutascope.mutations import Mutagen, check_mutations
+from mutascope.phenotypes import PhenotypeReader
+from mutascope.progress import ScreenProgress
+from mutascope.readout import Engine, Output
+from mutascope.results import Results
+from mutascope.store import ScreenFolder
+from mutascope.tables import rows_to_html
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run did: ``fresh`` mutants now, ``total`` in the folder."""
+
+    fresh: int
+    total: int
+
+
+class Screen:
+    """A mutagenesis screen.
+
+    Args:
+        model: alias, local folder, Hub id, or a loaded :class:`~mutascope.models.Model`.
+        assay: name of a preset, path of a YAML file, or a :class:`~mutascope.assays.TextAssay`.
+        design: which mutants; all sites with max and min by default.
+        tile: side of a tile in elements, or ``auto``.
+        engine: ``reference``.
+        dtype: of the weights; float32 is the exact mode.
+
+    Raises:
+        MutascopeError: for an unknown model, assay or engine.
+    """
+
+    def __init__(
+        self,
+        model: str | Model,
+        assay: str | TextAssay,
+        design: Design | None = None,
+        *,
+        tile: int | str = "auto",
+        engine: str = "reference",
+        dtype: str = "float32",
+    ) -> None:
+        self.assay = load_assay(assay) if isinstance(assay, str) else assay
+        self.design = design or Design()
+        check_mutations(list(self.design.mutations or ()))
+        self.model = load_model(model, dtype=dtype) if isinstance(model, str) else model
+        self.tiling = Tiling(check_tile(tile) or auto_tile(self.model.genome.hidden_size))
+        self.engine_name = engine
+        self.folder: ScreenFolder | None = None
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The design, enumerated."""
+        plan = self.design.plan(self.model.genome, self.tiling)
+        check_mutations(list(plan.mutations))
+        return plan
+
+    @cached_property
+    def resolved(self) -> ResolvedAssay:
+        """The assay with every sampling field resolved."""
+        return self.assay.resolve(self.model)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine that runs the mutants."""
+        return make_engine(self.engine_name, self.model, self.tiling)
+
+    @cached_property
+    def mutagen(self) -> Mutagen:
+        """Reads and writes tiles of the model."""
+        return Mutagen(self.model.network, self.model.genome, self.tiling)
+
+    @cached_property
+    def wild_type(self) -> tuple[Output, ...]:
+        """Outputs of the unmodified model, one per prompt."""
+        outputs = self.engine.wild_type(self.resolved.prompts, self.resolved.readout)
+        if not all(output.finite for output in outputs):
+            raise MutascopeError(
+                f"{self.model.name} itself puts out NaN or inf on {self.assay.name}: nothing to compare"
+            )
+        return outputs
+
+    @cached_property
+    def reader(self) -> PhenotypeReader:
+        """Turns outputs into records."""
+        return PhenotypeReader(self.model, self.resolved, self.wild_type)
+
+    def run(self, out: str | Path | None = None, *, quiet: bool = False) -> Finished:
+        """Run the screen into a folder; finish it when the folder holds part of it.
+
+        Args:
+            out: local folder or fsspec URL; by default a folder named after model, assay and design.
+            quiet: no progress on standard error.
+
+        Raises:
+            MutascopeError: when the folder is another screen's, damaged or not writable.
+        """
+        folder = ScreenFolder(self._default_folder() if out is None else out)
+        manifest = self._open(folder)
+        units = Units(len(self.plan), manifest["units"]["size"])
+        sizes = units.sizes()
+        folder.check_units(sizes)
+        self.folder = folder
+        pending = [unit for unit in sizes if unit not in folder.finished_units()]
+        if not pending and "controls" in manifest:
+            return Finished(0, len(self.plan))
+        folder.check_writable()
+        self._check_wild_type(folder, manifest)
+        before = folder.records()
+        started = time.time()
+        with ScreenProgress(
+            len(self.plan), len(before), len(before.filter(~pl.col("silent"))), quiet=quiet
+        ) as progress:
+            run_units(pending, self.plan, units, self.engine, self.reader, folder, progress)
+        self._close(folder, manifest, time.time() - started)
+        return Finished(len(self.plan) - len(before), len(self.plan))
+
+    @contextmanager
+    def mutant(self, name: str | Mutant) -> Iterator[PreTrainedModel]:
+        """Hand out the model with one mutation in place; it is restored bit for bit afterwards.
+
+        Raises:
+            MutascopeError: when there is no such mutant.
+        """
+        mutant = Mutant.parse(name) if isinstance(name, str) else name
+        check_mutations([mutant.mutation])
+        self.model.genome.check_mutant(mutant, self.tiling)
+        with self.mutagen.mutated(mutant) as network:
+            yield network
+
+    @property
+    def results(self) -> Results:
+        """What is stored so far.
+
+        Raises:
+            MutascopeError: when the screen has not been run.
+        """
+        if self.folder is None:
+            raise MutascopeError("this screen has not been run yet: call .run(out) first")
+        return Results(self.folder)
+
+    def records(self) -> pl.DataFrame:
+        """Return a row per mutant (docs/format.md)."""
+        return self.results.records()
+
+    def map(self, layer: int, kind: str) -> Figure:
+        """Return the NSM map of a locus."""
+        return self.results.map(layer, kind)
+
+    def __repr__(self) -> str:
+        where = f"in {self.folder.path}" if self.folder else "not run yet"
+        return (
+            f"Screen of {self.model.name} in {self.assay.name}: {len(self.plan):,} mutants in"
+            f" {len(self.plan.loci)} loci, tile {self.tiling.tile}, {'/'.join(self.plan.mutations)},"
+            f" {self.engine_name} engine, {where}"
+        )
+
+    def _repr_html_(self) -> str:
+        return rows_to_html(
+            "Screen",
+            {
+                "model": f"{self.model.name} ({self.model.dtype}, {self.model.fingerprint[:12]})",
+                "assay": self.assay.name,
+                "mutants": f"{len(self.plan):,} ({'/'.join(self.plan.mutations)}) in {len(self.plan.loci)} loci",
+                "tile": self.tiling.tile,
+                "engine": self.engine_name,
+                "folder": self.folder.path if self.folder else "not run yet",
+            },
+        )
+
+    def _open(self, folder: ScreenFolder) -> dict[str, Any]:
+        """Return the manifest of the folder, writing it when the folder is new."""
+        identity = describe_screen(
+            self.model, self.resolved, self.design, self.plan, self.tiling, self.engine_name
+        )
+        if folder.exists():
+            manifest = folder.manifest()
+            check_same_screen(manifest, identity, folder.path)
+            return manifest
+        folder.check_free()
+        manifest = new_manifest(identity, self.plan, self.tiling, self.reader, self.engine.unit_size)
+        if self.design.mutants is not None:
+            folder.write_mutants(pl.DataFrame(self.plan.mutants()))
+        folder.write_manifest(manifest)
+        return manifest
+
+    def _check_wild_type(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
+        """Raise MutascopeError when this machine does not reproduce the wild type that the folder was made with."""
+        stored = [output["tokens"] for output in manifest["wild_type"]]
+        if stored != [list(output.tokens) for output in self.wild_type]:
+            raise MutascopeError(
+                f"the wild type of {folder.path} is not reproduced here, so its mutants would not be comparable;"
+                f" it was made with {manifest['libraries']}"
+            )
+
+    def _close(self, folder: ScreenFolder, manifest: dict[str, Any], seconds: float) -> None:
+        """Verify that the weights are what they were, and store the controls."""
+        if fingerprint(self.model.network) != self.model.fingerprint:
+            raise MutascopeError(
+                "the weights changed during the screen: its records cannot be trusted (please report)"
+            )
+        manifest["controls"] = {"weights_restored": True, "seconds_of_last_run": round(seconds, 3)}
+        folder.write_manifest(manifest)
+
+    def _default_folder(self) -> str:
+        name = "-".join((Path(self.model.name).name, self.assay.name, self.plan.digest[:8]))
+        return str(Path("screens") / name)
+
+
+def check_tile(tile: int | str) -> int | None:
+    """Return the side of a tile, None for ``auto``.
+
+    Raises:
+        MutascopeError: when it is not a whole number of at least 1.
+    """
+    if tile == "auto":
+        return None
+    try:
+        return Tiling(int(tile)).tile
+    except ValueError:
+        raise MutascopeError(f"tile must be a whole number or auto, not {tile!r}") from None

@@ -1,0 +1,241 @@
+"""Reader and writer of a screen folder, local or any fsspec URL (docs/format.md is the specification)."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from mutascope.errors import MutascopeError
+
+FORMAT_VERSION = 1
+
+RECORD_SCHEMA = {
+    "layer": pl.Int16,
+    "kind": pl.String,
+    "row": pl.Int32,
+    "col": pl.Int32,
+    "mutation": pl.String,
+    "silent": pl.Boolean,
+    "first_divergence": pl.Int32,
+    "phenotype": pl.String,
+    "replayed": pl.Boolean,
+}
+OUTPUT_SCHEMA = {
+    **{name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col", "mutation")},
+    "prompt": pl.Int32,
+    "first_divergence": pl.Int32,
+    "phenotype": pl.String,
+}
+PHENOTYPE_SCHEMA = {"phenotype": pl.String, "text": pl.String, "continuation": pl.String}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The results of one unit: ``records`` and ``phenotypes`` always, ``outputs`` where an assay needs them."""
+
+    records: pl.DataFrame
+    phenotypes: pl.DataFrame
+    outputs: pl.DataFrame | None = None
+
+
+class ScreenFolder:
+    """Holds nothing but a path: cheap to make, safe to send to workers.
+
+    Args:
+        path: local folder or fsspec URL.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = str(path)
+        self._fs, self._root = fsspec.url_to_fs(self.path)
+
+    def __repr__(self) -> str:
+        return f"ScreenFolder({self.path!r})"
+
+    # manifest
+
+    def exists(self) -> bool:
+        """Whether the folder holds a screen."""
+        return self._fs.exists(self._join("manifest.json"))
+
+    def check_free(self) -> None:
+        """Raise MutascopeError when a new screen cannot be written here. Writes nothing."""
+        if self._fs.exists(self._root):
+            visible = [
+                n for n in self._fs.ls(self._root, detail=False) if not os.path.basename(n).startswith(".")
+            ]
+            if visible or not self._fs.isdir(self._root):
+                raise MutascopeError(f"{self.path} exists and is not a screen folder: choose another --out")
+        self.check_writable()
+
+    def check_writable(self) -> None:
+        """Raise MutascopeError when a local folder, or the one that it would be made in, is not writable."""
+        if not isinstance(self._fs, LocalFileSystem):
+            return
+        place = os.path.abspath(self._root)
+        while not os.path.exists(place):
+            place = os.path.dirname(place)
+        if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
+            raise MutascopeError(
+                f"{self.path} is not writable: choose another --out, or change its permissions"
+            )
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the manifest.
+
+        Raises:
+            MutascopeError: when there is none, it is damaged, or it is of a later format.
+        """
+        if not self.exists():
+            raise MutascopeError(f"{self.path} is not a screen folder: it has no manifest.json")
+        try:
+            manifest = json.loads(self._fs.cat_file(self._join("manifest.json")))
+            version = manifest["format_version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise MutascopeError(
+                f"{self.path}/manifest.json is damaged: it is not the JSON of a screen"
+            ) from error
+        if version != FORMAT_VERSION:
+            raise MutascopeError(
+                f"{self.path} has format version {version}, this mutascope reads {FORMAT_VERSION}: install another one"
+            )
+        return manifest
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Write the manifest, replacing an older one in one step."""
+        self._put(
+            "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False).encode()
+        )
+
+    def write_mutants(self, mutants: pl.DataFrame) -> None:
+        """Write the explicit list of mutants that the design consists of."""
+        self._put("mutants.parquet", _parquet(mutants))
+
+    # units
+
+    def finished_units(self) -> set[str]:
+        """Return the names of the units whose records are there."""
+        return {os.path.basename(path).removesuffix(".parquet") for path in self._shards("records")}
+
+    def write_unit(self, unit: str, shard: Shard) -> None:
+        """Write a unit: phenotypes and outputs first, so that the presence of its records says that it is done."""
+        self._put(f"phenotypes/{unit}.parquet", _parquet(shard.phenotypes))
+        if shard.outputs is not None:
+            self._put(f"outputs/{unit}.parquet", _parquet(shard.outputs))
+        self._put(f"records/{unit}.parquet", _parquet(shard.records))
+
+    def records(self) -> pl.DataFrame:
+        """Return all records, a row per mutant, in design order (columns: ``RECORD_SCHEMA``, then measures)."""
+        return self._read("records", RECORD_SCHEMA)
+
+    def outputs(self) -> pl.DataFrame:
+        """Return all outputs, a row per (mutant, prompt); empty for an assay of one prompt without numbers."""
+        return self._read("outputs", OUTPUT_SCHEMA)
+
+    def phenotypes(self) -> pl.DataFrame:
+        """Return every phenotype once: phenotype (content hash), text, continuation (null for non-finite)."""
+        return self._read("phenotypes", PHENOTYPE_SCHEMA).unique(
+            "phenotype", keep="first", maintain_order=True
+        )
+
+    def check_units(self, sizes: dict[str, int]) -> None:
+        """Read every finished unit and raise MutascopeError for a damaged one.
+
+        Args:
+            sizes: expected number of records by unit.
+        """
+        for unit in sorted(self.finished_units()):
+            if unit not in sizes:
+                raise MutascopeError(
+                    f"{self.path}/records/{unit}.parquet does not belong to this screen: delete it"
+                )
+            name = f"records/{unit}.parquet"
+            records = self._read_shard(name)
+            if len(records) != sizes[unit]:
+                raise self._damaged(name, f"it has {len(records)} records instead of {sizes[unit]}")
+            known = self._read_shard(f"phenotypes/{unit}.parquet")["phenotype"]
+            if not records["phenotype"].is_in(known.implode()).all():
+                raise self._damaged(name, "the texts of its phenotypes are missing")
+
+    # files
+
+    def _join(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}"
+
+    def _shards(self, kind: str) -> list[str]:
+        folder = self._join(kind)
+        if not self._fs.exists(folder):
+            return []
+        self._fs.invalidate_cache(folder)
+        names = sorted(self._fs.ls(folder, detail=False))
+        return [n for n in names if n.endswith(".parquet") and not os.path.basename(n).startswith(".")]
+
+    def _read(self, kind: str, schema: dict[str, Any]) -> pl.DataFrame:
+        done = self.finished_units()
+        names = [f"{kind}/{os.path.basename(path)}" for path in self._shards(kind)]
+        frames = [
+            self._read_shard(name)
+            for name in names
+            if os.path.basename(name).removesuffix(".parquet") in done
+        ]
+        return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame(schema=schema)
+
+    def _read_shard(self, name: str) -> pl.DataFrame:
+        try:
+            with self._fs.open(self._join(name), "rb") as file:
+                table = pq.read_table(io.BytesIO(file.read()), page_checksum_verification=True)
+        except (OSError, pa.ArrowException) as error:
+            raise self._damaged(name, str(error).splitlines()[0]) from error
+        return pl.DataFrame(pl.from_arrow(table))
+
+    def _damaged(self, name: str, reason: str) -> MutascopeError:
+        unit = os.path.basename(name).removesuffix(".parquet")
+        return MutascopeError(
+            f"{self.path}/{name} is damaged ({reason}); delete {self.path}/records/{unit}.parquet and run the same"
+            f" `mutascope screen` again: it re-runs unit {unit} alone"
+        )
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Write a file in one step: a reader, or a crash, sees all of it or nothing."""
+        target = self._join(name)
+        if not isinstance(self._fs, LocalFileSystem):
+            self._fs.pipe_file(target, content)
+            return
+        folder = os.path.dirname(target)
+        scratch = f"{folder}/.{os.path.basename(target)}.{uuid.uuid4().hex}"
+        try:
+            os.makedirs(folder, exist_ok=True)
+            with open(scratch, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(scratch, target)
+            _sync_folder(folder)
+        except OSError as error:
+            raise MutascopeError(f"{target} cannot be written: {error.strerror}") from error
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = table.replace_schema_metadata({"mutascope.format_version": str(FORMAT_VERSION)})
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
