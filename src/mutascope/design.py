@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from mutascope.errors import MutascopeError
 from mutascope.genome import Genome, Locus, Mutant, Tiling
@@ -33,8 +33,8 @@ class Design(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     layers: tuple[int, ...] | None = None
     kinds: tuple[str, ...] | None = None
-    rows: tuple[int, ...] | None = None
-    cols: tuple[int, ...] | None = None
+    rows: tuple[NonNegativeInt, ...] | None = None
+    cols: tuple[NonNegativeInt, ...] | None = None
     mutations: tuple[str, ...] | None = None
     sample: int | None = Field(default=None, ge=1)
     sample_seed: int = 0
@@ -71,6 +71,7 @@ class Design(BaseModel):
             if (self.layers is None or locus.layer in self.layers)
             and (self.kinds is None or locus.kind in self.kinds)
         ]
+        self._check_sites([tiling.grid(locus) for locus in loci])
         sites = [_region_sites(tiling.grid(locus), self.rows, self.cols) for locus in loci]
         population = {
             locus.name: len(region) for locus, region in zip(loci, sites, strict=True) if len(region)
@@ -86,6 +87,16 @@ class Design(BaseModel):
         if not mutations:
             raise MutascopeError("the design selects no mutant: it has no mutation")
         return Plan(tuple(loci), mutations, _cross(sites, len(mutations)), population)
+
+    def _check_sites(self, grids: Sequence[tuple[int, int]]) -> None:
+        """Raise MutascopeError for a row or column that no locus of the region has."""
+        for axis, (what, wanted) in enumerate((("row", self.rows), ("column", self.cols))):
+            size = max((grid[axis] for grid in grids), default=0)
+            outside = [index for index in wanted or () if index >= size]
+            if outside and grids:
+                raise MutascopeError(
+                    f"{what} {outside[0]} is out of range: at this tile the loci have {what}s 0 to {size - 1}"
+                )
 
 
 @dataclass(frozen=True)
@@ -168,7 +179,8 @@ def parse_indices(text: str | None) -> tuple[int, ...] | None:
     indices: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        ascending = first.isdecimal() and (not dash or (last.isdecimal() and int(first) <= int(last)))
+        if not ascending:
             raise MutascopeError(f"{text!r} is not a list of numbers and ranges such as 0,3,8-11")
         indices += range(int(first), int(last or first) + 1)
     return tuple(dict.fromkeys(indices))
@@ -190,7 +202,7 @@ def _listed(mutants: Sequence[Mutant], genome: Genome, tiling: Tiling) -> Plan:
 def _region_sites(grid: tuple[int, int], rows: Any, cols: Any) -> np.ndarray:
     """Return the sites of a grid that lie in ``rows`` and ``cols`` (None: all), int32 [sites, 2], row-major."""
     chosen = [
-        np.arange(size) if wanted is None else np.array(sorted(i for i in wanted if i < size), dtype=int)
+        np.arange(size) if wanted is None else np.array(sorted({i for i in wanted if i < size}), dtype=int)
         for size, wanted in zip(grid, (rows, cols), strict=True)
     ]
     return np.stack(np.meshgrid(*chosen, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.int32)

@@ -46,8 +46,8 @@ def new_manifest(
 ) -> dict[str, Any]:
     """Return the manifest of a screen that starts now (docs/format.md, Manifest)."""
     wild_type = []
-    for output in reader.wild_type:
-        phenotype, text, continuation = reader.phenotype(output)
+    for index, output in enumerate(reader.wild_type):
+        phenotype, text, continuation = reader.phenotype(output, index)
         row = {
             "phenotype": phenotype,
             "text": text,

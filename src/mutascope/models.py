@@ -15,6 +15,8 @@ from pathlib import Path
 
 import platformdirs
 import torch
+from huggingface_hub import HfApi
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -125,15 +127,22 @@ def load_model(
     if Path(path).is_dir():
         _check_folder(Path(path), allow_pickle)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-        network = AutoModelForCausalLM.from_pretrained(
+        options = {"trust_remote_code": trust_remote_code, "local_files_only": not _reachable(path)}
+        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+        network, found = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=torch_dtype,
             use_safetensors=None if allow_pickle else True,
-            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            **options,
         )
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise MutascopeError(_explain(name, error)) from error
+    if found["missing_keys"]:
+        raise MutascopeError(
+            f"{name} is not a complete model: its weights lack {min(found['missing_keys'])}, and"
+            f" {len(found['missing_keys']) - 1} more"
+        )
     network.to(torch.device(device))  # pyright: ignore[reportArgumentType]
     network.eval().requires_grad_(False)
     return Model(name, network, tokenizer, fingerprint(network), find_genome(network))
@@ -149,7 +158,9 @@ def load_genome(name: str, *, trust_remote_code: bool = False) -> tuple[Genome, 
     if Path(path).is_dir() and not (Path(path) / "config.json").exists():
         raise MutascopeError(f"{name} is not a model: the folder has no config.json")
     try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(
+            path, trust_remote_code=trust_remote_code, local_files_only=not _reachable(path)
+        )
         with torch.device("meta"):
             network = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, ImportError) as error:
@@ -188,6 +199,17 @@ def _resolve(name: str) -> str:
     return name
 
 
+def _reachable(path: str) -> bool:
+    """Whether the Hub answers for a model, asked once; transformers would retry every file for half a minute."""
+    if Path(path).is_dir():
+        return True
+    try:
+        HfApi().model_info(path, timeout=10)
+    except Exception:  # of the HTTP library, which changes with the version of huggingface_hub
+        return False
+    return True
+
+
 def _check_folder(folder: Path, allow_pickle: bool) -> None:
     if not (folder / "config.json").exists():
         raise MutascopeError(f"{folder} is not a model: the folder has no config.json")
@@ -211,7 +233,7 @@ def _explain(name: str, error: Exception) -> str:
     if "trust_remote_code" in text:
         return f"{name} brings code of its own, which mutascope does not run; pass --trust-remote-code if you trust it"
     if Path(name).is_dir():
-        return f"{name} cannot be loaded as a causal language model: {text.splitlines()[0]}"
+        return f"{name} cannot be loaded as a causal language model: {' '.join(text.split()[:40])}"
     if "safetensors" in text:
         return f"{name} has no safetensors weights; pass --allow-pickle if you trust its source"
     return (

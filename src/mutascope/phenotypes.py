@@ -24,18 +24,19 @@ class PhenotypeReader:
         self.model = model
         self.assay = assay
         self.wild_type = wild_type
-        self.wild_phenotypes = [self.phenotype(output)[0] for output in wild_type]
+        self.wild_phenotypes = [self.phenotype(output, i)[0] for i, output in enumerate(wild_type)]
 
-    def phenotype(self, output: Output) -> tuple[str, str | None, str | None]:
-        """Return (content hash, text, continuation) of an output."""
-        text = self.assay.text(self.model, output)
+    def phenotype(self, output: Output, prompt: int) -> tuple[str, str | None, str | None]:
+        """Return (content hash, text, continuation) of an output on a prompt (its index)."""
+        text = self.assay.text(self.model, output, prompt)
         return content_hash(text), text, self.assay.continuation(self.model, output)
 
     def is_silent(self, outcome: Outcome) -> bool:
         """Whether every text of the outcome equals the wild type's."""
         return all(
-            (output.tokens == wild.tokens and output.finite) or self.phenotype(output)[0] == known
-            for output, wild, known in zip(outcome.outputs, self.wild_type, self.wild_phenotypes, strict=True)
+            (output.tokens == wild.tokens and output.finite)
+            or self.phenotype(output, i)[0] == self.wild_phenotypes[i]
+            for i, (output, wild) in enumerate(zip(outcome.outputs, self.wild_type, strict=True))
         )
 
     def shard(self, outcomes: Sequence[Outcome]) -> Shard:
@@ -60,7 +61,7 @@ class PhenotypeReader:
     def _output_rows(self, outcome: Outcome, texts: dict[str, Any]) -> list[dict[str, Any]]:
         rows = []
         for index, (output, wild) in enumerate(zip(outcome.outputs, self.wild_type, strict=True)):
-            phenotype = self.phenotype(output)
+            phenotype = self.phenotype(output, index)
             texts.setdefault(phenotype[0], phenotype)
             rows.append(
                 {

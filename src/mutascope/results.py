@@ -52,8 +52,13 @@ class Results:
         )
 
     def rates(self, *by: str) -> pl.DataFrame:
-        """Return NSM rates with intervals, pooled over ``by`` (among layer, kind, mutation)."""
-        return nsm_rates(self.records(), self.loci, by)
+        """Return NSM rates with intervals, pooled over ``by`` (among layer, kind, mutation).
+
+        An unfinished screen holds the sites that come first, which are no random sample: no interval, no weights.
+        """
+        records = self.records()
+        loci = self.loci if len(records) == self.total else self.loci.with_columns(region_sites=None)
+        return nsm_rates(records, loci, by)
 
     @property
     def done(self) -> int:
@@ -64,6 +69,11 @@ class Results:
     def total(self) -> int:
         """Number of mutants of the design."""
         return self.manifest["units"]["mutants"]
+
+    @property
+    def finished(self) -> bool:
+        """Whether every mutant is stored and the controls were written after the last."""
+        return "controls" in self.manifest and self.done == self.total
 
     @property
     def wild_type(self) -> str:
@@ -130,7 +140,7 @@ class Results:
             "mutants": f"{len(records):,} of {self.total:,} stored",
             "NSMs": f"{nsm:,}" + (f" ({100 * nsm / len(records):.1f} %)" if len(records) else ""),
             "phenotypes": f"{records['phenotype'].n_unique():,} distinct",
-            "state": "finished" if "controls" in self.manifest else "unfinished",
+            "state": "finished" if self.finished else "unfinished",
         }
         return facts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,7 @@ class Screen:
         self.design = design or Design()
         check_mutations(list(self.design.mutations or ()))
         self.model = load_model(model, dtype=dtype) if isinstance(model, str) else model
+        self.resolved: ResolvedAssay = self.assay.resolve(self.model)
         self.tiling = Tiling(check_tile(tile) or auto_tile(self.model.genome.hidden_size))
         self.engine_name = engine
         self.folder: ScreenFolder | None = None
@@ -78,11 +80,6 @@ class Screen:
         plan = self.design.plan(self.model.genome, self.tiling)
         check_mutations(list(plan.mutations))
         return plan
-
-    @cached_property
-    def resolved(self) -> ResolvedAssay:
-        """The assay with every sampling field resolved."""
-        return self.assay.resolve(self.model)
 
     @cached_property
     def engine(self) -> Engine:
@@ -129,6 +126,8 @@ class Screen:
         if not pending and "controls" in manifest:
             return Finished(0, len(self.plan))
         folder.check_writable()
+        if not quiet:
+            print(self, file=sys.stderr)
         self._check_wild_type(folder, manifest)
         before = folder.records()
         started = time.time()
@@ -200,12 +199,12 @@ class Screen:
         if folder.exists():
             manifest = folder.manifest()
             check_same_screen(manifest, identity, folder.path)
-            return manifest
-        folder.check_free()
-        manifest = new_manifest(identity, self.plan, self.tiling, self.reader, self.engine.unit_size)
-        if self.design.mutants is not None:
+        else:
+            folder.check_free()
+            manifest = new_manifest(identity, self.plan, self.tiling, self.reader, self.engine.unit_size)
+            folder.write_manifest(manifest)
+        if self.design.mutants is not None and not folder.has_mutants():
             folder.write_mutants(pl.DataFrame(self.plan.mutants()))
-        folder.write_manifest(manifest)
         return manifest
 
     def _check_wild_type(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:

@@ -105,9 +105,9 @@ class ResolvedAssay:
     prompts: tuple[Prompt, ...]
     readout: Generation
 
-    def text(self, model: Model, output: Output) -> str | None:
+    def text(self, model: Model, output: Output, prompt: int = 0) -> str | None:
         """Return the decoded text, prompt and special tokens included; None for a non-finite output."""
-        return _decode(model, [*self.prompts[0].tokens, *output.tokens]) if output.finite else None
+        return _decode(model, [*self.prompts[prompt].tokens, *output.tokens]) if output.finite else None
 
     def continuation(self, model: Model, output: Output) -> str | None:
         """Return the decoded generated tokens without special tokens; None for a non-finite output."""

@@ -41,7 +41,12 @@ def main() -> None:
     except MutascopeError as error:
         print(f"mutascope: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (
+        KeyboardInterrupt,
+        SystemExit,
+    ) as stop:  # typer turns an interrupt into exit code 130 without a word
+        if isinstance(stop, SystemExit) and stop.code != 130:
+            raise
         print("mutascope: interrupted", file=sys.stderr)
         sys.exit(130)
 

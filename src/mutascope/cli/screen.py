@@ -112,7 +112,6 @@ def run_screen(spec: ScreenSpec) -> None:
         spec.model, dtype=spec.dtype, allow_pickle=spec.allow_pickle, trust_remote_code=spec.trust_remote_code
     )
     job = Screen(model, assay, design, tile=spec.tile, engine=spec.engine)
-    typer.echo(repr(job), err=True)
     try:
         done = job.run(spec.out)
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from mutascope.errors import MutascopeError
 from mutascope.genome import Mutant
 from mutascope.results import Results
 
+if TYPE_CHECKING:
+    from mutascope.screen import Screen
+
 
 def show(
     folder: Annotated[str, typer.Argument(help="screen folder")],
@@ -22,6 +25,8 @@ def show(
         bool, typer.Option("--check", help="run it again on the reference engine and compare")
     ] = False,
     save: Annotated[Path | None, typer.Option(help="write the mutated model to this folder")] = None,
+    allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help="accept unsafe weights")] = False,
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="run its code")] = False,
 ) -> None:
     """Show a mutant's text as a word diff against the wild type's."""
     wanted = Mutant.parse(mutant)
@@ -35,15 +40,22 @@ def show(
     else:
         console.print(diff_to_rich(word_diff(results.wild_type, record["text"])), soft_wrap=True)
     if check or save is not None:
-        _with_model(results, wanted, record, check=check, save=save)
+        loading = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
+        _with_model(results, wanted, record, loading, check=check, save=save)
 
 
 def _with_model(
-    results: Results, mutant: Mutant, record: dict[str, Any], *, check: bool, save: Path | None
+    results: Results,
+    mutant: Mutant,
+    record: dict[str, Any],
+    loading: dict[str, bool],
+    *,
+    check: bool,
+    save: Path | None,
 ) -> None:
-    if save is not None and save.exists() and any(save.iterdir()):
-        raise MutascopeError(f"{save} is not empty: choose another folder for the mutated model")
-    screen = reopen(results)
+    if save is not None and save.exists() and not (save.is_dir() and not any(save.iterdir())):
+        raise MutascopeError(f"{save} is not an empty folder: choose another one for the mutated model")
+    screen = reopen(results, **loading)
     if check:
         from mutascope.engine.reference import ReferenceEngine
         from mutascope.phenotypes import PhenotypeReader
@@ -71,8 +83,8 @@ def _with_model(
         typer.echo(f"{save}: the model with {mutant}, loads with AutoModelForCausalLM.from_pretrained")
 
 
-def reopen(results: Results):
-    """Return the screen of a folder with its model loaded again.
+def reopen(results: Results, **loading: bool) -> Screen:
+    """Return the screen of a folder with its model loaded again (``loading``: arguments of ``load_model``).
 
     Raises:
         MutascopeError: when the model of that name has other weights now.
@@ -82,7 +94,7 @@ def reopen(results: Results):
     from mutascope.screen import Screen
 
     stored = results.manifest["model"]
-    model = load_model(stored["name"], dtype=stored["dtype"])
+    model = load_model(stored["name"], dtype=stored["dtype"], **loading)
     if model.fingerprint != stored["fingerprint"]:
         raise MutascopeError(
             f"{stored['name']} has other weights now than when {results.folder.path} was screened"

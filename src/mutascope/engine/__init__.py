@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.genome import Tiling, check_name
 from mutascope.models import Model
 from mutascope.readout import Engine
 
-ENGINES = {"reference": ReferenceEngine}
+ENGINES = {"fast": FastEngine, "reference": ReferenceEngine}
 
 
 def make_engine(name: str, model: Model, tiling: Tiling) -> Engine:

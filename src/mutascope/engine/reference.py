@@ -57,9 +57,25 @@ class ReferenceEngine:
                 outputs = self.wild_type(prompts, readout)
             yield Outcome(mutant, outputs)
 
-    def _generate(self, prompt: Prompt, readout: Generation) -> Output:
+    def next_token(self, prompt: Prompt, readout: Generation, mutant: Mutant, tokens: Sequence[int]) -> int:
+        """Return the token that a mutant generates after ``tokens``, which it generated itself.
+
+        Raises:
+            RuntimeError: when this engine generates other tokens than those given.
+        """
+        with self.mutagen.mutated(mutant):
+            output = self._generate(prompt, readout, limit=len(tokens) + 1)
+        if output.tokens[: len(tokens)] != tuple(tokens) or len(output.tokens) != len(tokens) + 1:
+            raise RuntimeError(f"{mutant}: the engines disagree before token {len(tokens)}")
+        return output.tokens[len(tokens)]
+
+    def _generate(self, prompt: Prompt, readout: Generation, limit: int | None = None) -> Output:
         network = self.model.network
         tokens = torch.tensor([prompt.tokens], device=network.device)
+        arguments = dict(readout.arguments)
+        if limit is not None:
+            arguments.pop("max_length", None)
+            arguments["max_new_tokens"] = limit
         check = LogitsProcessorList([_FiniteCheck(len(prompt.tokens))])
         torch.manual_seed(readout.seed)
         try:
@@ -68,7 +84,7 @@ class ReferenceEngine:
                     tokens,
                     attention_mask=torch.ones_like(tokens),
                     logits_processor=check,
-                    **readout.arguments,
+                    **arguments,
                 )
         except NonFiniteLogits as broken:
             return Output(broken.tokens, finite=False)

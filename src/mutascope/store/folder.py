@@ -36,7 +36,23 @@ OUTPUT_SCHEMA = {
     "first_divergence": pl.Int32,
     "phenotype": pl.String,
 }
+MANIFEST_KEYS = (
+    "model",
+    "assay",
+    "generation",
+    "prompts",
+    "design",
+    "tile",
+    "engine",
+    "loci",
+    "units",
+    "wild_type",
+    "libraries",
+)
 PHENOTYPE_SCHEMA = {"phenotype": pl.String, "text": pl.String, "continuation": pl.String}
+
+
+_SCHEMAS = {"records": RECORD_SCHEMA, "outputs": OUTPUT_SCHEMA, "phenotypes": PHENOTYPE_SCHEMA}
 
 
 @dataclass(frozen=True)
@@ -57,7 +73,10 @@ class ScreenFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
-        self._fs, self._root = fsspec.url_to_fs(self.path)
+        try:
+            self._fs, self._root = fsspec.url_to_fs(self.path)
+        except (ValueError, ImportError) as error:
+            raise MutascopeError(f"{self.path} cannot be opened: {error}") from error
 
     def __repr__(self) -> str:
         return f"ScreenFolder({self.path!r})"
@@ -105,6 +124,9 @@ class ScreenFolder:
             raise MutascopeError(
                 f"{self.path}/manifest.json is damaged: it is not the JSON of a screen"
             ) from error
+        missing = [key for key in MANIFEST_KEYS if key not in manifest] if version == FORMAT_VERSION else []
+        if missing:
+            raise MutascopeError(f"{self.path}/manifest.json is damaged: it has no {missing[0]!r}")
         if version != FORMAT_VERSION:
             raise MutascopeError(
                 f"{self.path} has format version {version}, this mutascope reads {FORMAT_VERSION}: install another one"
@@ -118,8 +140,15 @@ class ScreenFolder:
         )
 
     def write_mutants(self, mutants: pl.DataFrame) -> None:
-        """Write the explicit list of mutants that the design consists of."""
-        self._put("mutants.parquet", _parquet(mutants))
+        """Write the explicit list of mutants that the design consists of (columns: the coordinates of a record)."""
+        columns = ("layer", "kind", "row", "col", "mutation")
+        self._put(
+            "mutants.parquet", _parquet(mutants.select(pl.col(c).cast(RECORD_SCHEMA[c]) for c in columns))
+        )
+
+    def has_mutants(self) -> bool:
+        """Whether the explicit list of mutants is there."""
+        return self._fs.exists(self._join("mutants.parquet"))
 
     # units
 
@@ -177,7 +206,7 @@ class ScreenFolder:
         if not self._fs.exists(folder):
             return []
         self._fs.invalidate_cache(folder)
-        names = sorted(self._fs.ls(folder, detail=False))
+        names = sorted(self._fs.ls(folder, detail=False), key=lambda name: (len(name), name))
         return [n for n in names if n.endswith(".parquet") and not os.path.basename(n).startswith(".")]
 
     def _read(self, kind: str, schema: dict[str, Any]) -> pl.DataFrame:
@@ -194,9 +223,15 @@ class ScreenFolder:
         try:
             with self._fs.open(self._join(name), "rb") as file:
                 table = pq.read_table(io.BytesIO(file.read()), page_checksum_verification=True)
-        except (OSError, pa.ArrowException) as error:
-            raise self._damaged(name, str(error).splitlines()[0]) from error
-        return pl.DataFrame(pl.from_arrow(table))
+            table.validate(full=True)
+            bare = pa.table(dict(zip(table.column_names, table.columns, strict=True)))  # without metadata
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            raise self._damaged(name, str(error).partition("\n")[0]) from error
+        frame = pl.DataFrame(pl.from_arrow(bare))
+        schema = _SCHEMAS[name.partition("/")[0]]
+        if {column: frame.schema.get(column) for column in schema} != schema:
+            raise self._damaged(name, "its columns are not those of the format")
+        return frame
 
     def _damaged(self, name: str, reason: str) -> MutascopeError:
         unit = os.path.basename(name).removesuffix(".parquet")

@@ -1,0 +1,242 @@
+"""The forward pass of Llama, Mistral, Qwen2 and Qwen3, over rows that each carry one mutation.
+
+The weights are the network's own and are never written: a row's mutation is added to the output of its one linear map,
+``out[rows of the tile] += (new - wild type) @ x[columns of the tile]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import (
+    LlamaForCausalLM,
+    MistralForCausalLM,
+    PreTrainedModel,
+    Qwen2ForCausalLM,
+    Qwen3ForCausalLM,
+)
+
+from mutascope.genome import Mutant
+from mutascope.mutations import Mutagen
+
+FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The change that a mutation makes to its matrix: ``change`` [tile rows, tile cols] at (top, left)."""
+
+    layer: int
+    kind: str
+    top: int
+    left: int
+    change: Tensor
+
+
+def delta_of(mutagen: Mutagen, mutant: Mutant) -> Delta:
+    """Return a mutant's delta; a ragged edge tile is padded with zeros and moved inside, so that all have one shape."""
+    locus = mutagen.locus(mutant)
+    top, bottom, left, right = mutagen.tiling.bounds(locus, mutant.row, mutant.col)
+    high, wide = min(mutagen.tiling.tile, locus.rows), min(mutagen.tiling.tile, locus.cols)
+    change = mutagen.replacement(mutant) - mutagen.wild_type_tile(mutant)
+    padded = change.new_zeros(high, wide)
+    moved_up, moved_left = high - (bottom - top), wide - (right - left)
+    padded[moved_up:, moved_left:] = change
+    return Delta(mutant.layer, mutant.kind, top - moved_up, left - moved_left, padded)
+
+
+class Deltas:
+    """The deltas of the rows of a batch, grouped by (layer, kind) for one small batched product per group."""
+
+    def __init__(self, deltas: Sequence[Delta | None], device: torch.device) -> None:
+        groups: dict[tuple[int, str], list[tuple[int, Delta]]] = {}
+        for row, delta in enumerate(deltas):
+            if delta is not None:
+                groups.setdefault((delta.layer, delta.kind), []).append((row, delta))
+        self._groups = {key: _stack(members, device) for key, members in groups.items()}
+
+    def add(self, layer: int, kind: str, x: Tensor, out: Tensor) -> Tensor:
+        """Add the deltas of a linear map to its output, in place.
+
+        Args:
+            x: input, [rows, positions, input features]; rows beyond those here have no delta yet.
+            out: output, [rows, positions, output features].
+        """
+        group = self._groups.get((layer, kind))
+        if group is None:
+            return out
+        rows, left, top, change = group
+        steps = torch.arange(x.shape[1], device=x.device)[None, :, None]
+        picked = x[rows[:, None, None], steps, left[:, None, :]]
+        out[rows[:, None, None], steps, top[:, None, :]] += picked @ change
+        return out
+
+
+def _stack(members: list[tuple[int, Delta]], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    high, wide = members[0][1].change.shape
+    rows = torch.tensor([row for row, _ in members], device=device)
+    left = torch.tensor([delta.left for _, delta in members], device=device)[:, None]
+    top = torch.tensor([delta.top for _, delta in members], device=device)[:, None]
+    change = torch.stack([delta.change.T for _, delta in members])
+    return rows, left + torch.arange(wide, device=device), top + torch.arange(high, device=device), change
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the tokens of a pass stand, and what they see: the same in every layer, so computed once.
+
+    Attributes:
+        positions: of every token, [rows, steps], or [1, steps] when all rows stand alike.
+        span: (first, last + 1) position when all rows stand alike, else None.
+        reach: number of cached positions that some token may look at.
+        cos, sin: rotary embedding, [rows or 1, steps, 1, width].
+        masks: additive attention mask by window, [rows or 1, 1, queries per key/value head * steps, reach].
+    """
+
+    positions: Tensor
+    span: tuple[int, int] | None
+    reach: int
+    cos: Tensor
+    sin: Tensor
+    masks: dict[int, Tensor]
+
+
+class Decoder:
+    """Runs the layers of a network on batches of rows.
+
+    Raises:
+        ValueError: for an architecture or a rotary embedding that it does not implement.
+    """
+
+    def __init__(self, network: PreTrainedModel, positions: int) -> None:
+        config: Any = network.config
+        if type(network) not in FAMILIES:
+            raise ValueError(f"{type(network).__name__} is not implemented")
+        if config.rope_parameters.get("rope_type", "default") in ("dynamic", "longrope"):
+            raise ValueError("rotary embeddings that depend on the length are not implemented")
+        body: Any = network.model
+        self.body, self.head = body, network.get_output_embeddings().weight
+        self.layers: Sequence[Any] = list(body.layers)
+        attention = self.layers[0].self_attn
+        self.width: int = attention.head_dim
+        self.groups: int = config.num_key_value_heads
+        self.queries: int = config.num_attention_heads // config.num_key_value_heads
+        self.dtype, self.device = network.dtype, network.device
+        places = torch.arange(positions, device=self.device)
+        cos, sin = body.rotary_emb(self.head[:1, :1], places[None])
+        self._cos, self._sin = cos[0], sin[0]
+        self._windows = [_window(layer.self_attn, config, positions) for layer in self.layers]
+        self._all = places
+
+    def new_cache(self, rows: int, positions: int) -> Tensor:
+        """Return room for keys and values, [layers, 2, rows, key/value heads, positions, width]."""
+        shape = (len(self.layers), 2, rows, self.groups, positions, self.width)
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)
+
+    def span(self, start: int, stop: int) -> Places:
+        """Return the places of a pass in which every row is fed positions ``start`` to ``stop``."""
+        return self._look(self._all[None, start:stop], (start, stop), stop)
+
+    def points(self, positions: Tensor) -> Places:
+        """Return the places of a pass in which every row is fed one token, at its own position [rows]."""
+        return self._look(positions[:, None], None, int(positions.max()) + 1)
+
+    def _look(self, positions: Tensor, span: tuple[int, int] | None, reach: int) -> Places:
+        keys, own = self._all[:reach], positions[:, None, :, None]
+        masks = {}
+        for window in set(self._windows):
+            seen = (keys <= own) & (keys > own - window)
+            mask = torch.zeros(seen.shape, dtype=self.dtype, device=self.device).masked_fill_(~seen, -torch.inf)
+            masks[window] = mask.repeat(1, 1, self.queries, 1)
+        cos, sin = self._cos[positions][:, :, None], self._sin[positions][:, :, None]
+        return Places(positions, span, reach, cos, sin, masks)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Return the embeddings of token ids, [..., hidden]."""
+        return self.body.embed_tokens(tokens)
+
+    def logits(self, hidden: Tensor, out: Tensor) -> Tensor:
+        """Return the logits of final hidden states [n, hidden], written into ``out``, [n or more, vocabulary]."""
+        return torch.mm(_norm(self.body.norm, hidden), self.head.T, out=out[: len(hidden)])
+
+    def layer(self, index: int, hidden: Tensor, deltas: Deltas, cache: Tensor, places: Places) -> Tensor:
+        """Run one decoder layer.
+
+        Args:
+            index: of the layer.
+            hidden: [rows, positions, hidden].
+            deltas: of the rows.
+            cache: keys and values of this layer, [2, rows, heads, positions, width]; those of ``places`` are written.
+            places: where the tokens stand.
+
+        Returns:
+            The new hidden states, [rows, positions, hidden].
+        """
+        block = self.layers[index]
+        x = _norm(block.input_layernorm, hidden)
+        hidden = hidden + self._attend(index, block.self_attn, x, deltas, cache, places)
+        x = _norm(block.post_attention_layernorm, hidden)
+        mlp = block.mlp
+        gate = deltas.add(index, "gate", x, _linear(mlp.gate_proj, x))
+        up = deltas.add(index, "up", x, _linear(mlp.up_proj, x))
+        inner = mlp.act_fn(gate).mul_(up)
+        return deltas.add(index, "down", inner, _linear(mlp.down_proj, inner)).add_(hidden)
+
+    def _attend(
+        self, index: int, block: Any, x: Tensor, deltas: Deltas, cache: Tensor, places: Places
+    ) -> Tensor:
+        rows, steps = x.shape[:2]
+        q = deltas.add(index, "q", x, _linear(block.q_proj, x)).view(rows, steps, -1, self.width)
+        k = deltas.add(index, "k", x, _linear(block.k_proj, x)).view(rows, steps, -1, self.width)
+        v = deltas.add(index, "v", x, _linear(block.v_proj, x)).view(rows, steps, -1, self.width)
+        if hasattr(block, "q_norm"):
+            q, k = _norm(block.q_norm, q), _norm(block.k_norm, k)
+        q, k = _rotate(q, places), _rotate(k, places)
+        keys, values = cache[0, :rows], cache[1, :rows]
+        if places.span:
+            here = slice(*places.span)
+            keys[:, :, here], values[:, :, here] = k.transpose(1, 2), v.transpose(1, 2)
+        else:
+            every, here = torch.arange(rows, device=x.device), places.positions[:, 0]
+            keys[every, :, here], values[every, :, here] = k[:, 0], v[:, 0]
+        # the queries of a key/value head are packed along the positions: no repeated keys and values
+        packed = q.view(rows, steps, self.groups, self.queries, self.width).permute(0, 2, 3, 1, 4)
+        packed = packed.reshape(rows, self.groups, self.queries * steps, self.width)
+        mixed = F.scaled_dot_product_attention(
+            packed,
+            keys[:, :, : places.reach],
+            values[:, :, : places.reach],
+            attn_mask=places.masks[self._windows[index]],
+            scale=block.scaling,
+        )
+        mixed = mixed.view(rows, self.groups, self.queries, steps, self.width).permute(0, 3, 1, 2, 4)
+        mixed = mixed.reshape(rows, steps, -1)
+        return deltas.add(index, "o", mixed, _linear(block.o_proj, mixed))
+
+
+def _rotate(x: Tensor, places: Places) -> Tensor:
+    """Apply the rotary embedding to [rows, steps, heads, width]."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1).mul_(places.sin).addcmul_(x, places.cos)
+
+
+def _linear(module: Any, x: Tensor) -> Tensor:
+    return F.linear(x, module.weight, module.bias)
+
+
+def _norm(module: Any, x: Tensor) -> Tensor:
+    scale = torch.rsqrt(x.square().mean(-1, keepdim=True).add_(module.variance_epsilon))
+    return (x * scale).mul_(module.weight)
+
+
+def _window(attention: Any, config: Any, positions: int) -> int:
+    """Return how many positions a token of this layer looks back at, itself included."""
+    sliding = getattr(attention, "sliding_window", None)
+    if config.model_type == "mistral":
+        sliding = config.sliding_window
+    return sliding or positions

@@ -1,0 +1,128 @@
+"""The token that a mutant picks, as a function of its logits and the recorded noise.
+
+With a fixed seed ``generate`` draws the same random numbers whatever the logits: ``torch.multinomial(p, 1)`` is
+``argmax(p / q)`` with q ~ Exponential(1) drawn per step over the vocabulary. So the token picked at step t is the argmax
+over the tokens that the filters leave of
+
+    s_v = logit_v / temperature - log q_tv
+
+and a pick can be disputed when the *margin*, the smallest change of any s_v or filter boundary that would change it, is
+within the numerical noise between two ways to compute the same logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig
+
+_BEYOND = 8
+"""Tokens looked at beyond the top-k boundary: they could cross it and win."""
+
+_IMPLEMENTED = {
+    *("do_sample", "temperature", "top_k", "top_p", "min_p", "max_length", "max_new_tokens"),
+    *("eos_token_id", "pad_token_id", "bos_token_id", "use_cache", "num_return_sequences"),
+}
+"""Fields of a generation config that the picker implements, or that do not change what is picked."""
+
+
+def unsupported_fields(resolved: Mapping[str, Any]) -> list[str]:
+    """Return the generation fields in force that :class:`Picker` does not implement, as ``name=value``."""
+    neutral = GenerationConfig._get_default_generation_params()
+    return [
+        f"{name}={value}"
+        for name, value in resolved.items()
+        if name not in _IMPLEMENTED and value != neutral.get(name) and value not in (None, False)
+    ]
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Picked tokens [n], their margins [n] in units of s, and whether all logits were finite [n]."""
+
+    tokens: Tensor
+    margins: Tensor
+    finite: Tensor
+
+
+class Picker:
+    """Picks tokens as ``generate`` does with the given seed and sampling fields.
+
+    Args:
+        resolved: generation fields in force.
+        seed: of the assay.
+        vocabulary: number of logits.
+        device: where ``generate`` would draw its random numbers.
+    """
+
+    def __init__(self, resolved: Mapping[str, Any], seed: int, vocabulary: int, device: torch.device) -> None:
+        self.steps: int = resolved["max_new_tokens"]
+        ends = resolved.get("eos_token_id")
+        self.ends = frozenset([ends] if isinstance(ends, int) else ends or ())
+        self.sample = bool(resolved.get("do_sample"))
+        self.temperature = float(resolved.get("temperature") or 1.0) if self.sample else 1.0
+        self.top_k = min(int(resolved.get("top_k") or 0) or vocabulary, vocabulary) if self.sample else vocabulary
+        self.top_p = float(resolved.get("top_p") or 1.0) if self.sample else 1.0
+        self.min_p = float(resolved.get("min_p") or 0.0) if self.sample else 0.0
+        self.noise = _draw_noise(seed, self.steps, vocabulary, device) if self.sample else None
+
+    def pick(self, logits: Tensor, steps: Tensor) -> Picks:
+        """Pick a token per row.
+
+        Args:
+            logits: [n, vocabulary] in float32.
+            steps: index of the generated token that each row is at, [n].
+        """
+        finite = ~(torch.isnan(logits.sum(-1)) | torch.isposinf(logits.amax(-1)))
+        if self.top_k < logits.shape[-1]:
+            scores, candidates = logits.topk(min(self.top_k + _BEYOND, logits.shape[-1]), dim=-1)
+            noise = 0 if self.noise is None else self.noise[steps[:, None], candidates]
+        elif self.top_p < 1 or self.min_p > 0:
+            scores, candidates = logits.sort(dim=-1, descending=True)
+            noise = 0 if self.noise is None else self.noise[steps[:, None], candidates]
+        else:
+            values = logits / self.temperature + (0 if self.noise is None else self.noise[steps])
+            best, tokens = values.topk(min(2, values.shape[-1]), dim=-1)
+            return Picks(tokens[:, 0], best[:, 0] - best[:, -1], finite)
+        return self._pick_filtered(scores / self.temperature, candidates, noise, finite)
+
+    def _pick_filtered(self, scores: Tensor, candidates: Tensor, noise: Tensor | int, finite: Tensor) -> Picks:
+        """Pick among candidates in descending order of ``scores`` (tempered logits), [n, candidates]."""
+        slack = self._slack(scores)
+        values = scores + noise
+        allowed = values.masked_fill(slack < 0, -torch.inf)
+        best, place = allowed.max(-1, keepdim=True)
+        # a rival wins when it passes the filters and beats the pick: both must change for a token outside
+        rivals = torch.maximum(best - values, -slack).scatter(-1, place, torch.inf).amin(-1)
+        margins = torch.minimum(rivals, slack.gather(-1, place).squeeze(-1))
+        if self.top_k + _BEYOND == scores.shape[-1]:
+            margins = torch.minimum(margins, scores[:, self.top_k - 1] - scores[:, -1])
+        return Picks(candidates.gather(-1, place).squeeze(-1), margins, finite)
+
+    def _slack(self, scores: Tensor) -> Tensor:
+        """Return how far inside (>= 0) or outside (< 0) the filters each candidate is, in units of s, [n, candidates]."""
+        slack = torch.full_like(scores, torch.inf)
+        last = self.top_k - 1
+        if self.top_k < scores.shape[-1]:
+            slack = torch.where(scores >= scores[:, last, None], scores - scores[:, self.top_k, None], scores - scores[:, last, None])
+        kept = scores.masked_fill(slack < 0, -torch.inf)
+        if self.top_p < 1:
+            probabilities = kept.softmax(-1)
+            ascending = probabilities.flip(-1).cumsum(-1).flip(-1)  # mass of the token and all below it
+            slack = torch.minimum(slack, (ascending / (1 - self.top_p)).log() / 2)
+            kept = kept.masked_fill(slack < 0, -torch.inf)
+        if self.min_p > 0:
+            slack = torch.minimum(slack, kept - kept[:, :1] - torch.tensor(self.min_p).log())
+        slack[:, 0] = torch.inf  # the filters always leave the most probable token
+        return slack
+
+
+def _draw_noise(seed: int, steps: int, vocabulary: int, device: torch.device) -> Tensor:
+    """Return -log q of every step, [steps, vocabulary], drawn as ``generate`` draws it."""
+    generator = torch.Generator(device).manual_seed(seed)
+    rows = [torch.empty(1, vocabulary, device=device).exponential_(1, generator=generator) for _ in range(steps)]
+    return torch.cat(rows).log_().neg_()

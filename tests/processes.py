@@ -1,0 +1,83 @@
+"""Run ``mutascope`` in processes of their own that can be killed, without importing torch anew in each.
+
+A fork server imports mutascope once; every process is forked from it, so that it starts in milliseconds and is as
+mortal as any other.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+_PRELOAD = ["mutascope.screen", "mutascope.cli.main", "transformers.models.llama.modeling_llama", "processes"]
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(_PRELOAD)
+
+
+def _command(arguments: list[str], stderr: str) -> None:
+    descriptor = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.argv = ["mutascope", *arguments]
+    from mutascope.cli.main import main
+
+    main()
+
+
+class Process:
+    """A running ``mutascope`` command, or a running function."""
+
+    def __init__(self, process: BaseProcess, stderr: Path | None = None) -> None:
+        self._process, self._stderr = process, stderr
+        process.start()
+        self.started = time.monotonic()
+
+    @property
+    def running(self) -> bool:
+        return self._process.is_alive()
+
+    @property
+    def stderr(self) -> str:
+        return self._stderr.read_text() if self._stderr else ""
+
+    def send(self, number: int) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def wait(self, timeout: float = 120) -> int:
+        """Return the exit code, -9 after SIGKILL."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            self._process.kill()
+            raise TimeoutError(f"still running after {timeout} seconds: {self.stderr}")
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self.send(signal.SIGKILL)
+        self.wait()
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 120) -> None:
+        """Wait for a condition that the running process brings about."""
+        end = time.monotonic() + timeout
+        while not condition():
+            assert self.running, f"ended before the condition held: {self.stderr}"
+            assert time.monotonic() < end, "the condition never held"
+            time.sleep(0.005)
+
+
+def start_command(*arguments: object, stderr: Path) -> Process:
+    """Start ``mutascope ARGUMENTS`` with its standard error in a file."""
+    return Process(_CONTEXT.Process(target=_command, args=([*map(str, arguments)], str(stderr))), stderr)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def start_function(function: Callable[..., None], *arguments: object) -> Process:
+    """Start an importable function."""
+    return Process(_CONTEXT.Process(target=function, args=arguments))  # pyright: ignore[reportAttributeAccessIssue]
