@@ -21,14 +21,14 @@ _CONTEXT.set_forkserver_preload(_PRELOAD)
 
 
 def _command(arguments: list[str], stderr: str) -> None:
+    from mutascope.cli.main import main
+
     descriptor = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.argv = ["mutascope", *arguments]
-    from mutascope.cli.main import main
-
     main()
 
 

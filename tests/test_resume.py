@@ -74,10 +74,10 @@ def test_ten_kills_at_random_moments_lose_and_repeat_nothing(spec, undisturbed, 
     for attempt in range(10):
         process = start(spec, out)
         if attempt < 5:  # at any moment, loading and the wild type included
-            time.sleep(draw.uniform(0, startup + 1.5 * per_unit))
+            time.sleep(draw.uniform(0, startup + 1.2 * per_unit))
         else:  # while a later unit runs
             process.wait_until(lambda: shards(out) > stored[-1])
-            time.sleep(draw.uniform(0, 0.9) * per_unit)
+            time.sleep(draw.uniform(0, 0.6) * per_unit)
         assert process.running, f"finished before kill {attempt}: {process.stderr}"
         process.kill()
         stored.append(shards(out))
@@ -166,10 +166,12 @@ def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(spec, undisturbed, tm
 
 def test_ctrl_c_while_the_model_loads_is_short_too(spec, tmp_path):
     process = start(spec, tmp_path / "screen")
-    time.sleep(0.05)
+    process.wait_until((tmp_path / "screen.stderr").exists)
+    time.sleep(0.03)
     process.send(signal.SIGINT)
     assert process.wait() == 130
-    assert process.stderr == "mutascope: interrupted\n"
+    assert "Traceback" not in process.stderr
+    assert process.stderr.endswith("mutascope: interrupted\n")
 
 
 def test_a_deleted_unit_is_run_again_and_comes_out_the_same(spec, undisturbed, tmp_path, cli):

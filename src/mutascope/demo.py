@@ -17,6 +17,7 @@ from mutascope.cli.status import status
 from mutascope.diff import diff_to_html, diff_to_rich
 from mutascope.figures.maps import save_figure
 
+# A part of a matrix that shows every status; 54 mutants, 5 minutes at 5 s each.
 DESIGN = Design(layers=(15,), kinds=("v",), rows=(10, 11, 12), cols=tuple(range(30, 39)))
 TILE = 8
 
@@ -24,12 +25,10 @@ OUT = Path("demo")
 
 
 def main() -> None:
-    """Run or finish the screen, then write and print what it found."""
+    """Run or finish the screen (each design, tile and engine has its own folder), then show what it found."""
     disable_progress_bar()
     screen = Screen("smollm2-135m", "drosophila", DESIGN, tile=TILE)
-    # another design, tile or engine is another screen, which gets a folder of its own
     folder = OUT / f"screen-{screen.engine_name}-tile{TILE}-{screen.plan.digest[:8]}"
-    print(screen)
     try:
         done = screen.run(folder)
     except KeyboardInterrupt:
@@ -58,12 +57,12 @@ def draw_maps(results: Results) -> list[tuple[Path, str]]:
 
 
 def show_mutant(results: Results) -> list[tuple[Path, str]]:
-    """Print and write the word diff of the NSM that follows the wild type longest."""
+    """Print and write the word diff of an NSM that shares a beginning with the wild type."""
     path = OUT / "mutant.html"
     nsms = results.texts().filter(pl.col("text").is_not_null() & ~pl.col("silent"))
     if nsms.is_empty():
         return []
-    nsm = nsms.sort("first_divergence", maintain_order=True).row(-1, named=True)
+    nsm = nsms.sort("first_divergence", maintain_order=True).row(3 * len(nsms) // 4, named=True)
     name = Mutant(*(nsm[part] for part in ("layer", "kind", "row", "col", "mutation")))
     diff = word_diff(results.wild_type, nsm["text"])
     print(f"\n{name} against the wild type, first difference at token {nsm['first_divergence']}:\n")

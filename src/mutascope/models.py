@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import torch
@@ -129,7 +130,7 @@ def load_model(
     try:
         options = {"trust_remote_code": trust_remote_code, "local_files_only": not _reachable(path)}
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        network, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=torch_dtype,
             use_safetensors=None if allow_pickle else True,
@@ -138,12 +139,12 @@ def load_model(
         )
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise MutascopeError(_explain(name, error)) from error
-    if found["missing_keys"]:
+    network, report = loaded
+    if report["missing_keys"]:  # transformers would fill them with random numbers
         raise MutascopeError(
-            f"{name} is not a complete model: its weights lack {min(found['missing_keys'])}, and"
-            f" {len(found['missing_keys']) - 1} more"
+            f"{name} is not a complete model: its weights lack {min(report['missing_keys'])}"
         )
-    network.to(torch.device(device))  # pyright: ignore[reportArgumentType]
+    network.to(torch.device(device))
     network.eval().requires_grad_(False)
     return Model(name, network, tokenizer, fingerprint(network), find_genome(network))
 

@@ -73,6 +73,10 @@ class Engine(Protocol):
         """Return the outputs of the unmodified model, one per prompt."""
         ...
 
+    def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
+        """Return why the engine cannot give the reference engine's records, None when it can."""
+        ...
+
     def run(
         self, prompts: Sequence[Prompt], readout: Readout, mutants: Sequence[Mutant]
     ) -> Iterator[Outcome]:

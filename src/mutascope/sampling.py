@@ -1,8 +1,8 @@
 """The token that a mutant picks, as a function of its logits and the recorded noise.
 
 With a fixed seed ``generate`` draws the same random numbers whatever the logits: ``torch.multinomial(p, 1)`` is
-``argmax(p / q)`` with q ~ Exponential(1) drawn per step over the vocabulary. So the token picked at step t is the argmax
-over the tokens that the filters leave of
+``argmax(p / q)`` with q ~ Exponential(1) drawn per step over the vocabulary. So the token picked at step t
+is the argmax, over the tokens that the filters leave, of
 
     s_v = logit_v / temperature - log q_tv
 
@@ -65,7 +65,9 @@ class Picker:
         self.ends = frozenset([ends] if isinstance(ends, int) else ends or ())
         self.sample = bool(resolved.get("do_sample"))
         self.temperature = float(resolved.get("temperature") or 1.0) if self.sample else 1.0
-        self.top_k = min(int(resolved.get("top_k") or 0) or vocabulary, vocabulary) if self.sample else vocabulary
+        self.top_k = (
+            min(int(resolved.get("top_k") or 0) or vocabulary, vocabulary) if self.sample else vocabulary
+        )
         self.top_p = float(resolved.get("top_p") or 1.0) if self.sample else 1.0
         self.min_p = float(resolved.get("min_p") or 0.0) if self.sample else 0.0
         self.noise = _draw_noise(seed, self.steps, vocabulary, device) if self.sample else None
@@ -90,7 +92,9 @@ class Picker:
             return Picks(tokens[:, 0], best[:, 0] - best[:, -1], finite)
         return self._pick_filtered(scores / self.temperature, candidates, noise, finite)
 
-    def _pick_filtered(self, scores: Tensor, candidates: Tensor, noise: Tensor | int, finite: Tensor) -> Picks:
+    def _pick_filtered(
+        self, scores: Tensor, candidates: Tensor, noise: Tensor | int, finite: Tensor
+    ) -> Picks:
         """Pick among candidates in descending order of ``scores`` (tempered logits), [n, candidates]."""
         slack = self._slack(scores)
         values = scores + noise
@@ -104,11 +108,15 @@ class Picker:
         return Picks(candidates.gather(-1, place).squeeze(-1), margins, finite)
 
     def _slack(self, scores: Tensor) -> Tensor:
-        """Return how far inside (>= 0) or outside (< 0) the filters each candidate is, in units of s, [n, candidates]."""
+        """Return how far inside (>= 0) or outside (< 0) the filters each candidate is, in units of s."""
         slack = torch.full_like(scores, torch.inf)
         last = self.top_k - 1
         if self.top_k < scores.shape[-1]:
-            slack = torch.where(scores >= scores[:, last, None], scores - scores[:, self.top_k, None], scores - scores[:, last, None])
+            slack = torch.where(
+                scores >= scores[:, last, None],
+                scores - scores[:, self.top_k, None],
+                scores - scores[:, last, None],
+            )
         kept = scores.masked_fill(slack < 0, -torch.inf)
         if self.top_p < 1:
             probabilities = kept.softmax(-1)
@@ -124,5 +132,7 @@ class Picker:
 def _draw_noise(seed: int, steps: int, vocabulary: int, device: torch.device) -> Tensor:
     """Return -log q of every step, [steps, vocabulary], drawn as ``generate`` draws it."""
     generator = torch.Generator(device).manual_seed(seed)
-    rows = [torch.empty(1, vocabulary, device=device).exponential_(1, generator=generator) for _ in range(steps)]
+    rows = [
+        torch.empty(1, vocabulary, device=device).exponential_(1, generator=generator) for _ in range(steps)
+    ]
     return torch.cat(rows).log_().neg_()

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from transformers import PreTrainedModel
 
 from mutascope.assays import ResolvedAssay, TextAssay, load_assay
+from mutascope.controls import run_controls, warning
 from mutascope.design import Design, Plan
 from mutascope.engine import make_engine
 from mutascope.errors import MutascopeError
@@ -48,7 +49,9 @@ class Screen:
         assay: name of a preset, path of a YAML file, or a :class:`~mutascope.assays.TextAssay`.
         design: which mutants; all sites with max and min by default.
         tile: side of a tile in elements, or ``auto``.
-        engine: ``reference``.
+        engine: ``fast``, or ``reference``, which is the paper's way and the truth; what the fast engine cannot run
+            exactly falls back to the reference engine.
+        batch: mutants that the fast engine decodes at a time; by default what the free memory holds.
         dtype: of the weights; float32 is the exact mode.
 
     Raises:
@@ -62,7 +65,8 @@ class Screen:
         design: Design | None = None,
         *,
         tile: int | str = "auto",
-        engine: str = "reference",
+        engine: str = "fast",
+        batch: int | None = None,
         dtype: str = "float32",
     ) -> None:
         self.assay = load_assay(assay) if isinstance(assay, str) else assay
@@ -72,6 +76,7 @@ class Screen:
         self.resolved: ResolvedAssay = self.assay.resolve(self.model)
         self.tiling = Tiling(check_tile(tile) or auto_tile(self.model.genome.hidden_size))
         self.engine_name = engine
+        self.batch = batch
         self.folder: ScreenFolder | None = None
 
     @cached_property
@@ -83,8 +88,13 @@ class Screen:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that runs the mutants."""
-        return make_engine(self.engine_name, self.model, self.tiling)
+        """The engine that runs the mutants: the one asked for, or the reference engine where that one refuses."""
+        engine = make_engine(self.engine_name, self.model, self.tiling, self.batch)
+        refusal = engine.refusal(self.resolved.prompts, self.resolved.readout)
+        if refusal is None:
+            return engine
+        print(f"the {engine.name} engine refuses: {refusal}; running the reference engine", file=sys.stderr)
+        return make_engine("reference", self.model, self.tiling)
 
     @cached_property
     def mutagen(self) -> Mutagen:
@@ -222,8 +232,14 @@ class Screen:
             raise MutascopeError(
                 "the weights changed during the screen: its records cannot be trusted (please report)"
             )
-        manifest["controls"] = {"weights_restored": True, "seconds_of_last_run": round(seconds, 3)}
+        controls: dict[str, Any] = {"engine": self.engine.name, "weights_restored": True}
+        if self.engine.name != "reference":
+            controls |= run_controls(self.engine, self.reader, self.plan, self.tiling, folder.records())
+        manifest["controls"] = {**controls, "seconds_of_last_run": round(seconds, 3)}
         folder.write_manifest(manifest)
+        failed = warning(controls)
+        if failed:
+            print(failed, file=sys.stderr)
 
     def _default_folder(self) -> str:
         name = "-".join((Path(self.model.name).name, self.assay.name, self.plan.digest[:8]))

@@ -14,7 +14,7 @@ from mutascope.results import Results
 
 def export(
     folder: Annotated[str, typer.Argument(help="screen folder")],
-    out: Annotated[Path | None, typer.Option(help="file to write [FOLDER.csv or .parquet]")] = None,
+    out: Annotated[Path | None, typer.Option(help="file to write; default FOLDER.csv or .parquet")] = None,
     format: Annotated[str, typer.Option(help="csv or parquet")] = "csv",
 ) -> None:
     """Write the records with the text of every phenotype beside it."""

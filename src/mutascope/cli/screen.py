@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from mutascope.design import Design, parse_indices
 from mutascope.errors import MutascopeError
@@ -21,12 +21,13 @@ class ScreenSpec(BaseModel):
     assay: str | dict[str, Any] = "drosophila"
     out: str | None = None
     tile: int | str = "auto"
-    engine: str = "reference"
+    engine: str = "fast"
+    batch: int | None = Field(default=None, ge=1)
     dtype: str = "float32"
-    layers: str | list[int] | None = None
+    layers: int | str | list[int] | None = None
     kinds: str | list[str] | None = None
-    rows: str | list[int] | None = None
-    cols: str | list[int] | None = None
+    rows: int | str | list[int] | None = None
+    cols: int | str | list[int] | None = None
     mutations: str | list[str] | None = None
     sample: int | None = None
     sample_seed: int = 0
@@ -55,17 +56,17 @@ def screen(
     spec: Annotated[
         Path | None, typer.Argument(help="YAML file with any of the options below as keys")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="alias, folder or Hub id [smollm2-135m]")] = None,
-    assay: Annotated[str | None, typer.Option(help="preset or YAML file [drosophila]")] = None,
+    model: Annotated[str | None, typer.Option(help="alias, folder or Hub id; default smollm2-135m")] = None,
+    assay: Annotated[str | None, typer.Option(help="preset or YAML file; default drosophila")] = None,
     out: Annotated[str | None, typer.Option(help="screen folder or fsspec URL")] = None,
     layers: Annotated[str | None, typer.Option(help="such as 0,15 or 0-5")] = None,
     kinds: Annotated[str | None, typer.Option(help="such as v,down")] = None,
     rows: Annotated[str | None, typer.Option(help="tile rows, such as 0-8")] = None,
     cols: Annotated[str | None, typer.Option(help="tile columns")] = None,
-    tile: Annotated[str | None, typer.Option(help="side of a tile, or auto [auto]")] = None,
-    mutations: Annotated[str | None, typer.Option(help="of max,min,zero,noop,random [max,min]")] = None,
+    tile: Annotated[str | None, typer.Option(help="side of a tile, or auto; default auto")] = None,
+    mutations: Annotated[str | None, typer.Option(help="default max,min; also zero,noop,random")] = None,
     sample: Annotated[int | None, typer.Option(help="number of sites drawn at random")] = None,
-    sample_seed: Annotated[int | None, typer.Option(help="seed of the draw [0]")] = None,
+    sample_seed: Annotated[int | None, typer.Option(help="seed of the draw; default 0")] = None,
     mutants: Annotated[
         str | None, typer.Option(help="CSV or Parquet list of mutants instead of a region")
     ] = None,
@@ -73,8 +74,9 @@ def screen(
     max_length: Annotated[
         int | None, typer.Option(help="replaces the assay's length, prompt included")
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="reference [reference]")] = None,
-    dtype: Annotated[str | None, typer.Option(help="of the weights; float32 is exact [float32]")] = None,
+    engine: Annotated[str | None, typer.Option(help="fast or reference; default fast")] = None,
+    batch: Annotated[int | None, typer.Option(help="mutants at a time; default what memory holds")] = None,
+    dtype: Annotated[str | None, typer.Option(help="of the weights; default float32")] = None,
     allow_pickle: Annotated[bool | None, typer.Option("--allow-pickle", help="accept unsafe weights")] = None,
     trust_remote_code: Annotated[
         bool | None, typer.Option("--trust-remote-code", help="run its code")
@@ -111,7 +113,7 @@ def run_screen(spec: ScreenSpec) -> None:
     model = load_model(
         spec.model, dtype=spec.dtype, allow_pickle=spec.allow_pickle, trust_remote_code=spec.trust_remote_code
     )
-    job = Screen(model, assay, design, tile=spec.tile, engine=spec.engine)
+    job = Screen(model, assay, design, tile=spec.tile, engine=spec.engine, batch=spec.batch)
     try:
         done = job.run(spec.out)
     except KeyboardInterrupt:
@@ -134,7 +136,9 @@ def run_screen(spec: ScreenSpec) -> None:
     typer.echo(f"look at it: mutascope status {path}   mutascope map {path} --out sheet.png")
 
 
-def _indices(value: str | list[int] | None) -> tuple[int, ...] | None:
+def _indices(value: int | str | list[int] | None) -> tuple[int, ...] | None:
+    if isinstance(value, int):
+        return (value,)
     return parse_indices(value) if isinstance(value, str) or value is None else tuple(value)
 
 

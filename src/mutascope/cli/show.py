@@ -83,7 +83,7 @@ def _with_model(
         typer.echo(f"{save}: the model with {mutant}, loads with AutoModelForCausalLM.from_pretrained")
 
 
-def reopen(results: Results, **loading: bool) -> Screen:
+def reopen(results: Results, **loading: Any) -> Screen:
     """Return the screen of a folder with its model loaded again (``loading``: arguments of ``load_model``).
 
     Raises:

@@ -8,14 +8,14 @@ from mutascope.genome import Tiling, check_name
 from mutascope.models import Model
 from mutascope.readout import Engine
 
-ENGINES = {"fast": FastEngine, "reference": ReferenceEngine}
+ENGINES = ("fast", "reference")
 
 
-def make_engine(name: str, model: Model, tiling: Tiling) -> Engine:
-    """Return the engine of that name.
+def make_engine(name: str, model: Model, tiling: Tiling, batch: int | None = None) -> Engine:
+    """Return the engine of that name (``batch``: mutants at a time, for engines that run several).
 
     Raises:
         MutascopeError: when there is none.
     """
     check_name("engine", name, list(ENGINES))
-    return ENGINES[name](model, tiling)
+    return FastEngine(model, tiling, batch) if name == "fast" else ReferenceEngine(model, tiling)

@@ -107,7 +107,7 @@ class Places:
 
 
 class Decoder:
-    """Runs the layers of a network on batches of rows.
+    """Runs the layers of a network on batches of rows; ``flop`` counts the arithmetic done.
 
     Raises:
         ValueError: for an architecture or a rotary embedding that it does not implement.
@@ -120,7 +120,8 @@ class Decoder:
         if config.rope_parameters.get("rope_type", "default") in ("dynamic", "longrope"):
             raise ValueError("rotary embeddings that depend on the length are not implemented")
         body: Any = network.model
-        self.body, self.head = body, network.get_output_embeddings().weight
+        self.body = body
+        self.head: Tensor = network.lm_head.weight
         self.layers: Sequence[Any] = list(body.layers)
         attention = self.layers[0].self_attn
         self.width: int = attention.head_dim
@@ -132,6 +133,9 @@ class Decoder:
         self._cos, self._sin = cos[0], sin[0]
         self._windows = [_window(layer.self_attn, config, positions) for layer in self.layers]
         self._all = places
+        matrices = (p.numel() for p in self.layers[0].parameters() if p.ndim == 2)
+        self._flop_per_token = 2 * sum(matrices)
+        self.flop = 0
 
     def new_cache(self, rows: int, positions: int) -> Tensor:
         """Return room for keys and values, [layers, 2, rows, key/value heads, positions, width]."""
@@ -151,7 +155,9 @@ class Decoder:
         masks = {}
         for window in set(self._windows):
             seen = (keys <= own) & (keys > own - window)
-            mask = torch.zeros(seen.shape, dtype=self.dtype, device=self.device).masked_fill_(~seen, -torch.inf)
+            mask = torch.zeros(seen.shape, dtype=self.dtype, device=self.device).masked_fill_(
+                ~seen, -torch.inf
+            )
             masks[window] = mask.repeat(1, 1, self.queries, 1)
         cos, sin = self._cos[positions][:, :, None], self._sin[positions][:, :, None]
         return Places(positions, span, reach, cos, sin, masks)
@@ -162,6 +168,7 @@ class Decoder:
 
     def logits(self, hidden: Tensor, out: Tensor) -> Tensor:
         """Return the logits of final hidden states [n, hidden], written into ``out``, [n or more, vocabulary]."""
+        self.flop += 2 * len(hidden) * self.head.numel()
         return torch.mm(_norm(self.body.norm, hidden), self.head.T, out=out[: len(hidden)])
 
     def layer(self, index: int, hidden: Tensor, deltas: Deltas, cache: Tensor, places: Places) -> Tensor:
@@ -178,6 +185,10 @@ class Decoder:
             The new hidden states, [rows, positions, hidden].
         """
         block = self.layers[index]
+        tokens = hidden.shape[0] * hidden.shape[1]
+        self.flop += tokens * (
+            self._flop_per_token + 4 * places.reach * self.groups * self.queries * self.width
+        )
         x = _norm(block.input_layernorm, hidden)
         hidden = hidden + self._attend(index, block.self_attn, x, deltas, cache, places)
         x = _norm(block.post_attention_layernorm, hidden)

@@ -14,9 +14,12 @@ Per prompt, in the order of the code below (docs/engine.md says why it is exact)
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -45,6 +48,24 @@ class Row:
     tokens: list[int] = field(default_factory=list)
     replayed: bool = False
     finite: bool = True
+
+
+@dataclass
+class Account:
+    """Where the time of a run went, in seconds; settling is the reference engine's part."""
+
+    verifying: float = 0.0
+    decoding: float = 0.0
+    settling: float = 0.0
+
+    @contextmanager
+    def clock(self, phase: str) -> Iterator[None]:
+        """Add the time of the block to a phase."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, phase, getattr(self, phase) + time.perf_counter() - start)
 
 
 class Trace:
@@ -87,6 +108,7 @@ class FastEngine:
         self.slots = slots
         self.reference = ReferenceEngine(model, tiling)
         self.mutagen = self.reference.mutagen
+        self.account = Account()
         self._latest: PromptRun | None = None
 
     def wild_type(self, prompts: Sequence[Prompt], readout: Generation) -> tuple[Output, ...]:
@@ -106,7 +128,9 @@ class FastEngine:
             return str(error)
         return None if run.reproduces_wild_type() else "its wild type does not equal the reference engine's"
 
-    def run(self, prompts: Sequence[Prompt], readout: Generation, mutants: Sequence[Mutant]) -> Iterator[Outcome]:
+    def run(
+        self, prompts: Sequence[Prompt], readout: Generation, mutants: Sequence[Mutant]
+    ) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, once each, in order of completion."""
         if len(prompts) == 1:
             for row, output in self._prompt_run(prompts[0], readout).outputs(mutants):
@@ -121,6 +145,10 @@ class FastEngine:
                     replayed.add(row.mutant)
         for mutant, outputs in parts.items():
             yield Outcome(mutant, tuple(outputs), mutant in replayed)
+
+    def arithmetic(self) -> int:
+        """Return the floating-point operations done for the latest prompt, the reference engine's excluded."""
+        return self._latest.decoder.flop if self._latest else 0
 
     def _prompt_run(self, prompt: Prompt, readout: Generation) -> PromptRun:
         if self._latest is None or (self._latest.prompt, self._latest.readout) != (prompt, readout):
@@ -173,7 +201,8 @@ class PromptRun:
             if row.finite:
                 yield row, Output(tuple(row.tokens))
             else:
-                (outcome,) = self.engine.reference.run([self.prompt], self.readout, [row.mutant])
+                with self.engine.account.clock("settling"):
+                    (outcome,) = self.engine.reference.run([self.prompt], self.readout, [row.mutant])
                 yield row, outcome.outputs[0]
 
     def _batched(self, waiting: deque[Mutant]) -> Iterator[Row]:
@@ -191,7 +220,8 @@ class PromptRun:
         if not finite:
             row.finite, row.replayed = False, True
         elif margin < NEAR_TIE:
-            token = self.engine.reference.next_token(self.prompt, self.readout, row.mutant, row.tokens)
+            with self.engine.account.clock("settling"):
+                token = self.engine.reference.next_token(self.prompt, self.readout, row.mutant, row.tokens)
             row.replayed = True
         row.tokens.append(token)
 
@@ -202,10 +232,12 @@ class PromptRun:
         rows.sort(key=lambda row: row.delta.layer)
         length = len(self.trace.tokens)
         bounds = [0, *(self.start - 1 + step for step in _CHUNKS if step < length), self.start - 1 + length]
-        for begin, end in zip(bounds, bounds[1:], strict=False):
-            hidden = self._verify_chunk(rows, begin, end)
+        for begin, end in pairwise(bounds):
             first = max(begin, self.start - 1)
-            self._compare(rows, hidden[:, first - begin :], first - self.start + 1)
+            with self.engine.account.clock("verifying"):
+                hidden = self._verify_chunk(rows, begin, end)
+                picks = self._pick_steps(hidden[:, first - begin :], first - self.start + 1)
+            self._compare(rows, picks, first - self.start + 1)
             keep = []
             for index, row in enumerate(rows):
                 if not row.finite:
@@ -236,18 +268,21 @@ class PromptRun:
             hidden[:active] = decoder.layer(index, hidden[:active], deltas, self.verified[index], places)
         return hidden
 
-    def _compare(self, rows: list[Row], hidden: Tensor, step: int) -> None:
-        """Extend the rows by the tokens that they pick from ``step`` on, up to the first that is not the wild type's."""
-        count, steps = hidden.shape[:2]
-        at = torch.arange(step, step + steps, device=self.device).repeat(count)
-        picks = self._pick(hidden.reshape(count * steps, -1), at)
-        table = (picks.tokens, picks.margins, picks.finite)
-        tokens, margins, finite = (values.view(count, steps).tolist() for values in table)
+    def _compare(self, rows: list[Row], picks: Picks, step: int) -> None:
+        """Extend rows by the tokens they pick from ``step`` on, up to the first that is not the wild type's."""
+        tokens, margins, finite = picks.tokens.tolist(), picks.margins.tolist(), picks.finite.tolist()
         for index, row in enumerate(rows):
-            for offset, expected in enumerate(self.trace.tokens[step : step + steps]):
+            for offset, expected in enumerate(self.trace.tokens[step : step + len(tokens[index])]):
                 self._settle(row, tokens[index][offset], margins[index][offset], finite[index][offset])
                 if not row.finite or row.tokens[-1] != expected:
                     break
+
+    def _pick_steps(self, hidden: Tensor, step: int) -> Picks:
+        """Pick a token for final hidden states [rows, steps, hidden] of steps ``step`` on; fields are [rows, steps]."""
+        count, steps = hidden.shape[:2]
+        at = torch.arange(step, step + steps, device=self.device).repeat(count)
+        picks = self._pick(hidden.reshape(count * steps, -1), at)
+        return Picks(*(values.view(count, steps) for values in (picks.tokens, picks.margins, picks.finite)))
 
     def _pick(self, hidden: Tensor, steps: Tensor) -> Picks:
         """Pick a token for every final hidden state [n, hidden], a few hundred at a time."""
@@ -255,7 +290,9 @@ class PromptRun:
             self.picker.pick(self.decoder.logits(some, self.logits), at)
             for some, at in zip(hidden.split(_HEAD_ROWS), steps.split(_HEAD_ROWS), strict=True)
         ]
-        return Picks(*(torch.cat([getattr(p, name) for p in parts]) for name in ("tokens", "margins", "finite")))
+        return Picks(
+            *(torch.cat([getattr(p, name) for p in parts]) for name in ("tokens", "margins", "finite"))
+        )
 
     def _compact(self, rows: list[Row], keep: list[int]) -> list[Row]:
         if len(keep) < len(rows):
@@ -276,18 +313,12 @@ class PromptRun:
         self.rows[slot] = row
 
     def _decode(self) -> Iterator[Row]:
-        """Feed every row its last token and pick the next; yield rows that ended or are disputed."""
+        """Feed every row its last token and pick the next; yield rows that ended."""
         top = max(slot for slot, row in enumerate(self.rows) if row is not None) + 1
         rows = self.rows[:top]
-        tokens = torch.tensor([row.tokens[-1] if row else 0 for row in rows], device=self.device)
-        steps = torch.tensor([len(row.tokens) if row else 0 for row in rows], device=self.device)
-        places = self.decoder.points(self.start + steps - 1)
-        deltas = Deltas([row.delta if row else None for row in rows], self.device)
-        hidden = self.decoder.embed(tokens)[:, None]
-        for index in range(len(self.decoder.layers)):
-            hidden = self.decoder.layer(index, hidden, deltas, self.cache[index], places)
-        picks = self._pick(hidden[:, 0], steps)
-        table = zip(picks.tokens.tolist(), picks.margins.tolist(), picks.finite.tolist(), strict=True)
+        with self.engine.account.clock("decoding"):
+            picks = self._next_picks(rows)
+            table = zip(picks.tokens.tolist(), picks.margins.tolist(), picks.finite.tolist(), strict=True)
         for slot, (token, margin, finite) in enumerate(table):
             row = rows[slot]
             if row is None:
@@ -296,6 +327,18 @@ class PromptRun:
             if not row.finite or self._ended(row):
                 self.rows[slot] = None
                 yield row
+
+    def _next_picks(self, rows: list[Row | None]) -> Picks:
+        """Return what every slot picks after its last token; empty slots compute something that nobody reads."""
+        decoder = self.decoder
+        tokens = torch.tensor([row.tokens[-1] if row else 0 for row in rows], device=self.device)
+        steps = torch.tensor([len(row.tokens) if row else 0 for row in rows], device=self.device)
+        places = decoder.points(self.start + steps - 1)
+        deltas = Deltas([row.delta if row else None for row in rows], self.device)
+        hidden = decoder.embed(tokens)[:, None]
+        for index in range(len(decoder.layers)):
+            hidden = decoder.layer(index, hidden, deltas, self.cache[index], places)
+        return self._pick(hidden[:, 0], steps)
 
     def _ended(self, row: Row) -> bool:
         return row.tokens[-1] in self.picker.ends or len(row.tokens) >= self.picker.steps

@@ -48,6 +48,10 @@ class ReferenceEngine:
         """Return the outputs of the unmodified model, one per prompt."""
         return tuple(self._generate(prompt, readout) for prompt in prompts)
 
+    def refusal(self, prompts: Sequence[Prompt], readout: Generation) -> str | None:
+        """Return None: it runs every model that ``generate`` runs."""
+        return None
+
     def run(
         self, prompts: Sequence[Prompt], readout: Generation, mutants: Sequence[Mutant]
     ) -> Iterator[Outcome]:

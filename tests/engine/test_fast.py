@@ -1,0 +1,228 @@
+"""The fast engine against the truth, mutant by mutant."""
+
+from __future__ import annotations
+
+import tempfile
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from builders import tiny_model
+from mutascope.assays import TextAssay
+from mutascope.design import Design
+from mutascope.engine.fast import FastEngine
+from mutascope.engine.reference import ReferenceEngine
+from mutascope.genome import Tiling
+from mutascope.models import Model, load_model
+from mutascope.readout import Generation
+from mutascope.sampling import Picker, unsupported_fields
+
+MUTATIONS = ("max", "min", "zero", "noop", "random")
+FIXED = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def disagreements(
+    model: Model, assay: TextAssay, design: Design, tile: int, slots: int
+) -> tuple[list[str], int]:
+    """Mutants on which the engines differ, and how many of the mutants are silent."""
+    tiling, resolved = Tiling(tile), assay.resolve(model)
+    mutants = design.plan(model.genome, tiling).mutants()
+    fast, reference = FastEngine(model, tiling, slots), ReferenceEngine(model, tiling)
+    assert fast.refusal(resolved.prompts, resolved.readout) is None
+    found = {o.mutant: o.outputs for o in fast.run(resolved.prompts, resolved.readout, mutants)}
+    assert len(found) == len(mutants)
+    truth = {o.mutant: o.outputs for o in reference.run(resolved.prompts, resolved.readout, mutants)}
+    wild = reference.wild_type(resolved.prompts, resolved.readout)
+    silent = sum(outputs == wild for outputs in truth.values())
+    return [str(m) for m in mutants if found[m] != truth[m]], silent
+
+
+SAMPLING = st.one_of(
+    st.just({"greedy": True}),
+    st.fixed_dictionaries(
+        {"temperature": st.sampled_from([0.4, 0.7, 1.0, 1.6]), "top_k": st.sampled_from([0, 1, 5, 50, 500])},
+        optional={
+            "top_p": st.sampled_from([0.3, 0.8, 0.95, 1.0]),
+            "min_p": st.sampled_from([0.0, 0.02, 0.3]),
+        },
+    ),
+)
+
+
+@FIXED
+@given(
+    family=st.sampled_from(["llama", "mistral", "qwen2", "qwen3"]),
+    seed=st.integers(0, 10_000),
+    heads=st.sampled_from([(4, 4), (4, 2), (6, 1), (3, 3)]),
+    width=st.sampled_from([4, 10]),
+    intermediate=st.integers(9, 70),
+    tied=st.booleans(),
+    window=st.sampled_from([None, 5, 20]),
+    ends=st.lists(st.integers(1, 90), min_size=1, max_size=6),
+    tile=st.integers(1, 40),
+    sampling=SAMPLING,
+    prompt=st.text("abc XYZ", min_size=1, max_size=30),
+    length=st.integers(1, 40),
+    slots=st.integers(1, 20),
+)
+def test_every_outcome_equals_the_reference_engines(
+    family, seed, heads, width, intermediate, tied, window, ends, tile, sampling, prompt, length, slots
+):
+    changes = {
+        "num_attention_heads": heads[0],
+        "num_key_value_heads": heads[1],
+        "hidden_size": heads[0] * width,
+        "intermediate_size": intermediate,
+        "tie_word_embeddings": tied,
+    }
+    if family != "qwen2":
+        changes["head_dim"] = width
+    if family == "mistral":
+        changes["sliding_window"] = window
+    if family in ("qwen2", "qwen3") and window:
+        changes |= {"use_sliding_window": True, "sliding_window": window, "max_window_layers": 1}
+    with tempfile.TemporaryDirectory() as folder:
+        model = load_model(
+            str(tiny_model(folder, family, seed, std=0.2, generation={"eos_token_id": ends}, **changes)),
+            device="cpu",
+        )
+        assay = TextAssay(name="t", prompt=prompt, seed=seed, max_new_tokens=length, **sampling)
+        design = Design(sample=6, sample_seed=seed, mutations=MUTATIONS)
+        different, _ = disagreements(model, assay, design, tile, slots)
+    assert different == []
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory) -> Model:
+    return load_model(str(tiny_model(tmp_path_factory.mktemp("llama"), "llama", 3, std=0.15)), device="cpu")
+
+
+@pytest.mark.parametrize("sampling", [{"temperature": 0.7}, {"greedy": True}])
+def test_a_complete_locus_has_silent_and_loud_mutants_and_all_agree(llama, sampling):
+    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=40, **sampling)
+    design = Design(layers=(1,), kinds=("v",), mutations=MUTATIONS)
+    different, silent = disagreements(llama, assay, design, tile=5, slots=16)
+    assert different == []
+    assert 0 < silent < 5 * len(MUTATIONS) * 10
+
+
+def test_non_finite_mutants_are_found_and_do_not_touch_their_neighbours(tmp_path):
+    model = load_model(str(tiny_model(tmp_path, "llama", 5, std=0.15)), device="cpu")
+    tiling = Tiling(9)
+    assay = TextAssay(name="t", prompt="abc", seed=1, max_length=20, temperature=0.7).resolve(model)
+    with torch.no_grad():  # alone it is harmless, a tile of it overflows
+        model.network.get_parameter("model.layers.1.mlp.down_proj.weight")[0, 0] = 1e38
+    assert ReferenceEngine(model, tiling).wild_type(assay.prompts, assay.readout)[0].finite
+    design = Design(layers=(1,), kinds=("down", "up"), rows=(0, 1, 2), mutations=("max", "zero"))
+    mutants = design.plan(model.genome, tiling).mutants()
+    truth = {
+        o.mutant: o.outputs for o in ReferenceEngine(model, tiling).run(assay.prompts, assay.readout, mutants)
+    }
+    found = {o.mutant: o for o in FastEngine(model, tiling, 8).run(assay.prompts, assay.readout, mutants)}
+    assert {m: o.outputs for m, o in found.items()} == truth
+    assert any(not outputs[0].finite for outputs in truth.values())
+    assert any(outputs[0].finite for outputs in truth.values())
+
+
+def test_several_prompts_give_an_output_each(llama):
+    tiling = Tiling(12)
+    assays = [
+        TextAssay(name="t", prompt=p, max_new_tokens=9, temperature=1.0).resolve(llama)
+        for p in ("ab", "xyz q")
+    ]
+    prompts, readout = [a.prompts[0] for a in assays], assays[0].readout
+    mutants = Design(sample=5).plan(llama.genome, tiling).mutants()
+    found = {o.mutant: o.outputs for o in FastEngine(llama, tiling, 4).run(prompts, readout, mutants)}
+    truth = {o.mutant: o.outputs for o in ReferenceEngine(llama, tiling).run(prompts, readout, mutants)}
+    assert found == truth
+    assert all(len(outputs) == 2 for outputs in truth.values())
+
+
+def test_near_ties_are_settled_by_the_reference_engine(llama, monkeypatch):
+    monkeypatch.setattr("mutascope.engine.fast.NEAR_TIE", 0.5)  # many picks are now disputed
+    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=24, temperature=0.9)
+    tiling, resolved = Tiling(8), assay.resolve(llama)
+    mutants = Design(sample=8).plan(llama.genome, tiling).mutants()
+    found = {
+        o.mutant: o for o in FastEngine(llama, tiling, 8).run(resolved.prompts, resolved.readout, mutants)
+    }
+    truth = {
+        o.mutant: o.outputs
+        for o in ReferenceEngine(llama, tiling).run(resolved.prompts, resolved.readout, mutants)
+    }
+    assert {m: o.outputs for m, o in found.items()} == truth
+    assert sum(o.replayed for o in found.values()) > len(mutants) / 2
+
+
+def test_fields_that_it_does_not_implement_are_named(llama):
+    resolved = TextAssay(name="t", prompt="ab", max_length=9).resolve(llama)
+    assert unsupported_fields(resolved.readout.resolved) == []
+    penalised = Generation(0, {}, {**resolved.readout.resolved, "repetition_penalty": 1.2})
+    reason = FastEngine(llama, Tiling(8), 4).refusal(resolved.prompts, penalised)
+    assert reason is not None
+    assert "repetition_penalty=1.2" in reason
+
+
+@pytest.mark.parametrize("family", ["gemma", "gpt2", "gpt_neox"])
+def test_other_architectures_are_refused(tmp_path, family):
+    model = load_model(str(tiny_model(tmp_path, family)), device="cpu")
+    resolved = TextAssay(name="t", prompt="ab", max_length=9).resolve(model)
+    reason = FastEngine(model, Tiling(8), 4).refusal(resolved.prompts, resolved.readout)
+    assert reason is not None
+    assert "is not implemented" in reason
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    temperature=st.sampled_from([0.3, 0.7, 1.0, 2.0]),
+    top_k=st.sampled_from([0, 1, 7, 50, 60]),
+    top_p=st.sampled_from([0.2, 0.9, 1.0]),
+    min_p=st.sampled_from([None, 0.05]),
+)
+def test_the_picker_draws_what_multinomial_draws(seed, temperature, top_k, top_p, min_p):
+    from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+    generator = torch.Generator().manual_seed(seed)
+    logits = 4 * torch.randn(12, 61, generator=generator)
+    fields = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    picker = Picker({**fields, "max_new_tokens": 12}, seed, 61, torch.device("cpu"))
+    picks = picker.pick(logits, torch.arange(12))
+    torch.manual_seed(seed)
+    for step in range(12):
+        scores = TemperatureLogitsWarper(temperature)(None, logits[step, None].clone())
+        scores = TopKLogitsWarper(top_k)(None, scores) if top_k else scores
+        scores = TopPLogitsWarper(top_p)(None, scores) if top_p < 1 else scores
+        scores = MinPLogitsWarper(min_p)(None, scores) if min_p else scores
+        drawn = torch.multinomial(scores.softmax(-1), 1).item()
+        assert drawn == picks.tokens[step] or picks.margins[step] < 1e-4
+
+
+def test_a_margin_is_the_smallest_change_that_changes_the_pick():
+    logits = torch.tensor([[5.0, 4.0, 3.0, 2.99, -1.0] + [-9.0] * 20])
+    greedy = Picker({"max_new_tokens": 1}, 0, 25, torch.device("cpu")).pick(
+        logits, torch.zeros(1, dtype=torch.long)
+    )
+    assert greedy.tokens.tolist() == [0]
+    assert greedy.margins.tolist() == pytest.approx([1.0])
+    fields = {"do_sample": True, "temperature": 0.5, "top_k": 3, "max_new_tokens": 1}
+    sampled = Picker(fields, 0, 25, torch.device("cpu"))
+    assert sampled.noise is not None
+    sampled.noise[:] = 0
+    sampled.noise[0, 3] = (
+        100.0  # outside the filter by 0.02 in units of logit / temperature, and it would win
+    )
+    picks = sampled.pick(logits, torch.zeros(1, dtype=torch.long))
+    assert picks.tokens.tolist() == [0]
+    assert picks.margins.tolist() == pytest.approx([0.02], abs=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_engines_agree_on_a_gpu(tmp_path):
+    model = load_model(str(tiny_model(tmp_path, "llama", 3, std=0.15)), device="cuda")
+    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=40, temperature=0.7)
+    different, silent = disagreements(model, assay, Design(sample=20, mutations=MUTATIONS), tile=5, slots=16)
+    assert different == []
+    assert silent > 0
