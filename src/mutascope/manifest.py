@@ -35,7 +35,11 @@ def describe_screen(
 
 def check_same_screen(manifest: dict[str, Any], description: dict[str, Any], folder: str) -> None:
     """Raise MutascopeError, with the differences, when a manifest is not of the screen described."""
-    differences = _differences({key: manifest.get(key) for key in description}, description)
+    stored = {key: manifest.get(key) for key in description}
+    same_weights = stored["model"]["fingerprint"] == description["model"]["fingerprint"]
+    if same_weights:  # wherever they are kept now
+        stored["model"] = {**stored["model"], "name": description["model"]["name"]}
+    differences = _differences(stored, description)
     if differences:
         more = f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
         raise MutascopeError(f"{folder} holds another screen: {'; '.join(differences[:4])}{more}")
@@ -59,7 +63,7 @@ def new_manifest(
         "format_version": FORMAT_VERSION,
         **description,
         "loci": [_describe_locus(index, plan, tiling) for index in range(len(plan.loci))],
-        "units": {"mutants": len(plan), "size": min(unit_size, len(plan))},
+        "units": {"mutants": len(plan), "size": unit_size},
         "wild_type": wild_type,
         "libraries": {name: version(name) for name in _LIBRARIES},
         "platform": {

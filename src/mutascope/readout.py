@@ -5,7 +5,7 @@ An engine answers: given prompts, a readout and mutants, what does each mutant p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -78,7 +78,7 @@ class Engine(Protocol):
         ...
 
     def run(
-        self, prompts: Sequence[Prompt], readout: Readout, mutants: Sequence[Mutant]
+        self, prompts: Sequence[Prompt], readout: Readout, mutants: Iterable[Mutant]
     ) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, once each, in any order; the model is left as it was."""
         ...

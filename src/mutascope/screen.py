@@ -20,7 +20,7 @@ from mutascope.controls import run_controls, warning
 from mutascope.design import Design, Plan
 from mutascope.engine import make_engine
 from mutascope.errors import MutascopeError
-from mutascope.executor.local import Units, run_units
+from mutascope.executor.local import Units, run_units, unit_size
 from mutascope.genome import Mutant, Tiling, auto_tile
 from mutascope.manifest import check_same_screen, describe_screen, new_manifest
 from mutascope.models import Model, fingerprint, load_model
@@ -211,7 +211,13 @@ class Screen:
             check_same_screen(manifest, identity, folder.path)
         else:
             folder.check_free()
-            manifest = new_manifest(identity, self.plan, self.tiling, self.reader, self.engine.unit_size)
+            manifest = new_manifest(
+                identity,
+                self.plan,
+                self.tiling,
+                self.reader,
+                unit_size(len(self.plan), self.engine.unit_size),
+            )
             folder.write_manifest(manifest)
         if self.design.mutants is not None and not folder.has_mutants():
             folder.write_mutants(pl.DataFrame(self.plan.mutants()))

@@ -425,7 +425,9 @@ def screened(tmp_path_factory, llama_folder) -> Path:
 
     out = tmp_path_factory.mktemp("screened") / "screen"
     assay = TextAssay(name="assay", prompt="Once upon a time:", max_new_tokens=4)
-    Screen(str(llama_folder), assay, Design(layers=(0,), kinds=("v",)), tile=9).run(out, quiet=True)
+    Screen(str(llama_folder), assay, Design(layers=(0,), kinds=("v",)), tile=9, engine="reference").run(
+        out, quiet=True
+    )
     return out
 
 
@@ -452,7 +454,20 @@ def flip(content: bytes) -> bytes:
 
 def screen_again(cli, llama_folder):
     Path("assay.yaml").write_text(ASSAY)
-    options = ["--assay", "assay.yaml", "--layers", 0, "--kinds", "v", "--tile", 9, "--out", "screen"]
+    options = [
+        "--assay",
+        "assay.yaml",
+        "--layers",
+        0,
+        "--kinds",
+        "v",
+        "--tile",
+        9,
+        "--out",
+        "screen",
+        "--engine",
+        "reference",
+    ]
     return cli("screen", "--model", llama_folder, *options)
 
 

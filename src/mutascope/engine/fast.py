@@ -16,10 +16,10 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ NEAR_TIE = 1e-4
 """Margin below which a pick is left to the reference engine (docs/engine.md, Near ties)."""
 _VERIFY_ROWS = 64
 _HEAD_ROWS = 256
+_WINDOW = 1024
 _CHUNKS = (16, 48)
 """Generated positions after which verification pauses to drop the mutants that have diverged."""
 
@@ -101,7 +102,7 @@ class FastEngine:
     """
 
     name = "fast"
-    unit_size = 2048
+    unit_size = 64
 
     def __init__(self, model: Model, tiling: Tiling, slots: int | None = None) -> None:
         self.model = model
@@ -129,13 +130,14 @@ class FastEngine:
         return None if run.reproduces_wild_type() else "its wild type does not equal the reference engine's"
 
     def run(
-        self, prompts: Sequence[Prompt], readout: Generation, mutants: Sequence[Mutant]
+        self, prompts: Sequence[Prompt], readout: Generation, mutants: Iterable[Mutant]
     ) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, once each, in order of completion."""
         if len(prompts) == 1:
             for row, output in self._prompt_run(prompts[0], readout).outputs(mutants):
                 yield Outcome(row.mutant, (output,), row.replayed)
             return
+        mutants = list(mutants)
         parts: dict[Mutant, list[Output]] = {mutant: [] for mutant in mutants}
         replayed = set()
         for prompt in prompts:
@@ -188,11 +190,10 @@ class PromptRun:
             picks = self._pick(self.trace.final[self.start - 1 :], steps)
         return picks.tokens.tolist() == list(self.trace.tokens)
 
-    def outputs(self, mutants: Sequence[Mutant]) -> Iterator[tuple[Row, Output]]:
+    def outputs(self, mutants: Iterable[Mutant]) -> Iterator[tuple[Row, Output]]:
         """Yield each mutant's row and output as it is settled."""
-        waiting = deque(sorted(mutants, key=lambda mutant: mutant.layer))
         self.rows = [None] * len(self.rows)
-        work = self._batched(waiting)
+        work = self._batched(iter(mutants))
         while True:
             with torch.inference_mode():
                 row = next(work, None)
@@ -205,14 +206,21 @@ class PromptRun:
                     (outcome,) = self.engine.reference.run([self.prompt], self.readout, [row.mutant])
                 yield row, outcome.outputs[0]
 
-    def _batched(self, waiting: deque[Mutant]) -> Iterator[Row]:
+    def _batched(self, mutants: Iterator[Mutant]) -> Iterator[Row]:
         """Yield rows that ended: verify when slots are free, decode otherwise."""
         size = min(_VERIFY_ROWS, len(self.rows))
-        while waiting or any(self.rows):
-            while waiting and self.rows.count(None) >= min(size, len(waiting)):
+        waiting: deque[Mutant] = deque()
+        while True:
+            if len(waiting) < size:  # rows of one batch should be of neighbouring layers
+                waiting = deque(
+                    sorted([*waiting, *islice(mutants, _WINDOW)], key=lambda mutant: mutant.layer)
+                )
+            if not waiting and not any(self.rows):
+                return
+            if waiting and self.rows.count(None) >= min(size, len(waiting)):
                 batch = [waiting.popleft() for _ in range(min(size, len(waiting)))]
                 yield from self._verify([Row(m, delta_of(self.engine.mutagen, m)) for m in batch])
-            if any(self.rows):
+            else:
                 yield from self._decode()
 
     def _settle(self, row: Row, token: int, margin: float, finite: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ class ReferenceEngine:
         return None
 
     def run(
-        self, prompts: Sequence[Prompt], readout: Generation, mutants: Sequence[Mutant]
+        self, prompts: Sequence[Prompt], readout: Generation, mutants: Iterable[Mutant]
     ) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, in the order given."""
         for mutant in mutants:

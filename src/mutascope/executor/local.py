@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mutascope.design import Plan
+from mutascope.genome import Mutant
 from mutascope.phenotypes import PhenotypeReader
-from mutascope.readout import Engine
+from mutascope.readout import Engine, Outcome
 from mutascope.store import ScreenFolder
 
 Progress = Callable[[bool], None]
@@ -37,22 +38,9 @@ class Units:
         return start, min(start + self.size, self.mutants)
 
 
-def run_unit(
-    unit: str,
-    plan: Plan,
-    units: Units,
-    engine: Engine,
-    reader: PhenotypeReader,
-    folder: ScreenFolder,
-    progress: Progress,
-) -> None:
-    """Run the mutants of one unit and store them in design order."""
-    mutants = plan.mutants(*units.span(unit))
-    outcomes = {}
-    for outcome in engine.run(reader.assay.prompts, reader.assay.readout, mutants):
-        outcomes[outcome.mutant] = outcome
-        progress(reader.is_silent(outcome))
-    folder.write_unit(unit, reader.shard([outcomes[mutant] for mutant in mutants]))
+def unit_size(mutants: int, least: int) -> int:
+    """Return the mutants per unit: ``least`` (about a minute's work), more where there would be over 1,000 units."""
+    return max(1, min(mutants, max(least, mutants // 1000), 16 * least))
 
 
 def run_units(
@@ -64,6 +52,25 @@ def run_units(
     folder: ScreenFolder,
     progress: Progress,
 ) -> None:
-    """Run units in order; an interrupt loses the unit in flight and nothing else."""
-    for unit in pending:
-        run_unit(unit, plan, units, engine, reader, folder, progress)
+    """Run units, storing each in design order as soon as its last mutant is done.
+
+    The engine is fed across the borders of units, so that small units do not starve its batches; an interrupt loses
+    the units in flight and nothing else.
+    """
+    home: dict[Mutant, str] = {}
+    members: dict[str, list[Mutant]] = {}
+    outcomes: dict[str, dict[Mutant, Outcome]] = {}
+
+    def feed() -> Iterator[Mutant]:
+        for unit in pending:
+            members[unit], outcomes[unit] = plan.mutants(*units.span(unit)), {}
+            home.update(dict.fromkeys(members[unit], unit))
+            yield from members[unit]
+
+    for outcome in engine.run(reader.assay.prompts, reader.assay.readout, feed()):
+        unit = home.pop(outcome.mutant)
+        outcomes[unit][outcome.mutant] = outcome
+        if len(outcomes[unit]) == len(members[unit]):
+            done, order = outcomes.pop(unit), members.pop(unit)
+            folder.write_unit(unit, reader.shard([done[mutant] for mutant in order]))
+        progress(reader.is_silent(outcome))
