@@ -101,21 +101,21 @@ def llama(tmp_path_factory) -> Model:
 
 @pytest.mark.parametrize("sampling", [{"temperature": 0.7}, {"greedy": True}])
 def test_a_complete_locus_has_silent_and_loud_mutants_and_all_agree(llama, sampling):
-    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=40, **sampling)
-    design = Design(layers=(1,), kinds=("v",), mutations=MUTATIONS)
+    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=30, **sampling)
+    design = Design(layers=(1,), kinds=("v",), cols=(0, 4, 9), mutations=MUTATIONS)
     different, silent = disagreements(llama, assay, design, tile=5, slots=16)
     assert different == []
-    assert 0 < silent < 5 * len(MUTATIONS) * 10
+    assert 0 < silent < 5 * len(MUTATIONS) * 3
 
 
 def test_non_finite_mutants_are_found_and_do_not_touch_their_neighbours(tmp_path):
     model = load_model(str(tiny_model(tmp_path, "llama", 5, std=0.15)), device="cpu")
     tiling = Tiling(9)
-    assay = TextAssay(name="t", prompt="abc", seed=1, max_length=20, temperature=0.7).resolve(model)
+    assay = TextAssay(name="t", prompt="abc", seed=1, max_length=12, temperature=0.7).resolve(model)
     with torch.no_grad():  # alone it is harmless, a tile of it overflows
         model.network.get_parameter("model.layers.1.mlp.down_proj.weight")[0, 0] = 1e38
     assert ReferenceEngine(model, tiling).wild_type(assay.prompts, assay.readout)[0].finite
-    design = Design(layers=(1,), kinds=("down", "up"), rows=(0, 1, 2), mutations=("max", "zero"))
+    design = Design(layers=(1,), kinds=("down", "up"), rows=(0, 1), cols=(0, 1, 2), mutations=("max", "zero"))
     mutants = design.plan(model.genome, tiling).mutants()
     truth = {
         o.mutant: o.outputs for o in ReferenceEngine(model, tiling).run(assay.prompts, assay.readout, mutants)

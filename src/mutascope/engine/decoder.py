@@ -218,13 +218,13 @@ class Decoder:
         # the queries of a key/value head are packed along the positions: no repeated keys and values
         packed = q.view(rows, steps, self.groups, self.queries, self.width).permute(0, 2, 3, 1, 4)
         packed = packed.reshape(rows, self.groups, self.queries * steps, self.width)
-        mixed = F.scaled_dot_product_attention(
-            packed,
-            keys[:, :, : places.reach],
-            values[:, :, : places.reach],
-            attn_mask=places.masks[self._windows[index]],
-            scale=block.scaling,
-        )
+        keys, values = keys[:, :, : places.reach], values[:, :, : places.reach]
+        mask = places.masks[self._windows[index]]
+        if places.span:
+            mixed = F.scaled_dot_product_attention(packed, keys, values, attn_mask=mask, scale=block.scaling)
+        else:  # a few queries per row: two small products are faster than the fused kernel
+            weights = packed.mul_(block.scaling).matmul(keys.transpose(2, 3)).add_(mask).softmax(-1)
+            mixed = weights.matmul(values)
         mixed = mixed.view(rows, self.groups, self.queries, steps, self.width).permute(0, 3, 1, 2, 4)
         mixed = mixed.reshape(rows, steps, -1)
         return deltas.add(index, "o", mixed, _linear(block.o_proj, mixed))

@@ -181,7 +181,8 @@ class PromptRun:
             self.verified = self.decoder.new_cache(_VERIFY_ROWS, len(self.trace.final))
             self.cache = self.decoder.new_cache(slots, positions)
             self.logits = torch.empty(_HEAD_ROWS, vocabulary, dtype=self.decoder.dtype, device=self.device)
-        self.rows: list[Row | None] = [None] * slots
+        self.slots = slots
+        self.rows: list[Row] = []
 
     def reproduces_wild_type(self) -> bool:
         """Whether the wild type, run through this engine, picks the reference engine's tokens."""
@@ -192,7 +193,7 @@ class PromptRun:
 
     def outputs(self, mutants: Iterable[Mutant]) -> Iterator[tuple[Row, Output]]:
         """Yield each mutant's row and output as it is settled."""
-        self.rows = [None] * len(self.rows)
+        self.rows = []
         work = self._batched(iter(mutants))
         while True:
             with torch.inference_mode():
@@ -208,16 +209,16 @@ class PromptRun:
 
     def _batched(self, mutants: Iterator[Mutant]) -> Iterator[Row]:
         """Yield rows that ended: verify when slots are free, decode otherwise."""
-        size = min(_VERIFY_ROWS, len(self.rows))
+        size = min(_VERIFY_ROWS, self.slots)
         waiting: deque[Mutant] = deque()
         while True:
             if len(waiting) < size:  # rows of one batch should be of neighbouring layers
                 waiting = deque(
                     sorted([*waiting, *islice(mutants, _WINDOW)], key=lambda mutant: mutant.layer)
                 )
-            if not waiting and not any(self.rows):
+            if not waiting and not self.rows:
                 return
-            if waiting and self.rows.count(None) >= min(size, len(waiting)):
+            if waiting and self.slots - len(self.rows) >= min(size, len(waiting)):
                 batch = [waiting.popleft() for _ in range(min(size, len(waiting)))]
                 yield from self._verify([Row(m, delta_of(self.engine.mutagen, m)) for m in batch])
             else:
@@ -313,36 +314,41 @@ class PromptRun:
 
     def _admit(self, row: Row, index: int) -> None:
         """Give a divergent row a slot, with the keys and values of the tokens that it has seen."""
-        slot = self.rows.index(None)
+        slot = len(self.rows)
         seen = self.start + len(row.tokens) - 1
         layer = row.delta.layer
         self.cache[:layer, :, slot, :, :seen] = self.trace.cache[:layer, :, 0, :, :seen]
         self.cache[layer:, :, slot, :, :seen] = self.verified[layer:, :, index, :, :seen]
-        self.rows[slot] = row
+        self.rows.append(row)
 
     def _decode(self) -> Iterator[Row]:
         """Feed every row its last token and pick the next; yield rows that ended."""
-        top = max(slot for slot, row in enumerate(self.rows) if row is not None) + 1
-        rows = self.rows[:top]
         with self.engine.account.clock("decoding"):
-            picks = self._next_picks(rows)
+            picks = self._next_picks()
             table = zip(picks.tokens.tolist(), picks.margins.tolist(), picks.finite.tolist(), strict=True)
-        for slot, (token, margin, finite) in enumerate(table):
-            row = rows[slot]
-            if row is None:
-                continue
+        for row, (token, margin, finite) in zip(self.rows, table, strict=True):
             self._settle(row, token, margin, finite)
+        for slot in reversed(range(len(self.rows))):
+            row = self.rows[slot]
             if not row.finite or self._ended(row):
-                self.rows[slot] = None
+                self._release(slot)
                 yield row
 
-    def _next_picks(self, rows: list[Row | None]) -> Picks:
-        """Return what every slot picks after its last token; empty slots compute something that nobody reads."""
+    def _release(self, slot: int) -> None:
+        """Move the last row into a slot, so that the occupied ones stay together."""
+        last = self.rows.pop()
+        if slot < len(self.rows):
+            seen = self.start + len(last.tokens) - 1
+            self.cache[:, :, slot, :, :seen] = self.cache[:, :, len(self.rows), :, :seen]
+            self.rows[slot] = last
+
+    def _next_picks(self) -> Picks:
+        """Return what every row picks after its last token."""
         decoder = self.decoder
-        tokens = torch.tensor([row.tokens[-1] if row else 0 for row in rows], device=self.device)
-        steps = torch.tensor([len(row.tokens) if row else 0 for row in rows], device=self.device)
+        tokens = torch.tensor([row.tokens[-1] for row in self.rows], device=self.device)
+        steps = torch.tensor([len(row.tokens) for row in self.rows], device=self.device)
         places = decoder.points(self.start + steps - 1)
-        deltas = Deltas([row.delta if row else None for row in rows], self.device)
+        deltas = Deltas([row.delta for row in self.rows], self.device)
         hidden = decoder.embed(tokens)[:, None]
         for index in range(len(decoder.layers)):
             hidden = decoder.layer(index, hidden, deltas, self.cache[index], places)
