@@ -18,7 +18,7 @@ from mutascope.diff import diff_to_html, diff_to_rich
 from mutascope.figures.maps import save_figure
 
 # A part of a matrix that shows every status; 54 mutants, 5 minutes at 5 s each.
-DESIGN = Design(layers=(15,), kinds=("v",), rows=(10, 11, 12), cols=tuple(range(30, 39)))
+DESIGN = Design(layers=(15,), kinds=("v",), rows=tuple(range(6, 18)), cols=tuple(range(24, 48)))
 TILE = 8
 
 OUT = Path("demo")

@@ -35,9 +35,10 @@ def describe_screen(
 
 def check_same_screen(manifest: dict[str, Any], description: dict[str, Any], folder: str) -> None:
     """Raise MutascopeError, with the differences, when a manifest is not of the screen described."""
-    stored = {key: manifest.get(key) for key in description}
-    same_weights = stored["model"]["fingerprint"] == description["model"]["fingerprint"]
-    if same_weights:  # wherever they are kept now
+    stored: dict[str, Any] = {key: manifest[key] for key in description}
+    if (
+        stored["model"]["fingerprint"] == description["model"]["fingerprint"]
+    ):  # wherever the weights are kept now
         stored["model"] = {**stored["model"], "name": description["model"]["name"]}
     differences = _differences(stored, description)
     if differences:
