@@ -141,7 +141,7 @@ def test_several_prompts_give_an_output_each(llama):
 
 
 def test_near_ties_are_settled_by_the_reference_engine(llama, monkeypatch):
-    monkeypatch.setattr("mutascope.engine.fast.NEAR_TIE", 0.5)  # many picks are now disputed
+    monkeypatch.setattr("mutascope.engine.prompt_run.NEAR_TIE", 0.5)  # many picks are now disputed
     assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=24, temperature=0.9)
     tiling, resolved = Tiling(8), assay.resolve(llama)
     mutants = Design(sample=8).plan(llama.genome, tiling).mutants()

@@ -61,17 +61,15 @@ class ReferenceEngine:
                 outputs = self.wild_type(prompts, readout)
             yield Outcome(mutant, outputs)
 
-    def next_token(self, prompt: Prompt, readout: Generation, mutant: Mutant, tokens: Sequence[int]) -> int:
-        """Return the token that a mutant generates after ``tokens``, which it generated itself.
-
-        Raises:
-            RuntimeError: when this engine generates other tokens than those given.
-        """
+    def next_token(
+        self, prompt: Prompt, readout: Generation, mutant: Mutant, tokens: Sequence[int]
+    ) -> int | None:
+        """Return the token that a mutant generates after ``tokens``, None when it generates others before it."""
         with self.mutagen.mutated(mutant):
             output = self._generate(prompt, readout, limit=len(tokens) + 1)
-        if output.tokens[: len(tokens)] != tuple(tokens) or len(output.tokens) != len(tokens) + 1:
-            raise RuntimeError(f"{mutant}: the engines disagree before token {len(tokens)}")
-        return output.tokens[len(tokens)]
+        if not output.finite or output.tokens[:-1] != tuple(tokens):
+            return None
+        return output.tokens[-1]
 
     def _generate(self, prompt: Prompt, readout: Generation, limit: int | None = None) -> Output:
         network = self.model.network
