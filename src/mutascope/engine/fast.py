@@ -6,11 +6,8 @@ Per prompt, in the order of the code below (docs/engine.md says why it is exact)
 2. *Verification.* Mutants are fed the wild type's own tokens, in parallel over positions, from their own layer upwards
    (below it they see what the wild type saw). The first position where a mutant picks another token is its divergence;
    without one it is silent.
-3. *Branches.* A mutant that leaves the wild type's text with a token that no mutant before it took there is decoded.
-   The next ones with the same history wait for its text and are verified against that, again from their own layer
-   upwards; where they leave it, they look for a branch of their own. So a phenotype is decoded once.
-4. *Decoding.* Token by token, in slots that are refilled as rows end.
-5. *Settling.* A pick whose margin is within the numerical noise is made by the reference engine, which generates up to
+3. *Decoding.* Divergent mutants go on token by token, in slots that are refilled as rows end.
+4. *Settling.* A pick whose margin is within the numerical noise is made by the reference engine, which generates up to
    that token; a mutant with a non-finite logit is left to it altogether.
 """
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mutascope.engine.decoder import Decoder, Deltas, delta_of
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.engine.trace import Branch, Row, Trace
+from mutascope.engine.trace import Row, Trace
 from mutascope.genome import Mutant
 from mutascope.readout import Generation, Output, Prompt
 from mutascope.sampling import Picker, Picks
@@ -26,8 +26,6 @@ _WINDOW = 1024
 """Mutants that are looked ahead, to verify those of neighbouring layers together."""
 _CHUNKS = (16, 48)
 """Generated positions after which verification pauses to drop the mutants that have diverged."""
-_MOST_BRANCHES = 4096
-_MOST_TRACES = 8
 
 
 class PromptRun:
@@ -68,24 +66,17 @@ class PromptRun:
             self.cache = self.decoder.new_cache(self.slots, positions)
             self.logits = torch.empty(_HEAD_ROWS, vocabulary, dtype=self.decoder.dtype, device=self.device)
         self.rows: list[Row] = []
-        self.branches: dict[tuple[int, ...], Branch] = {}
-        self.leading: dict[Mutant, Branch] = {}
-        self.ready: deque[Branch] = deque()
-        self.traced: deque[Branch] = deque()
 
     def reproduces_wild_type(self) -> bool:
         """Whether the wild type, run through this engine, picks the reference engine's tokens."""
         with torch.inference_mode():
             steps = torch.arange(len(self.wild.tokens), device=self.device)
-            picks = self._pick(self.wild.final[self.start - 1 :], steps)
+            picks = self._pick(self.wild.hidden(len(self.decoder.layers))[self.start - 1 :], steps)
         return picks.tokens.tolist() == list(self.wild.tokens)
 
     def outputs(self, mutants: Iterable[Mutant]) -> Iterator[tuple[Row, Output]]:
         """Yield each mutant's row and output as it is settled."""
-        self.rows, self.leading, self.ready = [], {}, deque()
-        self.branches = {
-            history: Branch(branch.tokens) for history, branch in self.branches.items() if branch.tokens
-        }
+        self.rows = []
         work = self._batched(iter(mutants))
         while True:
             with torch.inference_mode():
@@ -110,21 +101,11 @@ class PromptRun:
             if waiting and self.slots - len(self.rows) >= size:
                 batch = [waiting.popleft() for _ in range(size)]
                 rows = [Row(mutant, delta_of(self.reference.mutagen, mutant)) for mutant in batch]
-                yield from self._finish(self._verify(rows, self.wild, 0))
-            elif self.ready and self.slots - len(self.rows) >= self.verify_rows:
-                yield from self._finish(self._follow(self.ready.popleft()))
+                yield from self._verify(rows)
             elif self.rows:
-                yield from self._finish(self._decode())
+                yield from self._decode()
             else:
                 return
-
-    def _finish(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Pass rows on; the text of a leader is what its followers are verified against."""
-        for row in rows:
-            branch = self.leading.pop(row.mutant, None)
-            if branch is not None:
-                self._complete(branch, row)
-            yield row
 
     def _settle(self, row: Row, token: int, margin: float, finite: bool) -> None:
         """Append the row's next token, which the reference engine picks when the margin is too small."""
@@ -139,15 +120,16 @@ class PromptRun:
 
     # verification
 
-    def _verify(self, rows: list[Row], trace: Trace, begin: int) -> Iterator[Row]:
-        """Feed rows the tokens of a trace from position ``begin`` on; yield those that end, branch off the others."""
+    def _verify(self, rows: list[Row]) -> Iterator[Row]:
+        """Feed rows the wild type's tokens; yield those that end, give the others a slot."""
+        trace = self.wild
         rows.sort(key=lambda row: row.delta.layer)
         end = self.start - 1 + len(trace.tokens)
-        pauses = (max(begin, self.start - 1) + step for step in _CHUNKS)
-        for left, right in pairwise([begin, *(pause for pause in pauses if pause < end), end]):
+        pauses = (self.start - 1 + step for step in _CHUNKS)
+        for left, right in pairwise([0, *(pause for pause in pauses if pause < end), end]):
             first = max(left, self.start - 1)
             with self.clock("verifying"):
-                hidden = self._verify_chunk(rows, trace, left, right)
+                hidden = self._verify_chunk(rows, left, right)
                 picks = self._pick_steps(hidden[:, first - left :], first - self.start + 1)
             self._compare(rows, picks, trace.tokens[first - self.start + 1 :])
             keep = []
@@ -157,7 +139,7 @@ class PromptRun:
                 elif row.handed_over or self._ended(row):
                     yield row
                 else:
-                    self._branch_off(row, self._seen(row, index, trace))
+                    self._admit(row, index)
             for place, index in enumerate(keep):
                 if place != index:
                     self.verified[:, :, place] = self.verified[:, :, index]
@@ -166,18 +148,19 @@ class PromptRun:
                 return
         yield from rows
 
-    def _verify_chunk(self, rows: list[Row], trace: Trace, begin: int, end: int) -> Tensor:
+    def _verify_chunk(self, rows: list[Row], begin: int, end: int) -> Tensor:
         """Return final hidden states of positions ``begin`` to ``end``, [rows, positions, hidden]."""
-        decoder = self.decoder
+        decoder, trace = self.decoder, self.wild
         deltas = Deltas([row.delta for row in rows], self.device)
         places = decoder.span(begin, end)
-        hidden = trace.hidden.new_empty(len(rows), end - begin, trace.hidden.shape[-1])
+        hidden = trace.hidden(0).new_empty(len(rows), end - begin, trace.hidden(0).shape[-1])
         active = 0
         for index in range(rows[0].delta.layer, len(decoder.layers)):
             joined = active
             while active < len(rows) and rows[active].delta.layer == index:
                 active += 1
-            hidden[joined:active] = trace.hidden[index, begin - trace.begin : end - trace.begin]
+            if joined < active:
+                hidden[joined:active] = trace.hidden(index)[begin:end]
             hidden[:active] = decoder.layer(index, hidden[:active], deltas, self.verified[index], places)
         return hidden
 
@@ -209,62 +192,14 @@ class PromptRun:
             *(torch.cat([getattr(p, name) for p in parts]) for name in ("tokens", "margins", "finite"))
         )
 
-    # branches
-
-    def _seen(self, row: Row, index: int, trace: Trace) -> Tensor:
-        """Return a copy of the keys and values of what a row under verification has seen.
-
-        Below its own layer they are the trace's. Shape [layers, 2, heads, positions, width].
-        """
-        length, layer = self.start + len(row.tokens) - 1, row.delta.layer
-        below = trace.cache[:layer, :, 0, :, :length]
-        return torch.cat([below, self.verified[layer:, :, index, :, :length]])
-
-    def _branch_off(self, row: Row, seen: Tensor) -> None:
-        """Let a row lead a new branch, or wait for the text of the one that its history belongs to."""
-        history = tuple(row.tokens)
-        branch = self.branches.get(history)
-        if branch is None:
-            if len(self.branches) >= _MOST_BRANCHES:
-                self.branches = {h: b for h, b in self.branches.items() if b.tokens is None or b.followers}
-            branch = self.branches[history] = Branch()
-            self.leading[row.mutant] = branch
-            self.cache[:, :, len(self.rows), :, : seen.shape[3]] = seen
-            self.rows.append(row)
-            return
-        if branch.tokens is not None and not branch.followers:
-            self.ready.append(branch)
-        branch.followers.append((row, seen))
-
-    def _complete(self, branch: Branch, leader: Row) -> None:
-        """Note a leader's text, or look for another leader when it was left to the reference engine."""
-        if not leader.handed_over:
-            branch.tokens = tuple(leader.tokens)
-            if branch.followers:
-                self.ready.append(branch)
-            return
-        self.branches = {history: known for history, known in self.branches.items() if known is not branch}
-        for row, seen in branch.followers:
-            self._branch_off(row, seen)
-
-    def _follow(self, branch: Branch) -> Iterator[Row]:
-        """Verify the followers of a branch against its text."""
-        size = self.verify_rows
-        batch, branch.followers = branch.followers[:size], branch.followers[size:]
-        if branch.followers:
-            self.ready.append(branch)
-        if branch.trace is None:
-            with self.clock("verifying"):
-                branch.trace = Trace(self.decoder, self.prompt.tokens, branch.tokens or (), self.wild)
-            self.traced.append(branch)
-            if len(self.traced) > _MOST_TRACES:
-                self.traced.popleft().trace = None
-        batch.sort(key=lambda follower: follower[0].delta.layer)
-        for index, (_, seen) in enumerate(batch):
-            self.verified[:, :, index, :, : seen.shape[3]] = seen
-        yield from self._verify([row for row, _ in batch], branch.trace, batch[0][1].shape[3])
-
     # decoding
+
+    def _admit(self, row: Row, index: int) -> None:
+        """Give a divergent row a slot with what it has seen: below its layer, the wild type's keys and values."""
+        slot, seen, layer = len(self.rows), self.start + len(row.tokens) - 1, row.delta.layer
+        self.cache[:layer, :, slot, :, :seen] = self.wild.cache[:layer, :, 0, :, :seen]
+        self.cache[layer:, :, slot, :, :seen] = self.verified[layer:, :, index, :, :seen]
+        self.rows.append(row)
 
     def _decode(self) -> Iterator[Row]:
         """Feed every row its last token and pick the next; yield rows that ended."""

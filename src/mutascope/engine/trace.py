@@ -1,4 +1,4 @@
-"""Texts that mutants are verified against: the wild type's, and those that mutants before them have put out."""
+"""A mutant on its way, and the wild type that it is verified against."""
 
 from __future__ import annotations
 
@@ -30,46 +30,23 @@ class Row:
 
 
 class Trace:
-    """The unmutated network, fed one text.
+    """The wild type in one prompt.
 
     Attributes:
-        tokens: the text's generated token ids.
-        begin: first position with hidden states; those before it stand in ``base``, which shares them.
-        hidden: input of every layer, [layers, positions from ``begin`` on, hidden]; the position of the last
-            generated token is not among them, as nothing is read from it.
-        final: output of the last layer, [positions from ``begin`` on, hidden].
-        cache: keys and values of all positions, [layers, 2, 1, heads, positions, width].
+        tokens: generated token ids.
+        cache: keys and values, [layers, 2, 1, heads, positions, width]. The last generated token has none, as nothing
+            is read from it.
     """
 
-    def __init__(
-        self, decoder: Decoder, prompt: Sequence[int], tokens: Sequence[int], base: Trace | None = None
-    ) -> None:
+    def __init__(self, decoder: Decoder, prompt: Sequence[int], tokens: Sequence[int]) -> None:
         self.tokens = tuple(tokens)
-        pairs = enumerate(zip(self.tokens, base.tokens, strict=False)) if base else ()
-        shared = next((i for i, (own, other) in pairs if own != other), 0)
-        self.begin = len(prompt) + shared if base else 0
         fed = torch.tensor([*prompt, *self.tokens[:-1]], device=decoder.device)
         self.cache = decoder.new_cache(1, len(fed))
-        if base:
-            self.cache[..., : self.begin, :] = base.cache[..., : self.begin, :]
-        places = decoder.span(self.begin, len(fed))
-        hidden, inputs = decoder.embed(fed[self.begin :])[None], []
-        for index in range(len(decoder.layers)):
-            inputs.append(hidden[0])
-            hidden = decoder.layer(index, hidden, Deltas([], decoder.device), self.cache[index], places)
-        self.hidden, self.final = torch.stack(inputs), hidden[0]
+        self._inputs = [decoder.embed(fed)[None]]
+        places, none = decoder.span(0, len(fed)), Deltas([], decoder.device)
+        for index, cache in enumerate(self.cache):
+            self._inputs.append(decoder.layer(index, self._inputs[index], none, cache, places))
 
-
-@dataclass
-class Branch:
-    """What is known of the mutants that share a history: the first to take it leads, the others wait for its text.
-
-    Attributes:
-        tokens: the leader's whole text, None while it is being decoded.
-        followers: rows that wait, each with the keys and values of what it has seen.
-        trace: of the text, once a follower needed it.
-    """
-
-    tokens: tuple[int, ...] | None = None
-    followers: list[tuple[Row, Tensor]] = field(default_factory=list)
-    trace: Trace | None = None
+    def hidden(self, layer: int) -> Tensor:
+        """Return the input of a layer (of the final norm, one above the last), [positions, hidden]."""
+        return self._inputs[layer][0]
