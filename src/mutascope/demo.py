@@ -17,8 +17,8 @@ from mutascope.cli.status import status
 from mutascope.diff import diff_to_html, diff_to_rich
 from mutascope.figures.maps import save_figure
 
-# A part of a matrix that shows every status; 54 mutants, 5 minutes at 5 s each.
-DESIGN = Design(layers=(15,), kinds=("v",), rows=tuple(range(6, 18)), cols=tuple(range(24, 48)))
+# A part of a matrix that shows every status: 384 mutants.
+DESIGN = Design(layers=(15,), kinds=("v",), rows=tuple(range(8, 16)), cols=tuple(range(24, 48)))
 TILE = 8
 
 OUT = Path("demo")
