@@ -13,14 +13,13 @@ within the numerical noise between two ways to compute the same logits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
-_BEYOND = 8
+BEYOND = 8
 """Tokens looked at beyond the top-k boundary: they could cross it and win."""
 
 _IMPLEMENTED = {
@@ -40,8 +39,7 @@ def unsupported_fields(resolved: Mapping[str, Any]) -> list[str]:
     ]
 
 
-@dataclass(frozen=True)
-class Picks:
+class Picks(NamedTuple):
     """Picked tokens [n], their margins [n] in units of s, and whether all logits were finite [n]."""
 
     tokens: Tensor
@@ -72,29 +70,31 @@ class Picker:
         self.min_p = float(resolved.get("min_p") or 0.0) if self.sample else 0.0
         self.noise = _draw_noise(seed, self.steps, vocabulary, device) if self.sample else None
 
-    def pick(self, logits: Tensor, steps: Tensor) -> Picks:
+    def pick(self, logits: Tensor, steps: Tensor, shortlist: Tensor | None = None) -> Picks:
         """Pick a token per row.
 
         Args:
-            logits: [n, vocabulary] in float32.
+            logits: [n, vocabulary], or [n, m] of a shortlist.
             steps: index of the generated token that each row is at, [n].
+            shortlist: the tokens that may be picked, [m]; by default all.
         """
-        finite = ~(torch.isnan(logits.sum(-1)) | torch.isposinf(logits.amax(-1)))
         if self.top_k < logits.shape[-1]:
-            scores, candidates = logits.topk(min(self.top_k + _BEYOND, logits.shape[-1]), dim=-1)
-            noise = 0 if self.noise is None else self.noise[steps[:, None], candidates]
+            scores, columns = logits.topk(min(self.top_k + BEYOND, logits.shape[-1]), dim=-1)
         elif self.top_p < 1 or self.min_p > 0:
-            scores, candidates = logits.sort(dim=-1, descending=True)
-            noise = 0 if self.noise is None else self.noise[steps[:, None], candidates]
+            scores, columns = logits.sort(dim=-1, descending=True)
         else:
-            values = logits / self.temperature + (0 if self.noise is None else self.noise[steps])
-            best, tokens = values.topk(min(2, values.shape[-1]), dim=-1)
-            return Picks(tokens[:, 0], best[:, 0] - best[:, -1], finite)
-        return self._pick_filtered(scores / self.temperature, candidates, noise, finite)
+            noise = 0 if self.noise is None else self.noise[steps]
+            if shortlist is not None and self.noise is not None:
+                noise = self.noise[steps[:, None], shortlist]
+            values = logits / self.temperature + noise
+            best, columns = values.topk(min(2, values.shape[-1]), dim=-1)
+            tokens = columns[:, 0] if shortlist is None else shortlist[columns[:, 0]]
+            return Picks(tokens, best[:, 0] - best[:, -1], _finite(best[:, 0]))
+        candidates = columns if shortlist is None else shortlist[columns]
+        noise = 0 if self.noise is None else self.noise[steps[:, None], candidates]
+        return self._pick_filtered(scores / self.temperature, candidates, noise)
 
-    def _pick_filtered(
-        self, scores: Tensor, candidates: Tensor, noise: Tensor | int, finite: Tensor
-    ) -> Picks:
+    def _pick_filtered(self, scores: Tensor, candidates: Tensor, noise: Tensor | int) -> Picks:
         """Pick among candidates in descending order of ``scores`` (tempered logits), [n, candidates]."""
         slack = self._slack(scores)
         values = scores + noise
@@ -103,9 +103,9 @@ class Picker:
         # a rival wins when it passes the filters and beats the pick: both must change for a token outside
         rivals = torch.maximum(best - values, -slack).scatter(-1, place, torch.inf).amin(-1)
         margins = torch.minimum(rivals, slack.gather(-1, place).squeeze(-1))
-        if self.top_k + _BEYOND == scores.shape[-1]:
+        if self.top_k + BEYOND == scores.shape[-1]:
             margins = torch.minimum(margins, scores[:, self.top_k - 1] - scores[:, -1])
-        return Picks(candidates.gather(-1, place).squeeze(-1), margins, finite)
+        return Picks(candidates.gather(-1, place).squeeze(-1), margins, _finite(scores[:, 0]))
 
     def _slack(self, scores: Tensor) -> Tensor:
         """Return how far inside (>= 0) or outside (< 0) the filters each candidate is, in units of s."""
@@ -127,6 +127,11 @@ class Picker:
             slack = torch.minimum(slack, kept - kept[:, :1] - torch.tensor(self.min_p).log())
         slack[:, 0] = torch.inf  # the filters always leave the most probable token
         return slack
+
+
+def _finite(best: Tensor) -> Tensor:
+    """Whether no logit was NaN or +inf, from the best one of each row: both count as the largest when sorted."""
+    return ~(torch.isnan(best) | torch.isposinf(best))
 
 
 def _draw_noise(seed: int, steps: int, vocabulary: int, device: torch.device) -> Tensor:

@@ -60,6 +60,7 @@ SAMPLING = st.one_of(
     intermediate=st.integers(9, 70),
     tied=st.booleans(),
     window=st.sampled_from([None, 5, 20]),
+    vocabulary=st.sampled_from([None, 4200]),
     ends=st.lists(st.integers(1, 90), min_size=1, max_size=6),
     tile=st.integers(1, 40),
     sampling=SAMPLING,
@@ -68,7 +69,20 @@ SAMPLING = st.one_of(
     slots=st.integers(1, 20),
 )
 def test_every_outcome_equals_the_reference_engines(
-    family, seed, heads, width, intermediate, tied, window, ends, tile, sampling, prompt, length, slots
+    family,
+    seed,
+    heads,
+    width,
+    intermediate,
+    tied,
+    window,
+    vocabulary,
+    ends,
+    tile,
+    sampling,
+    prompt,
+    length,
+    slots,
 ):
     changes = {
         "num_attention_heads": heads[0],
@@ -77,6 +91,8 @@ def test_every_outcome_equals_the_reference_engines(
         "intermediate_size": intermediate,
         "tie_word_embeddings": tied,
     }
+    if vocabulary:  # large enough for shortlists
+        changes["vocab_size"] = vocabulary
     if family != "qwen2":
         changes["head_dim"] = width
     if family == "mistral":

@@ -6,7 +6,7 @@ The weights are the network's own and are never written: a row's mutation is add
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,20 +51,24 @@ def delta_of(mutagen: Mutagen, mutant: Mutant) -> Delta:
 
 
 class Deltas:
-    """The deltas of the rows of a batch, grouped by (layer, kind) for one small batched product per group."""
+    """The deltas of a batch, grouped by (layer, kind) for one small batched product per group.
 
-    def __init__(self, deltas: Sequence[Delta | None], device: torch.device) -> None:
+    Args:
+        deltas: each with the row of the batch that it belongs to, in its own layer.
+        device: of the batch.
+    """
+
+    def __init__(self, deltas: Iterable[tuple[int, Delta]], device: torch.device) -> None:
         groups: dict[tuple[int, str], list[tuple[int, Delta]]] = {}
-        for row, delta in enumerate(deltas):
-            if delta is not None:
-                groups.setdefault((delta.layer, delta.kind), []).append((row, delta))
+        for row, delta in deltas:
+            groups.setdefault((delta.layer, delta.kind), []).append((row, delta))
         self._groups = {key: _stack(members, device) for key, members in groups.items()}
 
     def add(self, layer: int, kind: str, x: Tensor, out: Tensor) -> Tensor:
         """Add the deltas of a linear map to its output, in place.
 
         Args:
-            x: input, [rows, positions, input features]; rows beyond those here have no delta yet.
+            x: input, [rows, positions, input features].
             out: output, [rows, positions, output features].
         """
         group = self._groups.get((layer, kind))
@@ -91,16 +95,14 @@ class Places:
     """Where the tokens of a pass stand, and what they see: the same in every layer, so computed once.
 
     Attributes:
-        positions: of every token, [rows, steps], or [1, steps] when all rows stand alike.
-        span: (first, last + 1) position when all rows stand alike, else None.
-        reach: number of cached positions that some token may look at.
-        cos, sin: rotary embedding, [rows or 1, steps, 1, width].
-        masks: additive attention mask by window, [rows or 1, 1, queries per key/value head * steps, reach].
+        start, stop: every row is fed the tokens of these positions.
+        cos, sin: rotary embedding, [steps, 1, width].
+        masks: additive attention mask by window, [queries per key/value head * steps, stop]; none for a single token,
+            which sees all that its window holds.
     """
 
-    positions: Tensor
-    span: tuple[int, int] | None
-    reach: int
+    start: int
+    stop: int
     cos: Tensor
     sin: Tensor
     masks: dict[int, Tensor]
@@ -140,36 +142,36 @@ class Decoder:
     def new_cache(self, rows: int, positions: int) -> Tensor:
         """Return room for keys and values, [layers, 2, rows, key/value heads, positions, width]."""
         shape = (len(self.layers), 2, rows, self.groups, positions, self.width)
-        return torch.zeros(shape, dtype=self.dtype, device=self.device)
+        return torch.empty(shape, dtype=self.dtype, device=self.device)
 
-    def span(self, start: int, stop: int) -> Places:
+    def places(self, start: int, stop: int) -> Places:
         """Return the places of a pass in which every row is fed positions ``start`` to ``stop``."""
-        return self._look(self._all[None, start:stop], (start, stop), stop)
-
-    def points(self, positions: Tensor) -> Places:
-        """Return the places of a pass in which every row is fed one token, at its own position [rows]."""
-        return self._look(positions[:, None], None, int(positions.max()) + 1)
-
-    def _look(self, positions: Tensor, span: tuple[int, int] | None, reach: int) -> Places:
-        keys, own = self._all[:reach], positions[:, None, :, None]
         masks = {}
-        for window in set(self._windows):
-            seen = (keys <= own) & (keys > own - window)
-            mask = torch.zeros(seen.shape, dtype=self.dtype, device=self.device).masked_fill_(
-                ~seen, -torch.inf
-            )
-            masks[window] = mask.repeat(1, 1, self.queries, 1)
-        cos, sin = self._cos[positions][:, :, None], self._sin[positions][:, :, None]
-        return Places(positions, span, reach, cos, sin, masks)
+        if stop - start > 1:
+            keys, own = self._all[None, :stop], self._all[start:stop, None]
+            for window in set(self._windows):
+                seen = (keys <= own) & (keys > own - window)
+                mask = torch.zeros(seen.shape, dtype=self.dtype, device=self.device)
+                masks[window] = mask.masked_fill_(~seen, -torch.inf).repeat(self.queries, 1)
+        return Places(start, stop, self._cos[start:stop, None], self._sin[start:stop, None], masks)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the embeddings of token ids, [..., hidden]."""
         return self.body.embed_tokens(tokens)
 
-    def logits(self, hidden: Tensor, out: Tensor) -> Tensor:
-        """Return the logits of final hidden states [n, hidden], written into ``out``, [n or more, vocabulary]."""
-        self.flop += 2 * len(hidden) * self.head.numel()
-        return torch.mm(_norm(self.body.norm, hidden), self.head.T, out=out[: len(hidden)])
+    def final(self, hidden: Tensor) -> Tensor:
+        """Return what the output head sees of the last layer's hidden states, [..., hidden]."""
+        return _norm(self.body.norm, hidden)
+
+    def logits(self, final: Tensor, out: Tensor) -> Tensor:
+        """Return the logits of final states [n, hidden], written into ``out``, [n or more, vocabulary]."""
+        self.flop += 2 * len(final) * self.head.numel()
+        return torch.mm(final, self.head.T, out=out[: len(final)])
+
+    def some_logits(self, final: Tensor, tokens: Tensor) -> Tensor:
+        """Return the logits of a few tokens [m] for final states [n, hidden], as [n, m]."""
+        self.flop += 2 * final.numel() * len(tokens)
+        return final @ self.head[tokens].T
 
     def layer(self, index: int, hidden: Tensor, deltas: Deltas, cache: Tensor, places: Places) -> Tensor:
         """Run one decoder layer.
@@ -178,7 +180,8 @@ class Decoder:
             index: of the layer.
             hidden: [rows, positions, hidden].
             deltas: of the rows.
-            cache: keys and values of this layer, [2, rows, heads, positions, width]; those of ``places`` are written.
+            cache: keys and values of this layer, [2, rows or more, heads, positions, width]; those of ``places`` are
+                written.
             places: where the tokens stand.
 
         Returns:
@@ -187,7 +190,7 @@ class Decoder:
         block = self.layers[index]
         tokens = hidden.shape[0] * hidden.shape[1]
         self.flop += tokens * (
-            self._flop_per_token + 4 * places.reach * self.groups * self.queries * self.width
+            self._flop_per_token + 4 * places.stop * self.groups * self.queries * self.width
         )
         x = _norm(block.input_layernorm, hidden)
         hidden = hidden + self._attend(index, block.self_attn, x, deltas, cache, places)
@@ -208,23 +211,19 @@ class Decoder:
         if hasattr(block, "q_norm"):
             q, k = _norm(block.q_norm, q), _norm(block.k_norm, k)
         q, k = _rotate(q, places), _rotate(k, places)
-        keys, values = cache[0, :rows], cache[1, :rows]
-        if places.span:
-            here = slice(*places.span)
-            keys[:, :, here], values[:, :, here] = k.transpose(1, 2), v.transpose(1, 2)
-        else:
-            every, here = torch.arange(rows, device=x.device), places.positions[:, 0]
-            keys[every, :, here], values[every, :, here] = k[:, 0], v[:, 0]
+        keys, values, here = cache[0, :rows], cache[1, :rows], slice(places.start, places.stop)
+        keys[:, :, here], values[:, :, here] = k.transpose(1, 2), v.transpose(1, 2)
         # the queries of a key/value head are packed along the positions: no repeated keys and values
         packed = q.view(rows, steps, self.groups, self.queries, self.width).permute(0, 2, 3, 1, 4)
         packed = packed.reshape(rows, self.groups, self.queries * steps, self.width)
-        keys, values = keys[:, :, : places.reach], values[:, :, : places.reach]
-        mask = places.masks[self._windows[index]]
-        if places.span:
+        window = self._windows[index]
+        seen = slice(max(0, places.stop - window) if steps == 1 else 0, places.stop)
+        keys, values = keys[:, :, seen], values[:, :, seen]
+        if steps > 1:
+            mask = places.masks[window]
             mixed = F.scaled_dot_product_attention(packed, keys, values, attn_mask=mask, scale=block.scaling)
         else:  # a few queries per row: two small products are faster than the fused kernel
-            weights = packed.mul_(block.scaling).matmul(keys.transpose(2, 3)).add_(mask).softmax(-1)
-            mixed = weights.matmul(values)
+            mixed = packed.mul_(block.scaling).matmul(keys.transpose(2, 3)).softmax(-1).matmul(values)
         mixed = mixed.view(rows, self.groups, self.queries, steps, self.width).permute(0, 3, 1, 2, 4)
         mixed = mixed.reshape(rows, steps, -1)
         return deltas.add(index, "o", mixed, _linear(block.o_proj, mixed))

@@ -12,7 +12,7 @@ from mutascope.engine.decoder import Decoder, Delta, Deltas
 from mutascope.genome import Mutant
 
 
-@dataclass
+@dataclass(eq=False)
 class Row:
     """A mutant on its way.
 
@@ -20,6 +20,8 @@ class Row:
         tokens: what it has picked so far.
         replayed: the reference engine made one of the picks.
         handed_over: it is left to the reference engine altogether.
+        seen: keys and values of what it was fed, from its own layer upwards, while it waits to be decoded,
+            [layers, 2, heads, positions, width].
     """
 
     mutant: Mutant
@@ -27,6 +29,13 @@ class Row:
     tokens: list[int] = field(default_factory=list)
     replayed: bool = False
     handed_over: bool = False
+    seen: Tensor | None = None
+
+    def take_seen(self) -> Tensor:
+        """Return :attr:`seen` and forget it."""
+        seen, self.seen = self.seen, None
+        assert seen is not None, "only rows that wait to be decoded have seen"
+        return seen
 
 
 class Trace:
@@ -43,7 +52,7 @@ class Trace:
         fed = torch.tensor([*prompt, *self.tokens[:-1]], device=decoder.device)
         self.cache = decoder.new_cache(1, len(fed))
         self._inputs = [decoder.embed(fed)[None]]
-        places, none = decoder.span(0, len(fed)), Deltas([], decoder.device)
+        places, none = decoder.places(0, len(fed)), Deltas([], decoder.device)
         for index, cache in enumerate(self.cache):
             self._inputs.append(decoder.layer(index, self._inputs[index], none, cache, places))
 

@@ -1,0 +1,136 @@
+"""Decoding: divergent mutants, all at the same position, sharing what they have in common.
+
+Mutants that have said the same so far are a *family*. Below its own layer a mutant of the family computes what the
+unmodified network computes on that text, and so does every other: it is done once, by the family's *leader*, the member
+that is mutated in the deepest layer. When members pick different tokens the family splits, and a new leader copies the
+keys and values that it had left to the old one.
+
+So each layer has its own batch: its rows are the mutants of this layer and below, and the leaders. A layer's rows are
+the first slots of its cache; they only join, and leave when the mutant has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from mutascope.engine.decoder import Decoder, Deltas
+from mutascope.engine.trace import Row, Trace
+
+
+class Sweep:
+    """Divergent mutants on their way from position to position.
+
+    Args:
+        decoder: of the network.
+        wild: the wild type, whose text every mutant shares up to its divergence.
+        cache: room for the keys and values of as many mutants as there will be (:meth:`Decoder.new_cache`).
+
+    Attributes:
+        rows: the mutants in decoding, in the order of :meth:`step`'s result.
+    """
+
+    def __init__(self, decoder: Decoder, wild: Trace, cache: Tensor) -> None:
+        self.decoder, self.wild, self.cache = decoder, wild, cache
+        self._batches: list[list[Row]] = [[] for _ in decoder.layers]
+        self._places: dict[Row, list[int | None]] = {}
+        self._leaders: dict[Row, Row] = {}
+        self._deltas: Deltas | None = None
+
+    @property
+    def rows(self) -> list[Row]:
+        return self._batches[-1]
+
+    def admit(self, rows: Iterable[Row], position: int) -> None:
+        """Take in mutants that have picked their first own token, which stands at ``position``."""
+        families: dict[int, list[Row]] = {}
+        for row in rows:
+            self._deltas = None
+            families.setdefault(row.tokens[-1], []).append(row)
+            self._places[row] = [None] * len(self._batches)
+            for layer, seen in enumerate(row.take_seen(), start=row.delta.layer):
+                self._join(row, layer)[:, :, :position] = seen
+        for family in families.values():
+            self._lead(family, [cache[:, 0] for cache in self.wild.cache], position)
+
+    def step(self, position: int) -> Tensor:
+        """Feed every mutant its last token, which stands at ``position``; return the last layer's output."""
+        decoder = self.decoder
+        places = decoder.places(position, position + 1)
+        if self._deltas is None:
+            rows = ((self._place(row, row.delta.layer), row.delta) for row in self.rows)
+            self._deltas = Deltas(rows, decoder.device)
+        fed = torch.tensor([row.tokens[-1] for row in self._batches[0]], device=decoder.device)
+        hidden = decoder.embed(fed)[:, None]
+        for layer, batch in enumerate(self._batches):
+            if layer:
+                sources = [self._place(row, layer - 1) for row in batch]
+                hidden = hidden[torch.tensor(sources, device=decoder.device)]
+            hidden = decoder.layer(layer, hidden, self._deltas, self.cache[layer], places)
+        return hidden[:, 0]
+
+    def families(self) -> list[list[int]]:
+        """Return the families as indices into ``rows``, the leader first."""
+        members: dict[Row, list[int]] = {leader: [] for leader in self._leaders.values()}
+        for index, row in enumerate(self.rows):
+            members[self._leaders[row]].insert(0 if self._leaders[row] is row else len(self.rows), index)
+        return list(members.values())
+
+    def part(self, ended: Sequence[Row], position: int) -> None:
+        """Let the mutants that have ended go, and split the families of those that go on.
+
+        Args:
+            ended: mutants to let go.
+            position: where the tokens that were just picked stand.
+        """
+        gone = set(ended)
+        families: dict[tuple[Row, int], list[Row]] = {}
+        for row in self.rows:
+            if row not in gone:
+                families.setdefault((self._leaders[row], row.tokens[-1]), []).append(row)
+        for (leader, _), family in families.items():
+            if leader not in family:
+                below = range(max(row.delta.layer for row in family))
+                self._lead(
+                    family, [self.cache[layer][:, self._place(leader, layer)] for layer in below], position
+                )
+        for row in ended:
+            self._deltas = None
+            self._release(row, position)
+
+    def _lead(self, family: list[Row], below: Sequence[Tensor], position: int) -> None:
+        """Make the deepest member the leader, with the keys and values of the layers below it."""
+        leader = max(family, key=lambda row: row.delta.layer)
+        for layer in range(leader.delta.layer):
+            self._join(leader, layer)[:, :, :position] = below[layer][:, :, :position]
+        for row in family:
+            self._leaders[row] = leader
+
+    def _join(self, row: Row, layer: int) -> Tensor:
+        """Give a row a slot in a layer and return its keys and values, [2, heads, positions, width]."""
+        slot = self._places[row][layer] = len(self._batches[layer])
+        self._batches[layer].append(row)
+        return self.cache[layer][:, slot]
+
+    def _place(self, row: Row, layer: int) -> int:
+        """Return the slot in a layer of a row, or of the leader that computes it."""
+        own = self._places[row][layer]
+        if own is None:
+            own = self._places[self._leaders[row]][layer]
+        assert own is not None, "a leader has a slot in every layer"
+        return own
+
+    def _release(self, row: Row, position: int) -> None:
+        """Take a row out; in every layer the last row moves into its slot, so that the batch stays dense."""
+        for layer, slot in enumerate(self._places.pop(row)):
+            if slot is None:
+                continue
+            last = self._batches[layer].pop()
+            if last is not row:
+                cache = self.cache[layer]
+                cache[:, slot, :, :position] = cache[:, len(self._batches[layer]), :, :position]
+                self._batches[layer][slot] = last
+                self._places[last][layer] = slot
+        del self._leaders[row]
