@@ -23,12 +23,20 @@ class NonFiniteLogits(Exception):
 
 
 class _FiniteCheck(LogitsProcessor):
-    """Raises at the first non-finite step; ``generate`` runs it before temperature and filters."""
+    """Raises at the first non-finite step; ``generate`` runs it before temperature and filters.
 
-    def __init__(self, prompt_length: int) -> None:
+    Args:
+        prompt_length: number of tokens before the generated ones.
+        record: gets the logits of every step, [vocabulary] each, when given.
+    """
+
+    def __init__(self, prompt_length: int, record: list[Tensor] | None) -> None:
         self.prompt_length = prompt_length
+        self.record = record
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if self.record is not None:
+            self.record.append(scores[0].clone())
         if torch.isnan(scores).any() or torch.isposinf(scores).any():
             raise NonFiniteLogits(tuple(input_ids[0, self.prompt_length :].tolist()))
         return scores
@@ -47,6 +55,12 @@ class ReferenceEngine:
     def wild_type(self, prompts: Sequence[Prompt], readout: Generation) -> tuple[Output, ...]:
         """Return the outputs of the unmodified model, one per prompt."""
         return tuple(self._generate(prompt, readout) for prompt in prompts)
+
+    def wild_type_logits(self, prompt: Prompt, readout: Generation) -> tuple[Output, Tensor]:
+        """Return the output of the unmodified model and the logits that it was picked from, [steps, vocabulary]."""
+        record: list[Tensor] = []
+        output = self._generate(prompt, readout, record=record)
+        return output, torch.stack(record)
 
     def refusal(self, prompts: Sequence[Prompt], readout: Generation) -> str | None:
         """Return None: it runs every model that ``generate`` runs."""
@@ -71,14 +85,20 @@ class ReferenceEngine:
             return None
         return output.tokens[-1]
 
-    def _generate(self, prompt: Prompt, readout: Generation, limit: int | None = None) -> Output:
+    def _generate(
+        self,
+        prompt: Prompt,
+        readout: Generation,
+        limit: int | None = None,
+        record: list[Tensor] | None = None,
+    ) -> Output:
         network = self.model.network
         tokens = torch.tensor([prompt.tokens], device=network.device)
         arguments = dict(readout.arguments)
         if limit is not None:
             arguments.pop("max_length", None)
             arguments["max_new_tokens"] = limit
-        check = LogitsProcessorList([_FiniteCheck(len(prompt.tokens))])
+        check = LogitsProcessorList([_FiniteCheck(len(prompt.tokens), record)])
         torch.manual_seed(readout.seed)
         try:
             with torch.inference_mode():
