@@ -140,9 +140,16 @@ class Results:
             "mutants": f"{len(records):,} of {self.total:,} stored",
             "NSMs": f"{nsm:,}" + (f" ({100 * nsm / len(records):.1f} %)" if len(records) else ""),
             "phenotypes": f"{records['phenotype'].n_unique():,} distinct",
-            "state": "finished" if self.finished else "unfinished",
+            "state": self._state(len(records)),
         }
         return facts
+
+    def _state(self, done: int) -> str:
+        if done < self.total:
+            return "unfinished"
+        if "imported" in self.manifest:
+            return "imported, without controls"
+        return "finished" if "controls" in self.manifest else "unfinished"
 
     def __repr__(self) -> str:
         return f"Results of {self.folder.path}: " + ", ".join(f"{k} {v}" for k, v in self.summary().items())

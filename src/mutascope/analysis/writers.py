@@ -305,5 +305,5 @@ def genre_summary(genres: pl.DataFrame) -> dict[str, float | int | None]:
         "words": len(shares),
         "literary": float(literary.mean()),
         "factual": float(factual.mean()),
-        "p": float(stats.wilcoxon(literary, factual)[1]) if differs else None,
+        "p": float(stats.wilcoxon(literary, factual)[1]) if differs else None,  # pyright: ignore[reportArgumentType]
     }
