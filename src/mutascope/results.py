@@ -40,6 +40,14 @@ class Results:
         """Return phenotype, text and continuation of every distinct phenotype."""
         return self.folder.phenotypes()
 
+    def covariates(self) -> pl.DataFrame:
+        """Return a row per site of the design: norms of its weights, activations it reads (docs/format.md, 5.5).
+
+        Raises:
+            MutascopeError: when the folder holds none, as one that was written without the model at hand.
+        """
+        return self.folder.covariates()
+
     def texts(self) -> pl.DataFrame:
         """Return the records with the text of each phenotype beside it."""
         return self.records().join(self.phenotypes().select("phenotype", "text"), on="phenotype", how="left")
