@@ -138,6 +138,12 @@ def test_silent_and_unknown_are_never_severe():
     assert severe_sites(severe_records(), "cosine", ()).columns[:2] == ["threshold", "layer"]
 
 
+def test_a_screen_of_zero_alone_has_severe_sites_without_a_status():
+    records = severe_records().filter(mutation="zero")
+    sites = severe_sites(records, "cosine", (0.5,))
+    assert sites.select("col", "status", "zero_nsm").rows() == [(3, Status.UNSCREENED, True)]
+
+
 def test_marked_sites_take_any_expression():
     sites = marked_sites(severe_records(), pl.col("mutation") == "min")
     assert sites.select("col", "status").rows() == [(0, Status.MIN_ONLY), (1, Status.MIN_ONLY)]

@@ -118,7 +118,7 @@ def import_authors(
 
 
 def _entries(codes: Codes, assay: Mapping[str, Any]) -> pl.DataFrame:
-    """Return the entries of the code files, the standard output first.
+    """Return the distinct texts of the code files, the standard output first.
 
     Columns phenotype, text, continuation, score, destructive, the last two null in a text assay.
     """
@@ -127,7 +127,7 @@ def _entries(codes: Codes, assay: Mapping[str, Any]) -> pl.DataFrame:
             f"the code files have seed {codes.seed} and assay {assay['name']!r} has seed {assay['seed']}: give the"
             " assay that they are of"
         )
-    standard = codes.standard
+    standard = codes.texts[_STANDARD]
     if isinstance(standard, str) and assay["prompt"] not in standard:
         raise MutascopeError(
             f"the standard output of the code files does not contain the prompt of assay {assay['name']!r}: give the"
@@ -136,12 +136,13 @@ def _entries(codes: Codes, assay: Mapping[str, Any]) -> pl.DataFrame:
     if isinstance(standard, Answers):
         _check_answers(standard, codes)
     schema = {**PHENOTYPE_SCHEMA, "score": pl.Int16, "destructive": pl.Boolean}
-    rows = [_entry(entry, assay) for entry in (standard, *codes.texts.values())]
+    rows = [_entry(entry, assay) for entry in codes.texts]
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _check_answers(standard: Answers, codes: Codes) -> None:
-    for (matrix, code), entry in codes.texts.items():
+    for (matrix, code), number in codes.numbers.items():
+        entry = codes.texts[number]
         if isinstance(entry, Answers) and len(entry.answers) not in (1, len(standard.answers)):
             raise MutascopeError(
                 f"code {code} of {matrix} has {len(entry.answers)} answers and the standard output"
@@ -234,8 +235,9 @@ def _check_mutants(
 
 def _with_entries(log: pl.DataFrame, codes: Codes) -> pl.DataFrame:
     """Return the log with ``entry``, the number of its text among the entries."""
-    keys = pl.DataFrame(list(codes.texts), schema={"matrix": pl.String, "code": pl.Int32}, orient="row")
-    numbered = keys.with_row_index("entry", offset=_STANDARD + 1)
+    rows = ((matrix, code, number) for (matrix, code), number in codes.numbers.items())
+    schema = {"matrix": pl.String, "code": pl.Int32, "entry": pl.Int64}
+    numbered = pl.DataFrame(rows, schema=schema, orient="row")
     joined = log.join(numbered, on=["matrix", "code"], how="left", maintain_order="left")
     missing = joined.filter(pl.col("entry").is_null())
     if len(missing):
@@ -316,11 +318,10 @@ def _described(
         kinds = [*dict.fromkeys(locus.kind for locus in plan.loci)]
         design = {"type": "region", "layers": layers, "kinds": kinds}
     outputs = [entries.row(_STANDARD, named=True)]
-    prompts = [assay["prompt"]] if isinstance(codes.standard, str) else []
-    if isinstance(codes.standard, Answers):
-        outputs = [
-            {"phenotype": content_hash(a), "text": a, "continuation": a} for a in codes.standard.answers
-        ]
+    standard = codes.texts[_STANDARD]
+    prompts = [] if isinstance(standard, Answers) else [assay["prompt"]]
+    if isinstance(standard, Answers):
+        outputs = [{"phenotype": content_hash(a), "text": a, "continuation": a} for a in standard.answers]
     return {
         "format_version": FORMAT_VERSION,
         "assay": {**assay, "seed": codes.seed},

@@ -43,14 +43,14 @@ class Codes:
     Attributes:
         seed: of the experiment.
         tile: side of a tile, in elements.
-        standard: output of the wild type.
-        texts: by (matrix name, code).
+        texts: distinct texts, the standard output first.
+        numbers: index into ``texts`` by (matrix name, code).
     """
 
     seed: int
     tile: int
-    standard: str | Answers
-    texts: dict[tuple[str, int], str | Answers]
+    texts: list[str | Answers]
+    numbers: dict[tuple[str, int], int]
 
 
 def read_codes(paths: Sequence[Path], *, choice: bool) -> Codes:
@@ -66,7 +66,9 @@ def read_codes(paths: Sequence[Path], *, choice: bool) -> Codes:
     if not paths:
         raise MutascopeError("there is no code file: without it the texts of the logged mutants are unknown")
     first, _ = _code_entries(paths[0])
-    texts: dict[tuple[str, int], str] = {}
+    seed, tile, standard = first
+    distinct = {standard: 0}
+    numbers: dict[tuple[str, int], int] = {}
     for path in paths:
         preamble, entries = _code_entries(path)
         for name, here, there in zip(("seed", "step", "standard output"), preamble, first, strict=True):
@@ -75,14 +77,16 @@ def read_codes(paths: Sequence[Path], *, choice: bool) -> Codes:
                     f"{path} has another {name} than {paths[0]}: give the files of one experiment"
                 )
         for (matrix, code), raw in entries:
-            if texts.setdefault((matrix, code), raw) != raw:
+            number = distinct.setdefault(raw, len(distinct))
+            if numbers.setdefault((matrix, code), number) != number:
                 raise MutascopeError(
                     f"{path} has another text for code {code} of {matrix} than was read before"
                 )
-    seed, tile, standard = first
-    wild_type = _decoded(standard, choice, "the standard output")
-    decoded = {key: _decoded(raw, choice, f"code {key[1]} of {key[0]}") for key, raw in texts.items()}
-    return Codes(seed, tile, wild_type, decoded)
+    names = {0: "the standard output"}
+    for (matrix, code), number in numbers.items():
+        names.setdefault(number, f"code {code} of {matrix}")
+    texts = [_decoded(raw, choice, names[number]) for raw, number in distinct.items()]
+    return Codes(seed, tile, texts, numbers)
 
 
 def read_logs(paths: Sequence[Path]) -> pl.DataFrame:
