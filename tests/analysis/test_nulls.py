@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy import stats
 
-from mutascope.analysis.nulls import poisson_binomial_tail, q_values
+from mutascope.analysis.nulls import padded, poisson_binomial_tail, q_values
 
 
 def test_q_values_by_hand():
@@ -63,3 +63,9 @@ def test_the_tail_of_equal_chances_is_binomial_down_to_tiny_values():
 def test_no_trial_and_no_line():
     assert poisson_binomial_tail(np.array([0, 1]), np.zeros((2, 0))).tolist() == [1, 0]
     assert poisson_binomial_tail(np.array([], dtype=int), np.zeros((0, 3))).shape == (0,)
+
+
+def test_lists_of_unequal_length_are_filled_up():
+    lists = pl.Series([[0.5], [0.1, 0.2, 0.3], [0.4, 0.6]])
+    assert padded(lists).tolist() == [[0.5, 0, 0], [0.1, 0.2, 0.3], [0.4, 0.6, 0]]
+    assert padded(lists.clear()).shape == (0, 0)

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from mutascope.analysis.nulls import poisson_binomial_tail, q_values
+from mutascope.analysis.nulls import padded, poisson_binomial_tail, q_values
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, SITE, in_order, site_frame
 from mutascope.analysis.status import Status
 from mutascope.errors import MutascopeError
@@ -210,18 +210,9 @@ def _conserved(lines: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
         )
         .filter(pl.col("enriched") > 0)
     )
-    chances = _padded(found["chances"])
+    chances = padded(found["chances"])
     once = np.ones(len(found), dtype=int)
     p = poisson_binomial_tail(found["enriched"].to_numpy(), chances) / poisson_binomial_tail(once, chances)
     tested = found.drop("chances").with_columns(p=pl.Series(np.minimum(p, 1.0), dtype=pl.Float64))
     called = q_values(tested, [name for name in ("assay", "axis") if name in keys])
     return called.with_columns(conserved=(pl.col("q") <= FDR) & (pl.col("enriched") >= 2))
-
-
-def _padded(lists: pl.Series) -> np.ndarray:
-    """Float array [lists, longest], shorter lists filled up with 0."""
-    lengths = lists.list.len().to_numpy()
-    padded = np.zeros((len(lists), lengths.max(initial=0)))
-    if len(lists):
-        padded[np.arange(padded.shape[1]) < lengths[:, None]] = lists.explode().to_numpy()
-    return padded

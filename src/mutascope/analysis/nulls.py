@@ -55,3 +55,12 @@ def poisson_binomial_tail(hits: np.ndarray, chances: np.ndarray) -> np.ndarray:
         counts[:, 1 : trial + 2] += head
     reached = np.arange(trials + 1) >= np.asarray(hits)[:, None]
     return np.minimum((counts * reached).sum(axis=1), 1.0)
+
+
+def padded(lists: pl.Series) -> np.ndarray:
+    """Return lists of numbers as a float64 array [lists, longest], shorter ones filled up with 0."""
+    lengths = lists.list.len().to_numpy()
+    filled = np.zeros((len(lists), lengths.max(initial=0)))
+    if filled.size:
+        filled[np.arange(filled.shape[1]) < lengths[:, None]] = lists.explode().to_numpy()
+    return filled
