@@ -40,6 +40,15 @@ def llama(llama_folder: Path) -> Model:
     return load_model(str(llama_folder))
 
 
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of the published counts, beside the repository; where it is missing, the test is skipped."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the published data are not beside the repository")
+    return folder
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command line did."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import platform
 import time
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mutascope.assays import ResolvedAssay
 from mutascope.design import Design, Plan
 from mutascope.errors import MutascopeError
-from mutascope.genome import Tiling
-from mutascope.models import Model
-from mutascope.phenotypes import PhenotypeReader
+from mutascope.genome import Locus, Tiling
 from mutascope.store import FORMAT_VERSION
+
+if TYPE_CHECKING:
+    from mutascope.assays import ResolvedAssay
+    from mutascope.models import Model
+    from mutascope.phenotypes import PhenotypeReader
 
 _LIBRARIES = ("mutascope", "torch", "transformers", "tokenizers", "numpy")
 
@@ -63,7 +65,7 @@ def new_manifest(
     return {
         "format_version": FORMAT_VERSION,
         **description,
-        "loci": [_describe_locus(index, plan, tiling) for index in range(len(plan.loci))],
+        "loci": describe_loci(plan, tiling),
         "units": {"mutants": len(plan), "size": unit_size},
         "wild_type": wild_type,
         "libraries": {name: version(name) for name in _LIBRARIES},
@@ -76,8 +78,12 @@ def new_manifest(
     }
 
 
-def _describe_locus(index: int, plan: Plan, tiling: Tiling) -> dict[str, Any]:
-    locus = plan.loci[index]
+def describe_loci(plan: Plan, tiling: Tiling) -> list[dict[str, Any]]:
+    """Return the loci of a design as plain JSON values (docs/format.md, 4.4)."""
+    return [_describe_locus(locus, plan, tiling) for locus in plan.loci]
+
+
+def _describe_locus(locus: Locus, plan: Plan, tiling: Tiling) -> dict[str, Any]:
     site_rows, site_cols = tiling.grid(locus)
     return {
         "layer": locus.layer,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mutascope.assays import ResolvedAssay
-from mutascope.models import Model
 from mutascope.readout import Outcome, Output, first_divergence
 from mutascope.store.folder import OUTPUT_SCHEMA, PHENOTYPE_SCHEMA, RECORD_SCHEMA, Shard
+
+if TYPE_CHECKING:
+    from mutascope.assays import ResolvedAssay
+    from mutascope.models import Model
 
 NON_FINITE = "non-finite"
 """Phenotype of every mutant with a NaN or +inf logit (METHOD, Terms)."""

@@ -40,6 +40,14 @@ class Results:
         """Return phenotype, text and continuation of every distinct phenotype."""
         return self.folder.phenotypes()
 
+    def covariates(self) -> pl.DataFrame:
+        """Return a row per site of the design: norms of its weights, activations it reads (docs/format.md, 5.5).
+
+        Raises:
+            MutascopeError: when the folder holds none, as one that was written without the model at hand.
+        """
+        return self.folder.covariates()
+
     def texts(self) -> pl.DataFrame:
         """Return the records with the text of each phenotype beside it."""
         return self.records().join(self.phenotypes().select("phenotype", "text"), on="phenotype", how="left")
@@ -140,9 +148,16 @@ class Results:
             "mutants": f"{len(records):,} of {self.total:,} stored",
             "NSMs": f"{nsm:,}" + (f" ({100 * nsm / len(records):.1f} %)" if len(records) else ""),
             "phenotypes": f"{records['phenotype'].n_unique():,} distinct",
-            "state": "finished" if self.finished else "unfinished",
+            "state": self._state(len(records)),
         }
         return facts
+
+    def _state(self, done: int) -> str:
+        if done < self.total:
+            return "unfinished"
+        if "imported" in self.manifest:
+            return "imported, without controls"
+        return "finished" if "controls" in self.manifest else "unfinished"
 
     def __repr__(self) -> str:
         return f"Results of {self.folder.path}: " + ", ".join(f"{k} {v}" for k, v in self.summary().items())

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from mutascope.assays import ResolvedAssay, TextAssay, load_assay
 from mutascope.controls import run_controls, warning
+from mutascope.covariates import site_covariates
 from mutascope.design import Design, Plan
 from mutascope.engine import make_engine
 from mutascope.errors import MutascopeError
@@ -133,12 +134,15 @@ class Screen:
         folder.check_units(sizes)
         self.folder = folder
         pending = [unit for unit in sizes if unit not in folder.finished_units()]
-        if not pending and "controls" in manifest:
+        if not pending and "controls" in manifest and folder.has_covariates():
             return Finished(0, len(self.plan))
         folder.check_writable()
         if not quiet:
             print(self, file=sys.stderr)
         self._check_wild_type(folder, manifest)
+        self._store_covariates(folder)
+        if not pending and "controls" in manifest:
+            return Finished(0, len(self.plan))
         before = folder.records()
         started = time.time()
         with ScreenProgress(
@@ -230,6 +234,14 @@ class Screen:
             raise MutascopeError(
                 f"the wild type of {folder.path} is not reproduced here, so its mutants would not be comparable;"
                 f" it was made with {manifest['libraries']}"
+            )
+
+    def _store_covariates(self, folder: ScreenFolder) -> None:
+        """Write what the sites are like, unless an earlier run did; a finished screen without them gets them here."""
+        if not folder.has_covariates():
+            tokens = [output.tokens for output in self.wild_type]
+            folder.write_covariates(
+                site_covariates(self.model, self.plan, self.tiling, self.resolved.prompts, tokens)
             )
 
     def _close(self, folder: ScreenFolder, manifest: dict[str, Any], seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""``mutascope export``: records and texts in one file."""
+"""``mutascope export``: records and texts in one file, or in the format of the paper's scripts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from mutascope.results import Results
 def export(
     folder: Annotated[str, typer.Argument(help="screen folder")],
     out: Annotated[Path | None, typer.Option(help="file to write; default FOLDER.csv or .parquet")] = None,
-    format: Annotated[str, typer.Option(help="csv or parquet")] = "csv",
+    format: Annotated[str, typer.Option(help="csv, parquet, or authors, which writes a folder")] = "csv",
 ) -> None:
     """Write the records with the text of every phenotype beside it."""
-    check_name("format", format, ["csv", "parquet"])
+    check_name("format", format, ["csv", "parquet", "authors"])
+    if format == "authors":
+        _export_authors(folder, out or Path(f"{Path(folder).name or 'screen'}-authors"))
+        return
     target = out or Path(f"{Path(folder).name or 'screen'}.{format}")
     frame = Results(folder).texts()
     try:
@@ -26,3 +29,14 @@ def export(
     except OSError as error:
         raise MutascopeError(f"{target} cannot be written: {error}") from error
     typer.echo(f"{target}: {len(frame):,} records")
+
+
+def _export_authors(folder: str, out: Path) -> None:
+    from mutascope.authors import export_authors
+
+    changed = export_authors(Results(folder), out)
+    typer.echo(f"{out}: log, code and done files")
+    if changed:
+        typer.echo(
+            f"{changed} texts hold signs of the format itself and will be read differently (docs/authors.md)"
+        )

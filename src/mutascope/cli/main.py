@@ -9,6 +9,7 @@ import typer
 
 from mutascope.cli.export import export
 from mutascope.cli.genome import genome
+from mutascope.cli.import_authors import import_authors
 from mutascope.cli.map import draw_map
 from mutascope.cli.models import models
 from mutascope.cli.screen import screen
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(screen)
 app.command()(status)
 app.command()(export)
+app.command("import-authors")(import_authors)
 app.command()(genome)
 app.command("map")(draw_map)
 app.command()(show)

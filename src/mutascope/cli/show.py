@@ -87,13 +87,17 @@ def reopen(results: Results, **loading: Any) -> Screen:
     """Return the screen of a folder with its model loaded again (``loading``: arguments of ``load_model``).
 
     Raises:
-        MutascopeError: when the model of that name has other weights now.
+        MutascopeError: when the model of that name has other weights now, or the screen was imported.
     """
     from mutascope.assays import TextAssay
     from mutascope.models import load_model
     from mutascope.screen import Screen
 
     stored = results.manifest["model"]
+    if "imported" in results.manifest:
+        raise MutascopeError(
+            f"{results.folder.path} was imported, and does not say which weights of {stored['name']} were screened"
+        )
     model = load_model(stored["name"], dtype=stored["dtype"], **loading)
     if model.fingerprint != stored["fingerprint"]:
         raise MutascopeError(

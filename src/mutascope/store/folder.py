@@ -50,9 +50,19 @@ MANIFEST_KEYS = (
     "libraries",
 )
 PHENOTYPE_SCHEMA = {"phenotype": pl.String, "text": pl.String, "continuation": pl.String}
+COVARIATE_SCHEMA = {
+    **{name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col")},
+    **dict.fromkeys(("tile_norm", "change_max", "change_min", "change_zero"), pl.Float32),
+    **dict.fromkeys(("input_norm", "input_max", "stream_ratio"), pl.Float32),
+    "massive": pl.Boolean,
+}
 
 
 _SCHEMAS = {"records": RECORD_SCHEMA, "outputs": OUTPUT_SCHEMA, "phenotypes": PHENOTYPE_SCHEMA}
+
+
+class _DamagedError(Exception):
+    """A Parquet file that is not as the format demands; says why."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +160,32 @@ class ScreenFolder:
         """Whether the explicit list of mutants is there."""
         return self._fs.exists(self._join("mutants.parquet"))
 
+    # covariates
+
+    def write_covariates(self, covariates: pl.DataFrame) -> None:
+        """Write the covariates of the sites (columns: ``COVARIATE_SCHEMA``)."""
+        self._put("covariates.parquet", _parquet(covariates.select(list(COVARIATE_SCHEMA))))
+
+    def has_covariates(self) -> bool:
+        """Whether the covariates of the sites are there."""
+        return self._fs.exists(self._join("covariates.parquet"))
+
+    def covariates(self) -> pl.DataFrame:
+        """Return a row per site of the design (columns: ``COVARIATE_SCHEMA``).
+
+        Raises:
+            MutascopeError: when the folder holds none, or they are damaged.
+        """
+        again = "run the same `mutascope screen` again, which computes them from the model"
+        if not self.has_covariates():
+            raise MutascopeError(f"{self.path} has no covariates.parquet: {again}")
+        try:
+            return self._read_table("covariates.parquet", COVARIATE_SCHEMA)
+        except _DamagedError as error:
+            raise MutascopeError(
+                f"{self.path}/covariates.parquet is damaged ({error}); delete it and {again}"
+            ) from error
+
     # units
 
     def finished_units(self) -> set[str]:
@@ -221,16 +257,21 @@ class ScreenFolder:
 
     def _read_shard(self, name: str) -> pl.DataFrame:
         try:
+            return self._read_table(name, _SCHEMAS[name.partition("/")[0]])
+        except _DamagedError as error:
+            raise self._damaged(name, str(error)) from error
+
+    def _read_table(self, name: str, schema: dict[str, Any]) -> pl.DataFrame:
+        try:
             with self._fs.open(self._join(name), "rb") as file:
                 table = pq.read_table(io.BytesIO(file.read()), page_checksum_verification=True)
             table.validate(full=True)
             bare = pa.table(dict(zip(table.column_names, table.columns, strict=True)))  # without metadata
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-            raise self._damaged(name, str(error).partition("\n")[0]) from error
+            raise _DamagedError(str(error).partition("\n")[0]) from error
         frame = pl.DataFrame(pl.from_arrow(bare))
-        schema = _SCHEMAS[name.partition("/")[0]]
         if {column: frame.schema.get(column) for column in schema} != schema:
-            raise self._damaged(name, "its columns are not those of the format")
+            raise _DamagedError("its columns are not those of the format")
         return frame
 
     def _damaged(self, name: str, reason: str) -> MutascopeError:

@@ -1,0 +1,256 @@
+"""COPA, the correlative complementary pattern of a locus, with nulls for its strength and asymmetry (METHOD, COPA).
+
+Sites are coded +1 (max only), -1 (min only) and 0 (silent, both, unscreened). The *vectors* of an axis are the rows or
+the columns of this map; r is Pearson's correlation of two vectors, 0 where one of them is constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from mutascope.analysis.enrichment import AXES
+from mutascope.analysis.nulls import q_values
+from mutascope.analysis.sites import LOCUS, in_order, site_frame
+from mutascope.analysis.status import Status
+from mutascope.errors import MutascopeError
+
+MEASURES = ("strength", "asymmetry")
+SHUFFLES = 200
+_BLOCK = 2**22
+"""Correlations held at a time, which bounds the memory of the null."""
+_DECIMALS = 9
+"""Correlations that differ by less are equal: ties are decided by the index and not by rounding errors."""
+_SCHEMA = {
+    "layer": pl.Int16,
+    "kind": pl.String,
+    "axis": pl.String,
+    "vectors": pl.Int64,
+    "reference": pl.Int32,
+    "left": pl.Int64,
+    **{f"{name}{part}": pl.Float64 for name in MEASURES for part in ("", "_null", "_z", "_p")},
+}
+
+
+@dataclass(frozen=True)
+class Rearrangement:
+    """How the vectors of an axis are put in order around the reference.
+
+    Attributes:
+        order: int64 [vectors], a permutation; ``np.take(status, order, axis)`` is the rearranged map.
+        reference: index of the reference vector before the rearrangement.
+        position: its place in ``order``, which is the number of vectors to its left.
+    """
+
+    order: np.ndarray
+    reference: int
+    position: int
+
+
+def sign_map(status: np.ndarray) -> np.ndarray:
+    """Return the codes of a status map: int8 of the same shape, +1 max only, -1 min only, 0 otherwise."""
+    return (status == Status.MAX_ONLY).astype(np.int8) - (status == Status.MIN_ONLY).astype(np.int8)
+
+
+def rearrange(signs: np.ndarray, axis: str) -> Rearrangement:
+    """Return the order that shows the pattern (METHOD, COPA; the paper's Figure 4).
+
+    The reference is the vector with the largest sum of |r| over the others, the lowest index on ties. To its right
+    come the vectors with r >= 0, descending; to its left those with r < 0, the most negative nearest. Equal
+    correlations keep the order of the index, outwards.
+
+    Args:
+        signs: int8 [rows, cols] of +1, -1 and 0.
+        axis: ``col`` puts the columns in order, ``row`` the rows.
+
+    Raises:
+        MutascopeError: when the map has no site.
+    """
+    if not signs.size:
+        raise MutascopeError("a map without a site has no order: give at least one row and one column")
+    vectors = _vectors(signs, axis)[None]
+    references, r = _reference(_correlations(vectors))
+    reference = int(references[0])
+    others = np.delete(np.arange(vectors.shape[1]), reference)
+    outwards = others[np.argsort(-np.abs(np.round(r[0, others], _DECIMALS)), kind="stable")]
+    left = outwards[r[0, outwards] < 0][::-1]
+    order = np.concatenate([left, [reference], outwards[r[0, outwards] >= 0]])
+    return Rearrangement(order, reference, len(left))
+
+
+def copa(records: pl.DataFrame, loci: pl.DataFrame, shuffles: int = SHUFFLES, seed: int = 0) -> pl.DataFrame:
+    """Return strength and asymmetry of the pattern of every locus, each with its null, for rows and for columns.
+
+    Strength is the mean |r| over the pairs of non-constant vectors. Asymmetry looks at the map once rearranged: with
+    the balance (n+ - n-) / (n+ + n-) of the sites of a side, 0 for a side without +1 and -1, it is half the
+    difference of the balances right and left of the reference, as an absolute value: 0 where both sides have
+    their share of both signs, 1 where one side is all max and the other all min. The null keeps every site that is
+    +1 or -1 and shuffles the signs among them, and goes through choice of the reference and rearrangement again.
+
+    Args:
+        records: columns layer, kind, row, col, mutation, silent.
+        loci: columns layer, kind, site_rows, site_cols.
+        shuffles: number of shuffled maps per locus.
+        seed: of the shuffles; a locus gets the same ones whatever other loci there are.
+
+    Returns:
+        Columns layer, kind, axis (``row`` or ``col``), vectors (non-constant ones), reference (index), left (number
+        of vectors to its left), strength (null below two vectors), strength_null (mean of the shuffled maps),
+        strength_z (distance from it in their standard deviations, null where they do not vary), strength_p (share
+        of the maps, the observed one included, that are at least as strong), strength_q (Benjamini-Hochberg within the
+        axis), and asymmetry, asymmetry_null, asymmetry_z, asymmetry_p, asymmetry_q likewise. No row for a locus
+        without a ``max`` or ``min`` record.
+
+    Raises:
+        MutascopeError: for less than one shuffle.
+    """
+    if shuffles < 1:
+        raise MutascopeError(f"the null of COPA needs at least one shuffle, not {shuffles}")
+    rows = []
+    for layer, kind, signs in _sign_maps(records, loci):
+        shuffled = _shuffled(signs, shuffles, np.random.default_rng([seed, layer, *kind.encode()]))
+        for axis in AXES:
+            vectors, arrangement = _vectors(signs, axis), rearrange(signs, axis)
+            row = {"layer": layer, "kind": kind, "axis": axis, "vectors": int(_varies(vectors).sum())}
+            row |= {"reference": arrangement.reference, "left": arrangement.position}
+            observed, null = _measure(vectors[None]), _measure(_vectors(shuffled, axis))
+            for name in MEASURES:
+                row |= _against_null(name, float(observed[name][0]), null[name])
+            rows.append(row)
+    frame = pl.DataFrame(rows, schema=_SCHEMA)
+    for name in MEASURES:
+        frame = q_values(frame.rename({f"{name}_p": "p"}), ["axis"]).rename(
+            {"p": f"{name}_p", "q": f"{name}_q"}
+        )
+    columns = [f"{name}{part}" for name in MEASURES for part in ("", "_null", "_z", "_p", "_q")]
+    return frame.select("layer", "kind", "axis", "vectors", "reference", "left", *columns)
+
+
+def copa_contrasts(copa: pl.DataFrame, by: Sequence[str] = ("axis",)) -> pl.DataFrame:
+    """Return whether the pattern is stronger in one assay than in another (the paper's Figure 4d, two seeds).
+
+    The strengths of the same locus and axis in two assays are a pair, each less the mean of its own null, because a
+    map with more +1 and -1 has another strength by chance alone. Wilcoxon's signed-rank test over the loci.
+
+    Args:
+        copa: of :func:`copa` for several assays (column assay, see :func:`~mutascope.analysis.sites.by_assay`).
+        by: among axis, layer, kind.
+
+    Returns:
+        Columns ``by``, assay_a, assay_b (every pair once, in order of appearance), loci, excess_a, excess_b (mean
+        strength above the null), p (two-sided; 1 where no pair differs), q (over all rows).
+    """
+    excess = copa.filter(pl.col("strength").is_not_null()).select(
+        "assay", *LOCUS, "axis", excess=pl.col("strength") - pl.col("strength_null")
+    )
+    assays = excess["assay"].unique(maintain_order=True).to_list()
+    rows = []
+    for i, a in enumerate(assays):
+        for b in assays[i + 1 :]:
+            pairs = excess.filter(assay=a).join(excess.filter(assay=b), on=[*LOCUS, "axis"], suffix="_b")
+            for key, group in in_order(pairs).group_by(list(by), maintain_order=True):
+                first, second = group["excess"].to_numpy(), group["excess_b"].to_numpy()
+                p = 1.0 if (first == second).all() else float(stats.wilcoxon(first, second).pvalue)
+                rows.append((*key, a, b, len(group), first.mean(), second.mean(), p))
+    schema = {name: copa.schema[name] for name in by} | {"assay_a": pl.String, "assay_b": pl.String}
+    numbers = {"loci": pl.Int64, **dict.fromkeys(("excess_a", "excess_b", "p"), pl.Float64)}
+    return q_values(pl.DataFrame(rows, schema=schema | numbers, orient="row"))
+
+
+def _sign_maps(records: pl.DataFrame, loci: pl.DataFrame) -> Iterator[tuple[int, str, np.ndarray]]:
+    """Layer, kind and codes [rows, cols] of every locus with a status."""
+    sites = site_frame(records).filter(pl.col("status") != Status.UNSCREENED)
+    shapes = {(r["layer"], r["kind"]): (r["site_rows"], r["site_cols"]) for r in loci.iter_rows(named=True)}
+    for key, group in sites.group_by(LOCUS, maintain_order=True):
+        layer, kind = int(str(key[0])), str(key[1])
+        status = np.zeros(shapes[layer, kind], dtype=np.int8)
+        status[group["row"].to_numpy(), group["col"].to_numpy()] = group["status"].to_numpy()
+        yield layer, kind, sign_map(status)
+
+
+def _shuffled(signs: np.ndarray, shuffles: int, random: np.random.Generator) -> np.ndarray:
+    """Maps [shuffles, rows, cols] with the signs shuffled among the sites that have one."""
+    maps = np.zeros((shuffles, signs.size), dtype=np.int8)
+    places = np.flatnonzero(signs)
+    values = np.broadcast_to(signs.ravel()[places], (shuffles, len(places)))
+    maps[:, places] = random.permuted(values, axis=1)
+    return maps.reshape(shuffles, *signs.shape)
+
+
+def _vectors(signs: np.ndarray, axis: str) -> np.ndarray:
+    """The vectors of an axis [..., vectors, length] of maps [..., rows, cols]."""
+    return np.swapaxes(signs, -1, -2) if axis == "col" else signs
+
+
+def _varies(vectors: np.ndarray) -> np.ndarray:
+    return vectors.min(axis=-1) < vectors.max(axis=-1)
+
+
+def _correlations(vectors: np.ndarray) -> np.ndarray:
+    """Pearson's r [maps, vectors, vectors] of every pair of vectors [maps, vectors, length]; 0 for constant ones.
+
+    Length times covariance is a whole number, which floats hold exactly: r = 0 comes out as 0, with no sign.
+    """
+    exact = vectors.astype(np.float64)
+    sums, length = exact.sum(axis=-1), vectors.shape[-1]
+    covariance = length * (exact @ np.swapaxes(exact, -1, -2)) - sums[..., :, None] * sums[..., None, :]
+    deviation = np.sqrt(length * (exact * exact).sum(axis=-1) - sums * sums)
+    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+    covariance *= scale[..., :, None]
+    covariance *= scale[..., None, :]
+    return covariance
+
+
+def _reference(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the reference [maps] of correlations [maps, vectors, vectors], and its correlations [maps, vectors]."""
+    diagonal = np.diagonal(r, axis1=1, axis2=2)
+    sums = np.abs(r).sum(axis=2) - np.abs(diagonal)
+    reference = np.round(sums, _DECIMALS).argmax(axis=1)
+    return reference, r[np.arange(len(r)), reference]
+
+
+def _measure(vectors: np.ndarray) -> dict[str, np.ndarray]:
+    """Strength and asymmetry [maps] of maps [maps, vectors, length]; NaN strength below two non-constant vectors."""
+    maps, number, _ = vectors.shape
+    block = max(1, _BLOCK // number**2)
+    strengths, asymmetries = [], []
+    for start in range(0, maps, block):
+        part = vectors[start : start + block]
+        r = _correlations(part)
+        varying = _varies(part).sum(axis=1)
+        pairs = varying * (varying - 1)
+        total = np.abs(r).sum(axis=(1, 2)) - varying
+        strengths.append(np.divide(total, pairs, out=np.full(len(part), np.nan), where=pairs > 0))
+        reference, to_reference = _reference(r)
+        asymmetries.append(_asymmetry(part, reference, to_reference))
+    return {"strength": np.concatenate(strengths), "asymmetry": np.concatenate(asymmetries)}
+
+
+def _asymmetry(vectors: np.ndarray, reference: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Half the difference of the balances of signs right and left of the reference, [maps]."""
+    net = vectors.sum(axis=2, dtype=np.int64)
+    signed = np.abs(vectors).sum(axis=2, dtype=np.int64)
+    balances = []
+    for side in (r >= 0, r < 0):
+        side[np.arange(len(r)), reference] = False
+        sites = (signed * side).sum(axis=1)
+        balances.append(np.divide((net * side).sum(axis=1), sites, out=np.zeros(len(r)), where=sites > 0))
+    return np.abs(balances[0] - balances[1]) / 2
+
+
+def _against_null(name: str, observed: float, null: np.ndarray) -> dict[str, float | None]:
+    if np.isnan(observed):
+        return {name: None}
+    null = null[~np.isnan(null)]
+    mean, spread = (float(null.mean()), float(null.std())) if len(null) else (np.nan, 0.0)
+    p = (1 + np.count_nonzero(null >= observed - 10**-_DECIMALS)) / (1 + len(null))
+    return {
+        name: observed,
+        f"{name}_null": None if np.isnan(mean) else mean,
+        f"{name}_z": (observed - mean) / spread if spread > 10**-_DECIMALS else None,
+        f"{name}_p": p,
+    }

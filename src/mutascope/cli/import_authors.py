@@ -1,0 +1,101 @@
+"""``mutascope import-authors``: the log files of the paper's scripts into a screen folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mutascope.errors import MutascopeError
+from mutascope.genome import check_name
+
+
+def import_authors(
+    folder: Annotated[Path, typer.Argument(help="folder with the files of one experiment")],
+    out: Annotated[Path, typer.Option(help="screen folder to write")],
+    model: Annotated[str, typer.Option(help="llama2-7b, zephyr, or another name, with --shapes")],
+    assay: Annotated[str, typer.Option(help="preset or YAML file; with --choice any name")],
+    choice: Annotated[bool, typer.Option("--choice", help="texts are answers of the choice assay")] = False,
+    swapped: Annotated[
+        bool, typer.Option("--swapped", help="max and min are exchanged, as in the authors' text assays")
+    ] = False,
+    mutations: Annotated[str, typer.Option(help="what was written at every site")] = "max,min,zero",
+    shapes: Annotated[
+        str | None, typer.Option(help="such as q=4096x4096,up=11008x4096: elements by kind")
+    ] = None,
+    logs: Annotated[str, typer.Option(help="log files within FOLDER")] = "*.weight_log*.txt",
+    codes: Annotated[str, typer.Option(help="code files within FOLDER")] = "*.weight_code*.txt",
+    done: Annotated[str, typer.Option(help="done files within FOLDER")] = "*_done*.txt",
+) -> None:
+    """Read logs in the format of the paper's scripts into a screen folder (docs/authors.md)."""
+    from mutascope import authors
+
+    names = tuple(dict.fromkeys(name.strip() for name in mutations.split(",")))
+    known = _shapes(model, shapes)
+    files = authors.AuthorsFiles(
+        logs=_found(folder, logs, "logs", needed=False),
+        codes=_found(folder, codes, "codes"),
+        done=_found(folder, done, "done"),
+    )
+    described = {"name": assay} if choice else _text_assay(assay)
+    imported = authors.import_authors(
+        files,
+        out,
+        model=model,
+        shapes=known,
+        assay=described,
+        mutations=names,
+        choice=choice,
+        swapped=swapped,
+    )
+    labels = "max and min exchanged" if swapped else "labels as they are"
+    typer.echo(f"{out}: {imported.mutants:,} mutants, {imported.nsm:,} NSMs, {labels}")
+    typer.echo(f"complete loci: {len(imported.complete)}")
+    if imported.incomplete:
+        shown = ", ".join(imported.incomplete[:5]) + (", ..." if len(imported.incomplete) > 5 else "")
+        typer.echo(
+            f"loci in no done file: {len(imported.incomplete)} ({shown}): their logged"
+            " NSMs are kept, all else there is unscreened, so that no NSM rate can be had from them"
+        )
+
+
+def _found(folder: Path, pattern: str, what: str, *, needed: bool = True) -> list[Path]:
+    if not folder.is_dir():
+        raise MutascopeError(f"{folder} is not a folder")
+    try:
+        files = sorted(path for path in folder.glob(pattern) if path.is_file())
+    except (ValueError, NotImplementedError) as error:
+        raise MutascopeError(f"--{what} {pattern!r} is no pattern of files within the folder") from error
+    if needed and not files:
+        raise MutascopeError(f"{folder} has no file {pattern}: name what is there with --{what}")
+    return files
+
+
+def _shapes(model: str, shapes: str | None) -> dict[str, tuple[int, int]]:
+    from mutascope.authors.importing import SHAPES
+
+    if shapes is None:
+        check_name("model", model, [*SHAPES])
+        return SHAPES[model]
+    found = {}
+    for part in shapes.split(","):
+        kind, _, size = part.strip().partition("=")
+        rows, _, cols = size.partition("x")
+        if not (kind and rows.isdecimal() and cols.isdecimal() and int(rows) and int(cols)):
+            raise MutascopeError(
+                f"--shapes has {part.strip()!r}; write kind=ROWSxCOLS, as in down=4096x11008"
+            )
+        found[kind] = (int(rows), int(cols))
+    return found
+
+
+def _text_assay(name: str) -> dict[str, Any]:
+    from mutascope.assays import load_assay
+
+    assay = load_assay(name)
+    if assay.prompt is None:
+        raise MutascopeError(
+            f"assay {assay.name!r} has chat messages; the authors' scripts take a plain prompt"
+        )
+    return assay.model_dump(mode="json", exclude_none=True)
