@@ -153,9 +153,9 @@ def test_the_same_outputs_on_other_prompts_are_another_phenotype(llama):
     assert records["silent"].to_list() == [False, False]
 
 
-def test_one_prompt_with_numbers_has_outputs_too(llama):
+def test_the_numbers_of_one_prompt_are_columns_of_the_record(llama):
     reader = reader_of(llama, (Output((40,), values={"margin": 1.5}),))
     shard = reader.shard([Outcome(Mutant(0, "q", 0, 0, "max"), (Output((41,), values={"margin": -0.5}),))])
-    assert shard.outputs is not None
-    assert shard.outputs["margin"].to_list() == [-0.5]
-    assert shard.outputs.schema["margin"] == pl.Float64
+    assert shard.outputs is None
+    assert shard.records["margin"].to_list() == [-0.5]
+    assert shard.records.schema["margin"] == pl.Float32

@@ -32,12 +32,16 @@ def describe_screen(
         "design": {**design.described(), "mutations": list(plan.mutations), "sha256": plan.digest},
         "tile": tiling.tile,
         "engine": engine,
+        "measure": assay.readout.measure,
     }
 
 
 def check_same_screen(manifest: dict[str, Any], description: dict[str, Any], folder: str) -> None:
     """Raise MutascopeError, with the differences, when a manifest is not of the screen described."""
-    stored: dict[str, Any] = {key: manifest[key] for key in description}
+    stored: dict[str, Any] = {
+        "measure": False,
+        **{key: manifest[key] for key in description if key in manifest},
+    }
     if (
         stored["model"]["fingerprint"] == description["model"]["fingerprint"]
     ):  # wherever the weights are kept now

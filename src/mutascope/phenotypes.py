@@ -52,10 +52,11 @@ class PhenotypeReader:
             whole = hashes[0] if len(hashes) == 1 else content_hash("\n".join(hashes))
             texts.setdefault(whole, (whole, "\n".join(hashes), None))
             records.append(self._record(outcome, rows, whole))
-            if len(rows) > 1 or outcome.outputs[0].values:
+            if len(rows) > 1:
                 outputs += rows
+        values = [dict.fromkeys(o.outputs[0].values, pl.Float32) for o in outcomes[:1] if len(o.outputs) == 1]
         return Shard(
-            records=pl.DataFrame(records, schema=RECORD_SCHEMA),
+            records=pl.DataFrame(records, schema=RECORD_SCHEMA | (values[0] if values else {})),
             phenotypes=pl.DataFrame(list(texts.values()), schema=PHENOTYPE_SCHEMA, orient="row"),
             outputs=pl.DataFrame(outputs, schema_overrides=OUTPUT_SCHEMA) if outputs else None,
         )
@@ -84,6 +85,7 @@ class PhenotypeReader:
             "first_divergence": min(divergences, default=None),
             "phenotype": phenotype,
             "replayed": outcome.replayed,
+            **(outcome.outputs[0].values if len(outcome.outputs) == 1 else {}),
         }
 
 

@@ -29,11 +29,13 @@ class Generation:
         arguments: keyword arguments of ``generate``, those that the assay states.
         resolved: every sampling field that is in force, the model's generation config and the library's
             defaults included.
+        measure: also measure every mutant along the wild type's continuation (:mod:`mutascope.measures`).
     """
 
     seed: int
     arguments: Mapping[str, Any]
     resolved: Mapping[str, Any]
+    measure: bool = False
 
 
 Readout = Generation
@@ -46,12 +48,12 @@ class Output:
     Attributes:
         tokens: generated token ids, the end token included; for a non-finite output those before it.
         finite: False when a step had a NaN or +inf logit.
-        values: named numbers (probabilities, measures).
+        values: named numbers (probabilities, measures), None where a logit was not finite.
     """
 
     tokens: tuple[int, ...]
     finite: bool = True
-    values: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

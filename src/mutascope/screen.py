@@ -53,6 +53,8 @@ class Screen:
         engine: ``fast``, or ``reference``, which is the paper's way and the truth; what the fast engine cannot run
             exactly falls back to the reference engine.
         batch: mutants that the fast engine decodes at a time; by default what the free memory holds.
+        measure: also record, for every mutant, the mean log-probability of the wild type's continuation and the mean
+            KL divergence along it (:mod:`mutascope.measures`).
         dtype: of the weights; float32 is the exact mode.
 
     Raises:
@@ -68,13 +70,14 @@ class Screen:
         tile: int | str = "auto",
         engine: str = "fast",
         batch: int | None = None,
+        measure: bool = False,
         dtype: str = "float32",
     ) -> None:
         self.assay = load_assay(assay) if isinstance(assay, str) else assay
         self.design = design or Design()
         check_mutations(list(self.design.mutations or ()))
         self.model = load_model(model, dtype=dtype) if isinstance(model, str) else model
-        self.resolved: ResolvedAssay = self.assay.resolve(self.model)
+        self.resolved: ResolvedAssay = self.assay.resolve(self.model, measure=measure)
         self.tiling = Tiling(check_tile(tile) or auto_tile(self.model.genome.hidden_size))
         self.engine_name = engine
         self.batch = batch

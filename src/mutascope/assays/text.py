@@ -67,8 +67,10 @@ class TextAssay(BaseModel):
         stated = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return {**stated, "do_sample": not self.greedy}
 
-    def resolve(self, model: Model) -> ResolvedAssay:
+    def resolve(self, model: Model, *, measure: bool = False) -> ResolvedAssay:
         """Tokenise the prompt and resolve every sampling field against the model's generation config.
+
+        ``measure``: also measure every mutant along the wild type's continuation (:mod:`mutascope.measures`).
 
         Raises:
             MutascopeError: when the prompt leaves no room for a token, or the tokenizer has no chat template.
@@ -86,7 +88,7 @@ class TextAssay(BaseModel):
                 f"the prompt of assay {self.name!r} has {len(prompt.tokens)} tokens, which leaves no room to generate"
                 f" within max_length {self.max_length}"
             )
-        return ResolvedAssay(self, (prompt,), Generation(self.seed, self.arguments(), resolved))
+        return ResolvedAssay(self, (prompt,), Generation(self.seed, self.arguments(), resolved, measure))
 
     def _render_chat(self, model: Model) -> str:
         if not model.tokenizer.chat_template:

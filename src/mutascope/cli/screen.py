@@ -23,6 +23,7 @@ class ScreenSpec(BaseModel):
     tile: int | str = "auto"
     engine: str = "fast"
     batch: int | None = Field(default=None, ge=1)
+    measure: bool = False
     dtype: str = "float32"
     layers: int | str | list[int] | None = None
     kinds: str | list[str] | None = None
@@ -76,6 +77,9 @@ def screen(
     ] = None,
     engine: Annotated[str | None, typer.Option(help="fast or reference; default fast")] = None,
     batch: Annotated[int | None, typer.Option(help="mutants at a time; default what memory holds")] = None,
+    measure: Annotated[
+        bool | None, typer.Option("--measure", help="also measure every mutant along the wild type's text")
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="of the weights; default float32")] = None,
     allow_pickle: Annotated[bool | None, typer.Option("--allow-pickle", help="accept unsafe weights")] = None,
     trust_remote_code: Annotated[
@@ -113,7 +117,9 @@ def run_screen(spec: ScreenSpec) -> None:
     model = load_model(
         spec.model, dtype=spec.dtype, allow_pickle=spec.allow_pickle, trust_remote_code=spec.trust_remote_code
     )
-    job = Screen(model, assay, design, tile=spec.tile, engine=spec.engine, batch=spec.batch)
+    job = Screen(
+        model, assay, design, tile=spec.tile, engine=spec.engine, batch=spec.batch, measure=spec.measure
+    )
     try:
         done = job.run(spec.out)
     except KeyboardInterrupt:

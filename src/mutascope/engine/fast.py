@@ -32,6 +32,7 @@ from mutascope.sampling import unsupported_fields
 class Account:
     """Where the time of a run went, in seconds; settling is the reference engine's part."""
 
+    measuring: float = 0.0
     verifying: float = 0.0
     decoding: float = 0.0
     settling: float = 0.0

@@ -12,7 +12,7 @@ token out of the top k. A pick for which the bound is too weak is not *proved*, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,6 +76,12 @@ class Head:
             for some, at in zip(final.split(_ROWS), steps.split(_ROWS), strict=True)
         ]
         return Picks(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+    def logits(self, final: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the logits of final states [n, hidden], a few hundred at a time; they last until the next."""
+        for first in range(0, len(final), _ROWS):
+            some = slice(first, first + _ROWS)
+            yield some, self.decoder.logits(final[some], self._logits)
 
     def pick_near(self, final: Tensor, shortlists: Sequence[Shortlist]) -> Picks:
         """Pick tokens for final states that are near known ones.

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import islice
 
 import torch
@@ -17,6 +18,7 @@ from mutascope.engine.reference import ReferenceEngine
 from mutascope.engine.sweep import Sweep
 from mutascope.engine.trace import Row, Trace
 from mutascope.genome import Mutant
+from mutascope.measures import Continuation
 from mutascope.readout import Generation, Output, Prompt
 from mutascope.sampling import Picker, Picks
 
@@ -48,7 +50,7 @@ class PromptRun:
         prompt: what the mutants are asked.
         readout: how they answer.
         slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 512 at most.
-        clock: accounts for the time of a phase (verifying, decoding, settling).
+        clock: accounts for the time of a phase (measuring, verifying, decoding, settling).
 
     Raises:
         ValueError: for an architecture that the decoder does not implement.
@@ -80,6 +82,7 @@ class PromptRun:
             self.noise = float((self.wild_picks.margins - truth.margins).abs().nan_to_num(0, 0, 0).max())
             self.near_tie = max(NEAR_TIE, _NOISE_FACTOR * self.noise)
             self.shortlists = self.head.known(final)
+            self.continuation = Continuation(wild.tokens, logits) if readout.measure else None
             self.verified = self.decoder.new_cache(self.verify_rows, self.wild.cache.shape[-2])
             self.cache = self.decoder.new_cache(self.slots, positions)
 
@@ -96,11 +99,12 @@ class PromptRun:
             if row is None:
                 return
             if not row.handed_over:
-                yield row, Output(tuple(row.tokens))
+                yield row, Output(tuple(row.tokens), values=row.values)
             else:
                 with self.clock("settling"):
-                    (outcome,) = self.reference.run([self.prompt], self.readout, [row.mutant])
-                yield row, outcome.outputs[0]
+                    readout = replace(self.readout, measure=False)
+                    (outcome,) = self.reference.run([self.prompt], readout, [row.mutant])
+                yield row, replace(outcome.outputs[0], values=row.values)
 
     def _batched(self, mutants: Iterator[Mutant]) -> Iterator[Row]:
         """Yield rows that ended: verify until the divergent ones could fill the slots, then decode these."""
@@ -143,6 +147,8 @@ class PromptRun:
         """Feed rows the wild type's tokens; yield those that end, and those that diverge with what they have seen."""
         rows.sort(key=lambda row: row.delta.layer)
         left, end = 0, self.start - 1 + len(self.wild.tokens)
+        if self.continuation:
+            self._measure(rows, end)
         while rows and left < end:
             right = min(end, left + max(_SHORTEST, _PASS // len(rows)))
             with self.clock("verifying"):
@@ -164,6 +170,19 @@ class PromptRun:
                     self.verified[:, :, place, :, :right] = self.verified[:, :, index, :, :right]
             rows, left = [rows[index] for index in keep], right
         yield from rows
+
+    def _measure(self, rows: list[Row], end: int) -> None:
+        """Measure rows along the wild type's continuation, whether they would leave it or not."""
+        assert self.continuation is not None
+        sums = torch.zeros(len(rows), 2, dtype=self.decoder.dtype, device=self.device)
+        with self.clock("measuring"):
+            for left in range(0, end, _SHORTEST):
+                final = self._verify_chunk(rows, left, min(end, left + _SHORTEST))
+                for place in range(max(0, self.start - 1 - left), final.shape[1]):
+                    for some, logits in self.head.logits(final[:, place]):
+                        self.continuation.add(sums[some], logits, left + place - self.start + 1)
+        for row, values in zip(rows, self.continuation.values(sums), strict=True):
+            row.values = values
 
     def _verify_chunk(self, rows: list[Row], begin: int, end: int) -> Tensor:
         """Return final states of positions ``begin`` to ``end``, [rows, positions, hidden]."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from mutascope.genome import Mutant, Tiling
+from mutascope.measures import Continuation
 from mutascope.models import Model
 from mutascope.mutations import Mutagen
 from mutascope.readout import Generation, Outcome, Output, Prompt
@@ -51,6 +53,7 @@ class ReferenceEngine:
     def __init__(self, model: Model, tiling: Tiling) -> None:
         self.model = model
         self.mutagen = Mutagen(model.network, model.genome, tiling)
+        self._continuations: dict[Prompt, Continuation] = {}
 
     def wild_type(self, prompts: Sequence[Prompt], readout: Generation) -> tuple[Output, ...]:
         """Return the outputs of the unmodified model, one per prompt."""
@@ -70,9 +73,20 @@ class ReferenceEngine:
         self, prompts: Sequence[Prompt], readout: Generation, mutants: Iterable[Mutant]
     ) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, in the order given."""
+        if readout.measure:  # with the wild type in place
+            self._continuations = {
+                prompt: Continuation(output.tokens, logits)
+                for prompt in prompts
+                for output, logits in [self.wild_type_logits(prompt, readout)]
+            }
         for mutant in mutants:
             with self.mutagen.mutated(mutant):
-                outputs = self.wild_type(prompts, readout)
+                outputs = tuple(self._generate(prompt, readout) for prompt in prompts)
+                if readout.measure:
+                    outputs = tuple(
+                        replace(output, values=self._measured(prompt))
+                        for output, prompt in zip(outputs, prompts, strict=True)
+                    )
             yield Outcome(mutant, outputs)
 
     def next_token(
@@ -84,6 +98,17 @@ class ReferenceEngine:
         if not output.finite or output.tokens[:-1] != tuple(tokens):
             return None
         return output.tokens[-1]
+
+    def _measured(self, prompt: Prompt) -> Mapping[str, float | None]:
+        """Measure the network as it is along the continuation of the wild type."""
+        wild = self._continuations[prompt]
+        fed = torch.tensor([[*prompt.tokens, *wild.tokens.tolist()[:-1]]], device=wild.logits.device)
+        with torch.inference_mode():
+            logits = self.model.network(fed).logits[0, len(prompt.tokens) - 1 :]
+            sums = logits.new_zeros(1, 2)
+            for step, row in enumerate(logits):
+                wild.add(sums, row[None], step)
+        return wild.values(sums)[0]
 
     def _generate(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,6 +20,7 @@ class Row:
         tokens: what it has picked so far.
         replayed: the reference engine made one of the picks.
         handed_over: it is left to the reference engine altogether.
+        values: what was measured along the wild type's continuation.
         seen: keys and values of what it was fed, from its own layer upwards, while it waits to be decoded,
             [layers, 2, heads, positions, width].
     """
@@ -29,6 +30,7 @@ class Row:
     tokens: list[int] = field(default_factory=list)
     replayed: bool = False
     handed_over: bool = False
+    values: Mapping[str, float | None] = field(default_factory=dict)
     seen: Tensor | None = None
 
     def take_seen(self) -> Tensor:

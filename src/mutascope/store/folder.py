@@ -204,7 +204,7 @@ class ScreenFolder:
         return self._read("records", RECORD_SCHEMA)
 
     def outputs(self) -> pl.DataFrame:
-        """Return all outputs, a row per (mutant, prompt); empty for an assay of one prompt without numbers."""
+        """Return all outputs, a row per (mutant, prompt); empty for an assay of one prompt."""
         return self._read("outputs", OUTPUT_SCHEMA)
 
     def phenotypes(self) -> pl.DataFrame:
