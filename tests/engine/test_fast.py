@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from mutascope.assays import TextAssay
 from mutascope.design import Design
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.genome import Tiling
+from mutascope.genome import Mutant, Tiling
 from mutascope.models import Model, load_model
 from mutascope.readout import Generation
 from mutascope.sampling import Picker, unsupported_fields
@@ -140,6 +141,27 @@ def test_non_finite_mutants_are_found_and_do_not_touch_their_neighbours(tmp_path
     assert {m: o.outputs for m, o in found.items()} == truth
     assert any(not outputs[0].finite for outputs in truth.values())
     assert any(outputs[0].finite for outputs in truth.values())
+
+
+def test_mutants_that_say_the_same_share_the_layers_below_their_mutations(llama):
+    tiling = Tiling(5)
+    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=30, greedy=True).resolve(llama)
+    engine = FastEngine(llama, tiling, 32)
+
+    def run(mutants: list[Mutant]) -> tuple[dict[Mutant, tuple[int, ...]], int]:
+        before = engine.arithmetic()
+        outcomes = engine.run(assay.prompts, assay.readout, mutants)
+        found = {outcome.mutant: outcome.outputs[0].tokens for outcome in outcomes}
+        return found, engine.arithmetic() - before
+
+    everyone = Design(layers=(2,), kinds=("o", "down"), sample=40).plan(llama.genome, tiling).mutants()
+    run([])
+    found, _ = run(everyone)
+    (text, count), *_ = Counter(found.values()).most_common(2)[1:]  # the first is the wild type's
+    family = [mutant for mutant, tokens in found.items() if tokens == text]
+    assert count >= 3
+    _, together = run(family)
+    assert together < 0.8 * sum(run([mutant])[1] for mutant in family)
 
 
 def test_several_prompts_give_an_output_each(llama):
