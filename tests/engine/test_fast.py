@@ -145,8 +145,9 @@ def test_non_finite_mutants_are_found_and_do_not_touch_their_neighbours(tmp_path
 
 def test_mutants_that_say_the_same_share_the_layers_below_their_mutations(llama):
     tiling = Tiling(5)
-    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=30, greedy=True).resolve(llama)
-    engine = FastEngine(llama, tiling, 32)
+    assay = TextAssay(name="t", prompt="The life cycle", max_new_tokens=5, greedy=True).resolve(llama)
+    engine = FastEngine(llama, tiling, 64)
+    wild = engine.wild_type(assay.prompts, assay.readout)[0].tokens
 
     def run(mutants: list[Mutant]) -> tuple[dict[Mutant, tuple[int, ...]], int]:
         before = engine.arithmetic()
@@ -154,14 +155,14 @@ def test_mutants_that_say_the_same_share_the_layers_below_their_mutations(llama)
         found = {outcome.mutant: outcome.outputs[0].tokens for outcome in outcomes}
         return found, engine.arithmetic() - before
 
-    everyone = Design(layers=(2,), kinds=("o", "down"), sample=40).plan(llama.genome, tiling).mutants()
+    everyone = Design(layers=(2,), kinds=("o", "down"), sample=60).plan(llama.genome, tiling).mutants()
     run([])
     found, _ = run(everyone)
-    (text, count), *_ = Counter(found.values()).most_common(2)[1:]  # the first is the wild type's
+    text, count = Counter(tokens for tokens in found.values() if tokens != wild).most_common(1)[0]
     family = [mutant for mutant, tokens in found.items() if tokens == text]
     assert count >= 3
     _, together = run(family)
-    assert together < 0.8 * sum(run([mutant])[1] for mutant in family)
+    assert together < 0.95 * sum(run([mutant])[1] for mutant in family)  # verification is not shared
 
 
 def test_several_prompts_give_an_output_each(llama):
