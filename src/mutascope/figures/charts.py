@@ -10,10 +10,13 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mutascope.analysis.status import Status
 from mutascope.figures.palette import Palette
 from mutascope.genome import kind_rank
 
 INK = "#404040"
+MARK = "#d6249f"
+"""What is pointed out in a picture, in either palette."""
 
 
 def panels(
@@ -50,6 +53,17 @@ def colour(palette: Palette, index: int) -> str:
     return palette.series[index % len(palette.series)]
 
 
+def series_colours(names: Sequence[str], palette: Palette) -> dict[str, str]:
+    """Return a colour per series; the mutations max and min have those of their sites in a map."""
+    own = {"max": palette.statuses[Status.MAX_ONLY], "min": palette.statuses[Status.MIN_ONLY]}
+    rest = (
+        [tint for tint in palette.series if tint not in own.values()]
+        if set(names) & set(own)
+        else palette.series
+    )
+    return {name: own.get(name, rest[index % len(rest)]) for index, name in enumerate(names)}
+
+
 def grouped_bars(
     axes: Axes, frame: pl.DataFrame, *, x: str, series: str, order: Sequence[str], palette: Palette
 ) -> None:
@@ -64,6 +78,7 @@ def grouped_bars(
         palette: colours of the series.
     """
     names = frame[series].unique(maintain_order=True).to_list()
+    tints = series_colours(names, palette)
     width = 0.8 / len(names)
     for index, name in enumerate(names):
         rows = {row[x]: row for row in frame.filter(pl.col(series) == name).iter_rows(named=True)}
@@ -73,7 +88,7 @@ def grouped_bars(
             for key in ("rate", "low", "high")
         )
         at = np.array(places) + (index - (len(names) - 1) / 2) * width
-        axes.bar(at, 100 * rate, width * 0.92, color=colour(palette, index), label=name)
+        axes.bar(at, 100 * rate, width * 0.92, color=tints[name], label=name)
         known = ~np.isnan(low) & (high > low)
         if known.any():
             reach = 100 * np.array([rate - low, high - rate])[:, known]
@@ -89,7 +104,7 @@ def legend_right(figure: Figure, axes: Axes, title: str | None = None) -> None:
     """Put the legend of ``axes`` to the right of all panels."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside right upper", frameon=False, fontsize=8, title=title, title_fontsize=8
+        handles, labels, loc="outside right center", frameon=False, fontsize=8, title=title, title_fontsize=8
     )
 
 

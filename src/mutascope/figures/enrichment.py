@@ -7,7 +7,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mutascope.figures.charts import in_kind_order, panels
+from mutascope.figures.charts import MARK, in_kind_order, panels
 from mutascope.figures.palette import PAPER, Palette
 
 _MOST_LABELS = 6
@@ -43,8 +43,8 @@ def conserved_lines_figure(
         panel.scatter(
             called["index"],
             called["layer"].replace_strict(layers, range(len(layers))) if len(called) else [],
-            s=4,
-            color=palette.series[4],
+            s=7,
+            color=MARK,
             linewidths=0,
         )
         panel.set_ylabel(f"{kind}\nlayer", fontsize=8)
@@ -54,7 +54,7 @@ def conserved_lines_figure(
         named = conserved.filter(pl.col("conserved") & (pl.col("kind") == kind)).sort("q").head(_MOST_LABELS)
         top = panel.secondary_xaxis("top")
         top.set_xticks(named["index"].to_list())
-        top.tick_params(labelsize=7, colors=palette.series[4], length=3)
+        top.tick_params(labelsize=7, colors=MARK, length=3)
     axes[-1].set_xlabel(f"{axis} (in tiles)", fontsize=8)
     if image is not None:
         bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 2 / height), aspect=15, extend="max")
@@ -73,11 +73,18 @@ def by_locus_figure(counts: pl.DataFrame, value: str, *, title: str, palette: Pa
     figure, (axes,) = panels(
         1, title=title, size=(max(4.5, 0.55 * len(kinds) + 1.5), max(1.5, 0.2 * len(layers)) + 0.6)
     )
-    image = axes.imshow(grid, aspect="auto", interpolation="nearest", cmap=palette.sequential, vmin=0)
+    image = axes.imshow(
+        grid,
+        aspect="auto",
+        interpolation="nearest",
+        cmap=palette.sequential,
+        vmin=0,
+        vmax=max(1, np.nanmax(grid)),
+    )
     axes.set_xticks(range(len(kinds)), kinds)
     step = 1 if len(layers) <= 40 else 5
     axes.set_yticks(range(0, len(layers), step), layers[::step], fontsize=7)
     axes.set_ylabel("layer", fontsize=9)
     axes.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axes).ax.tick_params(labelsize=7)
+    figure.colorbar(image, ax=axes, ticks=MaxNLocator(5, integer=True)).ax.tick_params(labelsize=7)
     return figure

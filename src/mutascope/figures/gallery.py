@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mutascope.errors import MutascopeError
+from mutascope.figures.charts import MARK
 from mutascope.figures.maps import TRANSPOSED_KINDS, Page, as_drawn, offsets, set_ticks
 from mutascope.figures.palette import PAPER, Palette
 
 _NARROWEST = 1.5
 """Width of the narrowest panel, which is what its title needs, in inches."""
-_TITLE_CHAR, _TITLE_LINE = 0.068, 0.13
-_MARK = "#d6249f"
+_TITLE_CHAR, _TITLE_LINE, _MARK_ROOM = 0.068, 0.13, 0.09
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ def gallery_figure(
     site = min(0.2, 15 / sum(wide), 18 / sum(high), 4 / max(*wide, *high))
     widths = [max(count * site, _NARROWEST) for count in wide]
     titles = [[_lines(p.title, widths[i]) for i, p in enumerate(row)] for row in rows]
-    heads = [max(map(len, row)) * _TITLE_LINE for row in titles]
+    heads = [max(map(len, row)) * _TITLE_LINE + _MARK_ROOM for row in titles]
     lefts, width = offsets(widths, gap=0.4)
     tops, height = offsets([h * site + head for h, head in zip(high, heads, strict=True)], gap=0.4)
     page = Page(title, body=(width, height), site=site, palette=palette, footer=0.15 * note.count("\n"))
     for row, told, top, head in zip(rows, titles, tops, heads, strict=True):
         for panel, lines, left in zip(row, told, lefts, strict=False):
-            page.text(left, top + head - 0.06, "\n".join(lines), fontsize=8, va="bottom")
+            page.text(left, top + head - 0.04 - _MARK_ROOM, "\n".join(lines), fontsize=8, va="bottom")
             axes = page.add_map(panel.status, panel.kind in TRANSPOSED_KINDS, (left, top + head), 0.03)
             axes.set_label(panel.title)
             set_ticks(axes, site)
@@ -84,14 +84,14 @@ def _mark(axes: Axes, panel: Panel) -> None:
     """Triangles outside the map at the marked rows and columns, letters at the marked sites."""
     transposed = panel.kind in TRANSPOSED_KINDS
     across, down = (panel.rows, panel.cols) if transposed else (panel.cols, panel.rows)
-    style = {"color": _MARK, "s": 14, "linewidths": 0, "clip_on": False, "zorder": 4}
+    style = {"color": MARK, "s": 14, "linewidths": 0, "clip_on": False, "zorder": 4}
     if len(across):
         axes.scatter(across, [1.0] * len(across), marker="v", transform=_raised(axes, x=True), **style)
     if len(down):
         axes.scatter([1.0] * len(down), down, marker="<", transform=_raised(axes, x=False), **style)
     for letter, row, col in panel.points:
         x, y = (row, col) if transposed else (col, row)
-        axes.text(x, y, letter, fontsize=6, color=_MARK, weight="bold", ha="center", va="center", zorder=5)
+        axes.text(x, y, letter, fontsize=6, color=MARK, weight="bold", ha="center", va="center", zorder=5)
 
 
 def _raised(axes: Axes, *, x: bool):

@@ -7,7 +7,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from mutascope.analysis.choice import UNDERPERFORMING
-from mutascope.figures.charts import INK, colour, panels
+from mutascope.figures.charts import INK, colour, legend_right, panels
 from mutascope.figures.palette import PAPER, Palette
 
 
@@ -30,7 +30,7 @@ def cosine_figure(cosines: pl.DataFrame, palette: Palette = PAPER) -> Figure:
 def score_figure(counts: pl.DataFrame, palette: Palette = PAPER) -> Figure:
     """NSMs of choice assays by score, destructive ones marked; columns assay, score, nsm, wholly, partly."""
     assays = counts["assay"].unique(maintain_order=True).to_list()
-    figure, axes = panels(len(assays), title="Scores of NSMs", size=(4.5, 2.6))
+    figure, axes = panels(len(assays), title="Scores of NSMs", size=(4.2, 2.6))
     for panel, assay in zip(axes, assays, strict=True):
         part = counts.filter(pl.col("assay") == assay, pl.col("score").is_not_null()).with_columns(
             pl.col("nsm", "wholly", "partly").cast(pl.Int64)
@@ -45,9 +45,8 @@ def score_figure(counts: pl.DataFrame, palette: Palette = PAPER) -> Figure:
             )
             bottom += height
         panel.axvline(UNDERPERFORMING - 0.5, color=INK, lw=0.8, ls="--")
-        panel.set_yscale("symlog", linthresh=10)
         panel.set_title(assay, fontsize=9)
         panel.set_xlabel("score (dashed: underperforming to the left)", fontsize=8)
         panel.set_ylabel("NSMs", fontsize=8)
-        panel.legend(fontsize=7, frameon=False)
+    legend_right(figure, axes[0])
     return figure

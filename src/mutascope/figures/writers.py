@@ -40,9 +40,15 @@ def writers_figure(
         panel.scatter(
             named["mutants"], named[column], s=16, marker="D", color=palette.series[1], linewidths=0
         )
-        for word, x, y in named.head(4).select("word", "mutants", column).iter_rows():
+        for index, (word, x, y) in enumerate(named.head(4).select("word", "mutants", column).iter_rows()):
             panel.annotate(
-                word, (x, y), (3, -9), textcoords="offset points", fontsize=6, parse_math=False, ha="left"
+                word,
+                (x, y),
+                (3, -9 if index % 2 else 4),
+                textcoords="offset points",
+                fontsize=6,
+                parse_math=False,
+                ha="left",
             )
         panel.set_xlabel("mutants of a rare word", fontsize=8)
         panel.set_ylabel(f"distinct {name}", fontsize=8)

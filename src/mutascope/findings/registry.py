@@ -30,7 +30,7 @@ class Table:
     name: str
     description: str
     build: Callable[[Screens], pl.DataFrame]
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def meaning(self, column: str) -> str:
         """Return what a column of this table means."""
