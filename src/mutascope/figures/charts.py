@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mutascope.analysis.status import Status
+from mutascope.errors import MutascopeError
 from mutascope.figures.palette import Palette
 from mutascope.genome import kind_rank
 
@@ -28,7 +29,13 @@ def panels(
     sharex: bool = False,
     sharey: bool = False,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with ``count`` panels of ``size`` (width, height in inches), and the panels."""
+    """Return a figure with ``count`` panels of ``size`` (width, height in inches), and the panels.
+
+    Raises:
+        MutascopeError: when there is no panel.
+    """
+    if not count:
+        raise MutascopeError("there is no NSM to draw")
     across = min(count, columns)
     down = math.ceil(count / across)
     figure = Figure(figsize=(max(4.5, across * size[0]), down * size[1] + 0.5), dpi=150, layout="constrained")

@@ -18,9 +18,10 @@ from mutascope.analysis.sites import LOCUS
 from mutascope.analysis.status import Status, site_status
 from mutascope.figures.gallery import Panel, gallery_figure
 from mutascope.figures.palette import Palette
-from mutascope.findings import maps, outputs, patterns
+from mutascope.findings import maps, outputs, patterns, writers
 from mutascope.findings.registry import need
 from mutascope.findings.screens import Screens
+from mutascope.genome import kind_rank
 
 Drawn = Iterator[tuple[str, Figure]]
 Locus = tuple[int, str]
@@ -106,17 +107,17 @@ def lines_gallery(given: Screens, palette: Palette) -> Drawn:
 def copa_gallery(given: Screens, palette: Palette) -> Drawn:
     """The locus of every kind with the strongest pattern, as it is and rearranged by column and by row (Figure 4)."""
     table = patterns.pattern(given).filter(
-        pl.col("strength_z").is_not_null(), pl.col("assay").is_in(list(given.maps))
+        pl.col("strength").is_not_null(), pl.col("assay").is_in(list(given.maps))
     )
     need(len(table), "no locus has rows or columns that vary")
     best = (
-        table.sort("strength_z", descending=True, maintain_order=True)
+        table.sort("strength_z", "strength", descending=True, nulls_last=True, maintain_order=True)
         .group_by("kind", maintain_order=True)
         .first()
         .select("assay", *LOCUS)
     )
     columns: list[list[Panel]] = []
-    for assay, layer, kind in best.iter_rows():
+    for assay, layer, kind in sorted(best.iter_rows(), key=lambda row: kind_rank(row[2])):
         status = _status(given, assay, (layer, kind))
         if status is None:
             continue
@@ -195,11 +196,11 @@ def malignant_gallery(given: Screens, palette: Palette) -> Drawn:
 
 def writers_gallery(given: Screens, palette: Palette) -> Drawn:
     """Low cosines, and a letter per rare word, in the loci with most mutants of rare words (Figure 6d)."""
-    text = outputs.writers_text(given)
-    need(given.panels and text, f"{outputs.PANEL} and a text assay")
+    text = writers.writers_text(given)
+    need(given.panels and text, f"{writers.PANEL} and a text assay")
     records = given.severe[str(text)]
     for label in given.panels:
-        rare = outputs.writers(given).filter("rare", assay=label)
+        rare = writers.writers(given).filter("rare", assay=label)
         if rare.is_empty():
             continue
         words = rare["word"].value_counts(sort=True)["word"].head(26).to_list()

@@ -9,6 +9,7 @@ from textwrap import wrap
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from mutascope.errors import MutascopeError
 from mutascope.figures.charts import MARK
@@ -94,11 +95,8 @@ def _mark(axes: Axes, panel: Panel) -> None:
         axes.text(x, y, letter, fontsize=6, color=MARK, weight="bold", ha="center", va="center", zorder=5)
 
 
-def _raised(axes: Axes, *, x: bool):
+def _raised(axes: Axes, *, x: bool) -> Transform:
     """Data along one axis, the edge of the map and 2 points more along the other."""
-    from matplotlib.transforms import ScaledTranslation
-
     edge = axes.get_xaxis_transform() if x else axes.get_yaxis_transform()
-    figure = axes.figure
-    shift = (0, 3 / 72) if x else (3 / 72, 0)
-    return edge + ScaledTranslation(*shift, figure.dpi_scale_trans)
+    right, up = (0, 3 / 72) if x else (3 / 72, 0)
+    return edge + ScaledTranslation(right, up, axes.figure.dpi_scale_trans)

@@ -17,7 +17,7 @@ from mutascope.figures.palette import Palette
 from mutascope.figures.severity import cosine_figure, score_figure
 from mutascope.figures.strength import strength_figure
 from mutascope.figures.writers import writers_figure
-from mutascope.findings import maps, outputs, patterns
+from mutascope.findings import maps, outputs, patterns, writers
 from mutascope.findings.registry import need
 from mutascope.findings.screens import Screens
 
@@ -113,8 +113,8 @@ def _scores(given: Screens, palette: Palette) -> Drawn:
 
 
 def _writers(given: Screens, palette: Palette) -> Drawn:
-    loci, words = outputs.rare_by_locus(given), outputs.rare_words(given)
-    histogram = outputs.rare_by_cosine(given) if given.text else None
+    loci, words = writers.rare_by_locus(given), writers.rare_words(given)
+    histogram = writers.rare_by_cosine(given) if given.text else None
     for label in given.panels:
         yield (
             label,

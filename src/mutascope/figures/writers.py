@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mutascope.figures.charts import panels
@@ -56,7 +57,7 @@ def writers_figure(
     return figure
 
 
-def _draw_histogram(panel, histogram: pl.DataFrame, palette: Palette) -> None:
+def _draw_histogram(panel: Axes, histogram: pl.DataFrame, palette: Palette) -> None:
     width = (histogram["high"] - histogram["low"]).to_numpy()
     for index, name in enumerate(("common", "rare")):
         panel.bar(
@@ -73,7 +74,7 @@ def _draw_histogram(panel, histogram: pl.DataFrame, palette: Palette) -> None:
     panel.legend(fontsize=7, frameon=False)
 
 
-def _draw_loci(panel, loci: pl.DataFrame, palette: Palette) -> None:
+def _draw_loci(panel: Axes, loci: pl.DataFrame, palette: Palette) -> None:
     top = loci.filter(pl.col("rare") > 0).sort("rare", descending=True, maintain_order=True).head(_MOST_LOCI)
     names = [f"{layer}.{kind}" for layer, kind in top.select("layer", "kind").iter_rows()]
     panel.barh(np.arange(len(top)), top["rare"], color=palette.series[0])
