@@ -33,7 +33,7 @@ def conserved_lines_figure(
     image = None
     for panel, kind in zip(axes, kinds, strict=True):
         part = lines.filter(kind=kind)
-        fold = np.full((len(layers), part["index"].max() + 1), np.nan)  # pyright: ignore[reportOptionalOperand, reportOperatorIssue]
+        fold = np.full((len(layers), int(part["index"].to_numpy().max()) + 1), np.nan)
         at = part["layer"].replace_strict(layers, range(len(layers))).to_numpy()
         fold[at, part["index"].to_numpy()] = part["fold"].to_numpy()
         image = panel.imshow(
@@ -57,7 +57,9 @@ def conserved_lines_figure(
         top.tick_params(labelsize=7, colors=MARK, length=3)
     axes[-1].set_xlabel(f"{axis} (in tiles)", fontsize=8)
     if image is not None:
-        bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 2 / height), aspect=15, extend="max")
+        bar = figure.colorbar(
+            image, ax=axes, shrink=min(1.0, 2.5 / (height * len(kinds))), aspect=15, extend="max"
+        )
         bar.set_label("NSM sites / expected", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     return figure

@@ -54,12 +54,12 @@ def _marked(
     return status
 
 
-def _across(given: Screens, locus: Locus, labels: Sequence[str], **marks: Sequence[int]) -> list[Panel]:
+def _across(given: Screens, locus: Locus, labels: Sequence[str]) -> list[Panel]:
     panels = []
     for label in labels[:_MOST_ASSAYS]:
         status = _status(given, label, locus)
         if status is not None:
-            panels.append(Panel(f"{locus[0]}.{locus[1]} {label}", status, locus[1], **marks))
+            panels.append(Panel(f"{locus[0]}.{locus[1]} {label}", status, locus[1]))
     return panels
 
 
@@ -97,8 +97,15 @@ def lines_gallery(given: Screens, palette: Palette) -> Drawn:
                 if status is None:
                     continue
                 found = lines.filter(assay=label, layer=layer, kind=kind, axis=axis)["index"].to_list()
-                marks = {"rows": found} if axis == "row" else {"cols": found}
-                panels.append(Panel(f"{layer}.{kind} {label}", status, kind, **marks))
+                panels.append(
+                    Panel(
+                        f"{layer}.{kind} {label}",
+                        status,
+                        kind,
+                        rows=found if axis == "row" else (),
+                        cols=found if axis == "col" else (),
+                    )
+                )
             rows.append(panels)
     title = "Loci with the most enriched rows, and columns (marked: q ≤ 0.05)"
     yield "", gallery_figure(rows, title=title, palette=palette)
@@ -126,8 +133,8 @@ def copa_gallery(given: Screens, palette: Palette) -> Drawn:
         for axis, name in (("col", "columns"), ("row", "rows")):
             found = rearrange(sign_map(status), axis)
             moved = np.take(status, found.order, axis=0 if axis == "row" else 1)
-            marks = {"rows": [found.position]} if axis == "row" else {"cols": [found.position]}
-            panels.append(Panel(f"{name} in order", moved, kind, **marks))
+            rows, cols = ([found.position], []) if axis == "row" else ([], [found.position])
+            panels.append(Panel(f"{name} in order", moved, kind, rows=rows, cols=cols))
         columns.append(panels)
     title = "COPA: the strongest locus of every kind (marked: reference vector)"
     yield "", gallery_figure(columns, title=title, palette=palette)

@@ -32,9 +32,9 @@ def overlap_figure(overlap: pl.DataFrame, palette: Palette = PAPER) -> Figure:
             if value is None:
                 continue
             dark = np.dot(shades(value)[:3], (0.299, 0.587, 0.114)) < 0.5
-            style = {"ha": "center", "color": "white" if dark else "black"}
-            axes.text(j, i - 0.02, f"{value:.3f}", va="bottom", fontsize=8, **style)
-            axes.text(j, i + 0.06, f"({chance:.3f})", va="top", fontsize=6, **style)
+            ink = "white" if dark else "black"
+            axes.text(j, i - 0.02, f"{value:.3f}", va="bottom", ha="center", fontsize=8, color=ink)
+            axes.text(j, i + 0.06, f"({chance:.3f})", va="top", ha="center", fontsize=6, color=ink)
     axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.spines[:].set_visible(False)

@@ -15,7 +15,7 @@ def cosine_figure(cosines: pl.DataFrame, palette: Palette = PAPER) -> Figure:
     """Histogram of the cosine of the NSMs, a panel per text assay; ``cosines`` has columns assay, cosine."""
     assays = cosines["assay"].unique(maintain_order=True).to_list()
     figure, axes = panels(len(assays), title="Cosine of NSMs with the wild type", size=(2.8, 2.2))
-    edges = np.linspace(0, 1, 41)
+    edges = np.linspace(0, 1, 41).tolist()
     for index, (panel, assay) in enumerate(zip(axes, assays, strict=True)):
         values = cosines.filter(assay=assay)["cosine"].drop_nulls().clip(0, 1).to_numpy()
         panel.hist(values, edges, color=colour(palette, index))
