@@ -13,6 +13,7 @@ from mutascope.analysis.rates import nsm_rates
 from mutascope.analysis.status import site_status
 from mutascope.errors import MutascopeError
 from mutascope.figures.maps import map_figure, sheet_figure
+from mutascope.figures.palette import PAPER, Palette
 from mutascope.genome import Mutant, kind_rank
 from mutascope.store import ScreenFolder
 from mutascope.tables import rows_to_html
@@ -101,7 +102,7 @@ class Results:
             raise MutascopeError(f"{self.folder.path} holds no record of {mutant} (yet)")
         return row.row(0, named=True)
 
-    def map(self, layer: int, kind: str) -> Figure:
+    def map(self, layer: int, kind: str, palette: Palette = PAPER) -> Figure:
         """Return the NSM map of a locus.
 
         Raises:
@@ -109,9 +110,9 @@ class Results:
         """
         grid = self._grid(layer, kind)
         status = site_status(self.records().filter(layer=layer, kind=kind), *grid)
-        return map_figure(status, title=f"{self._title()}, {layer}.{kind}", kind=kind)
+        return map_figure(status, title=f"{self._title()}, {layer}.{kind}", kind=kind, palette=palette)
 
-    def sheet(self) -> Figure:
+    def sheet(self, palette: Palette = PAPER) -> Figure:
         """Return the NSM maps of all loci of the screen on one sheet."""
         groups = {(layer, kind): group for (layer, kind), group in self.records().group_by(["layer", "kind"])}
         empty = self.records().clear()
@@ -120,7 +121,7 @@ class Results:
             layer, kind = row["layer"], row["kind"]
             status = site_status(groups.get((layer, kind), empty), row["site_rows"], row["site_cols"])
             maps.append((layer, kind, status))
-        return sheet_figure(maps, title=self._title())
+        return sheet_figure(maps, title=self._title(), palette=palette)
 
     def _grid(self, layer: int, kind: str) -> tuple[int, int]:
         locus = self.loci.filter(layer=layer, kind=kind)

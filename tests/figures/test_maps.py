@@ -7,7 +7,10 @@ from PIL import Image
 
 from mutascope.analysis.status import Status
 from mutascope.errors import MutascopeError
-from mutascope.figures.maps import COLOURS, map_figure, save_figure, sheet_figure
+from mutascope.figures.maps import map_figure, save_figure, sheet_figure
+from mutascope.figures.palette import PAPER
+
+COLOURS = PAPER.statuses
 
 LLAMA_SHAPES = dict.fromkeys("qkvo", (64, 64)) | {"gate": (172, 64), "up": (172, 64), "down": (64, 172)}
 

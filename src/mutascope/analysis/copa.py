@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -154,11 +155,18 @@ def copa_contrasts(copa: pl.DataFrame, by: Sequence[str] = ("axis",)) -> pl.Data
             pairs = excess.filter(assay=a).join(excess.filter(assay=b), on=[*LOCUS, "axis"], suffix="_b")
             for key, group in in_order(pairs).group_by(list(by), maintain_order=True):
                 first, second = group["excess"].to_numpy(), group["excess_b"].to_numpy()
-                p = 1.0 if (first == second).all() else float(stats.wilcoxon(first, second).pvalue)
+                p = _signed_rank(first, second)
                 rows.append((*key, a, b, len(group), first.mean(), second.mean(), p))
     schema = {name: copa.schema[name] for name in by} | {"assay_a": pl.String, "assay_b": pl.String}
     numbers = {"loci": pl.Int64, **dict.fromkeys(("excess_a", "excess_b", "p"), pl.Float64)}
     return q_values(pl.DataFrame(rows, schema=schema | numbers, orient="row"))
+
+
+def _signed_rank(first: np.ndarray, second: np.ndarray) -> float:
+    if (first == second).all():
+        return 1.0
+    found: Any = stats.wilcoxon(first, second)
+    return float(found.pvalue)
 
 
 def _sign_maps(records: pl.DataFrame, loci: pl.DataFrame) -> Iterator[tuple[int, str, np.ndarray]]:

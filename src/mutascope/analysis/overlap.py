@@ -47,7 +47,7 @@ def overlap_matrix(
     if not screens:
         raise MutascopeError("there is no screen to compare: give at least one")
     check_equal_shapes({label: loci[label] for label in screens})
-    kinds = sorted({kind for label in screens for kind in screens[label]["kind"].unique()})
+    kinds = sorted({kind for label in screens for kind in loci[label]["kind"]})
     maps = {label: _keyed_statuses(records, kinds) for label, records in screens.items()}
     labels, found = list(screens), []
     for i, a in enumerate(labels):

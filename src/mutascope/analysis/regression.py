@@ -17,7 +17,8 @@ _PRIOR_SD = 10.0
 effect, and enough to keep a coefficient finite when its column separates the outcomes."""
 _STEPS = 50
 _CONVERGED = 1e-10
-_SMALLEST_STEP = 1e-6
+_SCALES = 0.5 ** np.arange(20)
+"""Fractions of a Newton step that are tried until one is an ascent; none is, once rounding errors are reached."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,16 @@ def fit_logistic(outcome: np.ndarray, columns: np.ndarray, strata: np.ndarray, c
     null = value = _objective(y, intercepts[strata], beta)
     for _ in range(_STEPS):
         newton = _Newton.at(y, columns, strata, intercepts, beta)
-        scale, reached = 1.0, -np.inf
-        while scale > _SMALLEST_STEP and not reached >= value:
+        for scale in _SCALES:
             trial, trial_beta = intercepts + scale * newton.intercepts, beta + scale * newton.step
             reached = _objective(y, trial[strata] + columns @ trial_beta, trial_beta)
-            scale /= 2
-        if not reached > value + _CONVERGED * abs(value):
+            if reached > value:
+                break
+        else:
             break
-        intercepts, beta, value = trial, trial_beta, reached
+        gain, intercepts, beta, value = reached - value, trial, trial_beta, reached
+        if gain <= _CONVERGED * abs(value):
+            break
     end = _Newton.at(y, columns, strata, intercepts, beta)
     covariance = _sandwich(end.curvature, end.partial * (y - end.fitted)[:, None], clusters)
     likelihood = value + (beta @ beta) / (2 * _PRIOR_SD**2)

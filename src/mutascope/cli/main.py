@@ -7,7 +7,9 @@ import sys
 
 import typer
 
+from mutascope.cli.analyze import analyze
 from mutascope.cli.export import export
+from mutascope.cli.figures import figures
 from mutascope.cli.genome import genome
 from mutascope.cli.import_authors import import_authors
 from mutascope.cli.map import draw_map
@@ -29,6 +31,8 @@ app.command()(status)
 app.command()(export)
 app.command("import-authors")(import_authors)
 app.command()(genome)
+app.command()(analyze)
+app.command()(figures)
 app.command("map")(draw_map)
 app.command()(show)
 app.command()(models)

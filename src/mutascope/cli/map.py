@@ -9,6 +9,7 @@ import typer
 
 from mutascope.errors import MutascopeError
 from mutascope.figures.maps import save_figure
+from mutascope.figures.palette import palette_named
 from mutascope.results import Results
 
 
@@ -17,11 +18,13 @@ def draw_map(
     out: Annotated[Path, typer.Option(help="picture to write: .png, .pdf or .svg")],
     layer: Annotated[int | None, typer.Option(help="layer of the locus")] = None,
     kind: Annotated[str | None, typer.Option(help="kind of the locus")] = None,
+    palette: Annotated[str, typer.Option(help="paper or colourblind")] = "paper",
 ) -> None:
     """Draw the NSM map of a locus (--layer and --kind), or a sheet of all screened loci (neither)."""
     if (layer is None) != (kind is None):
         raise MutascopeError("give both --layer and --kind for a locus, or neither for a sheet of all loci")
+    colours = palette_named(palette)
     results = Results(folder)
-    figure = results.sheet() if layer is None or kind is None else results.map(layer, kind)
+    figure = results.sheet(colours) if layer is None or kind is None else results.map(layer, kind, colours)
     save_figure(figure, out)
     typer.echo(str(out))

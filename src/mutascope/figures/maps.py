@@ -22,16 +22,8 @@ from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.status import Status
 from mutascope.errors import MutascopeError
+from mutascope.figures.palette import PAPER, Palette
 from mutascope.genome import KIND_ORDER
-
-COLOURS = {
-    Status.MAX_ONLY: "#e3201b",
-    Status.MIN_ONLY: "#1f4fe0",
-    Status.BOTH: "#1fa33c",
-    Status.SILENT: "#ffffff",
-    Status.UNSCREENED: "#c9c9c9",
-}
-"""Colour of each status, in the order of the legend."""
 
 LABELS = {
     Status.MAX_ONLY: "max only",
@@ -47,7 +39,6 @@ TRANSPOSED_KINDS = frozenset({"gate", "up"})
 LocusMap = tuple[int, str, np.ndarray]
 """Layer, kind and status array [rows, cols] of one locus."""
 
-_PALETTE = np.array([to_rgb(COLOURS[status]) for status in Status])
 _INK = "#404040"
 _GRID_ALPHA = 0.4
 
@@ -61,24 +52,31 @@ _MIN_SITE_PIXELS = 3
 _MAX_PIXELS = 150e6
 
 
-def map_figure(status: np.ndarray, *, title: str, kind: str, transpose: bool | None = None) -> Figure:
+def map_figure(
+    status: np.ndarray,
+    *,
+    title: str,
+    kind: str,
+    transpose: bool | None = None,
+    palette: Palette = PAPER,
+) -> Figure:
     """NSM map of one locus.
 
     ``status`` is [rows, cols] of ``Status`` values: rows along the output features, columns along the input features,
     in sites. ``transpose`` draws rows horizontally; by default ``kind`` decides (TRANSPOSED_KINDS).
     """
     transpose = kind in TRANSPOSED_KINDS if transpose is None else transpose
-    high, wide = _as_drawn(status, transpose).shape
+    high, wide = as_drawn(status, transpose).shape
     site = min(0.5, 12 / wide, 9 / high)
-    page = _Page(title, body=(wide * site, high * site), site=site)
+    page = Page(title, body=(wide * site, high * site), site=site, palette=palette)
     axes = page.add_map(status, transpose, (0.0, 0.0))
-    _set_ticks(axes, site)
+    set_ticks(axes, site)
     _label_axes(axes, transpose, low=high * site < 2)
     page.add_legend([status])
     return page.figure
 
 
-def sheet_figure(maps: Sequence[LocusMap], *, title: str) -> Figure:
+def sheet_figure(maps: Sequence[LocusMap], *, title: str, palette: Palette = PAPER) -> Figure:
     """Sheet of the NSM maps of many loci: layers are rows, kinds are columns, all sites the same size.
 
     ``maps`` holds (layer, kind, status [rows, cols]) of each locus. Where sites are small and few of them were
@@ -89,19 +87,26 @@ def sheet_figure(maps: Sequence[LocusMap], *, title: str) -> Figure:
     layout = _SheetLayout(maps)
     statuses = [status for _, _, status in maps]
     enlarge = layout.site < 0.045 and _screened_share(statuses) < 0.05
-    page = _Page(title, body=(layout.width, layout.height), site=layout.site, header=0.35, footer=0.05)
+    page = Page(
+        title, body=(layout.width, layout.height), site=layout.site, palette=palette, header=0.35, footer=0.05
+    )
     for layer, kind, status in maps:
         transpose = kind in TRANSPOSED_KINDS
         axes = page.add_map(status, transpose, (layout.left[kind], layout.top[layer]), grid_from=0.03)
         axes.set_label(f"{layer}.{kind}")
-        _set_ticks(axes, layout.site, x=layer == layout.layers[-1], y=kind == layout.kinds[0])
+        set_ticks(axes, layout.site, x=layer == layout.layers[-1], y=kind == layout.kinds[0])
         if enlarge:
-            _enlarge_screened(axes, _as_drawn(status, transpose))
+            _enlarge_screened(axes, as_drawn(status, transpose), palette)
     _label_sheet(page, layout)
     note = "row: output features, col: input features, in tiles"
     page.footnote(f"{note}\nscreened sites are drawn enlarged" if enlarge else note)
     page.add_legend(statuses)
     return page.figure
+
+
+def status_colours(palette: Palette) -> np.ndarray:
+    """Return the colours [statuses, 3] (red, green, blue, 0 to 1), indexed by status."""
+    return np.array([to_rgb(palette.statuses[status]) for status in Status])
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
@@ -120,16 +125,23 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         raise MutascopeError(f"cannot write a figure to {str(path)!r}: {error.strerror or error}") from error
 
 
-class _Page:
+class Page:
     """A figure around a body of one or more maps: heading above, legend to the right, labels left and below.
 
     Positions are (x, y) in inches from the body's upper left corner, y downwards.
     """
 
     def __init__(
-        self, title: str, *, body: tuple[float, float], site: float, header: float = 0.0, footer: float = 0.0
+        self,
+        title: str,
+        *,
+        body: tuple[float, float],
+        site: float,
+        palette: Palette,
+        header: float = 0.0,
+        footer: float = 0.0,
     ) -> None:
-        self.site = site
+        self.site, self.palette = site, palette
         self.body_width = max(body[0], _MIN_BODY_WIDTH)
         width = _LEFT + self.body_width + 0.2 + _LEGEND_WIDTH
         lines = _wrapped(title, width - _LEFT - 0.2)
@@ -152,12 +164,12 @@ class _Page:
         self, status: np.ndarray, transpose: bool, position: tuple[float, float], grid_from: float = 0.0
     ) -> Axes:
         """Draw one map with its upper left corner at ``position``; the grid where a site is ``grid_from`` or more."""
-        drawn = _as_drawn(status, transpose)
+        drawn = as_drawn(status, transpose)
         high, wide = drawn.shape
         width, height = self.figure.get_size_inches()
         x, y = self._fraction(position[0], position[1] + high * self.site)
         axes = self.figure.add_axes((x, y, wide * self.site / width, high * self.site / height))
-        axes.imshow(_PALETTE[drawn], interpolation="nearest", aspect="equal")
+        axes.imshow(status_colours(self.palette)[drawn], interpolation="nearest", aspect="equal")
         for spine in axes.spines.values():
             spine.set(linewidth=0.5, edgecolor=_INK)
         if self.site >= grid_from:
@@ -171,7 +183,7 @@ class _Page:
             Patch(
                 facecolor=colour, edgecolor=_INK, linewidth=0.5, label=f"{LABELS[status]}: {counts[status]:,}"
             )
-            for status, colour in COLOURS.items()
+            for status, colour in self.palette.statuses.items()
         ]
         self.figure.legend(
             handles=handles,
@@ -210,18 +222,18 @@ class _SheetLayout:
         wide: dict[str, int] = dict.fromkeys(self.kinds, 0)
         high: dict[int, int] = dict.fromkeys(self.layers, 0)
         for layer, kind, status in self.maps:
-            rows, cols = _as_drawn(status, kind in TRANSPOSED_KINDS).shape
+            rows, cols = as_drawn(status, kind in TRANSPOSED_KINDS).shape
             wide[kind], high[layer] = max(wide[kind], cols), max(high[layer], rows)
         longest = max(*wide.values(), *high.values())
         self.site = min(0.4, 6 / longest, 14 / sum(wide.values()), 22 / sum(high.values()))
         # A column is never narrower than its heading, nor a row lower than its layer number.
-        lefts, self.width = _offsets([max(wide[kind] * self.site, 0.7) for kind in self.kinds], gap=0.15)
-        tops, self.height = _offsets([max(high[layer] * self.site, 0.15) for layer in self.layers], gap=0.12)
+        lefts, self.width = offsets([max(wide[kind] * self.site, 0.7) for kind in self.kinds], gap=0.15)
+        tops, self.height = offsets([max(high[layer] * self.site, 0.15) for layer in self.layers], gap=0.12)
         self.left = dict(zip(self.kinds, lefts, strict=True))
         self.top = dict(zip(self.layers, tops, strict=True))
 
 
-def _offsets(lengths: list[float], gap: float) -> tuple[list[float], float]:
+def offsets(lengths: list[float], gap: float) -> tuple[list[float], float]:
     """Where each of several lengths starts when they are laid end to end with gaps, and the total."""
     ends = np.cumsum(np.array(lengths) + gap)
     return [0.0, *ends[:-1].tolist()], float(ends[-1]) - gap
@@ -231,7 +243,8 @@ def _kind_rank(kind: str) -> tuple[int, str]:
     return (KIND_ORDER.index(kind) if kind in KIND_ORDER else len(KIND_ORDER), kind)
 
 
-def _as_drawn(status: np.ndarray, transpose: bool) -> np.ndarray:
+def as_drawn(status: np.ndarray, transpose: bool) -> np.ndarray:
+    """Return the map as it is drawn."""
     return status.T if transpose else status
 
 
@@ -264,7 +277,7 @@ def _grid(high: int, wide: int, site: float) -> LineCollection:
     return LineCollection(across + down, colors="black", alpha=_GRID_ALPHA, linewidths=points)
 
 
-def _set_ticks(axes: Axes, site: float, *, x: bool = True, y: bool = True) -> None:
+def set_ticks(axes: Axes, site: float, *, x: bool = True, y: bool = True) -> None:
     """Whole-numbered ticks, as many as there is room for, on the asked axes."""
     for axis, wanted in ((axes.xaxis, x), (axes.yaxis, y)):
         if wanted:
@@ -283,7 +296,7 @@ def _label_axes(axes: Axes, transpose: bool, low: bool) -> None:
     axes.set_ylabel(down.replace(" features, in", "\nfeatures, in") if low else down, fontsize=9, loc="top")
 
 
-def _label_sheet(page: _Page, layout: _SheetLayout) -> None:
+def _label_sheet(page: Page, layout: _SheetLayout) -> None:
     """Kinds above the columns of a sheet and layers beside its rows."""
     for kind in layout.kinds:
         page.text(layout.left[kind], -0.2, kind, weight="bold", fontsize=10)
@@ -293,7 +306,7 @@ def _label_sheet(page: _Page, layout: _SheetLayout) -> None:
         page.text(0.12 - _LEFT, layout.top[layer] + 0.12, str(layer), weight="bold", fontsize=9)
 
 
-def _enlarge_screened(axes: Axes, drawn: np.ndarray) -> None:
+def _enlarge_screened(axes: Axes, drawn: np.ndarray, palette: Palette) -> None:
     """Put a square of readable size on every screened site."""
     row, col = np.nonzero(drawn != Status.UNSCREENED)
     status = drawn[row, col]
@@ -303,7 +316,7 @@ def _enlarge_screened(axes: Axes, drawn: np.ndarray) -> None:
         row[order],
         s=4.5**2,
         marker="s",
-        c=_PALETTE[status[order]],
+        c=status_colours(palette)[status[order]],
         edgecolors=_INK,
         linewidths=0.4,
         clip_on=False,

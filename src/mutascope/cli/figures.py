@@ -1,0 +1,24 @@
+"""``mutascope figures``: every figure of the findings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mutascope.figures.palette import palette_named
+from mutascope.figures.writing import write_figures
+from mutascope.findings import Screens
+
+
+def figures(
+    folders: Annotated[list[str], typer.Argument(help="screen folders", show_default=False)],
+    out: Annotated[Path, typer.Option(help="folder to write the figures to")],
+    palette: Annotated[str, typer.Option(help="paper or colourblind")] = "paper",
+    only: Annotated[str | None, typer.Option(help="names of figures, separated by commas")] = None,
+) -> None:
+    """Draw every figure as vector PDF and as PNG."""
+    colours = palette_named(palette)
+    names = [name.strip() for name in only.split(",")] if only else []
+    write_figures(Screens(folders), out, palette=colours, tell=typer.echo, only=names)

@@ -1,0 +1,92 @@
+"""Rows and columns with more NSMs than chance, and sensitive points: counterparts of the paper's Figure 3."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mutascope.figures.charts import MARK, in_kind_order, panels
+from mutascope.figures.palette import PAPER, Palette
+
+_MOST_LABELS = 6
+
+
+def conserved_lines_figure(
+    lines: pl.DataFrame, conserved: pl.DataFrame, *, axis: str, title: str, palette: Palette = PAPER
+) -> Figure:
+    """Enriched lines of every layer, a panel per kind: layers down, coordinates across, conserved ones named.
+
+    Args:
+        lines: of one assay, columns layer, kind, axis, index, fold, enriched.
+        conserved: of the same assay, columns kind, axis, index, q, conserved (across layers).
+        axis: ``row`` or ``col``.
+        title: of the figure.
+        palette: colours.
+    """
+    lines, conserved = lines.filter(axis=axis), conserved.filter(axis=axis)
+    kinds = in_kind_order(lines["kind"])
+    layers = lines["layer"].unique().sort().to_list()
+    height = 0.85 + max(0.5, 0.07 * len(layers))
+    figure, axes = panels(len(kinds), title=title, size=(7.5, height), columns=1)
+    image = None
+    for panel, kind in zip(axes, kinds, strict=True):
+        part = lines.filter(kind=kind)
+        fold = np.full((len(layers), int(part["index"].to_numpy().max()) + 1), np.nan)
+        at = part["layer"].replace_strict(layers, range(len(layers))).to_numpy()
+        fold[at, part["index"].to_numpy()] = part["fold"].to_numpy()
+        image = panel.imshow(
+            fold, aspect="auto", interpolation="nearest", cmap=palette.sequential, vmin=0, vmax=4
+        )
+        called = part.filter("enriched")
+        panel.scatter(
+            called["index"],
+            called["layer"].replace_strict(layers, range(len(layers))) if len(called) else [],
+            s=7,
+            color=MARK,
+            linewidths=0,
+        )
+        panel.set_ylabel(f"{kind}\nlayer", fontsize=8)
+        panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        places = [int(tick) for tick in panel.get_yticks() if 0 <= tick < len(layers)]
+        panel.set_yticks(places, [str(layers[place]) for place in places])
+        named = conserved.filter(pl.col("conserved") & (pl.col("kind") == kind)).sort("q").head(_MOST_LABELS)
+        top = panel.secondary_xaxis("top")
+        top.set_xticks(named["index"].to_list())
+        top.tick_params(labelsize=7, colors=MARK, length=3)
+    axes[-1].set_xlabel(f"{axis} (in tiles)", fontsize=8)
+    if image is not None:
+        bar = figure.colorbar(
+            image, ax=axes, shrink=min(1.0, 2.5 / (height * len(kinds))), aspect=15, extend="max"
+        )
+        bar.set_label("NSM sites / expected", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def by_locus_figure(counts: pl.DataFrame, value: str, *, title: str, palette: Palette = PAPER) -> Figure:
+    """A number per locus, layers down and kinds across; ``counts`` has columns layer, kind and ``value``."""
+    kinds = in_kind_order(counts["kind"])
+    layers = counts["layer"].unique().sort().to_list()
+    grid = np.full((len(layers), len(kinds)), np.nan)
+    for layer, kind, number in counts.select("layer", "kind", value).iter_rows():
+        grid[layers.index(layer), kinds.index(kind)] = np.nan if number is None else number
+    figure, (axes,) = panels(
+        1, title=title, size=(max(4.5, 0.55 * len(kinds) + 1.5), max(1.5, 0.2 * len(layers)) + 0.6)
+    )
+    image = axes.imshow(
+        grid,
+        aspect="auto",
+        interpolation="nearest",
+        cmap=palette.sequential,
+        vmin=0,
+        vmax=max(1, np.nanmax(grid)),
+    )
+    axes.set_xticks(range(len(kinds)), kinds)
+    step = 1 if len(layers) <= 40 else 5
+    axes.set_yticks(range(0, len(layers), step), layers[::step], fontsize=7)
+    axes.set_ylabel("layer", fontsize=9)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(image, ax=axes, ticks=MaxNLocator(5, integer=True)).ax.tick_params(labelsize=7)
+    return figure

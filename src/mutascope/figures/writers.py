@@ -1,0 +1,83 @@
+"""Mutants with rare initial words: counterparts of the charts of the paper's Figure 6."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mutascope.figures.charts import panels
+from mutascope.figures.palette import PAPER, Palette
+
+_MOST_LOCI = 30
+
+
+def writers_figure(
+    histogram: pl.DataFrame | None,
+    loci: pl.DataFrame,
+    words: pl.DataFrame,
+    *,
+    title: str,
+    palette: Palette = PAPER,
+) -> Figure:
+    """Rare and common words by cosine, writers by locus, and how many lines the mutants of a word share.
+
+    Args:
+        histogram: columns low, high, common, rare; None without a text assay.
+        loci: columns layer, kind, rare.
+        words: columns word, mutants, rows, cols; the row without a word is left out.
+        title: of the figure.
+        palette: colours.
+    """
+    figure, axes = panels(4 if histogram is not None else 3, title=title, size=(3.4, 3.2))
+    if histogram is not None:
+        _draw_histogram(axes[0], histogram, palette)
+    _draw_loci(axes[-3], loci, palette)
+    named = words.filter(pl.col("word").is_not_null())
+    for panel, column, name in ((axes[-2], "rows", "rows"), (axes[-1], "cols", "columns")):
+        largest = max([2, *named["mutants"].to_list()])
+        panel.plot([1, largest], [1, largest], color="#999999", lw=0.8, ls="--")
+        panel.scatter(
+            named["mutants"], named[column], s=16, marker="D", color=palette.series[1], linewidths=0
+        )
+        for index, (word, x, y) in enumerate(named.head(4).select("word", "mutants", column).iter_rows()):
+            panel.annotate(
+                word,
+                (x, y),
+                (3, -9 if index % 2 else 4),
+                textcoords="offset points",
+                fontsize=6,
+                parse_math=False,
+                ha="left",
+            )
+        panel.set_xlabel("mutants of a rare word", fontsize=8)
+        panel.set_ylabel(f"distinct {name}", fontsize=8)
+        panel.margins(x=0.18)
+    return figure
+
+
+def _draw_histogram(panel: Axes, histogram: pl.DataFrame, palette: Palette) -> None:
+    width = (histogram["high"] - histogram["low"]).to_numpy()
+    for index, name in enumerate(("common", "rare")):
+        panel.bar(
+            histogram["low"].to_numpy() + width * (0.27 + 0.46 * index),
+            histogram[name],
+            width * 0.42,
+            color=palette.series[index],
+            label=f"{name} word",
+        )
+    panel.set_yscale("symlog", linthresh=10)
+    panel.set_ylim(bottom=0)
+    panel.set_xlabel("cosine", fontsize=8)
+    panel.set_ylabel("mutants", fontsize=8)
+    panel.legend(fontsize=7, frameon=False)
+
+
+def _draw_loci(panel: Axes, loci: pl.DataFrame, palette: Palette) -> None:
+    top = loci.filter(pl.col("rare") > 0).sort("rare", descending=True, maintain_order=True).head(_MOST_LOCI)
+    names = [f"{layer}.{kind}" for layer, kind in top.select("layer", "kind").iter_rows()]
+    panel.barh(np.arange(len(top)), top["rare"], color=palette.series[0])
+    panel.set_yticks(range(len(top)), names, fontsize=8 if len(top) < 16 else 5)
+    panel.invert_yaxis()
+    panel.set_xlabel("mutants with a rare word", fontsize=8)

@@ -1,0 +1,60 @@
+"""All figures into a folder, as PDF and PNG."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+
+from mutascope.errors import MutascopeError
+from mutascope.figures.maps import save_figure
+from mutascope.figures.palette import Palette
+from mutascope.figures.registry import FIGURES
+from mutascope.findings.screens import Screens
+from mutascope.findings.writing import make_folder
+from mutascope.genome import check_name
+
+
+def write_figures(
+    given: Screens,
+    out: str | os.PathLike[str],
+    *,
+    palette: Palette,
+    tell: Callable[[str], None],
+    only: Sequence[str] = (),
+) -> None:
+    """Write every figure, or those named in ``only``, as NAME.pdf and NAME.png into a folder.
+
+    Args:
+        given: the screens.
+        out: the folder, which is made if need be; other files in it stay.
+        palette: colours.
+        tell: is given a line per figure.
+        only: names of figures; one that these screens cannot make is an error then.
+
+    Raises:
+        MutascopeError: for an unknown name, a figure of ``only`` that cannot be drawn, a folder that cannot be written.
+    """
+    for name in only:
+        check_name("figure", name, list(FIGURES))
+    folder = make_folder(out)
+    for name in only or FIGURES:
+        drawn = FIGURES[name].draw(given, palette)
+        while True:
+            try:
+                suffix, figure = next(drawn)
+            except StopIteration:
+                break
+            except MutascopeError as error:
+                if only:
+                    raise MutascopeError(f"the figure {name} cannot be drawn: {error}") from error
+                tell(f"{name}: left out, {error}")
+                break
+            file = f"{name}_{_safe(suffix)}" if suffix else name
+            for kind in ("pdf", "png"):
+                save_figure(figure, folder / f"{file}.{kind}")
+            tell(f"{file}: pdf, png")
+
+
+def _safe(label: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", label).strip("_")

@@ -1,0 +1,187 @@
+"""Several screens side by side, each under a label and read once: what tables and figures are made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+
+import polars as pl
+
+from mutascope.analysis.severity import severity_frame, with_severity
+from mutascope.analysis.sites import MAP_MUTATIONS
+from mutascope.errors import MutascopeError
+from mutascope.results import Results
+
+PANEL_SIZE, LITERARY = 151, 100
+"""A writer panel is the drosophila prompt, then 100 literary ones, then factual ones (METHOD, Writer panel)."""
+
+
+class Screens:
+    """Read access to several screens.
+
+    Args:
+        folders: screen folders, in the order in which tables and figures shall show them.
+
+    Raises:
+        MutascopeError: when there is none, one is given twice, is no screen, or holds no record.
+    """
+
+    def __init__(self, folders: Sequence[str | os.PathLike[str]]) -> None:
+        if not folders:
+            raise MutascopeError("there is no screen to analyse: give at least one screen folder")
+        paths = [str(folder).rstrip("/") for folder in folders]
+        twice = [path for index, path in enumerate(paths) if path in paths[:index]]
+        if twice:
+            raise MutascopeError(f"{twice[0]} is given twice: give every screen folder once")
+        opened = [Results(path) for path in paths]
+        self.results = dict(zip(_labels(opened), opened, strict=True))
+        self.records: dict[str, pl.DataFrame] = {}
+        self._known: dict[str, pl.DataFrame] = {}
+        for label, results in self.results.items():
+            self.records[label] = results.records()
+            if self.records[label].is_empty():
+                raise MutascopeError(
+                    f"{results.folder.path} holds no record yet: run `mutascope screen` on it"
+                )
+
+    def once(self, name: str, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """Return the frame that ``make`` returned when it was first asked for under this name."""
+        if name not in self._known:
+            self._known[name] = make()
+        return self._known[name]
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels of the screens, in order."""
+        return list(self.results)
+
+    @property
+    def maps(self) -> dict[str, pl.DataFrame]:
+        """Records of the screens that are maps: not those of panels, which run chosen NSMs alone.
+
+        Raises:
+            MutascopeError: when all are panels.
+        """
+        chosen = {label: records for label, records in self.records.items() if label not in self.panels}
+        if not chosen:
+            raise MutascopeError("it takes a screen that is not a writer panel")
+        return chosen
+
+    @cached_property
+    def mapped(self) -> dict[str, pl.DataFrame]:
+        """The ``max`` and ``min`` records of every map; all of them where a screen has neither."""
+        chosen = {
+            label: records.filter(pl.col("mutation").is_in(MAP_MUTATIONS))
+            for label, records in self.maps.items()
+        }
+        return {label: part if len(part) else self.records[label] for label, part in chosen.items()}
+
+    @cached_property
+    def loci(self) -> dict[str, pl.DataFrame]:
+        """Loci by label. An unfinished screen is no random sample: its ``region_sites`` are null."""
+        unknown = pl.lit(None, pl.Int64)
+        return {
+            label: results.loci
+            if len(self.records[label]) == results.total
+            else results.loci.with_columns(region_sites=unknown)
+            for label, results in self.results.items()
+        }
+
+    @property
+    def text(self) -> list[str]:
+        """Labels of the text assays."""
+        return [label for label in self.labels if self._prompts(label) == 1 and label not in self.choice]
+
+    @property
+    def choice(self) -> list[str]:
+        """Labels of the choice assays."""
+        return [label for label, records in self.records.items() if "score" in records.columns]
+
+    @property
+    def panels(self) -> list[str]:
+        """Labels of the writer panels: several prompts, no score."""
+        return [label for label in self.labels if self._prompts(label) > 1 and label not in self.choice]
+
+    @cached_property
+    def covariates(self) -> dict[str, pl.DataFrame]:
+        """Covariates of the sites, of the maps that have them."""
+        return {
+            label: results.covariates()
+            for label, results in self.results.items()
+            if label not in self.panels and results.folder.has_covariates()
+        }
+
+    @cached_property
+    def phenotypes(self) -> dict[str, pl.DataFrame]:
+        """Texts of the phenotypes of every screen."""
+        return {label: results.phenotypes() for label, results in self.results.items()}
+
+    @cached_property
+    def severity(self) -> dict[str, pl.DataFrame]:
+        """Severity of every phenotype of the text assays."""
+        return {
+            label: severity_frame(
+                self.phenotypes[label], self.results[label].manifest["wild_type"][0]["continuation"]
+            )
+            for label in self.text
+        }
+
+    @cached_property
+    def severe(self) -> dict[str, pl.DataFrame]:
+        """Records of the text assays with their severity."""
+        return {label: with_severity(self.records[label], self.severity[label]) for label in self.text}
+
+    def outputs(self, label: str) -> pl.DataFrame:
+        """Outputs of a panel: layer, kind, row, col, mutation, prompt, continuation."""
+        outputs = self.results[label].folder.outputs()
+        texts = self.phenotypes[label].select("phenotype", "continuation")
+        return outputs.join(texts, on="phenotype", how="left", maintain_order="left").select(
+            "layer", "kind", "row", "col", "mutation", "prompt", "continuation"
+        )
+
+    def wild_outputs(self, label: str) -> pl.DataFrame:
+        """Outputs of the wild type on a panel: prompt, continuation."""
+        continuations = [row["continuation"] for row in self.results[label].manifest["wild_type"]]
+        return pl.DataFrame({"prompt": range(len(continuations)), "continuation": continuations}).cast(
+            {"prompt": pl.Int32}
+        )
+
+    def panel(self, label: str) -> pl.DataFrame:
+        """Prompts of a panel: prompt, text, genre (as stated with the prompt, else by its place in the panel)."""
+        prompts = self.results[label].manifest["prompts"]
+        rows = [
+            (index, prompt["text"], prompt.get("genre") or _genre(index, len(prompts)))
+            for index, prompt in enumerate(prompts)
+        ]
+        schema = {"prompt": pl.Int32, "text": pl.String, "genre": pl.String}
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    def _prompts(self, label: str) -> int:
+        return len(self.results[label].manifest["wild_type"])
+
+
+def stack(labels: Iterable[str], frame: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
+    """Return the frames of several labels one below the other, with the label as column assay."""
+    frames = [frame(label).select(pl.lit(label).alias("assay"), pl.all()) for label in labels]
+    return pl.concat(frames, how="vertical_relaxed")
+
+
+def _genre(index: int, prompts: int) -> str:
+    if prompts != PANEL_SIZE:
+        return "unknown"
+    return "drosophila" if index == 0 else "literary" if index <= LITERARY else "factual"
+
+
+def _labels(opened: Sequence[Results]) -> list[str]:
+    """Name of the assay; with the model, then the folder, where that does not tell the screens apart."""
+    assays = [str(results.manifest["assay"].get("name", "assay")) for results in opened]
+    models = [os.path.basename(results.manifest["model"]["name"].rstrip("/")) for results in opened]
+    folders = [os.path.basename(results.folder.path) for results in opened]
+    candidates = (
+        assays,
+        [f"{assay} {model}" for assay, model in zip(assays, models, strict=True)],
+        [f"{assay} {folder}" for assay, folder in zip(assays, folders, strict=True)],
+        [f"{assay} {results.folder.path}" for assay, results in zip(assays, opened, strict=True)],
+    )
+    return next(labels for labels in candidates if len(set(labels)) == len(labels))

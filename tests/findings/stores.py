@@ -1,0 +1,214 @@
+"""Screen folders made by hand or at random, written with the store's own writer and without any model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mutascope.phenotypes import content_hash
+from mutascope.store.folder import OUTPUT_SCHEMA, RECORD_SCHEMA, ScreenFolder, Shard
+
+CODES = {".": "", "+": "+", "-": "-", "#": "+-"}
+"""Silent, max only, min only, both; a blank is an unscreened site."""
+Maps = Mapping[tuple[int, str], str]
+WILD = "the egg hatches into a larva"
+
+
+def records_of(maps: Maps, words: Sequence[str] = ("fly",)) -> pl.DataFrame:
+    """Records with the columns text and continuation; NSM number i of a screen says ``words[i % len(words)]``."""
+    rows, nsms = [], 0
+    for (layer, kind), drawn in maps.items():
+        for row, line in enumerate(drawn.strip("\n").splitlines()):
+            for col, code in enumerate(line):
+                if code == " ":
+                    continue
+                for mutation, sign in (("max", "+"), ("min", "-")):
+                    nsm = sign in CODES[code]
+                    said = words[nsms % len(words)] if nsm else WILD
+                    nsms += nsm
+                    rows.append((layer, kind, row, col, mutation, not nsm, 1 if nsm else None, said))
+    names = ("layer", "kind", "row", "col", "mutation", "silent", "first_divergence", "continuation")
+    types: dict[str, Any] = {name: RECORD_SCHEMA.get(name, pl.String) for name in names}
+    return pl.DataFrame(rows, schema=types, orient="row")
+
+
+def write_screen(
+    folder: Path,
+    records: pl.DataFrame,
+    *,
+    name: str = "say",
+    model: str = "tiny",
+    shapes: Mapping[tuple[int, str], tuple[int, int]] | None = None,
+    covariates: pl.DataFrame | None = None,
+    wild: Sequence[str] = (WILD,),
+    prompts: Sequence[str] = ("Say:",),
+    outputs: pl.DataFrame | None = None,
+) -> Path:
+    """Write a finished screen of one unit.
+
+    Args:
+        folder: where to.
+        records: columns of a record without phenotype and replayed, and ``continuation``, which is the text; further
+            columns are measures.
+        name: of the assay.
+        model: its name.
+        shapes: site rows and columns by locus; by default as large as the records need.
+        covariates: of the sites.
+        wild: outputs of the wild type, one per prompt.
+        prompts: texts of the prompts.
+        outputs: columns layer, kind, row, col, mutation, prompt, continuation.
+    """
+    store, tile = ScreenFolder(folder), 4
+    loci = []
+    for (layer, kind), group in records.group_by("layer", "kind", maintain_order=True):
+        high, wide = (shapes or {}).get((layer, kind)) or (group["row"].max() + 1, group["col"].max() + 1)
+        loci.append(
+            {
+                "layer": layer,
+                "kind": kind,
+                "rows": high * tile,
+                "cols": wide * tile,
+                "site_rows": high,
+                "site_cols": wide,
+                "region_sites": high * wide,
+                "sampled_sites": group.select("row", "col").n_unique(),
+            }
+        )
+    hashes = {text: content_hash(text) for text in records["continuation"].unique()}
+    frames = [pl.DataFrame({"text": list(hashes), "phenotype": list(hashes.values())})]
+    if outputs is not None:
+        said = {text: content_hash(text) for text in outputs["continuation"].unique()}
+        frames.append(pl.DataFrame({"text": list(said), "phenotype": list(said.values())}))
+        numbered = outputs.with_columns(phenotype=pl.col("continuation").replace_strict(said))
+        outputs = numbered.with_columns(first_divergence=pl.lit(None, pl.Int32)).select(list(OUTPUT_SCHEMA))
+    phenotypes = pl.concat(frames).unique(maintain_order=True)
+    told = records.with_columns(
+        phenotype=pl.col("continuation").replace_strict(hashes), replayed=pl.lit(False)
+    ).drop("continuation")
+    measures = [column for column in told.columns if column not in RECORD_SCHEMA]
+    manifest = {
+        "format_version": 1,
+        "model": {"name": model, "fingerprint": "0" * 64},
+        "assay": {"name": name},
+        "generation": {},
+        "prompts": [{"text": prompt, "tokens": []} for prompt in prompts],
+        "design": {"type": "full", "mutations": list(records["mutation"].unique(maintain_order=True))},
+        "tile": tile,
+        "engine": "fast",
+        "loci": loci,
+        "units": {"mutants": len(records), "size": len(records)},
+        "wild_type": [
+            {"phenotype": content_hash(text), "text": text, "continuation": text, "tokens": []}
+            for text in wild
+        ],
+        "libraries": {},
+        "controls": {"weights_restored": True},
+    }
+    store.write_manifest(manifest)
+    texts = phenotypes.select("phenotype", "text", continuation="text")
+    store.write_unit("000000", Shard(told.select(*RECORD_SCHEMA, *measures), texts, outputs))
+    if covariates is not None:
+        store.write_covariates(covariates)
+    return Path(folder)
+
+
+def random_records(
+    layers: int, shapes: Mapping[str, tuple[int, int]], seed: int = 0, texts: int = 300
+) -> pl.DataFrame:
+    """Records of whole loci: a base rate per locus, crowded columns (2 and 5), and complementary columns."""
+    random = np.random.default_rng(seed)
+    pattern = np.random.default_rng(99)
+    frames = []
+    words = np.array([*WILD.split(), *"that eats yeast and fruit then pupates as adult fly".split()])  # noqa: SIM905
+    said = [" ".join(random.permutation(words)[: random.integers(2, 16)]) for _ in range(texts)]
+    for layer in range(layers):
+        for kind, (high, wide) in shapes.items():
+            rate = pattern.uniform(0.05, 0.4)
+            lean = pattern.normal(0, 0.3)
+            chance = np.full((high, wide), rate)
+            chance[:, [2, 5 % wide]] = 0.9
+            sign = np.sign(pattern.normal(size=(high, 1)) * pattern.normal(size=(1, wide)))
+            row, col = np.indices((high, wide)).reshape(2, -1)
+            for mutation, way in (("max", 1), ("min", -1)):
+                p = np.clip(chance * (1 + 0.7 * way * sign) + 0.2 * rate * way * lean, 0, 1)
+                nsm = random.random((high, wide)) < p
+                pick = random.integers(0, texts, high * wide)
+                frames.append(
+                    pl.DataFrame(
+                        {
+                            "layer": layer,
+                            "kind": kind,
+                            "row": row,
+                            "col": col,
+                            "mutation": mutation,
+                            "silent": ~nsm.ravel(),
+                            "first_divergence": random.integers(0, 40, high * wide),
+                            "continuation": [said[i] for i in pick],
+                        }
+                    )
+                )
+    silent = pl.col("silent")
+    return pl.concat(frames).with_columns(
+        pl.when(~silent).then("first_divergence").cast(pl.Int32),
+        pl.when(silent).then(pl.lit(WILD)).otherwise("continuation").alias("continuation"),
+        *(pl.col(name).cast(RECORD_SCHEMA[name]) for name in ("layer", "row", "col")),
+    )
+
+
+def as_choice(records: pl.DataFrame, questions: int = 21, seed: int = 0) -> tuple[pl.DataFrame, list[str]]:
+    """The same NSMs as answers to questions, with score and destructive, and the answers of the wild type."""
+    random = np.random.default_rng(seed)
+    wild = ["ABCD"[i % 4] for i in range(questions)]
+    kept = np.where(records["silent"].to_numpy(), questions, random.integers(0, questions, len(records)))
+    broken = random.random(len(records)) < 0.2
+    answers = [
+        "\n".join([*wild[:n], *(("the" if bad else "A") for _ in wild[n:])])
+        for n, bad in zip(kept, broken, strict=True)
+    ]
+    told = records.with_columns(continuation=pl.Series(answers))
+    return told.with_columns(
+        score=pl.Series(kept * 14 // questions, dtype=pl.Int16),
+        destructive=pl.col("continuation").str.contains("the"),
+        silent=pl.col("continuation") == "\n".join(wild),
+    ), wild
+
+
+def as_panel(
+    records: pl.DataFrame, prompts: int = 11, mutants: int = 60, seed: int = 0
+) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
+    """Records and outputs of a panel of the first NSMs, a third of which open with a rare word of their row."""
+    random = np.random.default_rng(seed)
+    chosen = (
+        records.filter(~pl.col("silent")).gather_every(max(1, len(records) // 3 // mutants)).head(mutants)
+    )
+    rows = []
+    for number, mutant in enumerate(chosen.iter_rows(named=True)):
+        rare = ("staring", "otta", "betrayal")[mutant["row"] % 3] if number % 3 == 0 else "The"
+        for prompt in range(prompts):
+            first = rare if random.random() < 0.7 else "A"
+            rows.append(
+                (*(mutant[n] for n in ("layer", "kind", "row", "col", "mutation")), prompt, f"{first} fly")
+            )
+    names = ("layer", "kind", "row", "col", "mutation", "prompt", "continuation")
+    types: dict[str, Any] = {name: OUTPUT_SCHEMA.get(name, pl.String) for name in names}
+    outputs = pl.DataFrame(rows, schema=types, orient="row")
+    return chosen, outputs, ["The egg hatches"] * prompts
+
+
+def random_covariates(records: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
+    """Covariates of every site; column 2 carries a massive activation."""
+    random = np.random.default_rng(seed)
+    sites = records.select("layer", "kind", "row", "col").unique(maintain_order=True)
+    reads = ~pl.col("kind").is_in(["o", "down"])
+    massive = reads & (pl.col("col") == 2)
+    names = ("tile_norm", "change_max", "change_min", "change_zero", "input_norm", "input_max")
+    norms = {name: pl.Series(random.lognormal(size=len(sites)), dtype=pl.Float32) for name in names}
+    return sites.with_columns(
+        **norms,
+        stream_ratio=pl.when(reads).then(pl.when(massive).then(2000.0).otherwise(3.0)).cast(pl.Float32),
+        massive=massive,
+    )

@@ -1,0 +1,179 @@
+"""What the figures show: artists, labels and data, of every figure that small screens can make."""
+
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from stores import random_records, records_of, write_screen
+
+from mutascope.analysis.status import Status
+from mutascope.errors import MutascopeError
+from mutascope.figures.gallery import Panel, gallery_figure
+from mutascope.figures.palette import COLOURBLIND, PAPER
+from mutascope.figures.registry import FIGURES
+from mutascope.findings import Screens
+
+
+@pytest.fixture(scope="module")
+def given(folders) -> Screens:
+    return Screens(list(folders.values()))
+
+
+def draw(given, name, palette=PAPER):
+    return dict(FIGURES[name].draw(given, palette))
+
+
+def texts(figure) -> list[str]:
+    found = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+    return [text for text in found if text]
+
+
+def bars(axes) -> list[float]:
+    return [round(patch.get_height(), 6) for patch in axes.patches]
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("palette", [PAPER, COLOURBLIND], ids=["paper", "colourblind"])
+def test_every_figure_is_drawn_within_its_page(given, name, palette):
+    drawn = draw(given, name, palette)
+    assert drawn
+    for suffix, figure in drawn.items():
+        FigureCanvasAgg(figure).draw()
+        assert figure.axes
+        assert all(axes.has_data() for axes in figure.axes if axes.get_label() != "<colorbar>"), (
+            name,
+            suffix,
+        )
+        page = figure.bbox.padded(1)
+        for text in [*figure.texts, *(label for axes in figure.axes for label in _labels(axes))]:
+            box = text.get_window_extent()
+            assert page.x0 <= box.x0, (name, suffix, text)
+            assert box.x1 <= page.x1, (name, suffix, text)
+            assert page.y0 <= box.y0, (name, suffix, text)
+            assert box.y1 <= page.y1, (name, suffix, text)
+
+
+def _labels(axes):
+    parts = [axes.title, axes.xaxis.label, axes.yaxis.label]
+    return [text for text in parts if text.get_text() and text.get_visible()]
+
+
+def test_bars_are_rates_in_per_cent_in_the_colours_of_the_mutations(tmp_path):
+    records = records_of({(0, "v"): "+-#.\n+..."})  # 3 max and 2 min NSMs at 8 sites
+    given = Screens([write_screen(tmp_path / "s", records, name="say")])
+    axes = draw(given, "nsm_by_mutation")[""].axes[0]
+    assert bars(axes) == [37.5, 25.0]
+    assert [patch.get_facecolor()[:3] for patch in axes.patches] == [
+        to_rgb(PAPER.statuses[Status.MAX_ONLY]),
+        to_rgb(PAPER.statuses[Status.MIN_ONLY]),
+    ]
+    assert {"3", "2", "say", "max", "min"} <= set(texts(axes.figure))
+
+
+def test_the_overlap_figure_holds_the_numbers(given):
+    from mutascope.findings.maps import overlap
+
+    figure = draw(given, "overlap")[""]
+    for row in overlap(given).iter_rows(named=True):
+        assert f"{row['overlap']:.3f}" in texts(figure)
+        assert f"({row['expected']:.3f})" in texts(figure)
+    assert figure.axes[0].images[0].get_array().shape == (3, 3)
+
+
+def test_layer_correlation_plots_the_first_assay_against_each_other(given):
+    figure = draw(given, "layer_correlation")[""]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["newton", "mmlu21"]
+    nsms = given.records["drosophila"].group_by("layer").agg(n=(~pl.col("silent")).sum()).sort("layer")
+    assert figure.axes[0].collections[0].get_offsets()[:, 0].tolist() == nsms["n"].to_list()
+
+
+def test_layers_are_a_panel_per_kind_in_order(given):
+    figure = draw(given, "layers")["drosophila"]
+    assert [axes.get_title() for axes in figure.axes] == ["v", "gate", "down"]
+    line = figure.axes[0].lines[0]
+    nsms = (
+        given.records["drosophila"].filter(~pl.col("silent"), kind="v").group_by("layer").len().sort("layer")
+    )
+    assert list(line.get_ydata()) == nsms["len"].to_list()
+
+
+def test_the_planted_columns_are_named_as_conserved(tmp_path):
+    records = random_records(6, {"v": (16, 16)}, seed=3)
+    given = Screens([write_screen(tmp_path / "s", records, name="say")])
+    top = draw(given, "conserved_lines")["say_columns"].axes[0].child_axes[0]
+    assert {2, 5} <= set(top.get_xticks())
+
+
+def test_copa_gallery_shows_the_map_and_its_two_orders(given):
+    figure = draw(given, "copa")[""]
+    named = {axes.get_label(): axes for axes in figure.axes}
+    original, columns = figure.axes[0], figure.axes[1]
+    first, moved = (axes.images[0].get_array() for axes in (original, columns))
+    assert sorted(map(bytes, np.moveaxis(first, 1, 0).copy())) == sorted(
+        map(bytes, np.moveaxis(moved, 1, 0).copy())
+    )
+    assert "columns in order" in named
+
+
+def test_cosine_maps_grow_with_the_threshold(given):
+    for label, figure in draw(given, "cosine_maps").items():
+        white = [int((axes.images[0].get_array().min(axis=-1) == 1).sum()) for axes in figure.axes[:5]]
+        assert white == sorted(white, reverse=True), label
+        assert [axes.get_label().split(" ", 1)[1] for axes in figure.axes[:5]] == [
+            "cosine < 0.1",
+            "cosine < 0.2",
+            "cosine < 0.5",
+            "cosine < 0.7",
+            "all NSMs",
+        ]
+
+
+def test_a_gallery_marks_rows_and_columns_where_they_are_drawn():
+    status = np.full((4, 6), Status.SILENT, dtype=np.int8)
+    plain = Panel("down", status, "down", rows=[1], cols=[2, 5])
+    turned = Panel("gate", status, "gate", rows=[1], cols=[2, 5])
+    figure = gallery_figure([[plain, turned]], title="t")
+    across, down = (c.get_offsets() for c in figure.axes[0].collections[-2:])
+    assert across[:, 0].tolist() == [2, 5]
+    assert down[:, 1].tolist() == [1]
+    across, down = (c.get_offsets() for c in figure.axes[1].collections[-2:])
+    assert across[:, 0].tolist() == [1]
+    assert down[:, 1].tolist() == [2, 5]
+    assert figure.legends[0].get_texts()[3].get_text() == "silent: 48"
+
+
+def test_a_gallery_without_a_map_is_refused():
+    with pytest.raises(MutascopeError, match="no map to draw"):
+        gallery_figure([[]], title="t")
+
+
+def test_all_silent_screens_are_drawn_or_left_out_with_a_reason(tmp_path):
+    given = Screens([write_screen(tmp_path / "s", records_of({(0, "v"): "...\n..."}))])
+    reasons = {}
+    for name, drawing in FIGURES.items():
+        try:
+            for _, figure in drawing.draw(given, PAPER):
+                FigureCanvasAgg(figure).draw()
+        except MutascopeError as error:
+            reasons[name] = str(error)
+    assert {"overlap", "bias", "enriched_loci", "copa", "malignant"} <= set(reasons)
+    assert not {"nsm_by_mutation", "nsm_by_kind", "layers", "sheet", "conserved_lines"} & set(reasons)
+
+
+def _seen(colour: str, matrix: np.ndarray) -> np.ndarray:
+    """Linear colour as somebody with a colour vision deficiency sees it (Vienot, Brettel and Mollon 1999)."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return np.clip(matrix @ linear, 0, 1) ** (1 / 2.2)
+
+
+def test_the_colourblind_palette_tells_statuses_apart_without_red_or_green_cones():
+    protan = np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]])
+    deutan = np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]])
+    for matrix in (protan, deutan):
+        gaps = {}
+        for name, palette in (("paper", PAPER), ("colourblind", COLOURBLIND)):
+            seen = [_seen(colour, matrix) for colour in palette.statuses.values()]
+            gaps[name] = min(np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i])
+        assert gaps["colourblind"] > 0.25

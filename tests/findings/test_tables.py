@@ -1,0 +1,192 @@
+"""The tables: hand-computed values on small screens, and their dictionary."""
+
+import polars as pl
+import pytest
+from stores import records_of, write_screen
+
+from mutascope.errors import MutascopeError
+from mutascope.findings import TABLES, Screens, build_tables
+
+LEFT = {(0, "v"): "+-#.\n....", (1, "v"): "....\n...."}
+RIGHT = {(0, "v"): "++#.\n...-", (1, "v"): "....\n#..."}
+"""Statuses that agree at 0.v in sites 0, 2, 3, 4, 5, 6 and at 1.v in all but site 4."""
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> Screens:
+    root = tmp_path_factory.mktemp("pair")
+    one = write_screen(root / "one", records_of(LEFT, ["a larva", "fly", "fly", "a larva"]), name="one")
+    two = write_screen(root / "two", records_of(RIGHT), name="two")
+    return Screens([one, two])
+
+
+def test_counts_of_a_screen(pair):
+    total = TABLES["nsm_total"].build(pair)
+    assert total.select("assay", "loci", "silent_loci", "sites", "mutants", "nsm", "phenotypes").rows() == [
+        ("one", 2, 1, 16, 32, 4, 2),
+        ("two", 2, 0, 16, 32, 7, 1),
+    ]
+    assert total["rate"].to_list() == pytest.approx([4 / 32, 7 / 32])
+    by_mutation = TABLES["nsm_by_mutation"].build(pair)
+    assert by_mutation.select("assay", "mutation", "nsm").rows() == [
+        ("one", "max", 2),
+        ("one", "min", 2),
+        ("two", "max", 4),
+        ("two", "min", 3),
+    ]
+    assert TABLES["silent_loci"].build(pair).select("assay", "layer", "kind").rows() == [("one", 1, "v")]
+
+
+def test_counts_by_locus_have_a_column_per_assay(pair):
+    assert TABLES["supplementary_1_nsms"].build(pair).rows() == [(0, "v", 4, 5), (1, "v", 0, 2)]
+    assert TABLES["supplementary_1_phenotypes"].build(pair).rows() == [(0, "v", 2, 1), (1, "v", 0, 1)]
+
+
+def test_overlap_changes_and_sensitive_points_of_a_pair(pair):
+    # 0.v: 6 of 8 sites are equal, the others max against min and silent against min; 1.v: 7 of 8 are equal.
+    overlap = TABLES["overlap"].build(pair).filter(assay_a="one", assay_b="two")
+    assert overlap["overlap"].item() == pytest.approx(13 / 16)
+    whole = TABLES["changes"].build(pair).filter(pl.col("layer").is_null()).row(0, named=True)
+    assert {name: whole[name] for name in ("lost", "gained", "shared")} == {
+        "lost": 1,
+        "gained": 4,
+        "shared": 3,
+    }
+    assert TABLES["sensitive_points"].build(pair).rows() == [(0, "v", 0, 2)]
+
+
+def test_severity_is_that_of_the_continuations(pair):
+    # "a larva" shares "a" and "larva" with "the egg hatches into a larva": cosine 2 / sqrt(2 * 6).
+    found = TABLES["phenotypes"].build(pair).filter(assay="one")
+    assert found["cosine"].to_list() == pytest.approx([0.0, 2 / 12**0.5])
+    assert found["mutants"].to_list() == [2, 2]
+    row = TABLES["severity_by_locus"].build(pair).filter(assay="one").row(0, named=True)
+    assert (row["nsm"], row["cosine_below_0.5"], row["cosine_below_0.6"]) == (4, 2, 4)
+
+
+def test_malignant_mutants_and_the_severe_table(tmp_path):
+    text = records_of({(0, "v"): "+-#."}, ["fly", "fly", "the egg hatches into a larva now", "fly"])
+    answers = [["A", "B"], ["A", "B"], ["the", "B"], ["A", "the"]]
+    said = iter("\n".join(answer) for answer in answers)
+    scores = iter([14, 8, 9, 3])
+    rows = [
+        {
+            **row,
+            "continuation": "A\nA" if row["silent"] else next(said),
+            "score": 14 if row["silent"] else next(scores),
+        }
+        for row in text.rows(named=True)
+    ]
+    choice = pl.DataFrame(rows, schema={**text.schema, "score": pl.Int16}).with_columns(
+        destructive=pl.col("continuation").str.contains("the")
+    )
+    given = Screens(
+        [
+            write_screen(tmp_path / "text", text, name="drosophila"),
+            write_screen(tmp_path / "choice", choice, name="mmlu", wild=["A", "A"], prompts=["1", "2"]),
+        ]
+    )
+    mutants = TABLES["malignant"].build(given)
+    assert mutants.select("row", "col", "mutation", "score", "cosine").rows() == [
+        (0, 1, "min", 8, 0.0),
+        (0, 2, "min", 3, 0.0),
+    ]
+    assert TABLES["malignant_by_locus"].build(given).select("layer", "kind", "mutants", "share").rows() == [
+        (0, "v", 2, 1.0)
+    ]
+    severe = TABLES["supplementary_2_severe"].build(given)
+    assert severe.columns[-1] == "drosophila"
+    assert severe.select("col", "mutation", "score", "destructive").rows() == [
+        (1, "min", 8, False),
+        (2, "max", 9, True),
+        (2, "min", 3, True),
+    ]
+    assert severe["drosophila"].to_list() == pytest.approx([0.0, 6 / 42**0.5, 0.0])
+
+
+def test_every_table_of_every_sort_of_assay_is_made_and_every_column_explained(folders):
+    made = dict(build_tables(Screens(list(folders.values()))))
+    reasons = {table.name: found for table, found in made.items() if isinstance(found, str)}
+    assert list(reasons) == ["zero_against_others"]
+    for table, frame in made.items():
+        for column in frame.columns if isinstance(frame, pl.DataFrame) else ():
+            assert table.meaning(column), (table.name, column)
+            stated = [*table.columns]
+            assert set(stated) <= {*frame.columns, "*"}, table.name
+
+
+def test_a_panel_is_no_map(folders):
+    given = Screens(list(folders.values()))
+    assert "panel" not in TABLES["nsm_total"].build(given)["assay"].to_list()
+    assert TABLES["writers"].build(given)["assay"].unique().to_list() == ["panel"]
+
+
+def test_one_screen_leaves_out_what_takes_two(folders):
+    made = {table.name: found for table, found in build_tables(Screens([folders["newton"]]))}
+    for name in ("overlap", "layer_correlations", "bias_agreement", "conserved_across_assays", "changes"):
+        assert made[name] == "it takes two screens or more"
+    assert made["writers"] == "it takes a writer panel"
+    assert made["malignant"] == "it takes a choice assay and a text assay"
+    assert made["explain_nsms"] == "it takes a screen with covariates.parquet"
+    assert len(made["copa"]) == 2 * 6
+
+
+@pytest.mark.parametrize("drawn", ["....\n....", "####\n####", "#"])
+def test_all_silent_all_nsm_and_one_site_give_tables_or_reasons(tmp_path, drawn):
+    given = Screens([write_screen(tmp_path / "screen", records_of({(0, "q"): drawn}))])
+    made = {table.name: found for table, found in build_tables(given)}
+    nsms = 2 * drawn.count("#")
+    assert made["nsm_total"]["nsm"].item() == nsms
+    assert all(
+        isinstance(made[name], pl.DataFrame) for name in ("enrichment", "copa", "phenotypes", "bias_by_locus")
+    )
+
+
+def test_zero_alone_is_counted(tmp_path):
+    records = records_of({(0, "q"): "+.\n.."}).filter(mutation="max").with_columns(mutation=pl.lit("zero"))
+    made = {t.name: found for t, found in build_tables(Screens([write_screen(tmp_path / "screen", records)]))}
+    assert made["nsm_total"]["nsm"].item() == 1
+    assert isinstance(made["overlap"], str)
+    assert len(made["enrichment"]) == 4
+
+
+def test_unequal_shapes_are_analysed_each_and_not_compared(tmp_path):
+    one = write_screen(tmp_path / "one", records_of({(0, "q"): "+.\n.."}))
+    two = write_screen(tmp_path / "two", records_of({(0, "q"): "+..\n..."}), name="other")
+    made = {table.name: found for table, found in build_tables(Screens([one, two]))}
+    for name in ("overlap", "conserved_across_assays", "sensitive_points", "changes"):
+        assert "cannot be compared site by site" in made[name]
+    assert made["nsm_total"]["nsm"].to_list() == [1, 1]
+
+
+def test_labels_tell_screens_apart(tmp_path):
+    records = records_of({(0, "q"): "+."})
+    a, b, c = (
+        write_screen(tmp_path / folder, records, name=name, model=model)
+        for folder, name, model in (("a", "say", "m"), ("b", "say", "n"), ("c", "tell", "m"))
+    )
+    assert Screens([a, c]).labels == ["say", "tell"]
+    assert Screens([a, b]).labels == ["say m", "say n"]
+    d = write_screen(tmp_path / "d", records, name="say", model="m")
+    assert Screens([a, d]).labels == ["say a", "say d"]
+    e = write_screen(tmp_path / "x" / "a", records, name="say", model="m")
+    assert Screens([a, e]).labels == [f"say {a}", f"say {e}"]
+
+
+def test_an_unfinished_screen_has_no_interval(tmp_path):
+    folder = write_screen(tmp_path / "s", records_of({(0, "q"): "+."}))
+    text = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(text.replace('"mutants": 4', '"mutants": 8'))
+    row = TABLES["nsm_total"].build(Screens([folder])).row(0, named=True)
+    assert (row["rate"], row["low"], row["high"]) == (0.25, None, None)
+
+
+def test_no_folder_one_twice_and_one_without_records_are_told_in_a_sentence(tmp_path):
+    with pytest.raises(MutascopeError, match="give at least one screen folder"):
+        Screens([])
+    folder = write_screen(tmp_path / "s", records_of({(0, "q"): "+."}))
+    with pytest.raises(MutascopeError, match="is given twice"):
+        Screens([folder, f"{folder}/"])
+    next((folder / "records").iterdir()).unlink()
+    with pytest.raises(MutascopeError, match="holds no record yet"):
+        Screens([folder])
