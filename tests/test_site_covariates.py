@@ -113,8 +113,15 @@ def test_a_massive_activation_marks_the_columns_that_read_it(tmp_path):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.network.modules())
     with torch.no_grad():
         model.network.model.embed_tokens.weight[0, 13] = 90  # far above the median, but of no great magnitude
-        model.network.model.embed_tokens.weight[0, :12] = 1e-3
-    assert not covariates(model)["massive"].any()
+    small = covariates(model)
+    assert small.filter(layer=0, kind="q", col=1)["stream_ratio"][0] > 100
+    assert not small["massive"].any()
+    with torch.no_grad():
+        model.network.model.embed_tokens.weight *= 20  # of great magnitude, but not far above the median
+        model.network.model.embed_tokens.weight[0, 13] = 101
+    even = covariates(model)
+    assert even.filter(layer=0, kind="q", col=1)["stream_ratio"][0] < 100
+    assert not even["massive"].any()
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

@@ -8,9 +8,11 @@ prompt and the continuation but its last token.
 
 The *stream* is the residual stream as a map reads it, before the norm: the input of the norm whose output is the
 map's input. In q, k, v, gate and up a feature of the input is a feature of the stream; o and down read no stream.
-Massive activations are a property of the stream. Sun, Chen, Kolter and Liu (2024, arXiv:2402.17762) call an activation
-massive when its magnitude is above 100 and at least around 1,000 times the median magnitude of its hidden state; the
-norm hides them from the map's own input, where its weights shrink these features.
+Massive activations are a property of the stream: the norm hides them from the map's own input, where its weights
+shrink these features. Sun, Chen, Kolter and Liu (2024, arXiv:2402.17762) call an activation massive when its magnitude
+is above 100 and around 1,000 times the median magnitude of its hidden state, or more. Here, 100 times will do: in the
+default model the second largest stays at 1,700 while the median grows layer by layer, from 900 times to 170 times below
+it, and is one and the same phenomenon. The ratio is stored, for those who want to draw the line elsewhere.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from mutascope.readout import Prompt
 from mutascope.store.folder import COVARIATE_SCHEMA
 
 MASSIVE_MAGNITUDE = 100
-MASSIVE_RATIO = 1000
+MASSIVE_RATIO = 100
 """A massive activation is above the magnitude, and above this many times the median magnitude of the stream."""
 _BLOCK = 2**22
 """Weights converted to float64 at a time, which bounds the memory."""
