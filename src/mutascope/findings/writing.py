@@ -46,7 +46,7 @@ def write_tables(given: Screens, out: str | os.PathLike[str], tell: Callable[[st
         columns = _columns(table, found)
         entries += columns
         told += _section(table, columns)
-        tell(f"{table.name}: {len(found):,} rows")
+        tell(f"{table.name}: {len(found):,} row{'s' if len(found) != 1 else ''}")
     if missing:
         told += ["## Left out", "", *missing, ""]
     _write(pl.DataFrame(entries), folder, "dictionary", parquet=False)
