@@ -125,12 +125,23 @@ class Mutagen:
         """Hand out the network with the mutation in place; restore the tile bit for bit, whatever happens."""
         parameter, rows, cols = self._site(mutant)
         wild, new = self.wild_type_tile(mutant), self.replacement(mutant)
+        interrupt: KeyboardInterrupt | None = None
         try:
             with torch.no_grad():
                 parameter[rows, cols] = new
             yield self.network
         finally:
-            _restore(parameter, rows, cols, wild)
+            # An interrupt that arrives here is raised once the tile is whole again. Not in a function of its own:
+            # Python delivers interrupts at the moment of a call, before the function's first `try`.
+            while True:
+                try:
+                    with torch.no_grad():
+                        parameter[rows, cols] = wild
+                    break
+                except KeyboardInterrupt as arrived:
+                    interrupt = arrived
+            if interrupt is not None:
+                raise interrupt
 
     def _site(self, mutant: Mutant) -> tuple[Tensor, slice | Tensor, slice]:
         locus = self.locus(mutant)
@@ -152,17 +163,3 @@ class Mutagen:
             matrix = self.matrix(locus)
             self._extremes[locus.name] = (matrix.amax(), matrix.amin())
         return self._extremes[locus.name]
-
-
-def _restore(parameter: Tensor, rows: slice | Tensor, cols: slice, wild: Tensor) -> None:
-    """Write ``wild`` back; an interrupt that arrives meanwhile is raised once the tile is whole again."""
-    interrupt: KeyboardInterrupt | None = None
-    while True:
-        try:
-            with torch.no_grad():
-                parameter[rows, cols] = wild
-            break
-        except KeyboardInterrupt as arrived:
-            interrupt = arrived
-    if interrupt is not None:
-        raise interrupt
