@@ -31,7 +31,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 .PHONY: demo
-demo: setup ## Run a real screen of the default model and draw its maps
+demo: setup ## Run a real screen of the default model; draw its maps, write its report
 	$(PY) -m mutascope.demo
 
 .PHONY: test
@@ -43,6 +43,11 @@ lint: setup ## Check style, format and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pyright
+
+.PHONY: docs
+docs: setup ## Build the documentation into build/docs; runs its notebook
+	$(PIP) install -r requirements-docs.lock
+	$(PY) -m sphinx --fail-on-warning --keep-going -b html docs build/docs
 
 .PHONY: clean
 clean: ## Remove what make created: .venv, demo output, caches, builds

@@ -1,6 +1,7 @@
 """The fast engine against the reference engine: seconds per mutant, ratio, agreement, arithmetic.
 
     python benchmarks/engine.py [--tile 8] [--mutations max,min] [--sites 750] [--references 40] [--assay drosophila]
+                                [--measure]
 
 Everything is measured in one run on one machine. The fast engine's time includes settling near ties and the replayed
 control sample; the ratio is reference seconds per mutant over fast seconds per mutant.
@@ -48,13 +49,14 @@ def main() -> None:
     parser.add_argument("--sites", type=int, default=750)
     parser.add_argument("--references", type=int, default=40)
     parser.add_argument("--batch", type=int)
+    parser.add_argument("--measure", action="store_true")
     options = parser.parse_args()
 
     model, tiling = load_model(options.model), Tiling(options.tile)
     changes = {} if options.seed is None else {"seed": options.seed}
     if options.greedy:
         changes |= {"greedy": True, "temperature": None}
-    assay = load_assay(options.assay, **changes).resolve(model)
+    assay = load_assay(options.assay, **changes).resolve(model, measure=options.measure)
     design = Design(sample=options.sites, mutations=tuple(options.mutations.split(",")))
     plan = design.plan(model.genome, tiling)
     mutants = plan.mutants()
@@ -87,6 +89,8 @@ def main() -> None:
         f"  {1e3 * screened / len(mutants):.1f} ms a mutant screened, {1e3 * total / len(mutants):.1f} with controls"
     )
     account, flop = engine.account, engine.arithmetic()
+    if options.measure:
+        print(f"  measuring {1e3 * account.measuring / len(mutants):.1f} ms a mutant")
     print(
         f"  verifying {account.verifying:.1f} s, decoding {account.decoding:.1f} s, settling {account.settling:.1f} s"
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from random import Random
+from string import ascii_uppercase
 from typing import Any
 
 import torch
@@ -151,3 +153,26 @@ def config_only(folder: str | Path, family: str, **config_changes: Any) -> Path:
 def copy_model(source: Path, folder: Path) -> Path:
     """Copy a checkpoint, to damage or change the copy."""
     return Path(shutil.copytree(source, folder))
+
+
+def choice_model(folder: str | Path, letters: str = "ABCD") -> Path:
+    """Write a small Llama that mostly answers with letters, and return its folder."""
+    network = tiny_network("llama", max_position_embeddings=2048)
+    tokenizer = tiny_tokenizer()
+    with torch.no_grad():
+        for token in tokenizer.convert_tokens_to_ids(list(letters)):
+            network.lm_head.weight[token] *= 4
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Path(folder)
+
+
+def question_rows(count: int, choices: int = 4, seed: int = 0) -> list[list[str]]:
+    """Questions as rows of text, choices and key."""
+    random = Random(seed)
+    words = ["ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen", "jay", "owl"]
+    letters = ascii_uppercase[:choices]
+    return [
+        [f"Q{number} {random.choice(words)}?", *random.sample(words, choices), random.choice(letters)]
+        for number in range(count)
+    ]

@@ -1,5 +1,7 @@
 """Covariates of sites against direct computations, on real architectures, and in the folder of a screen."""
 
+import os
+
 import numpy as np
 import polars as pl
 import pytest
@@ -179,6 +181,26 @@ def test_a_screen_stores_them_and_a_finished_one_gets_them_later(llama, tmp_path
     written = file.stat().st_mtime_ns
     assert again.run(tmp_path / "out", quiet=True) == Finished(0, 32)
     assert file.stat().st_mtime_ns == written
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_finished_screen_that_is_not_writable_needs_nothing(llama, tmp_path, capsys):
+    screen = Screen(
+        llama,
+        TextAssay(name="x", prompt="Once", max_new_tokens=2),
+        Design(layers=(0,), kinds=("v",)),
+        tile=12,
+    )
+    screen.run(tmp_path / "s", quiet=True)
+    (tmp_path / "s").chmod(0o500)
+    assert screen.run(tmp_path / "s", quiet=True).fresh == 0
+    assert capsys.readouterr().err == ""
+    (tmp_path / "s").chmod(0o700)
+    (tmp_path / "s" / "covariates.parquet").unlink()
+    (tmp_path / "s").chmod(0o500)
+    assert screen.run(tmp_path / "s", quiet=True).fresh == 0
+    assert "has no covariates.parquet and is not writable" in capsys.readouterr().err
+    (tmp_path / "s").chmod(0o700)
 
 
 @pytest.mark.parametrize("damage", ["bytes", "columns"])

@@ -9,10 +9,15 @@ from mutascope.errors import MutascopeError
 
 if TYPE_CHECKING:
     from mutascope.assays import TextAssay, load_assay
+    from mutascope.atlas import Atlas
     from mutascope.design import Design
     from mutascope.diff import word_diff
+    from mutascope.figures.registry import draw_figure
+    from mutascope.figures.writing import write_figures
+    from mutascope.findings import Screens, build_table, write_tables
     from mutascope.genome import Genome, Locus, Mutant, Tiling
     from mutascope.models import Model, load_genome, load_model
+    from mutascope.report import write_report
     from mutascope.results import Results
     from mutascope.screen import Screen
 
@@ -20,6 +25,7 @@ __version__ = "0.1.0"
 __format_version__ = 1
 
 _HOMES = {
+    "Atlas": "atlas",
     "Design": "design",
     "Genome": "genome",
     "Locus": "genome",
@@ -27,14 +33,21 @@ _HOMES = {
     "Mutant": "genome",
     "Results": "results",
     "Screen": "screen",
+    "Screens": "findings",
     "TextAssay": "assays",
     "Tiling": "genome",
+    "build_table": "findings",
+    "draw_figure": "figures.registry",
     "load_assay": "assays",
     "load_genome": "models",
     "load_model": "models",
     "word_diff": "diff",
+    "write_figures": "figures.writing",
+    "write_report": "report",
+    "write_tables": "findings",
 }
 __all__ = [
+    "Atlas",
     "Design",
     "Genome",
     "Locus",
@@ -43,12 +56,18 @@ __all__ = [
     "MutascopeError",
     "Results",
     "Screen",
+    "Screens",
     "TextAssay",
     "Tiling",
+    "build_table",
+    "draw_figure",
     "load_assay",
     "load_genome",
     "load_model",
     "word_diff",
+    "write_figures",
+    "write_report",
+    "write_tables",
 ]
 
 

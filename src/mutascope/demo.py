@@ -1,4 +1,5 @@
-"""``make demo``: a real screen of the default model, its maps, its numbers and one mutant, in the folder ``demo``.
+"""``make demo``: a predicted atlas of the default model, calibrated by exact calls; then an exact screen of a part of a
+matrix, its maps, one mutant, and the report of all, in the folder ``demo``.
 
 A second run finds the screen finished and only draws again; an interrupted one goes on where it stopped.
 """
@@ -12,21 +13,27 @@ import polars as pl
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
-from mutascope import Design, Mutant, MutascopeError, Results, Screen, word_diff
+from mutascope import Atlas, Design, Mutant, MutascopeError, Results, Screen, word_diff
 from mutascope.cli.status import status
 from mutascope.diff import diff_to_html, diff_to_rich
 from mutascope.figures.maps import save_figure
+from mutascope.findings import Screens
+from mutascope.report import write_report
 
 # A part of a matrix that shows every status: 384 mutants.
 DESIGN = Design(layers=(15,), kinds=("v",), rows=tuple(range(8, 16)), cols=tuple(range(24, 48)))
 TILE = 8
+SAMPLED_SITES = 105
+"""Of the atlas, run exactly with max, min and zero: 315 mutants."""
 
 OUT = Path("demo")
+ATLAS = f"atlas-tile{TILE}"
 
 
 def main() -> None:
     """Run or finish the screen (each design, tile and engine has its own folder), then show what it found."""
     disable_progress_bar()
+    files = predict_atlas()
     screen = Screen("smollm2-135m", "drosophila", DESIGN, tile=TILE)
     folder = OUT / f"screen-{screen.engine_name}-tile{TILE}-{screen.plan.digest[:8]}"
     try:
@@ -37,11 +44,33 @@ def main() -> None:
     print(f"{folder} was finished already: nothing to run" if done.fresh == 0 else f"finished {folder}")
     print()
     status(str(folder))
-    files = draw_maps(screen.results) + show_mutant(screen.results)
+    files += draw_maps(screen.results) + show_mutant(screen.results)
+    print("\nThe report:")
+    write_report(
+        Screens([OUT / ATLAS, folder]), OUT / "report.html", tell=lambda line: print(f"  {line}", flush=True)
+    )
     print("\nOpen these files:")
-    for path, what in files:
+    for path, what in [*files, (OUT / "report.html", "the report: all of it on one page")]:
         print(f"  {path!s:24} {what}")
     print(f"Go on with (in .venv/bin): mutascope show {folder} MUTANT")
+
+
+def predict_atlas() -> list[tuple[Path, str]]:
+    """Predict every mutant of the model (about five million), run a sample exactly, and draw all maps."""
+    atlas = Atlas(
+        "smollm2-135m",
+        "drosophila",
+        Design(mutations=("max", "min", "zero")),
+        tile=TILE,
+        sample=SAMPLED_SITES,
+    )
+    try:
+        results = atlas.run(OUT / ATLAS)
+    except KeyboardInterrupt:
+        print(f"stopped; what was finished is in {OUT / ATLAS}, `make demo` goes on", file=sys.stderr)
+        sys.exit(130)
+    save_figure(results.sheet(), OUT / "atlas.png")
+    return [(OUT / "atlas.png", "atlas: the maps of all loci, predicted; dots mark what was run exactly")]
 
 
 def draw_maps(results: Results) -> list[tuple[Path, str]]:

@@ -27,7 +27,8 @@ class Design(BaseModel):
         mutations: what is written at every site; None is max and min (an explicit list brings its own).
         sample: number of sites drawn from the region, an equal share per locus and the remainder at random.
         sample_seed: seed of the draw.
-        mutants: a CSV or Parquet file of mutants (columns layer, kind, row, col, mutation), instead of a region.
+        mutants: a CSV or Parquet file of mutants (columns layer, kind, row, col, mutation), or the
+            mutants themselves, instead of a region.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,7 +39,7 @@ class Design(BaseModel):
     mutations: tuple[str, ...] | None = None
     sample: int | None = Field(default=None, ge=1)
     sample_seed: int = 0
-    mutants: str | None = None
+    mutants: str | tuple[Mutant, ...] | None = None
 
     def described(self) -> dict[str, Any]:
         """Return the design as plain JSON values: its type, and what was chosen."""
@@ -63,7 +64,8 @@ class Design(BaseModel):
                 raise MutascopeError(
                     "a list of mutants is a design of its own: give no region, mutations or sample"
                 )
-            return _listed(read_mutants(Path(self.mutants)), genome, tiling)
+            listed = read_mutants(Path(self.mutants)) if isinstance(self.mutants, str) else self.mutants
+            return _listed(listed, genome, tiling)
         genome.check(list(self.layers or []), list(self.kinds or []))
         loci = [
             locus

@@ -43,7 +43,7 @@ def diff_to_rich(diff: Diff) -> Text:
     """The diff for a terminal: deleted text red and struck through, inserted text green and bold."""
     text = Text()
     for op, part in diff:
-        shown = _visible(part)
+        shown = visible(part)
         if op != "equal" and part.isspace():
             # Colour alone does not show on blanks, and the two texts would look the same.
             shown = shown.replace(" ", "␣").replace("\n", "⏎\n")
@@ -55,14 +55,14 @@ def diff_to_html(diff: Diff) -> str:
     """The diff as one HTML element: <del> for deleted and <ins> for inserted text, all else escaped."""
     parts = []
     for op, part in diff:
-        escaped = html.escape(_visible(part))
+        escaped = html.escape(visible(part))
         tag = _TAGS.get(op)
         parts.append(f"<{tag}>{escaped}</{tag}>" if tag else escaped)
     return f'<div class="mutascope-diff" style="white-space: pre-wrap">{"".join(parts)}</div>'
 
 
-def _visible(text: str) -> str:
-    """``text`` with every character that a terminal or browser would act on, but not show, as an escape."""
+def visible(text: str) -> str:
+    """Return ``text`` with every character that a terminal or browser would act on, but not show, as an escape."""
     return "".join(_escaped(c) if _is_hidden(c) else c for c in text)
 
 

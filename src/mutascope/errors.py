@@ -1,4 +1,4 @@
-"""The one exception that is meant for people."""
+"""The exceptions that are meant for people."""
 
 
 class MutascopeError(Exception):
@@ -6,6 +6,10 @@ class MutascopeError(Exception):
 
     The command line prints the message without a traceback and exits with code 2.
     """
+
+
+class NotHere(MutascopeError):
+    """Sound data that cannot make one table or figure; the message says what that takes. The others go on."""
 
 
 def nearest(name: str, known: list[str]) -> str:

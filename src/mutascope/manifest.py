@@ -13,7 +13,7 @@ from mutascope.genome import Locus, Tiling
 from mutascope.store import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from mutascope.assays import ResolvedAssay
+    from mutascope.assays import Resolved
     from mutascope.models import Model
     from mutascope.phenotypes import PhenotypeReader
 
@@ -21,14 +21,12 @@ _LIBRARIES = ("mutascope", "torch", "transformers", "tokenizers", "numpy")
 
 
 def describe_screen(
-    model: Model, assay: ResolvedAssay, design: Design, plan: Plan, tiling: Tiling, engine: str
+    model: Model, assay: Resolved, design: Design, plan: Plan, tiling: Tiling, engine: str
 ) -> dict[str, Any]:
     """Return what makes a screen the same as another one, as plain JSON values."""
     return {
         "model": model.description,
-        "assay": assay.assay.model_dump(mode="json", exclude_none=True),
-        "generation": dict(assay.readout.resolved),
-        "prompts": [{"text": prompt.text, "tokens": list(prompt.tokens)} for prompt in assay.prompts],
+        **assay.described(),
         "design": {**design.described(), "mutations": list(plan.mutations), "sha256": plan.digest},
         "tile": tiling.tile,
         "engine": engine,
@@ -46,6 +44,10 @@ def check_same_screen(manifest: dict[str, Any], description: dict[str, Any], fol
         stored["model"]["fingerprint"] == description["model"]["fingerprint"]
     ):  # wherever the weights are kept now
         stored["model"] = {**stored["model"], "name": description["model"]["name"]}
+    if (
+        stored["prompts"] == description["prompts"] and "questions" in stored["assay"]
+    ):  # as well as the questions
+        stored["assay"] = {**stored["assay"], "questions": description["assay"].get("questions")}
     differences = _differences(stored, description)
     if differences:
         more = f"; and {len(differences) - 4} more" if len(differences) > 4 else ""

@@ -12,6 +12,7 @@ in nats. A no-op has a kl_divergence of 0 up to rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -53,3 +54,24 @@ class Continuation:
             dict(zip(MEASURES, (mean if math.isfinite(mean) else None for mean in row), strict=True))
             for row in means
         ]
+
+
+def choice_probabilities(
+    logits: Tensor, choices: Mapping[str, Sequence[int]]
+) -> list[dict[str, float | None]]:
+    """Return the probability of every choice, the sum over its tokens, at temperature 1 and unfiltered.
+
+    Args:
+        logits: [n, vocabulary].
+        choices: token ids by name.
+
+    Returns:
+        n times ``p_<name>`` by choice; None where a logit was not finite.
+    """
+    known = logits.log_softmax(-1)
+    columns = [known[:, list(tokens)].logsumexp(-1).exp() for tokens in choices.values()]
+    names = [f"p_{name}" for name in choices]
+    return [
+        dict(zip(names, (value if math.isfinite(value) else None for value in row), strict=True))
+        for row in torch.stack(columns, dim=-1).tolist()
+    ]

@@ -12,7 +12,7 @@ from mutascope.readout import Outcome, Output, first_divergence
 from mutascope.store.folder import OUTPUT_SCHEMA, PHENOTYPE_SCHEMA, RECORD_SCHEMA, Shard
 
 if TYPE_CHECKING:
-    from mutascope.assays import ResolvedAssay
+    from mutascope.assays import Resolved
     from mutascope.models import Model
 
 NON_FINITE = "non-finite"
@@ -22,7 +22,7 @@ NON_FINITE = "non-finite"
 class PhenotypeReader:
     """Turns outputs of one assay on one model into rows of the store."""
 
-    def __init__(self, model: Model, assay: ResolvedAssay, wild_type: tuple[Output, ...]) -> None:
+    def __init__(self, model: Model, assay: Resolved, wild_type: tuple[Output, ...]) -> None:
         self.model = model
         self.assay = assay
         self.wild_type = wild_type
@@ -48,15 +48,13 @@ class PhenotypeReader:
         texts: dict[str, tuple[str, str | None, str | None]] = {}
         for outcome in outcomes:
             rows = self._output_rows(outcome, texts)
-            hashes = [row["phenotype"] for row in rows]
-            whole = hashes[0] if len(hashes) == 1 else content_hash("\n".join(hashes))
-            texts.setdefault(whole, (whole, "\n".join(hashes), None))
-            records.append(self._record(outcome, rows, whole))
-            if len(rows) > 1:
+            records.append(self._record(outcome, rows, texts))
+            if self.assay.keeps_outputs:
                 outputs += rows
-        values = [dict.fromkeys(o.outputs[0].values, pl.Float32) for o in outcomes[:1] if len(o.outputs) == 1]
+        types = self.assay.record_schema
+        added = {name: types.get(name, pl.Float32) for name in records[0] if name not in RECORD_SCHEMA}
         return Shard(
-            records=pl.DataFrame(records, schema=RECORD_SCHEMA | (values[0] if values else {})),
+            records=pl.DataFrame(records, schema=RECORD_SCHEMA | added),
             phenotypes=pl.DataFrame(list(texts.values()), schema=PHENOTYPE_SCHEMA, orient="row"),
             outputs=pl.DataFrame(outputs, schema_overrides=OUTPUT_SCHEMA) if outputs else None,
         )
@@ -77,15 +75,28 @@ class PhenotypeReader:
             )
         return rows
 
-    def _record(self, outcome: Outcome, rows: list[dict[str, Any]], phenotype: str) -> dict[str, Any]:
+    def _record(
+        self,
+        outcome: Outcome,
+        rows: list[dict[str, Any]],
+        texts: dict[str, tuple[str, str | None, str | None]],
+    ) -> dict[str, Any]:
+        """Return the record of an outcome, and put its phenotype among the texts."""
+        hashes = [row["phenotype"] for row in rows]
+        said = [texts[phenotype][1] for phenotype in hashes]
+        phenotype = hashes[0]
+        if self.assay.keeps_outputs:
+            text, continuation = self.assay.whole(said, hashes)
+            phenotype = content_hash(text)
+            texts.setdefault(phenotype, (phenotype, text, continuation))
         divergences = [row["first_divergence"] for row in rows if row["first_divergence"] is not None]
         return {
             **_coordinates(outcome),
-            "silent": [row["phenotype"] for row in rows] == self.wild_phenotypes,
+            "silent": hashes == self.wild_phenotypes,
             "first_divergence": min(divergences, default=None),
             "phenotype": phenotype,
             "replayed": outcome.replayed,
-            **(outcome.outputs[0].values if len(outcome.outputs) == 1 else {}),
+            **self.assay.measures(outcome.outputs, said),
         }
 
 

@@ -61,6 +61,29 @@ class ScreenProgress:
             self._console.print(Text(self.line()), soft_wrap=True)
 
 
+class PredictionProgress(ScreenProgress):
+    """Counts loci, and reports loci done, mutants predicted per second and time left on standard error."""
+
+    def __init__(self, total: int, *, quiet: bool = False) -> None:
+        super().__init__(total, quiet=quiet)
+        self.mutants = 0
+
+    def __call__(self, mutants: int) -> None:
+        """Count one locus with its mutants."""
+        self.mutants += mutants
+        super().__call__(silent=True)
+
+    def line(self) -> str:
+        """Return the progress in words."""
+        elapsed = time.monotonic() - self._started
+        words = f"{self.done:,} of {self.total:,} loci predicted"
+        if not self.done or elapsed <= 0:
+            return words
+        left = (self.total - self.done) * elapsed / self.done
+        words += f", {self.mutants:,} mutants, {self.mutants / elapsed:,.0f} mutants/s"
+        return words + (f", {duration(left)} left" if self.done < self.total else "")
+
+
 def duration(seconds: float) -> str:
     """Return a duration in the two largest units that matter, ``2 h 05 min``.
 

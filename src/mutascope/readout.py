@@ -6,8 +6,8 @@ An engine answers: given prompts, a readout and mutants, what does each mutant p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol
 
 from mutascope.genome import Mutant
 
@@ -37,8 +37,35 @@ class Generation:
     resolved: Mapping[str, Any]
     measure: bool = False
 
+    def at(self, prompt: Prompt) -> Generation:
+        """Return this readout for a prompt of another length than the one that it was resolved for."""
+        length = len(prompt.tokens)
+        if self.arguments.get("max_length") == self.resolved["max_length"]:
+            changed = {"max_new_tokens": self.resolved["max_length"] - length}
+        else:
+            changed = {"max_length": length + self.resolved["max_new_tokens"]}
+        return replace(self, resolved={**self.resolved, **changed})
 
-Readout = Generation
+
+@dataclass(frozen=True)
+class NextToken:
+    """Readout: one new token, and the probabilities of the choices.
+
+    Attributes:
+        seed: given to ``torch.manual_seed`` before every prompt.
+        arguments: keyword arguments of ``generate``; ``max_new_tokens`` is 1.
+        resolved: as in :class:`Generation`.
+        choices: token ids by name of a choice; its probability is the sum of theirs, at temperature 1, unfiltered.
+    """
+
+    seed: int
+    arguments: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+    choices: Mapping[str, tuple[int, ...]]
+    measure: ClassVar[bool] = False
+
+
+Readout = Generation | NextToken
 
 
 @dataclass(frozen=True)

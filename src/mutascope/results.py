@@ -10,11 +10,11 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from mutascope.analysis.rates import nsm_rates
-from mutascope.analysis.status import site_status
+from mutascope.analysis.status import exact_sites, locus_statuses, site_status
 from mutascope.errors import MutascopeError
 from mutascope.figures.maps import map_figure, sheet_figure
 from mutascope.figures.palette import PAPER, Palette
-from mutascope.genome import Mutant, kind_rank
+from mutascope.genome import Mutant
 from mutascope.store import ScreenFolder
 from mutascope.tables import rows_to_html
 
@@ -49,6 +49,57 @@ class Results:
         """
         return self.folder.covariates()
 
+    def predictions(self, *loci: str) -> pl.DataFrame:
+        """Return what was predicted, a row per mutant (docs/format.md, 5.6).
+
+        Args:
+            loci: names such as ``15.down``; all that were predicted by default.
+
+        Raises:
+            MutascopeError: when nothing was predicted.
+        """
+        present = self.folder.predicted_loci()
+        order = [f"{row['layer']}.{row['kind']}" for row in self.loci.iter_rows(named=True)]
+        names = [name for name in loci or order if name in present]
+        if not names:
+            raise MutascopeError(f"{self.folder.path} holds no predictions: run `mutascope predict` on it")
+        return pl.concat([self.folder.predictions(name) for name in names])
+
+    @property
+    def predicted(self) -> bool:
+        """Whether the folder holds predictions."""
+        return bool(self.folder.predicted_loci())
+
+    def calls(self, *loci: str) -> pl.DataFrame:
+        """Return a call of every predicted mutant: the exact one where it was run, else the predicted one.
+
+        Args:
+            loci: as in :meth:`predictions`.
+
+        Returns:
+            Columns layer, kind, row, col, mutation, silent, first_divergence, probability (of an NSM, predicted) and
+            source (``exact`` or ``predicted``). A predicted mutant is silent when its probability is below 0.5; without
+            a calibration, when its margin is not negative.
+        """
+        keys = ["layer", "kind", "row", "col", "mutation"]
+        exact = self.records().select(*keys, pl.col("silent", "first_divergence").name.suffix("_exact"))
+        calls = self.predictions(*loci).join(exact, on=keys, how="left", maintain_order="left")
+        run = pl.col("silent_exact").is_not_null()
+        silent = pl.coalesce(pl.col("probability") < 0.5, pl.col("margin") >= 0)
+        return calls.select(
+            *keys,
+            silent=pl.coalesce("silent_exact", silent),
+            first_divergence=pl.when(run).then("first_divergence_exact").otherwise("first_divergence"),
+            probability="probability",
+            source=pl.when(run).then(pl.lit("exact")).otherwise(pl.lit("predicted")),
+        )
+
+    def checked_calls(self) -> pl.DataFrame:
+        """Return the records that were predicted too, with margin, risk and predicted first divergence beside them."""
+        keys = ["layer", "kind", "row", "col", "mutation"]
+        known = self.predictions().drop("probability").rename({"first_divergence": "predicted_divergence"})
+        return self.records().join(known, on=keys, how="inner", maintain_order="left")
+
     def texts(self) -> pl.DataFrame:
         """Return the records with the text of each phenotype beside it."""
         return self.records().join(self.phenotypes().select("phenotype", "text"), on="phenotype", how="left")
@@ -63,16 +114,29 @@ class Results:
     def rates(self, *by: str) -> pl.DataFrame:
         """Return NSM rates with intervals, pooled over ``by`` (among layer, kind, mutation).
 
-        An unfinished screen holds the sites that come first, which are no random sample: no interval, no weights.
+        An unfinished screen holds the sites that come first, which are no random sample: no interval, no weights. Of an
+        adaptive screen, only the random sample counts.
         """
-        records = self.records()
-        loci = self.loci if len(records) == self.total else self.loci.with_columns(region_sites=None)
-        return nsm_rates(records, loci, by)
+        sample = self.sample()
+        if sample is None:
+            return nsm_rates(self.records(), self.loci.with_columns(region_sites=None), by)
+        return nsm_rates(sample, self.loci, by)
+
+    def sample(self) -> pl.DataFrame | None:
+        """Return the records of the sites that the design drew at random (or all), None as long as some are missing.
+
+        An adaptive design begins with them; what follows was chosen by its prediction (docs/format.md, 4.3).
+        """
+        records, design = self.records(), self.manifest["design"]
+        if design["type"] != "adaptive":
+            return records if len(records) == self.total else None
+        drawn = int(self.loci["sampled_sites"].sum()) * len(design["mutations"])
+        return records.head(drawn) if drawn and len(records) >= drawn else None
 
     @property
     def done(self) -> int:
         """Number of mutants stored."""
-        return len(self.records())
+        return self.folder.count_records()
 
     @property
     def total(self) -> int:
@@ -86,8 +150,19 @@ class Results:
 
     @property
     def wild_type(self) -> str:
-        """Text of the wild type."""
-        return self.manifest["wild_type"][0]["text"]
+        """Text of the wild type; of a choice assay its answers, one per line."""
+        outputs = self.manifest["wild_type"]
+        return "\n".join(row["text"] for row in outputs) if self.is_choice else outputs[0]["text"]
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether the assay is a multiple-choice one."""
+        return "letters" in self.manifest or not self.manifest["prompts"]  # none are known of an imported one
+
+    @property
+    def is_panel(self) -> bool:
+        """Whether the assay is a panel of prompts."""
+        return len(self.manifest["prompts"]) > 1 and not self.is_choice
 
     def record(self, mutant: Mutant) -> dict[str, Any]:
         """Return the record of one mutant with its text.
@@ -102,6 +177,12 @@ class Results:
             raise MutascopeError(f"{self.folder.path} holds no record of {mutant} (yet)")
         return row.row(0, named=True)
 
+    def outputs_of(self, mutant: Mutant) -> pl.DataFrame:
+        """Return what a mutant put out on every prompt: the columns of outputs/, text and continuation."""
+        coordinates = {name: getattr(mutant, name) for name in ("layer", "kind", "row", "col", "mutation")}
+        rows = self.folder.outputs().filter(**coordinates).sort("prompt")
+        return rows.join(self.phenotypes(), on="phenotype", how="left", maintain_order="left")
+
     def map(self, layer: int, kind: str, palette: Palette = PAPER) -> Figure:
         """Return the NSM map of a locus.
 
@@ -109,19 +190,27 @@ class Results:
             MutascopeError: when the locus was not part of the screen.
         """
         grid = self._grid(layer, kind)
-        status = site_status(self.records().filter(layer=layer, kind=kind), *grid)
-        return map_figure(status, title=f"{self._title()}, {layer}.{kind}", kind=kind, palette=palette)
+        title, name = f"{self.title}, {layer}.{kind}", f"{layer}.{kind}"
+        if name not in self.folder.predicted_loci():
+            status = site_status(self.records().filter(layer=layer, kind=kind), *grid)
+            return map_figure(status, title=title, kind=kind, palette=palette)
+        calls = self.calls(name)
+        status, exact = site_status(calls, *grid), exact_sites(calls, *grid)
+        return map_figure(status, title=_predicted_title(title), kind=kind, palette=palette, exact=exact)
 
     def sheet(self, palette: Palette = PAPER) -> Figure:
         """Return the NSM maps of all loci of the screen on one sheet."""
-        groups = {(layer, kind): group for (layer, kind), group in self.records().group_by(["layer", "kind"])}
-        empty = self.records().clear()
-        maps = []
-        for row in sorted(self.loci.to_dicts(), key=lambda row: (row["layer"], kind_rank(row["kind"]))):
-            layer, kind = row["layer"], row["kind"]
-            status = site_status(groups.get((layer, kind), empty), row["site_rows"], row["site_cols"])
-            maps.append((layer, kind, status))
-        return sheet_figure(maps, title=self._title(), palette=palette)
+        calls = self.calls() if self.predicted else self.records()
+        statuses = locus_statuses(calls, self.loci)
+        maps = [(layer, kind, status) for (layer, kind), status in statuses.items()]
+        if not self.predicted:
+            return sheet_figure(maps, title=self.title, palette=palette)
+        groups = {(layer, kind): group for (layer, kind), group in calls.group_by("layer", "kind")}
+        exact = {
+            locus: exact_sites(groups.get(locus, calls.clear()), *status.shape)
+            for locus, status in statuses.items()
+        }
+        return sheet_figure(maps, title=_predicted_title(self.title), palette=palette, exact=exact)
 
     def _grid(self, layer: int, kind: str) -> tuple[int, int]:
         locus = self.loci.filter(layer=layer, kind=kind)
@@ -133,7 +222,9 @@ class Results:
             )
         return locus["site_rows"][0], locus["site_cols"][0]
 
-    def _title(self) -> str:
+    @property
+    def title(self) -> str:
+        """Model, assay and tile, for the heading of a figure."""
         model, assay = self.manifest["model"]["name"], self.manifest["assay"]["name"]
         return f"{os.path.basename(model.rstrip('/'))}, {assay}, tile {self.manifest['tile']}"
 
@@ -151,6 +242,8 @@ class Results:
             "phenotypes": f"{records['phenotype'].n_unique():,} distinct",
             "state": self._state(len(records)),
         }
+        if self.predicted:
+            facts["predicted"] = f"{len(self.folder.predicted_loci()):,} loci"
         return facts
 
     def _state(self, done: int) -> str:
@@ -165,3 +258,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         return rows_to_html(f"Screen {self.folder.path}", self.summary())
+
+
+def _predicted_title(title: str) -> str:
+    return f"{title}: PREDICTED where not marked as run"

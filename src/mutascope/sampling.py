@@ -94,18 +94,43 @@ class Picker:
         noise = 0 if self.noise is None else self.noise[steps[:, None], candidates]
         return self._pick_filtered(scores / self.temperature, candidates, noise)
 
+    def threats(self, logits: Tensor, steps: Tensor) -> Tensor:
+        """Return the margin of every step's pick against each way to lose it, [n, threats], differentiable.
+
+        The threats are the tokens that could be picked instead and, last, the filters that could drop the pick
+        itself. The smallest is the margin of :meth:`pick` but for what lies beyond the candidates looked at.
+
+        Args:
+            logits: [n, vocabulary].
+            steps: index of the generated token that each row is at, [n].
+        """
+        candidates = logits.shape[-1]
+        if self.top_k < candidates:
+            candidates = min(self.top_k + BEYOND, candidates)
+        scores, columns = logits.topk(candidates, dim=-1)
+        noise = 0 if self.noise is None else self.noise[steps[:, None], columns]
+        _, rivals, own = self._contest(scores / self.temperature, noise)
+        return torch.cat([rivals, own[:, None]], dim=-1)
+
     def _pick_filtered(self, scores: Tensor, candidates: Tensor, noise: Tensor | int) -> Picks:
         """Pick among candidates in descending order of ``scores`` (tempered logits), [n, candidates]."""
+        place, rivals, own = self._contest(scores, noise)
+        margins = torch.minimum(rivals.amin(-1), own)
+        if self.top_k + BEYOND == scores.shape[-1]:
+            margins = torch.minimum(margins, scores[:, self.top_k - 1] - scores[:, -1])
+        return Picks(candidates.gather(-1, place).squeeze(-1), margins, _finite(scores[:, 0]))
+
+    def _contest(self, scores: Tensor, noise: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the place of the pick [n, 1], its margin against every candidate (inf at its own place) and against
+        the filters [n]; ``scores`` descend.
+        """
         slack = self._slack(scores)
         values = scores + noise
         allowed = values.masked_fill(slack < 0, -torch.inf)
         best, place = allowed.max(-1, keepdim=True)
         # a rival wins when it passes the filters and beats the pick: both must change for a token outside
-        rivals = torch.maximum(best - values, -slack).scatter(-1, place, torch.inf).amin(-1)
-        margins = torch.minimum(rivals, slack.gather(-1, place).squeeze(-1))
-        if self.top_k + BEYOND == scores.shape[-1]:
-            margins = torch.minimum(margins, scores[:, self.top_k - 1] - scores[:, -1])
-        return Picks(candidates.gather(-1, place).squeeze(-1), margins, _finite(scores[:, 0]))
+        rivals = torch.maximum(best - values, -slack).scatter(-1, place, torch.inf)
+        return place, rivals, slack.gather(-1, place).squeeze(-1)
 
     def _slack(self, scores: Tensor) -> Tensor:
         """Return how far inside (>= 0) or outside (< 0) the filters each candidate is, in units of s."""
@@ -121,12 +146,38 @@ class Picker:
         if self.top_p < 1:
             probabilities = kept.softmax(-1)
             ascending = probabilities.flip(-1).cumsum(-1).flip(-1)  # mass of the token and all below it
-            slack = torch.minimum(slack, (ascending / (1 - self.top_p)).log() / 2)
-            kept = kept.masked_fill(slack < 0, -torch.inf)
+            least = torch.finfo(ascending.dtype).tiny  # keeps gradients finite
+            mass = (ascending.clamp(min=least) / (1 - self.top_p)).log() / 2
+            slack = torch.minimum(slack, _nucleus_slack(scores, mass))
         if self.min_p > 0:
-            slack = torch.minimum(slack, kept - kept[:, :1] - torch.tensor(self.min_p).log())
-        slack[:, 0] = torch.inf  # the filters always leave the most probable token
-        return slack
+            slack = torch.minimum(slack, scores - scores[:, :1] - torch.tensor(self.min_p).log())
+        # the filters always leave the most probable token: it goes when another one becomes that
+        first = torch.maximum(slack[:, :1], scores[:, :1] - scores[:, 1:2])
+        return torch.cat([first, slack[:, 1:]], dim=-1)
+
+
+def _nucleus_slack(scores: Tensor, mass: Tensor) -> Tensor:
+    """Return how far inside (>= 0) or outside (< 0) the top-p filter each candidate is, [n, candidates].
+
+    A candidate leaves the filter when the mass at its rank changes, or when others of nearly the same score overtake
+    it: at least the next one, up to a rank whose mass is as near the boundary as that of the last one inside.
+
+    Args:
+        scores: descending.
+        mass: of each candidate alone, as an inside distance; it falls with the rank.
+    """
+    last = (mass >= 0).sum(-1, keepdim=True).sub_(1).clamp_(min=0)
+    some_out = last + 1 < scores.shape[-1]
+    first_out = (last + 1).clamp_(max=scores.shape[-1] - 1)
+    score_out = scores.gather(-1, first_out).masked_fill(~some_out, -torch.inf)
+    gaps = torch.nn.functional.pad(scores[:, :-1] - scores[:, 1:], (1, 1), value=torch.inf).nan_to_num(
+        nan=0.0
+    )
+    overtaken = torch.maximum(gaps[:, 1:], mass.gather(-1, last))
+    overtakes = torch.maximum(gaps[:, :-1], -mass.gather(-1, first_out))
+    inside = torch.minimum(torch.minimum(mass, overtaken), scores - score_out)
+    outside = torch.maximum(torch.maximum(mass, -overtakes), scores - scores.gather(-1, last))
+    return torch.where(mass >= 0, inside, outside)
 
 
 def _finite(best: Tensor) -> Tensor:

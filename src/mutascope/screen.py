@@ -15,7 +15,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from transformers import PreTrainedModel
 
-from mutascope.assays import ResolvedAssay, TextAssay, load_assay
+from mutascope.assays import Assay, ChoiceAssay, Resolved, TextAssay, load_assay
 from mutascope.controls import run_controls, warning
 from mutascope.covariates import site_covariates
 from mutascope.design import Design, Plan
@@ -47,7 +47,8 @@ class Screen:
 
     Args:
         model: alias, local folder, Hub id, or a loaded :class:`~mutascope.models.Model`.
-        assay: name of a preset, path of a YAML file, or a :class:`~mutascope.assays.TextAssay`.
+        assay: name of a preset, path of a YAML file, or an assay such as
+            :class:`~mutascope.assays.TextAssay`.
         design: which mutants; all sites with max and min by default.
         tile: side of a tile in elements, or ``auto``.
         engine: ``fast``, or ``reference``, which is the paper's way and the truth; what the fast engine cannot run
@@ -64,7 +65,7 @@ class Screen:
     def __init__(
         self,
         model: str | Model,
-        assay: str | TextAssay,
+        assay: str | Assay,
         design: Design | None = None,
         *,
         tile: int | str = "auto",
@@ -77,11 +78,20 @@ class Screen:
         self.design = design or Design()
         check_mutations(list(self.design.mutations or ()))
         self.model = load_model(model, dtype=dtype) if isinstance(model, str) else model
-        self.resolved: ResolvedAssay = self.assay.resolve(self.model, measure=measure)
         self.tiling = Tiling(check_tile(tile) or auto_tile(self.model.genome.hidden_size))
         self.engine_name = engine
         self.batch = batch
+        self.measure = measure
+        if measure and not isinstance(self.assay, TextAssay):
+            raise MutascopeError(f"{self.assay.name} is no assay of one text: leave out --measure")
         self.folder: ScreenFolder | None = None
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """The assay as this model meets it; a choice assay asks the wild type which questions to use."""
+        if isinstance(self.assay, TextAssay):
+            return self.assay.resolve(self.model, measure=self.measure)
+        return self.assay.resolve(self.model)
 
     @cached_property
     def plan(self) -> Plan:
@@ -137,15 +147,14 @@ class Screen:
         folder.check_units(sizes)
         self.folder = folder
         pending = [unit for unit in sizes if unit not in folder.finished_units()]
-        if not pending and "controls" in manifest and folder.has_covariates():
+        if not pending and "controls" in manifest:
+            self._add_covariates(folder, manifest)
             return Finished(0, len(self.plan))
         folder.check_writable()
         if not quiet:
             print(self, file=sys.stderr)
         self._check_wild_type(folder, manifest)
         self._store_covariates(folder)
-        if not pending and "controls" in manifest:
-            return Finished(0, len(self.plan))
         before = folder.records()
         started = time.time()
         with ScreenProgress(
@@ -210,6 +219,9 @@ class Screen:
 
     def _open(self, folder: ScreenFolder) -> dict[str, Any]:
         """Return the manifest of the folder, writing it when the folder is new."""
+        if folder.exists() and isinstance(self.assay, ChoiceAssay):
+            chosen = [prompt.get("question", 0) for prompt in folder.manifest()["prompts"]]
+            self.resolved = self.assay.resolve(self.model, chosen=chosen)
         identity = describe_screen(
             self.model, self.resolved, self.design, self.plan, self.tiling, self.engine_name
         )
@@ -223,12 +235,16 @@ class Screen:
                 self.plan,
                 self.tiling,
                 self.reader,
-                unit_size(len(self.plan), self.engine.unit_size),
+                unit_size(len(self.plan), self._least_unit()),
             )
             folder.write_manifest(manifest)
         if self.design.mutants is not None and not folder.has_mutants():
             folder.write_mutants(pl.DataFrame(self.plan.mutants()))
         return manifest
+
+    def _least_unit(self) -> int:
+        """Return how many mutants take about a minute; several prompts take longer than one."""
+        return max(1, self.engine.unit_size // (4 if len(self.resolved.prompts) > 1 else 1))
 
     def _check_wild_type(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
         """Raise MutascopeError when this machine does not reproduce the wild type that the folder was made with."""
@@ -239,8 +255,23 @@ class Screen:
                 f" it was made with {manifest['libraries']}"
             )
 
+    def _add_covariates(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
+        """Give a finished screen of an earlier version its covariates, if its folder can be written."""
+        if folder.has_covariates():
+            return
+        try:
+            folder.check_writable()
+        except MutascopeError:
+            print(
+                f"{folder.path} has no covariates.parquet and is not writable, so what explains its maps stays unknown",
+                file=sys.stderr,
+            )
+            return
+        self._check_wild_type(folder, manifest)
+        self._store_covariates(folder)
+
     def _store_covariates(self, folder: ScreenFolder) -> None:
-        """Write what the sites are like, unless an earlier run did; a finished screen without them gets them here."""
+        """Write what the sites are like, unless an earlier run did."""
         if not folder.has_covariates():
             tokens = [output.tokens for output in self.wild_type]
             folder.write_covariates(
@@ -255,7 +286,10 @@ class Screen:
             )
         controls: dict[str, Any] = {"engine": self.engine.name, "weights_restored": True}
         if self.engine.name != "reference":
-            controls |= run_controls(self.engine, self.reader, self.plan, self.tiling, folder.records())
+            outputs = folder.outputs() if self.resolved.keeps_outputs else None
+            controls |= run_controls(
+                self.engine, self.reader, self.plan, self.tiling, folder.records(), outputs
+            )
         manifest["controls"] = {**controls, "seconds_of_last_run": round(seconds, 3)}
         folder.write_manifest(manifest)
         failed = warning(controls)

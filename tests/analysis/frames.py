@@ -7,14 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
+from mutascope.store.folder import RECORD_SCHEMA
+
 RECORDS = {
-    "layer": pl.Int16,
-    "kind": pl.String,
-    "row": pl.Int32,
-    "col": pl.Int32,
-    "mutation": pl.String,
-    "silent": pl.Boolean,
-    "phenotype": pl.String,
+    name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col", "mutation", "silent", "phenotype")
 }
 CODES = {".": (0, 0), "+": (1, 0), "-": (0, 1), "#": (1, 1)}
 """Silent, max only, min only, both; a blank is an unscreened site."""

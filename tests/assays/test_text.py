@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from builders import tiny_model, tiny_tokenizer
 from mutascope import Design, MutascopeError, Screen, TextAssay, load_assay, load_model
 from mutascope.assays import PRESETS
+from mutascope.assays.text import TEXT_PRESETS
 
 BUBBLE_PYTHON = "The following is a python program for bubble sort:"
 TABLE = {
@@ -28,9 +29,9 @@ PROMPT = "Once upon a time:"
 
 
 def test_presets_are_those_of_the_paper():
-    stated = {name: (a.prompt, a.seed, a.max_length) for name, a in PRESETS.items()}
+    stated = {name: (a.prompt, a.seed, a.max_length) for name, a in TEXT_PRESETS.items()}
     assert stated == TABLE
-    for name, assay in PRESETS.items():
+    for name, assay in TEXT_PRESETS.items():
         assert assay.name == name
         assert assay.arguments() == {"max_length": TABLE[name][2], "temperature": 0.7, "do_sample": True}
         assert load_assay(name) == assay
@@ -63,7 +64,7 @@ def test_an_assay_survives_yaml_and_the_manifest(assay, tmp_path):
         yaml.safe_dump(assay.model_dump(mode="json", exclude_none=True), allow_unicode=True), "utf-8"
     )
     assert load_assay(str(path)) == assay
-    assert TextAssay.model_validate_json(assay.model_dump_json(exclude_none=True)) == assay
+    assert type(assay).model_validate_json(assay.model_dump_json(exclude_none=True)) == assay
 
 
 def test_an_assay_file_is_called_after_itself_unless_it_says_otherwise(tmp_path):

@@ -52,6 +52,16 @@ SAMPLING = st.one_of(
 )
 
 
+def test_a_pass_may_end_within_a_long_prompt(tmp_path):
+    """Many rows make short passes; the first of them here holds no token to pick."""
+    model = load_model(str(tiny_model(tmp_path, "llama", vocab_size=4200)), device="cpu")
+    assay = TextAssay(
+        name="t", prompt="a b c d e f g h i j k l m n o p q r", max_new_tokens=3, temperature=0.7
+    )
+    different, _ = disagreements(model, assay, Design(layers=(0,), kinds=("v", "o")), tile=6, slots=64)
+    assert different == []
+
+
 @FIXED
 @given(
     family=st.sampled_from(["llama", "mistral", "qwen2", "qwen3"]),
@@ -141,6 +151,19 @@ def test_non_finite_mutants_are_found_and_do_not_touch_their_neighbours(tmp_path
     assert {m: o.outputs for m, o in found.items()} == truth
     assert any(not outputs[0].finite for outputs in truth.values())
     assert any(outputs[0].finite for outputs in truth.values())
+
+
+def test_a_wild_type_that_breaks_off_is_refused(tmp_path):
+    model = load_model(str(tiny_model(tmp_path, "llama", 5, std=0.15)), device="cpu")
+    assay = TextAssay(name="t", prompt="abc", max_length=12, greedy=True).resolve(model)
+    first = ReferenceEngine(model, Tiling(9)).wild_type(assay.prompts, assay.readout)[0].tokens[0]
+    with torch.no_grad():  # finite on the prompt, NaN once the first token has been fed
+        model.network.get_parameter("model.embed_tokens.weight")[first] = torch.nan
+    (wild,) = ReferenceEngine(model, Tiling(9)).wild_type(assay.prompts, assay.readout)
+    assert not wild.finite
+    assert wild.tokens == (first,)
+    reason = FastEngine(model, Tiling(9)).refusal(assay.prompts, assay.readout)
+    assert reason == "the wild type puts out NaN or inf"
 
 
 def test_mutants_that_say_the_same_share_the_layers_below_their_mutations(llama):
@@ -265,3 +288,13 @@ def test_the_engines_agree_on_a_gpu(tmp_path):
     different, silent = disagreements(model, assay, Design(sample=20, mutations=MUTATIONS), tile=5, slots=16)
     assert different == []
     assert silent > 0
+
+
+def test_a_prompt_longer_than_a_verification_pass_is_no_trouble(tmp_path):
+    model = load_model(str(tiny_model(tmp_path, "llama", vocab_size=4200)))
+    long = TextAssay(name="long", prompt="a prompt of many tokens", max_new_tokens=4, seed=1).resolve(model)
+    engine = FastEngine(model, Tiling(8), slots=256)
+    mutants = Design(sample=65).plan(model.genome, Tiling(8)).mutants()  # 128 rows: 8 positions a pass
+    fast = {outcome.mutant: outcome.outputs for outcome in engine.run(long.prompts, long.readout, mutants)}
+    truth = {o.mutant: o.outputs for o in engine.reference.run(long.prompts, long.readout, mutants[::10])}
+    assert {mutant: fast[mutant] for mutant in truth} == truth

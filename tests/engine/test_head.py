@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from builders import tiny_network
 from mutascope.engine.decoder import Decoder
-from mutascope.engine.head import Head
+from mutascope.engine.head import Head, Shortlist
 from mutascope.sampling import Picker, Picks
 
 VOCABULARY, STEPS = 5000, 6
@@ -32,6 +32,12 @@ def states(decoder: Decoder, seed: int, distances: list[float]) -> tuple[torch.T
     moves = torch.randn(len(distances), *known.shape, generator=generator)
     moves *= torch.tensor(distances)[:, None, None] / moves.norm(dim=-1, keepdim=True)
     return known, known + moves
+
+
+def shortlists(head: Head, known: torch.Tensor) -> list[Shortlist]:
+    """The shortlists of final states [STEPS, hidden], from all their logits."""
+    logits = torch.cat([some.clone() for _, some in head.logits(known)])
+    return head.known(known, logits, head.pick(known, torch.arange(STEPS)).tokens.tolist())
 
 
 def clear(picks: Picks) -> torch.Tensor:
@@ -57,7 +63,7 @@ SAMPLING = st.one_of(
 def test_picks_near_known_states_are_those_from_all_logits(decoder, sampling, seed):
     head = new_head(decoder, **sampling)
     known, near = states(decoder, seed, [0.0, 0.01, 0.3, 1.0, 3.0, 30.0])
-    found = head.pick_near(near, head.known(known))
+    found = head.pick_near(near, shortlists(head, known))
     steps = torch.arange(STEPS).repeat(len(near))
     truth = Picks(*(values.view(len(near), STEPS) for values in head.pick(near.flatten(0, 1), steps)))
     assert torch.equal(found.tokens[clear(truth)], truth.tokens[clear(truth)])
@@ -69,7 +75,7 @@ def test_picks_near_known_states_are_those_from_all_logits(decoder, sampling, se
 def test_what_is_proved_is_so(decoder, sampling, seed):
     head = new_head(decoder, **sampling)
     known, near = states(decoder, seed, [0.01, 0.1, 0.3, 0.5, 1.0, 2.0, 4.0])
-    for step, shortlist in enumerate(head.known(known)):
+    for step, shortlist in enumerate(shortlists(head, known)):
         assert len(shortlist.tokens) < VOCABULARY
         picks, proved = head._pick_near(near[:, step], shortlist)
         truth = head.pick(near[:, step], torch.full((len(near),), step))
@@ -80,7 +86,7 @@ def test_what_is_proved_is_so(decoder, sampling, seed):
 def test_small_moves_are_proved_and_large_ones_are_not(decoder):
     head = new_head(decoder, do_sample=True, temperature=0.7, top_k=50)
     known, near = states(decoder, 3, [1e-3, 1e3])
-    for step, shortlist in enumerate(head.known(known)):
+    for step, shortlist in enumerate(shortlists(head, known)):
         assert head._pick_near(near[:, step], shortlist)[1].tolist() == [True, False]
 
 
@@ -91,7 +97,7 @@ def test_families_pick_what_their_members_would_alone(decoder):
     families = [list(range(first, len(final), STEPS)) for first in range(STEPS - 1)]
     families += [[index] for index in range(STEPS - 1, len(final), STEPS)]
     truth = head.pick(final, torch.full((len(final),), 2))
-    found = head.pick_families(final, 2, families)
+    found = head.pick_families(final, torch.full((len(final),), 2), families)
     assert torch.equal(found.tokens, truth.tokens)
     assert found.finite.all()
 
@@ -100,10 +106,10 @@ def test_a_state_that_is_not_finite_is_never_proved(decoder):
     head = new_head(decoder)
     known, near = states(decoder, 8, [0.01])
     near[0, 1, 3] = torch.nan
-    picks = head.pick_near(near, head.known(known))
+    picks = head.pick_near(near, shortlists(head, known))
     assert picks.finite[0].tolist() == [step != 1 for step in range(STEPS)]
 
 
 def test_there_are_no_shortlists_under_top_p(decoder):
     head = new_head(decoder, do_sample=True, temperature=0.7, top_p=0.9)
-    assert head.known(states(decoder, 1, [1.0])[0]) == []
+    assert shortlists(head, states(decoder, 1, [1.0])[0]) == []

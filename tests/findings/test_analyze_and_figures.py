@@ -2,9 +2,9 @@
 
 import polars as pl
 import pytest
-from stores import records_of, write_screen
 
 from mutascope.findings import TABLES
+from stores import records_of, write_screen
 
 
 @pytest.fixture(scope="module")

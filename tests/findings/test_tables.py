@@ -2,10 +2,10 @@
 
 import polars as pl
 import pytest
-from stores import records_of, write_screen
 
 from mutascope.errors import MutascopeError
 from mutascope.findings import TABLES, Screens, build_tables
+from stores import records_of, write_screen
 
 LEFT = {(0, "v"): "+-#.\n....", (1, "v"): "....\n...."}
 RIGHT = {(0, "v"): "++#.\n...-", (1, "v"): "....\n#..."}
@@ -52,7 +52,7 @@ def test_overlap_changes_and_sensitive_points_of_a_pair(pair):
         "gained": 4,
         "shared": 3,
     }
-    assert TABLES["sensitive_points"].build(pair).rows() == [(0, "v", 0, 2)]
+    assert TABLES["sensitive_points"].build(pair).rows() == [("one, two", 0, "v", 0, 2)]
 
 
 def test_severity_is_that_of_the_continuations(pair):
@@ -104,8 +104,8 @@ def test_malignant_mutants_and_the_severe_table(tmp_path):
     assert severe["drosophila"].to_list() == pytest.approx([0.0, 6 / 42**0.5, 0.0])
 
 
-def test_every_table_of_every_sort_of_assay_is_made_and_every_column_explained(folders):
-    made = dict(build_tables(Screens(list(folders.values()))))
+def test_every_table_of_every_sort_of_assay_is_made_and_every_column_explained(folders, predicted):
+    made = dict(build_tables(Screens([*folders.values(), predicted])))
     reasons = {table.name: found for table, found in made.items() if isinstance(found, str)}
     assert list(reasons) == ["zero_against_others"]
     for table, frame in made.items():
@@ -151,12 +151,43 @@ def test_zero_alone_is_counted(tmp_path):
 
 
 def test_unequal_shapes_are_analysed_each_and_not_compared(tmp_path):
-    one = write_screen(tmp_path / "one", records_of({(0, "q"): "+.\n.."}))
-    two = write_screen(tmp_path / "two", records_of({(0, "q"): "+..\n..."}), name="other")
-    made = {table.name: found for table, found in build_tables(Screens([one, two]))}
-    for name in ("overlap", "conserved_across_assays", "sensitive_points", "changes"):
-        assert "cannot be compared site by site" in made[name]
-    assert made["nsm_total"]["nsm"].to_list() == [1, 1]
+    one = write_screen(tmp_path / "one", records_of({(0, "q"): "+.\n#."}), name="one")
+    two = write_screen(tmp_path / "two", records_of({(0, "q"): "+..\n..#"}), name="two")
+    given = Screens([one, two])
+    made = {table.name: found for table, found in build_tables(given)}
+    (note,) = given.notes
+    assert note.startswith("two and one are not compared site by site: one and two cannot be compared")
+    for name in ("overlap", "conserved_across_assays", "changes", "bias_agreement"):
+        assert made[name] == note
+    assert made["sensitive_points"].rows() == [("one", 0, "q", 1, 0), ("two", 0, "q", 1, 2)]
+    assert made["nsm_total"]["nsm"].to_list() == [3, 3]
+
+
+def test_only_screens_of_equal_shapes_are_compared_site_by_site(tmp_path):
+    folders = [
+        write_screen(tmp_path / name, records_of({(0, kind): drawn}), name=name)
+        for name, kind, drawn in (
+            ("one", "q", "+.\n##"),
+            ("wide", "q", "+..\n..#"),
+            ("two", "q", "+#\n#."),
+            ("far", "v", "+."),
+        )
+    ]
+    given = Screens(folders)
+    assert given.pairs == [("one", "two")]
+    assert given.groups == [["one", "two"], ["wide"], ["far"]]
+    assert [note.partition(":")[0] for note in given.notes] == [
+        "wide and one, two are not compared site by site",
+        "far and one, two are not compared site by site",
+    ]
+    assert given.notes[1].endswith("one and far have no locus in common")
+    overlap = TABLES["overlap"].build(given)
+    compared = {(a, b) for a, b in overlap.select("assay_a", "assay_b").iter_rows()}
+    assert compared == {("one", "two"), ("two", "one"), *((name, name) for name in given.labels)}
+    assert TABLES["changes"].build(given).select("assay_a", "assay_b").unique().rows() == [("one", "two")]
+    points = TABLES["sensitive_points"].build(given)
+    assert points.rows() == [("one, two", 0, "q", 1, 0), ("wide", 0, "q", 1, 2)]
+    assert set(TABLES["conserved_across_assays"].build(given)["assays"]) <= {"one, two"}
 
 
 def test_labels_tell_screens_apart(tmp_path):

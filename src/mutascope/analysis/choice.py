@@ -42,15 +42,18 @@ _CHOICE = {
 }
 
 
-def choice_frame(phenotypes: pl.DataFrame, wild_type: Sequence[str]) -> pl.DataFrame:
+def choice_frame(
+    phenotypes: pl.DataFrame, wild_type: Sequence[str], letters: Sequence[str] = LETTERS
+) -> pl.DataFrame:
     """Return what every phenotype of a choice assay does to the answers.
 
     Args:
         phenotypes: columns phenotype, text (answers, one per line; null for a non-finite output).
         wild_type: answers of the wild type, in the same order.
+        letters: of the choices.
 
     Returns:
-        Columns phenotype; ``letters`` (answers among A, B, C, D), ``agreeing`` (letters that equal the wild type's
+        Columns phenotype; ``letters`` (answers among the letters), ``agreeing`` (of these, equal to the wild type's
         answer to the same question), ``changed`` (answers that differ from the wild type's), all Int32;
         ``destruction`` (Enum): ``none`` when every answer is a letter, ``wholly`` when none is, else ``partly``. A
         non-finite output has no letter and changes every answer.
@@ -68,10 +71,10 @@ def choice_frame(phenotypes: pl.DataFrame, wild_type: Sequence[str]) -> pl.DataF
             raise MutascopeError(
                 f"phenotype {name} has {len(answers)} answers and the wild type {len(wild)}: they are not of one assay"
             )
-        is_letter, same = np.isin(answers, LETTERS), answers == wild
-        letters = int(is_letter.sum())
-        destruction = "none" if letters == len(wild) else "partly" if letters else "wholly"
-        rows.append((name, letters, int((is_letter & same).sum()), int((~same).sum()), destruction))
+        is_letter, same = np.isin(answers, letters), answers == wild
+        lettered = int(is_letter.sum())
+        destruction = "none" if lettered == len(wild) else "partly" if lettered else "wholly"
+        rows.append((name, lettered, int((is_letter & same).sum()), int((~same).sum()), destruction))
     return pl.DataFrame(rows, schema=_CHOICE, orient="row")
 
 

@@ -13,7 +13,7 @@ from scipy import stats
 
 from mutascope.analysis.nulls import q_values
 from mutascope.analysis.sites import SITE, check_equal_shapes, in_order
-from mutascope.errors import MutascopeError
+from mutascope.errors import MutascopeError, NotHere
 
 MUTANT = (*SITE, "mutation")
 
@@ -33,7 +33,8 @@ def compare_mutants(screens: Mapping[str, pl.DataFrame], loci: Mapping[str, pl.D
         first screen.
 
     Raises:
-        MutascopeError: for another number of screens, unequal shapes or tiles, or no mutant in common.
+        MutascopeError: for another number of screens.
+        NotHere: for unequal shapes or tiles, or no mutant in common.
     """
     if len(screens) != 2:
         raise MutascopeError(f"a comparison needs two screens, not {len(screens)}")
@@ -46,7 +47,7 @@ def compare_mutants(screens: Mapping[str, pl.DataFrame], loci: Mapping[str, pl.D
         maintain_order="left",
     )
     if pairs.is_empty():
-        raise MutascopeError(
+        raise NotHere(
             f"{a} and {b} have no mutant in common: compare screens of the same sites and mutations"
         )
     before, after = ~pl.col("silent"), ~pl.col("silent_b")

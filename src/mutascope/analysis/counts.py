@@ -10,15 +10,19 @@ from mutascope.analysis.sites import LOCUS, SITE, in_order, site_frame
 from mutascope.analysis.status import Status
 
 
-def count_nsms(records: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
+def count_nsms(
+    records: pl.DataFrame, by: Sequence[str] = (), per_locus: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Return the NSMs and the distinct phenotypes of every group of ``by``.
 
     These are plain counts of what is stored; :func:`~mutascope.analysis.rates.nsm_rates` weights a sample and gives
     intervals. Every mutation of the records counts: where a total is to be the paper's, leave ``zero`` out.
 
     Args:
-        records: columns layer, kind, row, col, mutation, silent, phenotype.
+        records: columns layer, kind, row, col, mutation, silent, phenotype (null where it is not known).
         by: columns of the records that make the groups, among layer, kind, mutation; none for the whole screen.
+        per_locus: :func:`~mutascope.analysis.rates.locus_rates` of the records, by mutation if ``by`` has it, where
+            the caller has it already.
 
     Returns:
         Columns of ``by``, then loci, silent_loci (loci without an NSM among the records of the group), sites,
@@ -26,19 +30,27 @@ def count_nsms(records: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
         record, except that the whole screen always has one.
     """
     keys = list(by)
-    loci = records.group_by(list(dict.fromkeys([*keys, *LOCUS]))).agg(
-        mutants=pl.len(), nsm=(~pl.col("silent")).sum(), sites=pl.struct("row", "col").n_unique()
-    )
+    loci = per_locus
+    if loci is None:
+        site = pl.col("row").cast(pl.Int64) * 2**32 + pl.col("col")
+        loci = records.group_by(list(dict.fromkeys([*keys, *LOCUS]))).agg(
+            mutants=pl.len(), nsm=(~pl.col("silent")).sum(), sites=site.n_unique()
+        )
     sums = loci.select(*keys, pl.col("sites", "mutants", "nsm").cast(pl.Int64), silent=pl.col("nsm") == 0)
-    phenotypes = records.filter(~pl.col("silent")).select(*keys, "phenotype").unique()
+    said = (
+        records.lazy()
+        .filter(~pl.col("silent"))
+        .drop_nulls("phenotype")
+        .select(*keys, pl.col("phenotype").cast(pl.Categorical))
+    )
     totals = (
         pl.len().cast(pl.Int64).alias("loci"),
         pl.col("silent").sum().cast(pl.Int64).alias("silent_loci"),
         pl.col("sites", "mutants", "nsm").sum(),
     )
     if not keys:
-        return sums.select(totals).with_columns(phenotypes=pl.lit(len(phenotypes), pl.Int64))
-    distinct = phenotypes.group_by(keys).agg(phenotypes=pl.len().cast(pl.Int64))
+        return sums.select(totals, phenotypes=pl.lit(said.collect()["phenotype"].n_unique(), pl.Int64))
+    distinct = said.group_by(keys).agg(phenotypes=pl.col("phenotype").n_unique().cast(pl.Int64)).collect()
     counts = sums.group_by(keys).agg(totals).join(distinct, on=keys, how="left")
     return in_order(counts.with_columns(pl.col("phenotypes").fill_null(0)), *keys)
 

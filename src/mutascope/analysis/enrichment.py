@@ -21,7 +21,7 @@ from scipy import stats
 from mutascope.analysis.nulls import padded, poisson_binomial_tail, q_values
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, SITE, in_order, site_frame
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError
+from mutascope.errors import MutascopeError, NotHere
 
 FDR = 0.05
 """Share of false lines among those called that is tolerated."""
@@ -147,12 +147,12 @@ def conserved_on_residual(lines: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFra
         line, in words), expected, p, q (within the assay), conserved (q <= 0.05 and enriched at least twice).
 
     Raises:
-        MutascopeError: when no locus has an axis along the residual stream.
+        NotHere: when no locus has an axis along the residual stream.
     """
     reading = pl.col("kind").replace_strict(RESIDUAL_AXIS, default=None, return_dtype=pl.String)
     axes = loci.with_columns(axis=reading).filter(pl.col("axis").is_not_null())
     if axes.is_empty():
-        raise MutascopeError(
+        raise NotHere(
             f"no locus lies along the residual stream: that needs one of the kinds {', '.join(RESIDUAL_AXIS)}"
         )
     by_row = pl.col("axis") == "row"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -10,7 +10,7 @@ import polars as pl
 from mutascope.analysis.rates import nsm_rates
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, check_equal_shapes, in_order, site_frame
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError
+from mutascope.errors import MutascopeError, NotHere
 
 _ONE = (Status.MAX_ONLY, Status.MIN_ONLY)
 
@@ -22,7 +22,11 @@ def status_score(a: pl.Expr, b: pl.Expr) -> pl.Expr:
 
 
 def overlap_matrix(
-    screens: Mapping[str, pl.DataFrame], loci: Mapping[str, pl.DataFrame], by: Sequence[str] = ()
+    screens: Mapping[str, pl.DataFrame],
+    loci: Mapping[str, pl.DataFrame],
+    by: Sequence[str] = (),
+    *,
+    pairs: Collection[tuple[str, str]] | None = None,
 ) -> pl.DataFrame:
     """Return the overlap of every pair of screens (METHOD, Statistics: Overlap; the paper's Figure 1b).
 
@@ -35,6 +39,7 @@ def overlap_matrix(
         screens: records by label, columns layer, kind, row, col, mutation, silent.
         loci: loci by the same labels, columns layer, kind, rows, cols, site_rows, site_cols, region_sites.
         by: among layer, kind; none for whole screens.
+        pairs: labels of the two screens of each pair to compare, in the order of ``screens``; None for all.
 
     Returns:
         Columns assay_a, assay_b (every ordered pair, a screen with itself included), ``by``, loci, sites (compared),
@@ -42,16 +47,19 @@ def overlap_matrix(
         the sites of the other). Without a site to compare, a pair has null overlap, or no row if there is ``by``.
 
     Raises:
-        MutascopeError: when a locus has another shape or tile in another screen, or there is no screen.
+        NotHere: when a locus has another shape or tile in the other screen of a pair.
+        MutascopeError: when there is no screen.
     """
     if not screens:
         raise MutascopeError("there is no screen to compare: give at least one")
-    check_equal_shapes({label: loci[label] for label in screens})
     kinds = sorted({kind for label in screens for kind in loci[label]["kind"]})
     maps = {label: _keyed_statuses(records, kinds) for label, records in screens.items()}
     labels, found = list(screens), []
     for i, a in enumerate(labels):
         for b in labels[i:]:
+            if pairs is not None and a != b and (a, b) not in pairs:
+                continue
+            check_equal_shapes({a: loci[a], b: loci[b]})
             weights = _weights(loci[a], loci[b])
             pair = _pool(_locus_overlaps(maps[a], maps[b], weights), by)
             for first, second in dict.fromkeys([(a, b), (b, a)]):
@@ -98,7 +106,7 @@ def layer_correlations(counts: pl.DataFrame) -> pl.DataFrame:
         below two layers, or where an assay has the same count in all layers.
 
     Raises:
-        MutascopeError: when two assays do not have the same layers.
+        NotHere: when two assays do not have the same layers.
     """
     sums = counts.group_by("assay", "layer", maintain_order=True).agg(pl.col("nsm").sum().cast(pl.Float64))
     groups = {
@@ -167,7 +175,7 @@ def _pool(overlaps: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
 def _check_layers(a: str, first: list[int], b: str, second: list[int]) -> None:
     if first != second:
         lacking = sorted(set(first).symmetric_difference(second))
-        raise MutascopeError(
+        raise NotHere(
             f"the layers of {a} and {b} do not match ({len(first)} and {len(second)} layers; layer {lacking[0]} is in"
             " one of them only): correlate screens of the same layers"
         )

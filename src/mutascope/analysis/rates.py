@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from mutascope.analysis.sites import LOCUS
+
 CONFIDENCE = 0.95
 
 
@@ -29,13 +31,38 @@ def nsm_rates(records: pl.DataFrame, loci: pl.DataFrame, by: Sequence[str] = ())
         Columns of ``by``, then loci, sites, mutants, nsm, rate, low, high. ``low`` and ``high`` are null where no
         probability sample was drawn (an explicit list of mutants).
     """
-    sites = (
-        records.group_by([*dict.fromkeys(["layer", "kind", "row", "col", *by])])
-        .agg(mutants=pl.len(), nsm=(~pl.col("silent")).sum())
-        .with_columns(share=pl.col("nsm") / pl.col("mutants"))
-    )
-    strata = (
-        sites.group_by([*dict.fromkeys(["layer", "kind", *by])], maintain_order=False)
+    return pooled_rates(locus_rates(records, loci, by_mutation="mutation" in by), by)
+
+
+def locus_rates(records: pl.DataFrame, loci: pl.DataFrame, *, by_mutation: bool) -> pl.DataFrame:
+    """Return what every locus (with every mutation) contributes to the rates of :func:`nsm_rates`.
+
+    Args:
+        records: columns layer, kind, row, col, mutation, silent.
+        loci: columns layer, kind, region_sites (null where sites were not drawn at random).
+        by_mutation: a row per locus and mutation, instead of one per locus.
+
+    Returns:
+        Columns layer, kind, mutation (if asked for), sites, mutants, nsm, mean and variance of the share of a site's
+        mutants that are NSMs, region_sites; by these keys.
+    """
+    keys = [*LOCUS, "mutation"] if by_mutation else [*LOCUS]
+    nsm = (~pl.col("silent")).cast(pl.UInt32)
+    if by_mutation:  # a site has one mutant of a mutation
+        sites = records.select(*keys, mutants=pl.lit(1, pl.UInt32), nsm=nsm, share=nsm.cast(pl.Float64))
+    else:
+        # One whole number for a site groups in a third of the time of its four coordinates.
+        kinds = records["kind"].unique().to_list()
+        kind = pl.col("kind").replace_strict(kinds, range(len(kinds)), return_dtype=pl.Int64)
+        locus = pl.col("layer").cast(pl.Int64) * len(kinds) + kind
+        coded = records.select(*keys, site=(locus * 2**21 + pl.col("row")) * 2**21 + pl.col("col"), nsm=nsm)
+        sites = (
+            coded.group_by("site")
+            .agg(pl.col(keys).first(), mutants=pl.len(), nsm=pl.col("nsm").sum())
+            .with_columns(share=pl.col("nsm") / pl.col("mutants"))
+        )
+    return (
+        sites.group_by(keys)
         .agg(
             sites=pl.len(),
             mutants=pl.col("mutants").sum(),
@@ -43,15 +70,19 @@ def nsm_rates(records: pl.DataFrame, loci: pl.DataFrame, by: Sequence[str] = ())
             mean=pl.col("share").mean(),
             variance=pl.col("share").var(),
         )
-        .join(loci.select("layer", "kind", "region_sites"), on=["layer", "kind"], how="left")
-        .sort([*dict.fromkeys(["layer", "kind", *by])])
+        .join(loci.select(*LOCUS, "region_sites"), on=LOCUS, how="left")
+        .sort(keys)
     )
+
+
+def pooled_rates(strata: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
+    """Return the rates of :func:`nsm_rates`, pooled over the rows of :func:`locus_rates` in every group of ``by``."""
     if not by:
         return pl.DataFrame([_pooled(strata)])
     rows = []
     for key, group in strata.group_by(list(by), maintain_order=True):
         rows.append({**dict(zip(by, key, strict=True)), **_pooled(group)})
-    schema = {name: records.schema[name] for name in by}
+    schema = {name: strata.schema[name] for name in by}
     return pl.DataFrame(rows, schema_overrides=schema).sort(list(by))
 
 
@@ -67,13 +98,13 @@ def _pooled(strata: pl.DataFrame) -> dict[str, float | int | None]:
     population, sampled = strata["region_sites"].to_numpy(), strata["sites"].to_numpy()
     weights = population / population.sum()
     rate = float(weights @ strata["mean"].to_numpy())
-    variances = _filled_variances(strata)
+    variances = filled_variances(strata)
     variance = float((weights**2 * (1 - sampled / population) * variances / sampled).sum())
-    low, high = _interval(rate, variance, sampled, complete=bool((sampled == population).all()))
+    low, high = interval(rate, variance, sampled, complete=bool((sampled == population).all()))
     return {**counts, "rate": rate, "low": low, "high": high}
 
 
-def _filled_variances(strata: pl.DataFrame) -> np.ndarray:
+def filled_variances(strata: pl.DataFrame) -> np.ndarray:
     """Return the variance between sites of every stratum; one of a single site gets the pooled variance."""
     sampled, variances = strata["sites"].to_numpy(), strata["variance"].to_numpy().astype(float)
     several = sampled > 1
@@ -84,7 +115,8 @@ def _filled_variances(strata: pl.DataFrame) -> np.ndarray:
     return np.where(several, variances, pooled)
 
 
-def _interval(rate: float, variance: float, sampled: np.ndarray, *, complete: bool) -> tuple[float, float]:
+def interval(rate: float, variance: float, sampled: np.ndarray, *, complete: bool) -> tuple[float, float]:
+    """Return Wilson's interval at the effective sample size; ``sampled``: sites per stratum."""
     if complete:
         return rate, rate
     size = sampled.sum()

@@ -76,9 +76,8 @@ def severity_frame(phenotypes: pl.DataFrame, wild_type: str) -> pl.DataFrame:
     finite = one["continuation"].is_not_null().to_numpy()
     edit = np.zeros(0)
     if texts:
-        edit = process.cdist(texts, [wild_type], scorer=Levenshtein.normalized_distance, dtype=np.float64)[
-            :, 0
-        ]
+        distance = Levenshtein.normalized_distance
+        edit = process.cdist(texts, [wild_type], scorer=distance, dtype=np.float64, workers=-1)[:, 0]
     measured = pl.DataFrame(
         {
             "phenotype": one["phenotype"],

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import polars as pl
 
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError
+from mutascope.errors import MutascopeError, NotHere
 from mutascope.genome import KIND_ORDER
 
 LOCUS = ("layer", "kind")
@@ -79,7 +79,7 @@ def by_assay(
 
 
 def check_equal_shapes(loci: Mapping[str, pl.DataFrame]) -> None:
-    """Raise MutascopeError when a locus of one screen has another shape, or is tiled otherwise, in another screen.
+    """Raise NotHere when a locus of one screen has another shape, or is tiled otherwise, in another screen.
 
     Args:
         loci: by label of the screen, columns layer, kind, rows, cols (elements), site_rows, site_cols (tiles).
@@ -92,7 +92,7 @@ def check_equal_shapes(loci: Mapping[str, pl.DataFrame]) -> None:
         if len(unequal):
             row = in_order(unequal).row(0, named=True)
             first, other = ([row[name + suffix] for name in shape] for suffix in ("", "_other"))
-            raise MutascopeError(
+            raise NotHere(
                 f"{labels[0]} and {label} cannot be compared site by site: {row['layer']}.{row['kind']} has"
                 f" {first[0]} x {first[1]} elements in {first[2]} x {first[3]} sites in the one and"
                 f" {other[0]} x {other[1]} in {other[2]} x {other[3]} in the other;"

@@ -5,6 +5,8 @@ from enum import IntEnum
 import numpy as np
 import polars as pl
 
+from mutascope.genome import kind_rank
+
 
 class Status(IntEnum):
     """What the ``max`` and ``min`` mutants of one site do."""
@@ -29,6 +31,35 @@ def site_status(records: pl.DataFrame, rows: int, cols: int) -> np.ndarray:
     # Each NSM adds its own amount to SILENT, so that the sum is the value of the enum.
     status = (seen_max | seen_min) * Status.SILENT + nsm_max * 1 + nsm_min * 2
     return status.astype(np.int8)
+
+
+def locus_statuses(records: pl.DataFrame, loci: pl.DataFrame) -> dict[tuple[int, str], np.ndarray]:
+    """Return the status map (:func:`site_status`) of every locus, by layer and kind, in canonical order.
+
+    Args:
+        records: columns layer, kind, row, col, mutation, silent.
+        loci: columns layer, kind, site_rows, site_cols.
+    """
+    bare = records.select("layer", "kind", "row", "col", "mutation", "silent")
+    groups = {(layer, kind): group for (layer, kind), group in bare.group_by("layer", "kind")}
+    shapes = loci.select("layer", "kind", "site_rows", "site_cols").rows()
+    return {
+        (layer, kind): site_status(groups.get((layer, kind), bare.clear()), rows, cols)
+        for layer, kind, rows, cols in sorted(shapes, key=lambda row: (row[0], kind_rank(row[1])))
+    }
+
+
+def exact_sites(calls: pl.DataFrame, rows: int, cols: int) -> np.ndarray:
+    """Sites of one locus whose ``max`` and ``min`` calls, as far as there are any, were all run, as bool [rows, cols].
+
+    ``calls`` has the columns of :func:`site_status`, and source (``exact`` or ``predicted``).
+    """
+    chosen = calls.filter(pl.col("mutation").is_in(["max", "min"]))
+    exact = np.zeros((rows, cols), dtype=bool)
+    exact[chosen["row"].to_numpy(), chosen["col"].to_numpy()] = True
+    guessed = chosen.filter(pl.col("source") == "predicted")
+    exact[guessed["row"].to_numpy(), guessed["col"].to_numpy()] = False
+    return exact
 
 
 def _screened(records: pl.DataFrame, mutation: str, rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mutascope.errors import MutascopeError
-from mutascope.genome import check_name
 from mutascope.models import Model
-from mutascope.readout import Generation, Output, Prompt
-from mutascope.yamlfile import load_yaml, validate
+from mutascope.readout import Generation, Output, Prompt, Readout
 
+AssayT = TypeVar("AssayT", bound=BaseModel, covariant=True)
+ReadoutT = TypeVar("ReadoutT", bound=Readout, covariant=True)
 _NOT_SAMPLING = {"_from_model_config", "transformers_version", "output_attentions", "output_hidden_states"}
 
 
@@ -25,26 +25,19 @@ class Message(BaseModel):
     content: str
 
 
-class TextAssay(BaseModel):
-    """A text assay as the user states it; fields left out are resolved as ``generate`` would.
+class Sampled(BaseModel):
+    """What all assays state about how tokens are picked; fields left out are resolved as ``generate`` would.
 
     Attributes:
         name: what the assay is called in results.
-        prompt: raw text, tokenised with the tokenizer's own special tokens and no chat template.
-        messages: chat messages instead of a prompt, rendered with the tokenizer's chat template.
-        seed: given to ``torch.manual_seed`` before generation.
-        max_length: tokens, prompt included. max_new_tokens: tokens, prompt excluded. At most one of them.
+        seed: given to ``torch.manual_seed`` before every prompt.
         greedy: take the most probable token instead of sampling.
         temperature, top_k, top_p, min_p: as in ``generate``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
-    prompt: str | None = None
-    messages: tuple[Message, ...] | None = None
     seed: int = 0
-    max_length: int | None = Field(default=None, ge=1)
-    max_new_tokens: int | None = Field(default=None, ge=1)
     greedy: bool = False
     temperature: float | None = Field(default=None, gt=0)
     top_k: int | None = Field(default=None, ge=0)
@@ -52,20 +45,44 @@ class TextAssay(BaseModel):
     min_p: float | None = Field(default=None, ge=0, le=1)
 
     @model_validator(mode="after")
+    def _greedy_alone(self) -> Self:
+        if self.greedy and {self.temperature, self.top_k, self.top_p, self.min_p} != {None}:
+            raise ValueError("greedy takes no temperature, top_k, top_p or min_p")
+        return self
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the keyword arguments of ``generate`` that these fields state."""
+        names = ("temperature", "top_k", "top_p", "min_p")
+        stated = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {**stated, "do_sample": not self.greedy}
+
+
+class TextAssay(Sampled):
+    """A text assay as the user states it.
+
+    Attributes:
+        prompt: raw text, tokenised with the tokenizer's own special tokens and no chat template.
+        messages: chat messages instead of a prompt, rendered with the tokenizer's chat template.
+        max_length: tokens, prompt included. max_new_tokens: tokens, prompt excluded. At most one of them.
+    """
+
+    prompt: str | None = None
+    messages: tuple[Message, ...] | None = None
+    max_length: int | None = Field(default=None, ge=1)
+    max_new_tokens: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("give either prompt or messages")
         if (self.max_length is None) == (self.max_new_tokens is None):
             raise ValueError("give either max_length or max_new_tokens")
-        if self.greedy and {self.temperature, self.top_k, self.top_p, self.min_p} != {None}:
-            raise ValueError("greedy takes no temperature, top_k, top_p or min_p")
         return self
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of ``generate`` that the assay states."""
-        names = ("max_length", "max_new_tokens", "temperature", "top_k", "top_p", "min_p")
-        stated = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return {**stated, "do_sample": not self.greedy}
+        lengths = {"max_length": self.max_length, "max_new_tokens": self.max_new_tokens}
+        return {**{name: value for name, value in lengths.items() if value is not None}, **self.sampling()}
 
     def resolve(self, model: Model, *, measure: bool = False) -> ResolvedAssay:
         """Tokenise the prompt and resolve every sampling field against the model's generation config.
@@ -100,12 +117,34 @@ class TextAssay(BaseModel):
 
 
 @dataclass(frozen=True)
-class ResolvedAssay:
+class Resolved(Generic[AssayT, ReadoutT]):
     """An assay that knows its model: what engines run and how their outputs become phenotypes."""
 
-    assay: TextAssay
+    assay: AssayT
     prompts: tuple[Prompt, ...]
-    readout: Generation
+    readout: ReadoutT
+
+    @property
+    def keeps_outputs(self) -> bool:
+        """Whether the store gets a row per (mutant, prompt)."""
+        return len(self.prompts) > 1
+
+    @property
+    def record_schema(self) -> dict[str, Any]:
+        """Types of the columns that :meth:`measures` adds to the records, where they are not Float32."""
+        return {}
+
+    def described(self) -> dict[str, Any]:
+        """Return what a manifest says of the assay, as plain JSON values."""
+        return {
+            "assay": self.assay.model_dump(mode="json", exclude_none=True),
+            "generation": dict(self.readout.resolved),
+            "prompts": self.described_prompts(),
+        }
+
+    def described_prompts(self) -> list[dict[str, Any]]:
+        """Return the prompts as plain JSON values."""
+        return [{"text": prompt.text, "tokens": list(prompt.tokens)} for prompt in self.prompts]
 
     def text(self, model: Model, output: Output, prompt: int = 0) -> str | None:
         """Return the decoded text, prompt and special tokens included; None for a non-finite output."""
@@ -114,6 +153,23 @@ class ResolvedAssay:
     def continuation(self, model: Model, output: Output) -> str | None:
         """Return the decoded generated tokens without special tokens; None for a non-finite output."""
         return _decode(model, [*output.tokens], skip_special_tokens=True) if output.finite else None
+
+    def whole(self, texts: Sequence[str | None], hashes: Sequence[str]) -> tuple[str | None, str | None]:
+        """Return text and continuation of the phenotype of a mutant with several prompts."""
+        return "\n".join(hashes), None
+
+    def measures(self, outputs: Sequence[Output], texts: Sequence[str | None]) -> dict[str, Any]:
+        """Return the numbers that a record has of its own."""
+        return {}
+
+
+@dataclass(frozen=True)
+class ResolvedAssay(Resolved[TextAssay, Generation]):
+    """A text assay that knows its model."""
+
+    def measures(self, outputs: Sequence[Output], texts: Sequence[str | None]) -> dict[str, Any]:
+        """Return the measures along the wild type's continuation, of a single prompt."""
+        return dict(outputs[0].values) if len(outputs) == 1 else {}
 
 
 def _decode(model: Model, tokens: list[int], **options: bool) -> str:
@@ -145,7 +201,7 @@ _PYTHON = "The following is a python program for bubble sort:"
 _JAVA = "The following is a Java program for bubble sort:"
 _NEWTON = "The scientific accomplishments and influences of Isaac Newton:"
 _P53 = "Tell me 10 different signal pathways through which p53 is involved in cancer development:"
-PRESETS = {
+TEXT_PRESETS = {
     assay.name: assay
     for assay in (
         _paper("python0", _PYTHON, 0, 150),
@@ -157,17 +213,3 @@ PRESETS = {
     )
 }
 """The text assays of the paper (METHOD, Text assays)."""
-
-
-def load_assay(name: str, **overrides: Any) -> TextAssay:
-    """Return a preset by name, or the assay in a YAML file, with fields replaced by ``overrides``.
-
-    Raises:
-        MutascopeError: for an unknown preset, an unreadable file, a misspelt key or an impossible value.
-    """
-    if name.endswith((".yaml", ".yml")):
-        fields = {"name": Path(name).stem, **load_yaml(Path(name))}
-    else:
-        check_name("assay", name, [*PRESETS])
-        fields = PRESETS[name].model_dump(exclude_none=True)
-    return validate(TextAssay, {**fields, **overrides}, where=name)

@@ -91,9 +91,13 @@ def _shapes(model: str, shapes: str | None) -> dict[str, tuple[int, int]]:
 
 
 def _text_assay(name: str) -> dict[str, Any]:
-    from mutascope.assays import load_assay
+    from mutascope.assays import TextAssay, load_assay
 
     assay = load_assay(name)
+    if not isinstance(assay, TextAssay):
+        raise MutascopeError(
+            f"assay {assay.name!r} is not a text assay: the logs of choice assays name no prompt"
+        )
     if assay.prompt is None:
         raise MutascopeError(
             f"assay {assay.name!r} has chat messages; the authors' scripts take a plain prompt"

@@ -12,8 +12,12 @@ from mutascope.cli.export import export
 from mutascope.cli.figures import figures
 from mutascope.cli.genome import genome
 from mutascope.cli.import_authors import import_authors
+from mutascope.cli.lm_eval import lm_eval
 from mutascope.cli.map import draw_map
 from mutascope.cli.models import models
+from mutascope.cli.panel import panel
+from mutascope.cli.predict import predict
+from mutascope.cli.report import report
 from mutascope.cli.screen import screen
 from mutascope.cli.show import show
 from mutascope.cli.status import status
@@ -27,14 +31,18 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(screen)
+app.command()(predict)
 app.command()(status)
 app.command()(export)
 app.command("import-authors")(import_authors)
 app.command()(genome)
 app.command()(analyze)
 app.command()(figures)
+app.command()(report)
 app.command("map")(draw_map)
 app.command()(show)
+app.command()(panel)
+app.command("lm-eval")(lm_eval)
 app.command()(models)
 
 

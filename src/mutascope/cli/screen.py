@@ -12,6 +12,9 @@ from mutascope.design import Design, parse_indices
 from mutascope.errors import MutascopeError
 from mutascope.yamlfile import load_yaml, validate
 
+_ASSAY_KEYS = ("seed", "max_length", "questions", "subject", "shots", "right", "wrong")
+"""Keys that replace those of the assay."""
+
 
 class ScreenSpec(BaseModel):
     """The keys of a SPEC.yaml; command line options replace them."""
@@ -35,6 +38,11 @@ class ScreenSpec(BaseModel):
     mutants: str | None = None
     seed: int | None = None
     max_length: int | None = None
+    questions: str | None = None
+    subject: str | None = None
+    shots: int | None = None
+    right: int | None = None
+    wrong: int | None = None
     allow_pickle: bool = False
     trust_remote_code: bool = False
 
@@ -75,6 +83,13 @@ def screen(
     max_length: Annotated[
         int | None, typer.Option(help="replaces the assay's length, prompt included")
     ] = None,
+    questions: Annotated[
+        str | None, typer.Option(help="of a choice assay: folder, CSV, JSONL, Hub dataset or general")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="of the questions, such as astronomy")] = None,
+    shots: Annotated[int | None, typer.Option(help="solved examples before each question; default 5")] = None,
+    right: Annotated[int | None, typer.Option(help="questions the wild type gets right; default 14")] = None,
+    wrong: Annotated[int | None, typer.Option(help="questions the wild type gets wrong; default 7")] = None,
     engine: Annotated[str | None, typer.Option(help="fast or reference; default fast")] = None,
     batch: Annotated[int | None, typer.Option(help="mutants at a time; default what memory holds")] = None,
     measure: Annotated[
@@ -94,7 +109,7 @@ def screen(
 
 def run_screen(spec: ScreenSpec) -> None:
     """Run the screen of a spec, with progress, and say what to do next."""
-    from mutascope.assays import TextAssay, load_assay
+    from mutascope.assays import build_assay, load_assay
     from mutascope.engine import ENGINES
     from mutascope.genome import check_name
     from mutascope.models import load_model
@@ -106,10 +121,10 @@ def run_screen(spec: ScreenSpec) -> None:
     check_name("engine", spec.engine, list(ENGINES))
     check_mutations(list(design.mutations or ()))
     check_tile(spec.tile)
-    changes = {"seed": spec.seed, "max_length": spec.max_length}
+    changes = {key: getattr(spec, key) for key in _ASSAY_KEYS}
     overrides: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     if isinstance(spec.assay, dict):
-        assay = validate(TextAssay, {"name": "custom", **spec.assay, **overrides}, where="assay")
+        assay = build_assay({"name": "custom", **spec.assay, **overrides}, where="assay")
     else:
         assay = load_assay(spec.assay, **overrides)
     if spec.out is not None and not ScreenFolder(spec.out).exists():

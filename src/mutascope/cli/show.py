@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from mutascope.diff import diff_to_rich, word_diff
@@ -15,6 +16,7 @@ from mutascope.genome import Mutant
 from mutascope.results import Results
 
 if TYPE_CHECKING:
+    from mutascope.models import Model
     from mutascope.screen import Screen
 
 
@@ -24,6 +26,9 @@ def show(
     check: Annotated[
         bool, typer.Option("--check", help="run it again on the reference engine and compare")
     ] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="write its outputs on the panel of the screen as an HTML page")
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="write the mutated model to this folder")] = None,
     allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help="accept unsafe weights")] = False,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="run its code")] = False,
@@ -31,17 +36,54 @@ def show(
     """Show a mutant's text as a word diff against the wild type's."""
     wanted = Mutant.parse(mutant)
     results = Results(folder)
+    if page is not None:
+        write_page(results, wanted, page)
+        return
     record = results.record(wanted)
     console = Console(highlight=False)
     silent = "silent" if record["silent"] else f"NSM, first divergence at token {record['first_divergence']}"
     console.print(Text(f"{wanted}: {silent}, phenotype {record['phenotype']}"), soft_wrap=True)
-    if record["text"] is None:
+    if results.is_choice and results.manifest["prompts"]:
+        console.print(answers_table(results, wanted))
+    elif results.is_panel:
+        changed = results.outputs_of(wanted)["phenotype"].to_list()
+        wild = [output["phenotype"] for output in results.manifest["wild_type"]]
+        differing = sum(a != b for a, b in zip(changed, wild, strict=True))
+        console.print(f"{differing} of {len(wild)} outputs differ; read them with --page FILE.html")
+    elif record["text"] is None:
         console.print("non-finite: a step had a NaN or infinite logit, there is no text")
     else:
         console.print(diff_to_rich(word_diff(results.wild_type, record["text"])), soft_wrap=True)
     if check or save is not None:
         loading = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
         _with_model(results, wanted, record, loading, check=check, save=save)
+
+
+def write_page(results: Results, mutant: Mutant, page: Path) -> None:
+    """Write the outputs of a mutant on a panel (the folder's own, or the one stored with a screen)."""
+    from mutascope.panel_page import panel_page
+
+    panel = results if results.is_panel else Results(f"{results.folder.path.rstrip('/')}/panel")
+    try:
+        page.write_text(panel_page(panel, mutant), encoding="utf-8")
+    except OSError as error:
+        raise MutascopeError(f"{page} cannot be written: {error.strerror}") from error
+    typer.echo(f"{page}: {mutant} on {len(panel.manifest['prompts'])} prompts")
+
+
+def answers_table(results: Results, mutant: Mutant) -> Table:
+    """Return the answers of a mutant beside the wild type's and the key, with the probabilities of the choices."""
+    letters = results.manifest["letters"]
+    table = Table("question", "key", "wild type", "mutant", *(f"p({letter})" for letter in letters))
+    wild = results.wild_type.split("\n")
+    for row in results.outputs_of(mutant).iter_rows(named=True):
+        prompt = results.manifest["prompts"][row["prompt"]]
+        said = "non-finite" if row["text"] is None else row["text"]
+        change = "" if said == wild[row["prompt"]] else "bold red"
+        chances = ["" if row[f"p_{x}"] is None else f"{row[f'p_{x}']:.3f}" for x in letters]
+        cells = [str(prompt["question"]), prompt["key"], wild[row["prompt"]]]
+        table.add_row(*(Text(cell) for cell in cells), Text(said, style=change), *chances)
+    return table
 
 
 def _with_model(
@@ -87,11 +129,25 @@ def reopen(results: Results, **loading: Any) -> Screen:
     """Return the screen of a folder with its model loaded again (``loading``: arguments of ``load_model``).
 
     Raises:
+        MutascopeError: as :func:`load_screened`.
+    """
+    from mutascope.assays import reopened
+    from mutascope.screen import Screen
+
+    model = load_screened(results, **loading)
+    resolved = reopened(model, results.manifest)
+    screen = Screen(model, resolved.assay, tile=results.manifest["tile"], engine=results.manifest["engine"])
+    screen.resolved = resolved
+    return screen
+
+
+def load_screened(results: Results, **loading: Any) -> Model:
+    """Return the model of a screen, loaded again.
+
+    Raises:
         MutascopeError: when the model of that name has other weights now, or the screen was imported.
     """
-    from mutascope.assays import TextAssay
     from mutascope.models import load_model
-    from mutascope.screen import Screen
 
     stored = results.manifest["model"]
     if "imported" in results.manifest:
@@ -103,5 +159,4 @@ def reopen(results: Results, **loading: Any) -> Screen:
         raise MutascopeError(
             f"{stored['name']} has other weights now than when {results.folder.path} was screened"
         )
-    assay = TextAssay.model_validate(results.manifest["assay"])
-    return Screen(model, assay, tile=results.manifest["tile"], engine=results.manifest["engine"])
+    return model

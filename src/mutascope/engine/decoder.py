@@ -133,7 +133,7 @@ class Decoder:
         places = torch.arange(positions, device=self.device)
         cos, sin = body.rotary_emb(self.head[:1, :1], places[None])
         self._cos, self._sin = cos[0], sin[0]
-        self._windows = [_window(layer.self_attn, config, positions) for layer in self.layers]
+        self.windows = [_window(layer.self_attn, config, positions) for layer in self.layers]
         self._all = places
         matrices = (p.numel() for p in self.layers[0].parameters() if p.ndim == 2)
         self._flop_per_token = 2 * sum(matrices)
@@ -149,7 +149,7 @@ class Decoder:
         masks = {}
         if stop - start > 1:
             keys, own = self._all[None, :stop], self._all[start:stop, None]
-            for window in set(self._windows):
+            for window in set(self.windows):
                 seen = (keys <= own) & (keys > own - window)
                 mask = torch.zeros(seen.shape, dtype=self.dtype, device=self.device)
                 masks[window] = mask.masked_fill_(~seen, -torch.inf).repeat(self.queries, 1)
@@ -216,7 +216,7 @@ class Decoder:
         # the queries of a key/value head are packed along the positions: no repeated keys and values
         packed = q.view(rows, steps, self.groups, self.queries, self.width).permute(0, 2, 3, 1, 4)
         packed = packed.reshape(rows, self.groups, self.queries * steps, self.width)
-        window = self._windows[index]
+        window = self.windows[index]
         seen = slice(max(0, places.stop - window) if steps == 1 else 0, places.stop)
         keys, values = keys[:, :, seen], values[:, :, seen]
         if steps > 1:
@@ -227,6 +227,25 @@ class Decoder:
         mixed = mixed.view(rows, self.groups, self.queries, steps, self.width).permute(0, 3, 1, 2, 4)
         mixed = mixed.reshape(rows, steps, -1)
         return deltas.add(index, "o", mixed, _linear(block.o_proj, mixed))
+
+    def remember(self, index: int, hidden: Tensor, deltas: Deltas, cache: Tensor, places: Places) -> None:
+        """Write the keys and values of a layer into its cache, for tokens from which nothing is read in this layer.
+
+        The arguments are those of :meth:`layer`.
+        """
+        block = self.layers[index].self_attn
+        x = _norm(self.layers[index].input_layernorm, hidden)
+        rows, steps = x.shape[:2]
+        self.flop += 2 * rows * steps * (block.k_proj.weight.numel() + block.v_proj.weight.numel())
+        k = deltas.add(index, "k", x, _linear(block.k_proj, x)).view(rows, steps, -1, self.width)
+        v = deltas.add(index, "v", x, _linear(block.v_proj, x)).view(rows, steps, -1, self.width)
+        if hasattr(block, "k_norm"):
+            k = _norm(block.k_norm, k)
+        here = slice(places.start, places.stop)
+        cache[0, :rows, :, here], cache[1, :rows, :, here] = (
+            _rotate(k, places).transpose(1, 2),
+            v.transpose(1, 2),
+        )
 
 
 def _rotate(x: Tensor, places: Places) -> Tensor:

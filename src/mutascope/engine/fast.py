@@ -9,6 +9,9 @@ Per prompt, in the order of the code below (docs/engine.md says why it is exact)
 3. *Decoding.* Divergent mutants go on token by token, in slots that are refilled as rows end.
 4. *Settling.* A pick whose margin is within the numerical noise is made by the reference engine, which generates up to
    that token; a mutant with a non-finite logit is left to it altogether.
+
+Where one token is read from many prompts, :mod:`mutascope.engine.choice_run` does all of this, and where texts are,
+:mod:`mutascope.engine.panel_run`.
 """
 
 from __future__ import annotations
@@ -20,11 +23,13 @@ from dataclasses import dataclass
 
 import torch
 
+from mutascope.engine.choice_run import ChoiceRun
+from mutascope.engine.panel_run import PanelRun
 from mutascope.engine.prompt_run import PromptRun
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.genome import Mutant, Tiling
 from mutascope.models import Model
-from mutascope.readout import Generation, Outcome, Output, Prompt
+from mutascope.readout import NextToken, Outcome, Output, Prompt, Readout
 from mutascope.sampling import unsupported_fields
 
 
@@ -53,7 +58,7 @@ class FastEngine:
     Args:
         model: of a family in :data:`mutascope.engine.decoder.FAMILIES`, in float32 or float64.
         tiling: of the screen.
-        slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 512 at most.
+        slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 1,024 at most.
     """
 
     name = "fast"
@@ -65,50 +70,57 @@ class FastEngine:
         self.reference = ReferenceEngine(model, tiling)
         self.mutagen = self.reference.mutagen
         self.account = Account()
-        self._latest: PromptRun | None = None
+        self._asked: tuple[tuple[Prompt, ...], Readout] | None = None
+        self._latest: PromptRun | ChoiceRun | PanelRun | None = None
 
-    def wild_type(self, prompts: Sequence[Prompt], readout: Generation) -> tuple[Output, ...]:
-        """Return the outputs of the unmodified model, one per prompt, from the reference engine."""
-        return self.reference.wild_type(prompts, readout)
+    def wild_type(self, prompts: Sequence[Prompt], readout: Readout) -> tuple[Output, ...]:
+        """Return the outputs of the unmodified model, one per prompt."""
+        latest = self._latest
+        if latest is None or self._asked != (tuple(prompts), readout):
+            return self.reference.wild_type(prompts, readout)
+        return (Output(latest.wild.tokens),) if isinstance(latest, PromptRun) else latest.wild
 
-    def refusal(self, prompts: Sequence[Prompt], readout: Generation) -> str | None:
+    def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
         """Return why this engine cannot promise the reference engine's records, None when it can."""
+        if len(prompts) > 1 and readout.measure:
+            return "it does not measure several prompts"
         fields = unsupported_fields(readout.resolved)
         if fields:
             return f"it does not implement {', '.join(fields)}"
         if self.model.network.dtype not in (torch.float32, torch.float64):
             return f"{self.model.dtype} has no truth that does not depend on the batch"
         try:
-            run = self._prompt_run(prompts[0], readout)
+            run = self._start(prompts, readout)
         except ValueError as error:
             return str(error)
         return None if run.reproduces_wild_type() else "its wild type does not equal the reference engine's"
 
     def run(
-        self, prompts: Sequence[Prompt], readout: Generation, mutants: Iterable[Mutant]
+        self, prompts: Sequence[Prompt], readout: Readout, mutants: Iterable[Mutant]
     ) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, once each, in order of completion."""
-        if len(prompts) == 1:
-            for row, output in self._prompt_run(prompts[0], readout).outputs(mutants):
-                yield Outcome(row.mutant, (output,), row.replayed)
+        run = self._start(prompts, readout)
+        if not isinstance(run, PromptRun):
+            yield from run.outcomes(mutants)
             return
-        mutants = list(mutants)
-        parts: dict[Mutant, list[Output]] = {mutant: [] for mutant in mutants}
-        replayed = set()
-        for prompt in prompts:
-            for row, output in self._prompt_run(prompt, readout).outputs(mutants):
-                parts[row.mutant].append(output)
-                if row.replayed:
-                    replayed.add(row.mutant)
-        for mutant, outputs in parts.items():
-            yield Outcome(mutant, tuple(outputs), mutant in replayed)
+        for row, output in run.outputs(mutants):
+            yield Outcome(row.mutant, (output,), row.replayed)
 
     def arithmetic(self) -> int:
-        """Return the floating-point operations done for the latest prompt, the reference engine's excluded."""
+        """Return the floating-point operations done for the latest prompts, the reference engine's excluded."""
         return self._latest.decoder.flop if self._latest else 0
 
-    def _prompt_run(self, prompt: Prompt, readout: Generation) -> PromptRun:
-        if self._latest is None or (self._latest.prompt, self._latest.readout) != (prompt, readout):
+    def _start(self, prompts: Sequence[Prompt], readout: Readout) -> PromptRun | ChoiceRun | PanelRun:
+        """Return what runs these prompts, which keeps its memory until others are asked for."""
+        asked = (tuple(prompts), readout)
+        if self._latest is None or self._asked != asked:
             self._latest = None  # frees its memory first
-            self._latest = PromptRun(self.reference, prompt, readout, self.slots, self.account.clock)
+            settings = (self.slots, self.account.clock)
+            if isinstance(readout, NextToken):
+                self._latest = ChoiceRun(self.reference, prompts, readout, *settings)
+            elif len(prompts) > 1:
+                self._latest = PanelRun(self.reference, prompts, readout, *settings)
+            else:
+                self._latest = PromptRun(self.reference, prompts[0], readout, *settings)
+            self._asked = asked
         return self._latest

@@ -37,8 +37,9 @@ class Shortlist:
     """The tokens that states near a known one can pick.
 
     Attributes:
+        step: index of the generated token.
         final: the known final state, [hidden].
-        tokens: the list, [m].
+        tokens: the list, ascending, [m].
         radius: distance below which no other token can be picked, when nothing else changes.
         bars: the known state's picked logit, picked logit with noise, and last logit of the top k, [3].
     """
@@ -105,8 +106,8 @@ class Head:
                 some[doubtful] = value
         return picks
 
-    def pick_families(self, final: Tensor, step: int, families: Sequence[Sequence[int]]) -> Picks:
-        """Pick a token for final states [n, hidden], those of a family (indices) being near its first one."""
+    def pick_families(self, final: Tensor, steps: Tensor, families: Sequence[Sequence[int]]) -> Picks:
+        """Pick a token for final states [n, hidden] at ``steps`` [n]; a family (indices) is near its first."""
         large = {
             family[0]: family[1:] for family in families if len(family) >= _FAMILY and self.has_shortlists
         }
@@ -120,29 +121,32 @@ class Head:
             doubtful = []
             for at in torch.tensor(alone, device=final.device).chunk(-(-len(alone) // _ROWS)):
                 logits = self.decoder.logits(final[at], self._logits)
-                _put(picks, at, self.picker.pick(logits, torch.full_like(at, step)))
+                _put(picks, at, self.picker.pick(logits, steps[at]))
                 for row, index in enumerate(at.tolist()):
                     if index in large:
                         others = torch.tensor(large.pop(index), device=final.device)
-                        shortlist = self._shortlist(final[index], logits[row], picks.tokens[index], step)
+                        shortlist = self._shortlist(
+                            final[index], logits[row], picks.tokens[index], int(steps[index])
+                        )
                         near, proved = self._pick_near(final[others], shortlist)
                         _put(picks, others, near)
                         doubtful += others[~proved].tolist()
             alone = doubtful
         return picks
 
-    def known(self, final: Tensor) -> list[Shortlist]:
-        """Return the shortlists of the final states [steps, hidden] of a whole output; none where they do not exist."""
-        lists = []
-        steps = torch.arange(len(final), device=final.device)
-        for some, at in (
-            zip(final.split(_ROWS), steps.split(_ROWS), strict=True) if self.has_shortlists else ()
-        ):
-            logits = self.decoder.logits(some, self._logits)
-            tokens = self.picker.pick(logits, at).tokens
-            known = zip(some, logits, tokens, at.tolist(), strict=True)
-            lists += [self._shortlist(*one) for one in known]
-        return lists
+    def known(self, final: Tensor, logits: Tensor, tokens: Sequence[int]) -> list[Shortlist]:
+        """Return the shortlists of a whole output; none where they do not exist.
+
+        Args:
+            final: final states, [steps, hidden].
+            logits: of these states, [steps, vocabulary]; another engine's will do, rounding is far below the slack.
+            tokens: picked from the logits, one per step.
+        """
+        if not self.has_shortlists:
+            return []
+        picked = torch.tensor(tokens, device=final.device)
+        steps = range(len(tokens))
+        return [self._shortlist(*known) for known in zip(final, logits, picked, steps, strict=True)]
 
     def _shortlist(self, final: Tensor, logits: Tensor, picked: Tensor, step: int) -> Shortlist:
         """Return the shortlist around a final state [hidden] with known logits [vocabulary] and pick."""

@@ -25,10 +25,10 @@ from mutascope.sampling import Picker, Picks
 NEAR_TIE = 1.6e-4
 """Margin below which a pick is left to the reference engine: 1.5 times the largest error of a margin measured on 111
 mutants of the default model, 12,019 picks (docs/engine.md, Near ties)."""
-_NOISE_FACTOR = 3
+NOISE_FACTOR = 3
 """How much larger than on the wild type the error of a margin may be on a mutant: 1.9 times was measured on the same
 mutants."""
-_SLOTS = 512
+_SLOTS = 1024
 _VERIFY_ROWS = 128
 _WINDOW = 1024
 """Mutants that are looked ahead, to verify those of neighbouring layers together."""
@@ -49,11 +49,11 @@ class PromptRun:
         reference: engine that settles what this one cannot.
         prompt: what the mutants are asked.
         readout: how they answer.
-        slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 512 at most.
+        slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 1,024 at most.
         clock: accounts for the time of a phase (measuring, verifying, decoding, settling).
 
     Raises:
-        ValueError: for an architecture that the decoder does not implement.
+        ValueError: for an architecture that the decoder does not implement, and for a wild type that is not finite.
     """
 
     def __init__(
@@ -71,7 +71,9 @@ class PromptRun:
         self.device = self.decoder.device
         self.picker = Picker(readout.resolved, readout.seed, self.decoder.head.shape[0], self.device)
         wild, logits = reference.wild_type_logits(prompt, readout)
-        self.slots = slots or _affordable_slots(self.decoder, positions)
+        if not wild.finite:
+            raise ValueError("the wild type puts out NaN or inf")
+        self.slots = slots or affordable_slots(self.decoder, positions)
         self.verify_rows = min(_VERIFY_ROWS, self.slots)
         with torch.inference_mode():
             self.wild = Trace(self.decoder, prompt.tokens, wild.tokens)
@@ -80,8 +82,8 @@ class PromptRun:
             steps = torch.arange(len(final), device=self.device)
             self.wild_picks, truth = self.head.pick(final, steps), self.picker.pick(logits, steps)
             self.noise = float((self.wild_picks.margins - truth.margins).abs().nan_to_num(0, 0, 0).max())
-            self.near_tie = max(NEAR_TIE, _NOISE_FACTOR * self.noise)
-            self.shortlists = self.head.known(final)
+            self.near_tie = max(NEAR_TIE, NOISE_FACTOR * self.noise)
+            self.shortlists = self.head.known(final, logits, wild.tokens)
             self.continuation = Continuation(wild.tokens, logits) if readout.measure else None
             self.verified = self.decoder.new_cache(self.verify_rows, self.wild.cache.shape[-2])
             self.cache = self.decoder.new_cache(self.slots, positions)
@@ -114,7 +116,7 @@ class PromptRun:
             if len(waiting) < self.verify_rows:  # rows of one batch should be of neighbouring layers
                 more = sorted([*waiting, *islice(mutants, _WINDOW)], key=lambda mutant: mutant.layer)
                 waiting = deque(more)
-            free = 2 * self.slots - len(divergent)
+            free = self.slots - len(divergent)
             size = min(self.verify_rows, len(waiting), free)
             if waiting and free >= max(1, min(self.verify_rows, self.slots // 8)):
                 batch = [waiting.popleft() for _ in range(size)]
@@ -125,13 +127,15 @@ class PromptRun:
                     else:
                         divergent.append(row)
             elif divergent:
-                yield from self._decode_cohorts(divergent)
+                yield from self._decode(divergent)
                 divergent = []
             else:
                 return
 
     def _settle(self, row: Row, token: int, margin: float, finite: bool) -> None:
         """Append the row's next token, which the reference engine picks when the margin is too small."""
+        if finite:
+            row.margin = min(row.margin, margin)
         if finite and margin < self.near_tie:
             with self.clock("settling"):
                 picked = self.reference.next_token(self.prompt, self.readout, row.mutant, row.tokens)
@@ -153,7 +157,11 @@ class PromptRun:
             right = min(end, left + max(_SHORTEST, _PASS // len(rows)))
             with self.clock("verifying"):
                 hidden = self._verify_chunk(rows, left, right)
-                first = max(left, self.start - 1)
+            first = max(left, self.start - 1)
+            if first >= right:  # nothing is picked within the prompt
+                left = right
+                continue
+            with self.clock("verifying"):
                 picks = self._verify_picks(hidden[:, first - left :], first - self.start + 1)
             self._compare(rows, picks, first - self.start + 1)
             keep = []
@@ -203,7 +211,7 @@ class PromptRun:
     def _verify_picks(self, final: Tensor, step: int) -> Picks:
         """Pick a token for final states [rows, steps, hidden] of steps ``step`` on; fields are [rows, steps]."""
         count, steps = final.shape[:2]
-        if self.shortlists:
+        if self.shortlists and steps:  # a pass over the prompt alone has none
             return self.head.pick_near(final, self.shortlists[step : step + steps])
         at = torch.arange(step, step + steps, device=self.device).repeat(count)
         return Picks(*(values.view(count, steps) for values in self.head.pick(final.flatten(0, 1), at)))
@@ -222,17 +230,9 @@ class PromptRun:
 
     # decoding
 
-    def _decode_cohorts(self, divergent: list[Row]) -> Iterator[Row]:
-        """Decode rows, as many at a time as there are slots, those that diverged alike together."""
-        divergent.sort(key=lambda row: (len(row.tokens), row.tokens[-1]), reverse=True)
-        cohorts = -(-len(divergent) // self.slots)
-        size = -(-len(divergent) // cohorts)
-        while divergent:
-            cohort, divergent[-size:] = divergent[-size:], []
-            yield from self._decode(cohort)
-
     def _decode(self, divergent: list[Row]) -> Iterator[Row]:
-        """Decode rows, sorted by divergence, the last first, to their end; yield them as they end."""
+        """Decode rows to their end, each from its divergence; yield them as they end."""
+        divergent = sorted(divergent, key=lambda row: len(row.tokens), reverse=True)
         sweep, count = Sweep(self.decoder, self.wild, self.cache), 0
         while divergent or sweep.rows:
             count = len(divergent[-1].tokens) if not sweep.rows else count + 1
@@ -243,7 +243,8 @@ class PromptRun:
             with self.clock("decoding"):
                 sweep.admit(new, position)
                 final = self.decoder.final(sweep.step(position))
-                picks = self.head.pick_families(final, count, sweep.families())
+                steps = torch.full((len(final),), count, device=self.device)
+                picks = self.head.pick_families(final, steps, sweep.families())
                 table = list(zip(*(values.tolist() for values in picks), strict=True))
             for row, (token, margin, finite) in zip(sweep.rows, table, strict=True):
                 self._settle(row, token, margin, finite)
@@ -256,8 +257,8 @@ class PromptRun:
         return row.tokens[-1] in self.picker.ends or len(row.tokens) >= self.picker.steps
 
 
-def _affordable_slots(decoder: Decoder, positions: int) -> int:
-    """Return how many rows of keys and values fit into a quarter of the free memory, between 1 and 512."""
+def affordable_slots(decoder: Decoder, positions: int) -> int:
+    """Return how many rows of keys and values fit into a quarter of the free memory, between 1 and 1,024."""
     if decoder.device.type == "cuda":
         free = torch.cuda.mem_get_info(decoder.device)[0]
     else:

@@ -10,10 +10,10 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from mutascope.genome import Mutant, Tiling
-from mutascope.measures import Continuation
+from mutascope.measures import Continuation, choice_probabilities
 from mutascope.models import Model
 from mutascope.mutations import Mutagen
-from mutascope.readout import Generation, Outcome, Output, Prompt
+from mutascope.readout import Generation, Outcome, Output, Prompt, Readout
 
 
 class NonFiniteLogits(Exception):
@@ -55,22 +55,22 @@ class ReferenceEngine:
         self.mutagen = Mutagen(model.network, model.genome, tiling)
         self._continuations: dict[Prompt, Continuation] = {}
 
-    def wild_type(self, prompts: Sequence[Prompt], readout: Generation) -> tuple[Output, ...]:
+    def wild_type(self, prompts: Sequence[Prompt], readout: Readout) -> tuple[Output, ...]:
         """Return the outputs of the unmodified model, one per prompt."""
-        return tuple(self._generate(prompt, readout) for prompt in prompts)
+        return tuple(read_out(self.model, prompt, readout) for prompt in prompts)
 
-    def wild_type_logits(self, prompt: Prompt, readout: Generation) -> tuple[Output, Tensor]:
+    def wild_type_logits(self, prompt: Prompt, readout: Readout) -> tuple[Output, Tensor]:
         """Return the output of the unmodified model and the logits that it was picked from, [steps, vocabulary]."""
         record: list[Tensor] = []
-        output = self._generate(prompt, readout, record=record)
+        output = generate(self.model, prompt, readout, record=record)
         return output, torch.stack(record)
 
-    def refusal(self, prompts: Sequence[Prompt], readout: Generation) -> str | None:
+    def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
         """Return None: it runs every model that ``generate`` runs."""
         return None
 
     def run(
-        self, prompts: Sequence[Prompt], readout: Generation, mutants: Iterable[Mutant]
+        self, prompts: Sequence[Prompt], readout: Readout, mutants: Iterable[Mutant]
     ) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, in the order given."""
         if readout.measure:  # with the wild type in place
@@ -81,7 +81,7 @@ class ReferenceEngine:
             }
         for mutant in mutants:
             with self.mutagen.mutated(mutant):
-                outputs = tuple(self._generate(prompt, readout) for prompt in prompts)
+                outputs = tuple(read_out(self.model, prompt, readout) for prompt in prompts)
                 if readout.measure:
                     outputs = tuple(
                         replace(output, values=self._measured(prompt))
@@ -90,11 +90,11 @@ class ReferenceEngine:
             yield Outcome(mutant, outputs)
 
     def next_token(
-        self, prompt: Prompt, readout: Generation, mutant: Mutant, tokens: Sequence[int]
+        self, prompt: Prompt, readout: Readout, mutant: Mutant, tokens: Sequence[int]
     ) -> int | None:
         """Return the token that a mutant generates after ``tokens``, None when it generates others before it."""
         with self.mutagen.mutated(mutant):
-            output = self._generate(prompt, readout, limit=len(tokens) + 1)
+            output = generate(self.model, prompt, readout, limit=len(tokens) + 1)
         if not output.finite or output.tokens[:-1] != tuple(tokens):
             return None
         return output.tokens[-1]
@@ -110,29 +110,48 @@ class ReferenceEngine:
                 wild.add(sums, row[None], step)
         return wild.values(sums)[0]
 
-    def _generate(
-        self,
-        prompt: Prompt,
-        readout: Generation,
-        limit: int | None = None,
-        record: list[Tensor] | None = None,
-    ) -> Output:
-        network = self.model.network
-        tokens = torch.tensor([prompt.tokens], device=network.device)
-        arguments = dict(readout.arguments)
-        if limit is not None:
-            arguments.pop("max_length", None)
-            arguments["max_new_tokens"] = limit
-        check = LogitsProcessorList([_FiniteCheck(len(prompt.tokens), record)])
-        torch.manual_seed(readout.seed)
-        try:
-            with torch.inference_mode():
-                sequence = network.generate(  # pyright: ignore[reportCallIssue]
-                    tokens,
-                    attention_mask=torch.ones_like(tokens),
-                    logits_processor=check,
-                    **arguments,
-                )
-        except NonFiniteLogits as broken:
-            return Output(broken.tokens, finite=False)
-        return Output(tuple(sequence[0, len(prompt.tokens) :].tolist()))
+
+def read_out(model: Model, prompt: Prompt, readout: Readout) -> Output:
+    """Return what the network, as it is now, puts out on a prompt; with probabilities where choices are read."""
+    if isinstance(readout, Generation):
+        return generate(model, prompt, readout)
+    record: list[Tensor] = []
+    output = generate(model, prompt, readout, record=record)
+    return replace(output, values=choice_probabilities(record[0][None], readout.choices)[0])
+
+
+def generate(
+    model: Model,
+    prompt: Prompt,
+    readout: Readout,
+    limit: int | None = None,
+    record: list[Tensor] | None = None,
+) -> Output:
+    """Seed, and return what ``generate`` puts out at batch size 1.
+
+    Args:
+        model: its network is run as it is now.
+        prompt: what it is asked.
+        readout: how it answers.
+        limit: number of new tokens instead of the readout's.
+        record: gets the logits of every step, [vocabulary] each.
+    """
+    network = model.network
+    tokens = torch.tensor([prompt.tokens], device=network.device)
+    arguments = dict(readout.arguments)
+    if limit is not None:
+        arguments.pop("max_length", None)
+        arguments["max_new_tokens"] = limit
+    check = LogitsProcessorList([_FiniteCheck(len(prompt.tokens), record)])
+    torch.manual_seed(readout.seed)
+    try:
+        with torch.inference_mode():
+            sequence = network.generate(  # pyright: ignore[reportCallIssue]
+                tokens,
+                attention_mask=torch.ones_like(tokens),
+                logits_processor=check,
+                **arguments,
+            )
+    except NonFiniteLogits as broken:
+        return Output(broken.tokens, finite=False)
+    return Output(tuple(sequence[0, len(prompt.tokens) :].tolist()))

@@ -18,6 +18,7 @@ class Row:
 
     Attributes:
         tokens: what it has picked so far.
+        margin: the smallest margin of its picks, as this engine computes them.
         replayed: the reference engine made one of the picks.
         handed_over: it is left to the reference engine altogether.
         values: what was measured along the wild type's continuation.
@@ -28,6 +29,7 @@ class Row:
     mutant: Mutant
     delta: Delta
     tokens: list[int] = field(default_factory=list)
+    margin: float = float("inf")
     replayed: bool = False
     handed_over: bool = False
     values: Mapping[str, float | None] = field(default_factory=dict)
@@ -61,3 +63,7 @@ class Trace:
     def hidden(self, layer: int) -> Tensor:
         """Return the input of a layer (of the final norm, one above the last), [positions, hidden]."""
         return self._inputs[layer][0]
+
+    def forget_states(self) -> None:
+        """Free the hidden states; keys and values stay."""
+        self._inputs.clear()

@@ -9,13 +9,15 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError
+from mutascope.errors import NotHere
 from mutascope.figures.palette import Palette
 from mutascope.genome import kind_rank
 
 INK = "#404040"
+_FEW_LAYERS = 6
 MARK = "#d6249f"
 """What is pointed out in a picture, in either palette."""
 
@@ -32,10 +34,10 @@ def panels(
     """Return a figure with ``count`` panels of ``size`` (width, height in inches), and the panels.
 
     Raises:
-        MutascopeError: when there is no panel.
+        NotHere: when there is no panel.
     """
     if not count:
-        raise MutascopeError("there is no NSM to draw")
+        raise NotHere("there is no NSM to draw")
     across = min(count, columns)
     down = math.ceil(count / across)
     figure = Figure(figsize=(max(4.5, across * size[0]), down * size[1] + 0.5), dpi=150, layout="constrained")
@@ -105,6 +107,15 @@ def grouped_bars(
     axes.set_xticks(range(len(order)), order)
     axes.set_ylabel("NSMs, % of mutants", fontsize=9)
     axes.set_ylim(bottom=0)
+
+
+def layer_ticks(axes: Axes, layers: Iterable[int]) -> None:
+    """Mark the layers on the x axis: each where they are few, else whole numbers."""
+    present = sorted(set(layers))
+    if len(present) <= _FEW_LAYERS:
+        axes.set_xticks(present)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
 
 
 def legend_right(figure: Figure, axes: Axes, title: str | None = None) -> None:

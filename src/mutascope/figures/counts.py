@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import polars as pl
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mutascope.figures.charts import grouped_bars, in_kind_order, legend_right, panels, tilt
+from mutascope.figures.charts import grouped_bars, in_kind_order, layer_ticks, legend_right, panels, tilt
 from mutascope.figures.palette import PAPER, Palette
 
 
 def mutations_figure(counts: pl.DataFrame, palette: Palette = PAPER) -> Figure:
-    """NSM rate of every assay by mutation; ``counts`` has columns assay, mutation, nsm, rate, low, high."""
+    """NSM rates by assay and mutation, numbers above; columns assay, mutation, nsm, rate, low, high."""
     order = counts["assay"].unique(maintain_order=True).to_list()
     figure, (axes,) = panels(
         1, title="NSMs by assay and mutation", size=(max(4.5, 1.3 * len(order) + 1.6), 3.2)
     )
     grouped_bars(axes, counts, x="assay", series="mutation", order=order, palette=palette)
-    for bars, name in zip(axes.containers, counts["mutation"].unique(maintain_order=True), strict=False):
-        if hasattr(bars, "patches"):
-            told = counts.filter(mutation=name)["nsm"].to_list()
-            axes.bar_label(bars, [f"{nsm:,}" for nsm in told], fontsize=6, padding=4)  # pyright: ignore[reportArgumentType]
+    bars = [bar for bar in axes.containers if isinstance(bar, BarContainer)]
+    for bar, name in zip(bars, counts["mutation"].unique(maintain_order=True), strict=True):
+        for patch, row in zip(bar.patches, counts.filter(mutation=name).iter_rows(named=True), strict=True):
+            top = 100 * max(row["rate"], row["high"] or 0)
+            place = (patch.get_x() + patch.get_width() / 2, top)
+            axes.annotate(
+                f"{row['nsm']:,}", place, (0, 3), textcoords="offset points", fontsize=6, ha="center"
+            )
     tilt(axes, order)
     legend_right(figure, axes, "mutation")
     return figure
@@ -62,7 +67,7 @@ def layers_figure(counts: pl.DataFrame, *, title: str, palette: Palette = PAPER)
         panel.set_title(kind, fontsize=9, weight="bold")
         panel.set_ylim(bottom=0)
         panel.set_xlabel("layer", fontsize=8)
-        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+        layer_ticks(panel, part["layer"].to_list())
         panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         panel.tick_params(labelbottom=True)
     legend_right(figure, axes[0])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mutascope.analysis.status import Status
 from mutascope.figures.charts import MARK, in_kind_order, panels
 from mutascope.figures.palette import PAPER, Palette
 
@@ -31,14 +33,13 @@ def conserved_lines_figure(
     height = 0.85 + max(0.5, 0.07 * len(layers))
     figure, axes = panels(len(kinds), title=title, size=(7.5, height), columns=1)
     image = None
+    shades = matplotlib.colormaps[palette.sequential].with_extremes(bad=palette.statuses[Status.UNSCREENED])
     for panel, kind in zip(axes, kinds, strict=True):
         part = lines.filter(kind=kind)
         fold = np.full((len(layers), int(part["index"].to_numpy().max()) + 1), np.nan)
         at = part["layer"].replace_strict(layers, range(len(layers))).to_numpy()
         fold[at, part["index"].to_numpy()] = part["fold"].to_numpy()
-        image = panel.imshow(
-            fold, aspect="auto", interpolation="nearest", cmap=palette.sequential, vmin=0, vmax=4
-        )
+        image = panel.imshow(fold, aspect="auto", interpolation="nearest", cmap=shades, vmin=0, vmax=4)
         called = part.filter("enriched")
         panel.scatter(
             called["index"],

@@ -15,7 +15,7 @@ from mutascope.analysis.choice import MALIGNANT_COSINE, SCORE_THRESHOLDS
 from mutascope.analysis.copa import rearrange, sign_map
 from mutascope.analysis.severity import marked_sites
 from mutascope.analysis.sites import LOCUS
-from mutascope.analysis.status import Status, site_status
+from mutascope.analysis.status import Status
 from mutascope.figures.gallery import Panel, gallery_figure
 from mutascope.figures.palette import Palette
 from mutascope.findings import maps, outputs, patterns, writers
@@ -33,12 +33,7 @@ COSINE_MAPS = (0.1, 0.2, 0.5, 0.7)
 
 def _status(given: Screens, label: str, locus: Locus) -> np.ndarray | None:
     """Map of a locus, None where the screen does not have it."""
-    layer, kind = locus
-    shape = given.loci[label].filter(layer=layer, kind=kind)
-    if shape.is_empty():
-        return None
-    records = given.records[label].filter(layer=layer, kind=kind)
-    return site_status(records, shape["site_rows"][0], shape["site_cols"][0])
+    return given.statuses(label).get(locus)
 
 
 def _marked(

@@ -11,9 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation, Transform
 
-from mutascope.errors import MutascopeError
+from mutascope.errors import NotHere
 from mutascope.figures.charts import MARK
-from mutascope.figures.maps import TRANSPOSED_KINDS, Page, as_drawn, offsets, set_ticks
+from mutascope.figures.maps import (
+    ENLARGED,
+    TRANSPOSED_KINDS,
+    Page,
+    are_sparse,
+    as_drawn,
+    enlarge_screened,
+    offsets,
+    set_ticks,
+)
 from mutascope.figures.palette import PAPER, Palette
 
 _NARROWEST = 1.5
@@ -48,11 +57,11 @@ def gallery_figure(
     """Maps in rows and columns, all sites the same size; the legend counts the sites of all maps together.
 
     Raises:
-        MutascopeError: when there is no map.
+        NotHere: when there is no map.
     """
     rows = [row for row in rows if row]
     if not rows:
-        raise MutascopeError("there is no map to draw")
+        raise NotHere("there is no map to draw")
     columns = max(len(row) for row in rows)
     shapes = [[as_drawn(p.status, p.kind in TRANSPOSED_KINDS).shape for p in row] for row in rows]
     wide = [max(row[i][1] for row in shapes if i < len(row)) for i in range(columns)]
@@ -63,6 +72,8 @@ def gallery_figure(
     heads = [max(map(len, row)) * _TITLE_LINE + _MARK_ROOM for row in titles]
     lefts, width = offsets(widths, gap=0.4)
     tops, height = offsets([h * site + head for h, head in zip(high, heads, strict=True)], gap=0.4)
+    sparse = are_sparse([panel.status for row in rows for panel in row], site)
+    note = "\n".join(line for line in (note, ENLARGED if sparse else "") if line)
     page = Page(title, body=(width, height), site=site, palette=palette, footer=0.15 * note.count("\n"))
     for row, told, top, head in zip(rows, titles, tops, heads, strict=True):
         for panel, lines, left in zip(row, told, lefts, strict=False):
@@ -70,6 +81,8 @@ def gallery_figure(
             axes = page.add_map(panel.status, panel.kind in TRANSPOSED_KINDS, (left, top + head), 0.03)
             axes.set_label(panel.title)
             set_ticks(axes, site)
+            if sparse:
+                enlarge_screened(axes, as_drawn(panel.status, panel.kind in TRANSPOSED_KINDS), palette)
             _mark(axes, panel)
     if note:
         page.footnote(note)

@@ -6,7 +6,7 @@ site: sites come out equal and sharp at any size. All lengths are in inches unle
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError
+from mutascope.errors import MutascopeError, NotHere
 from mutascope.figures.palette import PAPER, Palette
 from mutascope.genome import KIND_ORDER
 
@@ -39,8 +40,11 @@ TRANSPOSED_KINDS = frozenset({"gate", "up"})
 LocusMap = tuple[int, str, np.ndarray]
 """Layer, kind and status array [rows, cols] of one locus."""
 
+ENLARGED = "screened sites are drawn enlarged"
 _INK = "#404040"
 _GRID_ALPHA = 0.4
+_LIGHTER = 0.45
+"""How far the colour of a predicted site is moved towards white."""
 
 _LEFT, _BOTTOM, _TOP, _LEGEND_WIDTH = 0.75, 0.6, 0.2, 1.85
 _MIN_BODY_WIDTH, _MIN_BODY_HEIGHT = 2.2, 1.3
@@ -59,48 +63,59 @@ def map_figure(
     kind: str,
     transpose: bool | None = None,
     palette: Palette = PAPER,
+    exact: np.ndarray | None = None,
 ) -> Figure:
     """NSM map of one locus.
 
     ``status`` is [rows, cols] of ``Status`` values: rows along the output features, columns along the input features,
-    in sites. ``transpose`` draws rows horizontally; by default ``kind`` decides (TRANSPOSED_KINDS).
+    in sites. ``transpose`` draws rows horizontally; by default ``kind`` decides (TRANSPOSED_KINDS). Sites that are not
+    ``exact`` (bool [rows, cols]; by default all are) are predicted: they are drawn lighter, and a dot marks the others.
     """
     transpose = kind in TRANSPOSED_KINDS if transpose is None else transpose
     high, wide = as_drawn(status, transpose).shape
     site = min(0.5, 12 / wide, 9 / high)
     page = Page(title, body=(wide * site, high * site), site=site, palette=palette)
-    axes = page.add_map(status, transpose, (0.0, 0.0))
+    axes = page.add_map(status, transpose, (0.0, 0.0), exact=exact)
     set_ticks(axes, site)
     _label_axes(axes, transpose, low=high * site < 2)
-    page.add_legend([status])
+    page.add_legend([status], predicted=exact is not None)
     return page.figure
 
 
-def sheet_figure(maps: Sequence[LocusMap], *, title: str, palette: Palette = PAPER) -> Figure:
+def sheet_figure(
+    maps: Sequence[LocusMap],
+    *,
+    title: str,
+    palette: Palette = PAPER,
+    exact: Mapping[tuple[int, str], np.ndarray] | None = None,
+) -> Figure:
     """Sheet of the NSM maps of many loci: layers are rows, kinds are columns, all sites the same size.
 
     ``maps`` holds (layer, kind, status [rows, cols]) of each locus. Where sites are small and few of them were
-    sampled, the sampled ones are drawn enlarged, and a note below says so.
+    sampled, the sampled ones are drawn enlarged, and a note below says so. ``exact``, by layer and kind, says which
+    sites were run and not predicted, as in :func:`map_figure`.
     """
     if not maps:
-        raise MutascopeError("there is no locus to draw")
+        raise NotHere("there is no locus to draw")
     layout = _SheetLayout(maps)
     statuses = [status for _, _, status in maps]
-    enlarge = layout.site < 0.045 and _screened_share(statuses) < 0.05
+    enlarge = are_sparse(statuses, layout.site)
     page = Page(
         title, body=(layout.width, layout.height), site=layout.site, palette=palette, header=0.35, footer=0.05
     )
     for layer, kind, status in maps:
         transpose = kind in TRANSPOSED_KINDS
-        axes = page.add_map(status, transpose, (layout.left[kind], layout.top[layer]), grid_from=0.03)
+        position = (layout.left[kind], layout.top[layer])
+        run = None if exact is None else exact[layer, kind]
+        axes = page.add_map(status, transpose, position, grid_from=0.03, exact=run)
         axes.set_label(f"{layer}.{kind}")
         set_ticks(axes, layout.site, x=layer == layout.layers[-1], y=kind == layout.kinds[0])
         if enlarge:
-            _enlarge_screened(axes, as_drawn(status, transpose), palette)
+            enlarge_screened(axes, as_drawn(status, transpose), palette)
     _label_sheet(page, layout)
     note = "row: output features, col: input features, in tiles"
-    page.footnote(f"{note}\nscreened sites are drawn enlarged" if enlarge else note)
-    page.add_legend(statuses)
+    page.footnote(f"{note}\n{ENLARGED}" if enlarge else note)
+    page.add_legend(statuses, predicted=exact is not None)
     return page.figure
 
 
@@ -123,6 +138,13 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         figure.savefig(path, dpi=figure.dpi)
     except OSError as error:
         raise MutascopeError(f"cannot write a figure to {str(path)!r}: {error.strerror or error}") from error
+
+
+def settle(figure: Figure) -> None:
+    """Compute the layout of a figure once, and not again in every format that it is written in."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 class Page:
@@ -161,30 +183,46 @@ class Page:
         return self.figure.text(*self._fraction(x, y), text, parse_math=False, **style)
 
     def add_map(
-        self, status: np.ndarray, transpose: bool, position: tuple[float, float], grid_from: float = 0.0
+        self,
+        status: np.ndarray,
+        transpose: bool,
+        position: tuple[float, float],
+        grid_from: float = 0.0,
+        exact: np.ndarray | None = None,
     ) -> Axes:
         """Draw one map with its upper left corner at ``position``; the grid where a site is ``grid_from`` or more."""
         drawn = as_drawn(status, transpose)
+        run = np.ones_like(drawn, dtype=bool) if exact is None else as_drawn(exact, transpose)
         high, wide = drawn.shape
         width, height = self.figure.get_size_inches()
         x, y = self._fraction(position[0], position[1] + high * self.site)
         axes = self.figure.add_axes((x, y, wide * self.site / width, high * self.site / height))
-        axes.imshow(status_colours(self.palette)[drawn], interpolation="nearest", aspect="equal")
+        colours = status_colours(self.palette)[drawn]
+        colours[~run] += _LIGHTER * (1 - colours[~run])
+        axes.imshow(colours, interpolation="nearest", aspect="equal")
+        if exact is not None:
+            row, col = np.nonzero(run)
+            size = max(0.2, (0.3 * 72 * self.site) ** 2)
+            axes.scatter(col, row, s=size, c="black", marker=".", linewidths=0, zorder=3)
         for spine in axes.spines.values():
             spine.set(linewidth=0.5, edgecolor=_INK)
         if self.site >= grid_from:
             axes.add_collection(_grid(high, wide, self.site), autolim=False)
         return axes
 
-    def add_legend(self, statuses: Sequence[np.ndarray]) -> None:
-        """Colours with the number of sites of each status."""
+    def add_legend(self, statuses: Sequence[np.ndarray], predicted: bool = False) -> None:
+        """Colours with the number of sites of each status; how to tell those that are ``predicted``."""
         counts = np.sum([np.bincount(status.ravel(), minlength=len(Status)) for status in statuses], axis=0)
-        handles = [
+        handles: list[Patch | Line2D] = [
             Patch(
                 facecolor=colour, edgecolor=_INK, linewidth=0.5, label=f"{LABELS[status]}: {counts[status]:,}"
             )
             for status, colour in self.palette.statuses.items()
         ]
+        if predicted:
+            dot = Line2D([], [], color="black", marker=".", linestyle="", label="run exactly")
+            light = Patch(facecolor="#dddddd", edgecolor=_INK, linewidth=0.5, label="lighter: predicted")
+            handles += [light, dot]
         self.figure.legend(
             handles=handles,
             title="sites",
@@ -253,9 +291,10 @@ def _directions(kind: str) -> str:
     return "row →  col ↓" if kind in TRANSPOSED_KINDS else "col →  row ↓"
 
 
-def _screened_share(statuses: Sequence[np.ndarray]) -> float:
+def are_sparse(statuses: Sequence[np.ndarray], site: float) -> bool:
+    """Return whether sites of this size (inches) are too small and too few to be seen, and must be drawn enlarged."""
     screened = sum(np.count_nonzero(status != Status.UNSCREENED) for status in statuses)
-    return screened / sum(status.size for status in statuses)
+    return site < 0.045 and bool(screened < 0.05 * sum(status.size for status in statuses))
 
 
 def _wrapped(title: str, width: float) -> list[str]:
@@ -306,7 +345,7 @@ def _label_sheet(page: Page, layout: _SheetLayout) -> None:
         page.text(0.12 - _LEFT, layout.top[layer] + 0.12, str(layer), weight="bold", fontsize=9)
 
 
-def _enlarge_screened(axes: Axes, drawn: np.ndarray, palette: Palette) -> None:
+def enlarge_screened(axes: Axes, drawn: np.ndarray, palette: Palette) -> None:
     """Put a square of readable size on every screened site."""
     row, col = np.nonzero(drawn != Status.UNSCREENED)
     status = drawn[row, col]

@@ -19,7 +19,8 @@ def overlap_figure(overlap: pl.DataFrame, palette: Palette = PAPER) -> Figure:
         (a, b): (o, e)
         for a, b, o, e in overlap.select("assay_a", "assay_b", "overlap", "expected").iter_rows()
     }
-    values = np.array([[cells[a, b][0] for b in names] for a in names], dtype=float)
+    nothing = (None, None)
+    values = np.array([[cells.get((a, b), nothing)[0] for b in names] for a in names], dtype=float)
     side = max(3.2, 0.75 * len(names))
     figure, (axes,) = panels(
         1, title="Overlap of maps (in brackets: by chance)", size=(side + 2.2, side + 0.6)
@@ -28,7 +29,7 @@ def overlap_figure(overlap: pl.DataFrame, palette: Palette = PAPER) -> Figure:
     shades = matplotlib.colormaps[palette.sequential]
     for i, a in enumerate(names):
         for j, b in enumerate(names):
-            value, chance = cells[a, b]
+            value, chance = cells.get((a, b), nothing)
             if value is None:
                 continue
             dark = np.dot(shades(value)[:3], (0.299, 0.587, 0.114)) < 0.5
@@ -57,7 +58,9 @@ def layer_correlation_figure(
         panel.scatter(both["nsm"], both["nsm_other"], s=12, color=colour(palette, index), linewidths=0)
         found = correlations.filter(assay_a=first, assay_b=other)["r_squared"]
         known = len(found) and found[0] is not None
-        panel.set_title(f"r² = {found[0]:.3f}" if known else "r² undefined", fontsize=9)
+        panel.set_title(
+            f"r² = {found[0]:.3f} over {len(both)} layers" if known else "r² undefined", fontsize=9
+        )
         panel.set_xlabel(first, fontsize=8)
         panel.set_ylabel(other, fontsize=8)
         for axis in (panel.xaxis, panel.yaxis):

@@ -45,7 +45,7 @@ COLOURBLIND = Palette(
         Status.UNSCREENED: "#d4d4d4",
     },
     ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#000000", "#999999"),
-    "cividis_r",
+    "viridis_r",
 )
 """Orange, blue and black differ in lightness as well as in hue; the series are those of Okabe and Ito."""
 

@@ -8,18 +8,21 @@ from dataclasses import dataclass
 import polars as pl
 from matplotlib.figure import Figure
 
-from mutascope.analysis.sites import in_order
+from mutascope.analysis.sites import LOCUS, in_order
 from mutascope.figures.counts import kinds_figure, layers_figure, mutations_figure
 from mutascope.figures.enrichment import by_locus_figure, conserved_lines_figure
 from mutascope.figures.galleries import GALLERIES
+from mutascope.figures.maps import sheet_figure
 from mutascope.figures.pairs import layer_correlation_figure, overlap_figure
-from mutascope.figures.palette import Palette
+from mutascope.figures.palette import PAPER, Palette
+from mutascope.figures.reliability import reliability_figure
 from mutascope.figures.severity import cosine_figure, score_figure
 from mutascope.figures.strength import strength_figure
 from mutascope.figures.writers import writers_figure
-from mutascope.findings import maps, outputs, patterns, writers
+from mutascope.findings import maps, outputs, patterns, predictions, writers
 from mutascope.findings.registry import need
 from mutascope.findings.screens import Screens
+from mutascope.genome import check_name
 
 Drawn = Iterator[tuple[str, Figure]]
 """A suffix of the file name (empty, or what tells several pictures of one name apart), and the figure."""
@@ -32,7 +35,7 @@ class Drawing:
     Attributes:
         name: of the file, and of ``--only``.
         description: what it shows.
-        draw: draws it; raises MutascopeError where the screens have not what it takes.
+        draw: draws it; raises NotHere where the screens have not what it takes.
     """
 
     name: str
@@ -61,12 +64,14 @@ def _overlap(given: Screens, palette: Palette) -> Drawn:
 
 def _correlation(given: Screens, palette: Palette) -> Drawn:
     correlations = maps.correlations_of_layers(given)
-    yield "", layer_correlation_figure(maps.nsms_of_layers(given), correlations, palette)
+    counts = maps.nsms_of_layers(given).filter(pl.col("assay").is_in(maps.same_layers(given)))
+    yield "", layer_correlation_figure(counts, correlations, palette)
 
 
 def _sheets(given: Screens, palette: Palette) -> Drawn:
     for label, results in given.results.items():
-        yield label, results.sheet(palette)
+        statuses = [(layer, kind, status) for (layer, kind), status in given.statuses(label).items()]
+        yield label, sheet_figure(statuses, title=results.title, palette=palette)
 
 
 def _conserved(given: Screens, palette: Palette) -> Drawn:
@@ -86,12 +91,13 @@ def _conserved(given: Screens, palette: Palette) -> Drawn:
 
 
 def _sensitive(given: Screens, palette: Palette) -> Drawn:
-    points = patterns.points(given).group_by("layer", "kind").agg(points=pl.len())
-    loci = given.loci[next(iter(given.maps))].select("layer", "kind")
-    counts = in_order(
-        loci.join(points, on=["layer", "kind"], how="left").with_columns(pl.col("points").fill_null(0))
-    )
-    yield "", by_locus_figure(counts, "points", title="Sensitive points", palette=palette)
+    for number, group in enumerate(given.groups):
+        told = ", ".join(group)
+        points = patterns.points(given).filter(assays=told).group_by(LOCUS).agg(points=pl.len())
+        loci = given.loci[group[0]].select(LOCUS)
+        counts = in_order(loci.join(points, on=LOCUS, how="left").with_columns(pl.col("points").fill_null(0)))
+        figure = by_locus_figure(counts, "points", title=f"Sensitive points of {told}", palette=palette)
+        yield str(number + 1) if len(given.groups) > 1 else "", figure
 
 
 def _strength(given: Screens, palette: Palette) -> Drawn:
@@ -116,6 +122,8 @@ def _writers(given: Screens, palette: Palette) -> Drawn:
     loci, words = writers.rare_by_locus(given), writers.rare_words(given)
     histogram = writers.rare_by_cosine(given) if given.text else None
     for label in given.panels:
+        if not loci.filter(assay=label)["rare"].sum():
+            continue
         yield (
             label,
             writers_figure(
@@ -126,6 +134,10 @@ def _writers(given: Screens, palette: Palette) -> Drawn:
                 palette=palette,
             ),
         )
+
+
+def _reliability(given: Screens, palette: Palette) -> Drawn:
+    yield "", reliability_figure(predictions.reliability_curves(given), palette)
 
 
 _CHARTS = (
@@ -140,6 +152,7 @@ _CHARTS = (
     Drawing("copa_strength", "strength of the complementary pattern against its null (4d)", _strength),
     Drawing("cosine", "histogram of the cosine of NSMs (5)", _cosine),
     Drawing("score", "NSMs of choice assays by score (5)", _scores),
+    Drawing("reliability", "predicted probabilities against exact calls", _reliability),
     Drawing("writers", "mutants with rare initial words (6a-c)", _writers),
 )
 
@@ -148,3 +161,14 @@ FIGURES: dict[str, Drawing] = {
     for drawing in (*_CHARTS, *(Drawing(name, told, draw) for name, told, draw in GALLERIES))
 }
 """All figures by name, in the order in which they are drawn."""
+
+
+def draw_figure(given: Screens, name: str, palette: Palette = PAPER) -> dict[str, Figure]:
+    """Return the pictures of a figure by suffix: one with an empty suffix, or one per screen or axis.
+
+    Raises:
+        NotHere: when these screens cannot make it; says what it takes.
+        MutascopeError: for an unknown name, or damaged data.
+    """
+    check_name("figure", name, list(FIGURES))
+    return dict(FIGURES[name].draw(given, palette))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.choice import UNDERPERFORMING
 from mutascope.figures.charts import INK, colour, legend_right, panels
@@ -22,6 +23,7 @@ def cosine_figure(cosines: pl.DataFrame, palette: Palette = PAPER) -> Figure:
         if len(values):
             panel.axvline(float(np.median(values)), color=INK, lw=0.8, ls="--")
             panel.set_title(f"{assay}: median {np.median(values):.2f}", fontsize=9)
+        panel.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         panel.set_xlabel("cosine", fontsize=8)
         panel.set_ylabel("NSMs", fontsize=8)
     return figure
@@ -46,6 +48,7 @@ def score_figure(counts: pl.DataFrame, palette: Palette = PAPER) -> Figure:
             bottom += height
         panel.axvline(UNDERPERFORMING - 0.5, color=INK, lw=0.8, ls="--")
         panel.set_title(assay, fontsize=9)
+        panel.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         panel.set_xlabel("score (dashed: underperforming to the left)", fontsize=8)
         panel.set_ylabel("NSMs", fontsize=8)
     legend_right(figure, axes[0])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from mutascope.figures.charts import INK, colour, in_kind_order, legend_right, panels
+from mutascope.figures.charts import INK, colour, in_kind_order, layer_ticks, legend_right, panels
 from mutascope.figures.palette import PAPER, Palette
 
 _SIGNIFICANT = 0.05
@@ -48,7 +47,7 @@ def strength_figure(copa: pl.DataFrame, *, axis: str, palette: Palette = PAPER) 
                 )
         panel.set_title(kind, fontsize=9, weight="bold")
         panel.set_xlabel("layer", fontsize=8)
-        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+        layer_ticks(panel, part["layer"].to_list())
         panel.tick_params(labelleft=True)
     axes[0].set_ylabel("mean |r| - null", fontsize=8)
     legend_right(figure, axes[0], "filled: q ≤ 0.05")

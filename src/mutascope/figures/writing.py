@@ -6,9 +6,9 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
-from mutascope.errors import MutascopeError
-from mutascope.figures.maps import save_figure
-from mutascope.figures.palette import Palette
+from mutascope.errors import MutascopeError, NotHere
+from mutascope.figures.maps import save_figure, settle
+from mutascope.figures.palette import PAPER, Palette
 from mutascope.figures.registry import FIGURES
 from mutascope.findings.screens import Screens
 from mutascope.findings.writing import make_folder
@@ -19,8 +19,8 @@ def write_figures(
     given: Screens,
     out: str | os.PathLike[str],
     *,
-    palette: Palette,
-    tell: Callable[[str], None],
+    palette: Palette = PAPER,
+    tell: Callable[[str], None] = print,
     only: Sequence[str] = (),
 ) -> None:
     """Write every figure, or those named in ``only``, as NAME.pdf and NAME.png into a folder.
@@ -45,12 +45,13 @@ def write_figures(
                 suffix, figure = next(drawn)
             except StopIteration:
                 break
-            except MutascopeError as error:
+            except NotHere as error:
                 if only:
                     raise MutascopeError(f"the figure {name} cannot be drawn: {error}") from error
                 tell(f"{name}: left out, {error}")
                 break
             file = f"{name}_{_safe(suffix)}" if suffix else name
+            settle(figure)
             for kind in ("pdf", "png"):
                 save_figure(figure, folder / f"{file}.{kind}")
             tell(f"{file}: pdf, png")

@@ -9,12 +9,35 @@ import polars as pl
 from mutascope.analysis.bias import bias_agreement, bias_shares, locus_bias
 from mutascope.analysis.counts import count_nsms, count_statuses, silent_loci, zero_tables
 from mutascope.analysis.overlap import layer_correlations, layer_counts, overlap_matrix
-from mutascope.analysis.rates import nsm_rates
+from mutascope.analysis.rates import locus_rates, pooled_rates
 from mutascope.analysis.sites import LOCUS, by_assay, in_order
 from mutascope.findings.registry import need, table, wide_table
 from mutascope.findings.screens import Screens, stack
 
 TWO = "it takes two screens or more"
+
+
+def need_pairs(given: Screens) -> None:
+    """Raise NotHere when no two screens can be compared site by site."""
+    need(len(given.maps) > 1, TWO)
+    need(given.pairs, "; ".join(given.notes))
+
+
+def same_layers(given: Screens) -> list[str]:
+    """Return the labels of the maps that have an NSM count in the same layers as the first one.
+
+    Raises:
+        NotHere: when there is no other.
+    """
+    layers = {label: set(records["layer"]) for label, records in given.mapped.items()}
+    first, *others = layers
+    alike = [first, *(label for label in others if layers[label] == layers[first])]
+    need(len(alike) > 1, f"no other screen has the layers of {first}")
+    return alike
+
+
+def _pair_frame(given: Screens) -> pl.DataFrame:
+    return pl.DataFrame(given.pairs, schema={"assay_a": pl.String, "assay_b": pl.String}, orient="row")
 
 
 @table("screens", "The screens that were analysed: one row each.")
@@ -47,10 +70,13 @@ def _counted(given: Screens, by: Sequence[str], whole: bool = False) -> pl.DataF
     chosen = given.maps if whole else given.mapped
 
     def of(label: str) -> pl.DataFrame:
-        counts = count_nsms(chosen[label], by)
-        rates = nsm_rates(chosen[label], given.loci[label], by).select(
-            *by, pl.col("rate", "low", "high").cast(pl.Float64)
+        by_mutation = "mutation" in by
+        strata = given.once(
+            f"locus_rates of {label}, whole {whole}, by mutation {by_mutation}",
+            lambda: locus_rates(chosen[label], given.loci[label], by_mutation=by_mutation),
         )
+        counts = count_nsms(chosen[label], by, strata)
+        rates = pooled_rates(strata, by).select(*by, pl.col("rate", "low", "high").cast(pl.Float64))
         if not by:
             return pl.concat([counts, rates], how="horizontal")
         return counts.join(rates, on=list(by), how="left", maintain_order="left")
@@ -124,8 +150,7 @@ def zero_against_others(given: Screens) -> pl.DataFrame:
 
 
 def _wide(given: Screens, value: str) -> pl.DataFrame:
-    counts = stack(given.maps, lambda label: count_nsms(given.mapped[label], LOCUS))
-    wide = counts.pivot("assay", index=list(LOCUS), values=value)
+    wide = nsm_by_locus(given).select("assay", *LOCUS, value).pivot("assay", index=list(LOCUS), values=value)
     return in_order(wide)
 
 
@@ -156,15 +181,15 @@ def supplementary_phenotypes(given: Screens) -> pl.DataFrame:
 @table("overlap", "Overlap of the maps of every pair of screens, against chance (METHOD, Overlap).")
 def overlap(given: Screens) -> pl.DataFrame:
     """Return the overlap matrix in long form."""
-    need(len(given.maps) > 1, TWO)
-    return overlap_matrix(given.maps, given.loci)
+    need_pairs(given)
+    return overlap_matrix(given.maps, given.loci, pairs=given.pairs)
 
 
 @table("overlap_by_kind", "Overlap of the maps of every pair of screens by kind, against chance.")
 def overlap_by_kind(given: Screens) -> pl.DataFrame:
     """Return the overlap of every pair of screens in every kind."""
-    need(len(given.maps) > 1, TWO)
-    return overlap_matrix(given.maps, given.loci, ["kind"])
+    need_pairs(given)
+    return overlap_matrix(given.maps, given.loci, ["kind"], pairs=given.pairs)
 
 
 @table(
@@ -179,9 +204,9 @@ def nsms_of_layers(given: Screens) -> pl.DataFrame:
 
 @table("layer_correlations", "Correlation of the NSM counts per layer of every pair of screens.")
 def correlations_of_layers(given: Screens) -> pl.DataFrame:
-    """Return Pearson's r and its square."""
+    """Return Pearson's r and its square, for the screens that have the layers of the first."""
     need(len(given.maps) > 1, TWO)
-    return layer_correlations(nsms_of_layers(given))
+    return layer_correlations(nsms_of_layers(given).filter(pl.col("assay").is_in(same_layers(given))))
 
 
 @table("bias_by_locus", "Bias of every locus towards max or min (METHOD, Bias).")
@@ -199,5 +224,6 @@ def shares_of_bias(given: Screens) -> pl.DataFrame:
 @table("bias_agreement", "Whether the biases of loci agree between every pair of screens.")
 def agreement_of_bias(given: Screens) -> pl.DataFrame:
     """Return same leans and Cohen's kappa."""
-    need(len(given.maps) > 1, TWO)
-    return bias_agreement(given.maps)
+    need_pairs(given)
+    found = bias_agreement(given.maps)
+    return found.join(_pair_frame(given), on=["assay_a", "assay_b"], how="semi", maintain_order="left")

@@ -15,9 +15,37 @@ _COPA = {
     }.items()
 }
 
+_SCORES = {
+    f"{name}{part}": f"{meaning}{end}"
+    for name, meaning in {
+        "auc": "chance that the prediction puts an NSM above a silent mutant",
+        "accuracy": "share of right calls",
+        "recall": "share of the NSMs that are called NSM",
+        "precision": "share of the mutants called NSM that are",
+        "brier": "mean squared difference of probability and outcome",
+        "ece": "mean difference of predicted and observed share, over bins",
+    }.items()
+    for part, end in (
+        ("", ""),
+        ("_low", ": lower end of the interval"),
+        ("_high", ": upper end of the interval"),
+    )
+}
+
 MEANINGS: dict[str, str] = {
+    # predictions
+    **_SCORES,
+    "group": "kind, or all",
+    "predicted": "mean predicted probability of an NSM",
+    "observed": "share of NSMs among the exact calls",
+    "observed_low": "lower end of its Wilson interval",
+    "observed_high": "upper end of its Wilson interval",
+    "sample_rate": "rate that the exact sample gives alone",
+    "sample_low": "lower end of its interval",
+    "sample_high": "upper end of its interval",
     # what and where
     "assay": "label of the screen",
+    "assays": "labels of the screens that were compared",
     "assay_a": "label of the first screen of the pair",
     "assay_b": "label of the second screen of the pair",
     "layer": "decoder layer, from 0",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import polars as pl
 
 from mutascope.analysis.choice import (
+    LETTERS,
     MALIGNANT_COSINE,
     MALIGNANT_SCORE,
     SCORE_THRESHOLDS,
@@ -133,7 +134,7 @@ def _destruction(given: Screens, by: str) -> pl.DataFrame:
 def _answers(given: Screens, label: str, wild: list[str]) -> pl.DataFrame:
     nsms = given.records[label].filter(~pl.col("silent"))
     told = given.phenotypes[label].join(nsms, on="phenotype", how="semi", maintain_order="left")
-    return choice_frame(told, wild)
+    return choice_frame(told, wild, given.results[label].manifest.get("letters", LETTERS))
 
 
 def _answer(text: str) -> str:

@@ -19,10 +19,10 @@ from mutascope.analysis.enrichment import (
     nsm_enrichment,
     sensitive_points,
 )
-from mutascope.analysis.sites import LOCUS, by_assay, check_equal_shapes
-from mutascope.errors import MutascopeError
-from mutascope.findings.maps import TWO
-from mutascope.findings.registry import NotHere, need, table
+from mutascope.analysis.sites import LOCUS, by_assay
+from mutascope.errors import NotHere
+from mutascope.findings.maps import TWO, need_pairs
+from mutascope.findings.registry import need, table
 from mutascope.findings.screens import Screens, stack
 
 WITH_COVARIATES = "it takes a screen with covariates.parquet"
@@ -31,15 +31,21 @@ WITH_COVARIATES = "it takes a screen with covariates.parquet"
 @table("enrichment", "Every row and column of every locus, tested for more NSM sites than chance.")
 def enrichment(given: Screens) -> pl.DataFrame:
     """Return the test of every line."""
-    return given.once("enrichment", lambda: by_assay(given.maps, nsm_enrichment))
+    return by_assay(given.maps, nsm_enrichment)
 
 
 @table("conserved_across_assays", "Lines that are enriched in some assay, tested for being so in several.")
 def across_assays(given: Screens) -> pl.DataFrame:
     """Return conservation across assays."""
-    need(len(given.maps) > 1, TWO)
-    check_equal_shapes({label: given.loci[label] for label in given.maps})
-    return conserved_across_assays(enrichment(given))
+    need_pairs(given)
+    lines = enrichment(given)
+    return pl.concat(
+        conserved_across_assays(lines.filter(pl.col("assay").is_in(group))).select(
+            pl.lit(", ".join(group)).alias("assays"), pl.all()
+        )
+        for group in given.groups
+        if len(group) > 1
+    )
 
 
 @table(
@@ -78,11 +84,18 @@ def _explained(given: Screens, lines: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([*known, rest], how="diagonal_relaxed")
 
 
-@table("sensitive_points", "Sites that are NSMs with max and with min in every assay.")
+@table(
+    "sensitive_points",
+    "Sites that are NSMs with max and with min in all of several screens, or in the only one.",
+)
 def points(given: Screens) -> pl.DataFrame:
-    """Return the sensitive points."""
-    check_equal_shapes({label: given.loci[label] for label in given.maps})
-    return sensitive_points(given.maps)
+    """Return the sensitive points of every group of screens that can be compared."""
+    return pl.concat(
+        sensitive_points({label: given.maps[label] for label in group}).select(
+            pl.lit(", ".join(group)).alias("assays"), pl.all()
+        )
+        for group in given.groups
+    )
 
 
 @table("explain_nsms", "Logistic regression of NSM on the covariates of the site, by kind.")
@@ -129,10 +142,7 @@ def enrichment_beyond(given: Screens) -> pl.DataFrame:
 )
 def pattern(given: Screens) -> pl.DataFrame:
     """Return COPA of every locus."""
-    return given.once(
-        "copa",
-        lambda: stack(given.maps, lambda label: copa(given.records[label], given.loci[label])),
-    )
+    return stack(given.maps, lambda label: copa(given.maps[label], given.loci[label]))
 
 
 @table(
@@ -152,19 +162,16 @@ def contrasts(given: Screens) -> pl.DataFrame:
 )
 def changes(given: Screens) -> pl.DataFrame:
     """Return the comparison of every pair of screens."""
-    need(len(given.maps) > 1, TWO)
+    need_pairs(given)
     found, reason = [], ""
-    labels = list(given.maps)
-    for i, a in enumerate(labels):
-        for b in labels[i + 1 :]:
-            try:
-                mutants = compare_mutants({label: given.records[label] for label in (a, b)}, given.loci)
-            except MutascopeError as error:
-                reason = str(error)
-                continue
-            pair = pl.concat([count_changes(mutants), count_changes(mutants, LOCUS)], how="diagonal_relaxed")
-            names = (pl.lit(a).alias("assay_a"), pl.lit(b).alias("assay_b"))
-            found.append(pair.select(*names, *LOCUS, pl.exclude(LOCUS)))
-    if not found:
-        raise NotHere(reason)
+    for a, b in given.pairs:
+        try:
+            mutants = compare_mutants({label: given.records[label] for label in (a, b)}, given.loci)
+        except NotHere as error:  # equal shapes, and yet no mutant in common
+            reason = str(error)
+            continue
+        pair = pl.concat([count_changes(mutants), count_changes(mutants, LOCUS)], how="diagonal_relaxed")
+        names = (pl.lit(a).alias("assay_a"), pl.lit(b).alias("assay_b"))
+        found.append(pair.select(*names, *LOCUS, pl.exclude(LOCUS)))
+    need(found, reason)
     return pl.concat(found)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 
 import polars as pl
 
-from mutascope.errors import MutascopeError
+from mutascope.errors import NotHere
 from mutascope.findings.meanings import MEANINGS
 from mutascope.findings.screens import Screens
-
-
-class NotHere(MutascopeError):
-    """The given screens cannot make this table; the message says what it takes."""
+from mutascope.genome import check_name
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Table:
     Attributes:
         name: of the files it is written to.
         description: one or two sentences.
-        build: makes it from screens; raises MutascopeError where they cannot make it.
+        build: makes it from screens, once; raises NotHere where they cannot make it.
         columns: meanings of columns that mean something else than elsewhere.
     """
 
@@ -50,8 +48,12 @@ def table(name: str, description: str, **columns: str) -> Callable[[Builder], Bu
     """Register the decorated function as a table; ``columns`` override meanings."""
 
     def register(build: Builder) -> Builder:
-        TABLES[name] = Table(name, description, build, columns)
-        return build
+        @wraps(build)
+        def once(given: Screens) -> pl.DataFrame:
+            return given.once(name, lambda: build(given))
+
+        TABLES[name] = Table(name, description, once, columns)
+        return once
 
     return register
 
@@ -59,6 +61,17 @@ def table(name: str, description: str, **columns: str) -> Callable[[Builder], Bu
 def wide_table(name: str, description: str, meaning: str) -> Callable[[Builder], Builder]:
     """Register a table with columns named after assays, which all have one ``meaning``."""
     return table(name, description, **{"*": meaning})
+
+
+def build_table(given: Screens, name: str) -> pl.DataFrame:
+    """Return a table by name (docs/tables.md lists them).
+
+    Raises:
+        NotHere: when these screens cannot make it; says what it takes.
+        MutascopeError: for an unknown name, or damaged data.
+    """
+    check_name("table", name, list(TABLES))
+    return TABLES[name].build(given)
 
 
 def need(present: object, sentence: str) -> None:

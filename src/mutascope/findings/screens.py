@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import combinations
 
+import numpy as np
 import polars as pl
 
 from mutascope.analysis.severity import severity_frame, with_severity
-from mutascope.analysis.sites import MAP_MUTATIONS
-from mutascope.errors import MutascopeError
+from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, check_equal_shapes
+from mutascope.analysis.status import locus_statuses
+from mutascope.errors import MutascopeError, NotHere
 from mutascope.results import Results
 
 PANEL_SIZE, LITERARY = 151, 100
 """A writer panel is the drosophila prompt, then 100 literary ones, then factual ones (METHOD, Writer panel)."""
+
+LONGEST_LABEL = 32
+"""Characters of a label; longer names of assays and models are cut."""
 
 
 class Screens:
@@ -35,9 +41,14 @@ class Screens:
         if twice:
             raise MutascopeError(f"{twice[0]} is given twice: give every screen folder once")
         opened = [Results(path) for path in paths]
-        self.results = dict(zip(_labels(opened), opened, strict=True))
+        told = [
+            f"{label} (predicted)" if results.predicted else label
+            for label, results in zip(_labels(opened), opened, strict=True)
+        ]
+        self.results = dict(zip(told, opened, strict=True))
         self.records: dict[str, pl.DataFrame] = {}
         self._known: dict[str, pl.DataFrame] = {}
+        self._statuses: dict[str, dict[tuple[int, str], np.ndarray]] = {}
         for label, results in self.results.items():
             self.records[label] = results.records()
             if self.records[label].is_empty():
@@ -57,16 +68,75 @@ class Screens:
         return list(self.results)
 
     @property
+    def predicted(self) -> list[str]:
+        """Labels of the screens that were predicted."""
+        return [label for label, results in self.results.items() if results.predicted]
+
+    @property
     def maps(self) -> dict[str, pl.DataFrame]:
         """Records of the screens that are maps: not those of panels, which run chosen NSMs alone.
 
+        Of a predicted screen these are all its calls, exact or predicted (column source, no phenotype where predicted).
+
         Raises:
-            MutascopeError: when all are panels.
+            NotHere: when all are panels.
         """
-        chosen = {label: records for label, records in self.records.items() if label not in self.panels}
+        chosen = {
+            label: self.once(f"calls of {label}", lambda label=label: self._calls(label))
+            if label in self.predicted
+            else records
+            for label, records in self.records.items()
+            if label not in self.panels
+        }
         if not chosen:
-            raise MutascopeError("it takes a screen that is not a writer panel")
+            raise NotHere("it takes a screen that is not a writer panel")
         return chosen
+
+    def _calls(self, label: str) -> pl.DataFrame:
+        keys = ["layer", "kind", "row", "col", "mutation"]
+        known = self.records[label].select(*keys, "phenotype")
+        return self.results[label].calls().join(known, on=keys, how="left", maintain_order="left")
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Labels of every two maps that can be compared site by site: with a locus in common, of equal shapes."""
+        return [pair for pair in combinations(self.maps, 2) if self._hindrance(*pair) is None]
+
+    @cached_property
+    def groups(self) -> list[list[str]]:
+        """Labels of the maps in groups within which every two can be compared, each map in one."""
+        groups: list[list[str]] = []
+        for label in self.maps:
+            home = next((g for g in groups if all((other, label) in self.pairs for other in g)), None)
+            if home is None:
+                groups.append([label])
+            else:
+                home.append(label)
+        return groups
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for every group of maps that cannot be compared with the first one: why."""
+        if not any(label not in self.panels for label in self.labels):
+            return []
+        first, *others = self.groups
+        return [
+            f"{', '.join(group)} and {', '.join(first)} are not compared site by site: {reason}"
+            for group in others
+            for reason in [self._hindrance(first[0], group[0])]
+            if reason is not None
+        ]
+
+    def _hindrance(self, first: str, second: str) -> str | None:
+        """Why two maps cannot be compared site by site, None if they can."""
+        a, b = self.loci[first], self.loci[second]
+        if a.join(b, on=LOCUS, how="semi").is_empty():
+            return f"{first} and {second} have no locus in common"
+        try:
+            check_equal_shapes({first: a, second: b})
+        except NotHere as reason:
+            return str(reason)
+        return None
 
     @cached_property
     def mapped(self) -> dict[str, pl.DataFrame]:
@@ -79,11 +149,11 @@ class Screens:
 
     @cached_property
     def loci(self) -> dict[str, pl.DataFrame]:
-        """Loci by label. An unfinished screen is no random sample: its ``region_sites`` are null."""
+        """Loci by label. Unfinished and predicted screens are no random samples: their ``region_sites`` are null."""
         unknown = pl.lit(None, pl.Int64)
         return {
             label: results.loci
-            if len(self.records[label]) == results.total
+            if len(self.records[label]) == results.total and not results.predicted
             else results.loci.with_columns(region_sites=unknown)
             for label, results in self.results.items()
         }
@@ -102,6 +172,14 @@ class Screens:
     def panels(self) -> list[str]:
         """Labels of the writer panels: several prompts, no score."""
         return [label for label in self.labels if self._prompts(label) > 1 and label not in self.choice]
+
+    def statuses(self, label: str) -> dict[tuple[int, str], np.ndarray]:
+        """Status map of every locus of a screen, by layer and kind."""
+        if label not in self._statuses:
+            self._statuses[label] = locus_statuses(
+                self.maps.get(label, self.records[label]), self.loci[label]
+            )
+        return self._statuses[label]
 
     @cached_property
     def covariates(self) -> dict[str, pl.DataFrame]:
@@ -167,6 +245,12 @@ def stack(labels: Iterable[str], frame: Callable[[str], pl.DataFrame]) -> pl.Dat
     return pl.concat(frames, how="vertical_relaxed")
 
 
+def _short(name: str) -> str:
+    """A name that fits a figure."""
+    line = " ".join(name.split())
+    return line if len(line) <= LONGEST_LABEL else line[: LONGEST_LABEL - 3] + "..."
+
+
 def _genre(index: int, prompts: int) -> str:
     if prompts != PANEL_SIZE:
         return "unknown"
@@ -175,8 +259,8 @@ def _genre(index: int, prompts: int) -> str:
 
 def _labels(opened: Sequence[Results]) -> list[str]:
     """Name of the assay; with the model, then the folder, where that does not tell the screens apart."""
-    assays = [str(results.manifest["assay"].get("name", "assay")) for results in opened]
-    models = [os.path.basename(results.manifest["model"]["name"].rstrip("/")) for results in opened]
+    assays = [_short(str(results.manifest["assay"].get("name", "assay"))) for results in opened]
+    models = [_short(os.path.basename(results.manifest["model"]["name"].rstrip("/"))) for results in opened]
     folders = [os.path.basename(results.folder.path) for results in opened]
     candidates = (
         assays,

@@ -40,7 +40,7 @@ def writers(given: Screens) -> pl.DataFrame:
         cosines = given.severe[text].filter(~pl.col("silent")).select(*MUTANT, "cosine")
         return found.join(cosines, on=MUTANT, how="left", maintain_order="left")
 
-    return given.once("writers", lambda: stack(given.panels, of))
+    return stack(given.panels, of)
 
 
 def writers_text(given: Screens) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mutascope.errors import MutascopeError
+from mutascope.errors import MutascopeError, NotHere
 from mutascope.findings.registry import TABLES, Table
 from mutascope.findings.screens import Screens
 
@@ -18,11 +18,11 @@ def build_tables(given: Screens) -> Iterator[tuple[Table, pl.DataFrame | str]]:
     for table in TABLES.values():
         try:
             yield table, table.build(given)
-        except MutascopeError as error:
+        except NotHere as error:
             yield table, str(error)
 
 
-def write_tables(given: Screens, out: str | os.PathLike[str], tell: Callable[[str], None]) -> None:
+def write_tables(given: Screens, out: str | os.PathLike[str], tell: Callable[[str], None] = print) -> None:
     """Write every table, ``dictionary.csv`` and ``README.md`` into a folder, which is made if need be.
 
     Args:
@@ -36,7 +36,9 @@ def write_tables(given: Screens, out: str | os.PathLike[str], tell: Callable[[st
     folder = make_folder(out)
     entries: list[dict[str, str]] = []
     told = ["# Tables", "", f"Of {', '.join(given.labels)}. Every table is there as CSV and as Parquet.", ""]
-    missing = []
+    missing = [f"- {note}." for note in given.notes]
+    for note in given.notes:
+        tell(note)
     for table, found in build_tables(given):
         if isinstance(found, str):
             missing.append(f"- `{table.name}`: {found}.")

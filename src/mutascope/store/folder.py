@@ -6,6 +6,8 @@ import io
 import json
 import os
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +58,18 @@ COVARIATE_SCHEMA = {
     **dict.fromkeys(("input_norm", "input_max", "stream_ratio"), pl.Float32),
     "massive": pl.Boolean,
 }
+PREDICTION_SCHEMA = {
+    **{name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col", "mutation")},
+    "margin": pl.Float32,
+    "first_divergence": pl.Int32,
+    "risk": pl.Float32,
+    "probability": pl.Float32,
+}
 
 
+_READERS = 4
+_AHEAD = 32
+"""Shards that are read at a time, and before the first of them is handed on."""
 _SCHEMAS = {"records": RECORD_SCHEMA, "outputs": OUTPUT_SCHEMA, "phenotypes": PHENOTYPE_SCHEMA}
 
 
@@ -156,6 +168,18 @@ class ScreenFolder:
             "mutants.parquet", _parquet(mutants.select(pl.col(c).cast(RECORD_SCHEMA[c]) for c in columns))
         )
 
+    def mutants(self) -> pl.DataFrame:
+        """Return the explicit list of mutants.
+
+        Raises:
+            MutascopeError: when it is missing or damaged.
+        """
+        schema = {name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col", "mutation")}
+        try:
+            return self._read_table("mutants.parquet", schema)
+        except _DamagedError as error:
+            raise MutascopeError(f"{self.path}/mutants.parquet cannot be read ({error})") from error
+
     def has_mutants(self) -> bool:
         """Whether the explicit list of mutants is there."""
         return self._fs.exists(self._join("mutants.parquet"))
@@ -186,6 +210,30 @@ class ScreenFolder:
                 f"{self.path}/covariates.parquet is damaged ({error}); delete it and {again}"
             ) from error
 
+    # predictions
+
+    def predicted_loci(self) -> set[str]:
+        """Return the names of the loci, ``15.down``, whose predictions are there."""
+        return {os.path.basename(path).removesuffix(".parquet") for path in self._shards("predictions")}
+
+    def write_predictions(self, locus: str, predictions: pl.DataFrame) -> None:
+        """Write the predictions of a locus, a row per mutant (columns: ``PREDICTION_SCHEMA``)."""
+        self._put(f"predictions/{locus}.parquet", _parquet(predictions.select(list(PREDICTION_SCHEMA))))
+
+    def predictions(self, locus: str) -> pl.DataFrame:
+        """Return the predictions of a locus, by row, column and mutation (columns: ``PREDICTION_SCHEMA``).
+
+        Raises:
+            MutascopeError: when they are missing or damaged.
+        """
+        name = f"predictions/{locus}.parquet"
+        try:
+            return self._read_table(name, PREDICTION_SCHEMA)
+        except _DamagedError as error:
+            raise MutascopeError(
+                f"{self.path}/{name} cannot be read ({error}); delete it and run the same `mutascope predict` again"
+            ) from error
+
     # units
 
     def finished_units(self) -> set[str]:
@@ -207,9 +255,22 @@ class ScreenFolder:
         """Return all outputs, a row per (mutant, prompt); empty for an assay of one prompt."""
         return self._read("outputs", OUTPUT_SCHEMA)
 
+    def count_records(self) -> int:
+        """Return the number of records, from the footers of the shards alone."""
+        return sum(self._count(f"records/{unit}.parquet") for unit in self.finished_units())
+
     def phenotypes(self) -> pl.DataFrame:
-        """Return every phenotype once: phenotype (content hash), text, continuation (null for non-finite)."""
-        return self._read("phenotypes", PHENOTYPE_SCHEMA).unique(
+        """Return every phenotype once: phenotype (content hash), text, continuation (null for non-finite).
+
+        The same texts are in hundreds of shards: what is known already is dropped as soon as it is read.
+        """
+        known: set[str] = set()
+        frames = [pl.DataFrame(schema=PHENOTYPE_SCHEMA)]
+        for frame in self._frames("phenotypes"):
+            fresh = pl.Series([phenotype not in known for phenotype in frame["phenotype"]], dtype=pl.Boolean)
+            known.update(frame["phenotype"])
+            frames.append(_own(frame.filter(fresh)))
+        return pl.concat(frames, how="diagonal_relaxed", rechunk=True).unique(
             "phenotype", keep="first", maintain_order=True
         )
 
@@ -246,20 +307,32 @@ class ScreenFolder:
         return [n for n in names if n.endswith(".parquet") and not os.path.basename(n).startswith(".")]
 
     def _read(self, kind: str, schema: dict[str, Any]) -> pl.DataFrame:
+        frames = list(self._frames(kind))
+        if not frames:
+            return pl.DataFrame(schema=schema)
+        return pl.concat(frames, how="diagonal_relaxed", rechunk=True)
+
+    def _frames(self, kind: str) -> Iterator[pl.DataFrame]:
+        """Read the shards of the finished units in order, several at a time."""
         done = self.finished_units()
         names = [f"{kind}/{os.path.basename(path)}" for path in self._shards(kind)]
-        frames = [
-            self._read_shard(name)
-            for name in names
-            if os.path.basename(name).removesuffix(".parquet") in done
-        ]
-        return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame(schema=schema)
+        names = [name for name in names if os.path.basename(name).removesuffix(".parquet") in done]
+        with ThreadPoolExecutor(_READERS) as pool:
+            for start in range(0, len(names), _AHEAD):
+                yield from pool.map(self._read_shard, names[start : start + _AHEAD])
 
     def _read_shard(self, name: str) -> pl.DataFrame:
         try:
             return self._read_table(name, _SCHEMAS[name.partition("/")[0]])
         except _DamagedError as error:
             raise self._damaged(name, str(error)) from error
+
+    def _count(self, name: str) -> int:
+        try:
+            with self._fs.open(self._join(name), "rb") as file:
+                return pq.ParquetFile(file).metadata.num_rows
+        except (OSError, pa.ArrowException) as error:
+            raise self._damaged(name, str(error).partition("\n")[0]) from error
 
     def _read_table(self, name: str, schema: dict[str, Any]) -> pl.DataFrame:
         try:
@@ -299,6 +372,11 @@ class ScreenFolder:
             _sync_folder(folder)
         except OSError as error:
             raise MutascopeError(f"{target} cannot be written: {error.strerror}") from error
+
+
+def _own(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a copy that does not keep alive the texts of the frame that it was filtered from."""
+    return pl.DataFrame(pl.from_arrow(frame.to_arrow(compat_level=pl.CompatLevel.oldest())))
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

@@ -14,6 +14,8 @@ from mutascope.store.folder import OUTPUT_SCHEMA, RECORD_SCHEMA, ScreenFolder, S
 
 CODES = {".": "", "+": "+", "-": "-", "#": "+-"}
 """Silent, max only, min only, both; a blank is an unscreened site."""
+SHAPES = {"v": (6, 8), "gate": (10, 6), "down": (6, 10)}
+"""Sites of the loci of the small screens that tests share."""
 Maps = Mapping[tuple[int, str], str]
 WILD = "the egg hatches into a larva"
 
@@ -114,6 +116,21 @@ def write_screen(
     if covariates is not None:
         store.write_covariates(covariates)
     return Path(folder)
+
+
+def write_predictions(folder: Path, records: pl.DataFrame) -> Path:
+    """Write predictions into a screen: margins and probabilities that tell NSMs from silent mutants, with noise."""
+    store, random = ScreenFolder(folder), np.random.default_rng(5)
+    margin = np.where(records["silent"], 1.0, -1.0) + random.normal(0, 0.8, len(records))
+    known = records.with_columns(
+        margin=pl.Series(margin, dtype=pl.Float32),
+        first_divergence=pl.lit(None, pl.Int32),
+        risk=pl.Series(-margin, dtype=pl.Float32),
+        probability=pl.Series(1 / (1 + np.exp(2 * margin)), dtype=pl.Float32),
+    )
+    for (layer, kind), group in known.group_by("layer", "kind"):
+        store.write_predictions(f"{layer}.{kind}", group)
+    return folder
 
 
 def random_records(

@@ -1,0 +1,80 @@
+"""A panel on both engines: seconds per output, ratio, agreement.
+
+    python benchmarks/panel.py SCREEN [--nsms 20] [--prompts writers] [--references 5] [--outputs 10] [--slots 256]
+
+Takes NSMs from a screen as ``mutascope panel`` does. Everything is measured in one run on one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import time
+
+from engine import matmul_rates
+from mutascope import Mutant, Results, Tiling, load_model
+from mutascope.analysis.selection import PAPER, parse_selection, select_mutants
+from mutascope.assays import PanelAssay
+from mutascope.design import MUTANT_COLUMNS
+from mutascope.engine.fast import FastEngine
+from mutascope.engine.reference import ReferenceEngine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("screen")
+    parser.add_argument("--nsms", type=int, default=20)
+    parser.add_argument("--prompts", default="writers")
+    parser.add_argument("--references", type=int, default=5)
+    parser.add_argument("--outputs", type=int, default=10)
+    parser.add_argument("--slots", type=int)
+    options = parser.parse_args()
+
+    results = Results(options.screen)
+    model, tiling = load_model(results.manifest["model"]["name"]), Tiling(results.manifest["tile"])
+    assay = PanelAssay(name="panel", prompts=options.prompts, temperature=0.7).resolve(model)
+    chosen = select_mutants(results.records(), parse_selection(f"{PAPER}, at most {options.nsms} NSMs"))
+    mutants = [Mutant(*row) for row in chosen.select(MUTANT_COLUMNS).iter_rows()]
+    rates = matmul_rates(model)
+    rate = sum(rates.values()) / len(rates)
+
+    start = time.perf_counter()
+    engine, reference = FastEngine(model, tiling, options.slots), ReferenceEngine(model, tiling)
+    refusal = engine.refusal(assay.prompts, assay.readout)
+    if refusal:
+        raise SystemExit(f"the fast engine refuses: {refusal}")
+    print(f"matmul {rate:.0f} GFLOP/s; wild types {time.perf_counter() - start:.1f} s", flush=True)
+    before, start = engine.arithmetic(), time.perf_counter()
+    found = {}
+    for outcome in engine.run(assay.prompts, assay.readout, mutants):
+        found[outcome.mutant] = outcome
+        print(f"{len(found)} of {len(mutants)} after {time.perf_counter() - start:.0f} s", flush=True)
+    seconds = time.perf_counter() - start
+    outputs, account = len(mutants) * len(assay.prompts), engine.account
+    flop = engine.arithmetic() - before
+    print(f"fast: {len(mutants)} mutants, {outputs} outputs, {1e3 * seconds / outputs:.0f} ms an output")
+    print(
+        f"  verifying {account.verifying:.1f} s, decoding {account.decoding:.1f} s, settling {account.settling:.1f} s"
+    )
+    print(
+        f"  {flop / outputs / 1e9:.1f} GFLOP an output, {100 * flop / seconds / 1e9 / rate:.0f} % of the matmul rate"
+    )
+    print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB", flush=True)
+
+    rng, same, calls = random.Random(0), 0, 0
+    start = time.perf_counter()
+    for mutant in rng.sample(mutants, min(options.references, len(mutants))):
+        for place in sorted(rng.sample(range(len(assay.prompts)), min(options.outputs, len(assay.prompts)))):
+            (outcome,) = reference.run([assay.prompts[place]], assay.readout, [mutant])
+            equal = outcome.outputs[0] == found[mutant].outputs[place]
+            same, calls = same + equal, calls + 1
+            if not equal:
+                print(f"DIFFERENT: {mutant} on prompt {place}", flush=True)
+    each = (time.perf_counter() - start) / calls
+    print(f"reference: {1e3 * each:.0f} ms an output on {calls} of them; agreement {same} of {calls}")
+    print(f"RATIO: {each / (seconds / outputs):.1f}")
+
+
+if __name__ == "__main__":
+    main()

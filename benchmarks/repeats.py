@@ -1,0 +1,53 @@
+"""Cost per mutant against the number of mutants of one locus: it falls, because phenotypes repeat.
+
+python benchmarks/repeats.py [--layer 24] [--kind o] [--counts 500,2000,8000] [--out docs/images/repeats.png]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from mutascope import Design, Tiling, load_assay, load_model
+from mutascope.engine.fast import FastEngine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--layer", type=int, default=24)
+    parser.add_argument("--kind", default="o")
+    parser.add_argument("--counts", default="500,2000,8000")
+    parser.add_argument("--out", type=Path, default=Path("docs/images/repeats.png"))
+    options = parser.parse_args()
+    model, tiling = load_model("smollm2-135m"), Tiling(8)
+    assay = load_assay("drosophila").resolve(model)
+    engine = FastEngine(model, tiling)
+    assert engine.refusal(assay.prompts, assay.readout) is None
+    counts, costs, kinds = [], [], []
+    for count in map(int, options.counts.split(",")):
+        design = Design(layers=(options.layer,), kinds=(options.kind,), sample=count // 2)
+        mutants = design.plan(model.genome, tiling).mutants()
+        start = time.perf_counter()
+        phenotypes = {outcome.outputs for outcome in engine.run(assay.prompts, assay.readout, mutants)}
+        each = 1e3 * (time.perf_counter() - start) / len(mutants)
+        counts.append(len(mutants))
+        costs.append(each)
+        kinds.append(len(phenotypes))
+        print(f"{len(mutants)} mutants: {each:.1f} ms each, {len(phenotypes)} phenotypes", flush=True)
+    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    axes.plot(counts, costs, "o-", color="#333333")
+    for count, cost, kind in zip(counts, costs, kinds, strict=True):
+        axes.annotate(
+            f"{kind} phenotypes", (count, cost), xytext=(0, 8), textcoords="offset points", ha="center"
+        )
+    axes.set(xscale="log", ylim=(0, 1.25 * max(costs)), xlabel="mutants of the locus", ylabel="ms a mutant")
+    axes.set_title(f"layer {options.layer} {options.kind}, drosophila, tile 8", fontsize=10)
+    axes.margins(x=0.15)
+    figure.savefig(options.out, dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""Sphinx configuration; `make docs` builds the pages and runs the notebooks."""
+
+project = "mutascope"
+extensions = ["myst_nb"]
+html_theme = "furo"
+html_title = "mutascope"
+exclude_patterns = ["images"]
+suppress_warnings = ["toc.not_included"]  # the pages of decisions are linked, not listed
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_timeout = 900
+nb_execution_raise_on_error = True
+nb_merge_streams = True

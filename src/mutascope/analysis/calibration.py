@@ -1,0 +1,207 @@
+"""How far predicted calls can be trusted: calibration against exact ones, and its scores.
+
+A prediction ranks mutants by their *risk* (docs/predict.md). Exact calls of some mutants turn the rank into the
+probability of an NSM: per kind, a logistic curve over the logarithm of the risk, which is monotone. The curve of a
+kind is drawn towards that of all kinds by a ridge penalty, so that a few dozen calls of a kind are enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+from scipy import optimize, special, stats
+
+FOLDS = 5
+BINS = 10
+RESAMPLES = 200
+CONFIDENCE = 0.95
+_SPAN = (-12.0, 8.0)
+"""Logarithms of risks beyond are cut to it: there is nothing to learn there."""
+_POOLED_RIDGE, _KIND_RIDGE = 0.01, 1.0
+_PRIOR = np.array([0.0, 1.0])
+"""Intercept and slope without any call: the probability is risk / (1 + risk)."""
+_SITE = ("layer", "kind", "row", "col")
+
+
+def fit_calibration(calls: pl.DataFrame) -> pl.DataFrame:
+    """Return the calibration of every kind.
+
+    Args:
+        calls: exact calls with their prediction: columns kind, risk, silent.
+
+    Returns:
+        Columns kind, intercept, slope (of the log-odds over the logarithm of the risk); the row whose kind is null is
+        that of all kinds, and serves kinds without a call.
+    """
+    x, y = _log_risk(calls["risk"]), (~calls["silent"]).to_numpy().astype(float)
+    kinds = calls["kind"].to_numpy()
+    pooled = _logistic(x, y, _PRIOR, _POOLED_RIDGE)
+    rows = [(None, *pooled)]
+    for kind in calls["kind"].unique(maintain_order=True):
+        own = kinds == kind
+        rows.append((kind, *_logistic(x[own], y[own], pooled, _KIND_RIDGE)))
+    schema = {"kind": pl.String, "intercept": pl.Float64, "slope": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def calibrated(predictions: pl.DataFrame, calibration: pl.DataFrame) -> pl.DataFrame:
+    """Return predictions (columns kind, risk) with the column ``probability`` of an NSM, Float32."""
+    curves = {kind: (a, b) for kind, a, b in calibration.iter_rows()}
+    kinds = predictions["kind"].unique().to_list()
+    a, b = (
+        predictions["kind"]
+        .replace_strict(
+            {kind: curves.get(kind, curves[None])[part] for kind in kinds}, return_dtype=pl.Float64
+        )
+        .to_numpy()
+        for part in (0, 1)
+    )
+    odds = a + b * _log_risk(predictions["risk"])
+    return predictions.with_columns(probability=pl.Series(special.expit(odds), dtype=pl.Float32))
+
+
+def folds_of(calls: pl.DataFrame, seed: int = 0) -> np.ndarray:
+    """Return the fold of every call, int [calls]: all mutants of a site are in one."""
+    sites = _sites(calls)
+    return np.random.default_rng(seed).permutation(sites.max(initial=-1) + 1)[sites] % FOLDS
+
+
+def cross_fitted(calls: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
+    """Return exact calls with the ``probability`` that a calibration gives which never saw their sites.
+
+    Args:
+        calls: columns layer, kind, row, col, risk, silent.
+        seed: of the folds.
+    """
+    fold = folds_of(calls, seed)
+    parts = []
+    for index in range(FOLDS):
+        own = pl.Series(fold == index)
+        if own.any():
+            curve = fit_calibration(calls.filter(~own))
+            parts.append(calibrated(calls.with_row_index("_at").filter(own), curve))
+    return pl.concat(parts).sort("_at").drop("_at") if parts else calibrated(calls, fit_calibration(calls))
+
+
+def reliability(calls: pl.DataFrame, bins: int = BINS) -> pl.DataFrame:
+    """Return the reliability curve: predicted against observed, in bins of equal width.
+
+    Args:
+        calls: columns probability, silent.
+
+    Returns:
+        Columns low, high (of the bin), mutants, predicted (mean probability), observed (share of NSMs), observed_low,
+        observed_high (Wilson interval, mutants taken as independent). Bins without a mutant have no row.
+    """
+    place = (pl.col("probability") * bins).floor().clip(0, bins - 1).cast(pl.Int32)
+    table = (
+        calls.group_by(bin=place)
+        .agg(mutants=pl.len(), predicted=pl.col("probability").mean(), nsm=(~pl.col("silent")).sum())
+        .sort("bin")
+    )
+    found = [
+        stats.binomtest(int(k), int(n)).proportion_ci(CONFIDENCE, method="wilson")
+        for k, n in table.select("nsm", "mutants").iter_rows()
+    ]
+    return table.select(
+        low=pl.col("bin") / bins,
+        high=(pl.col("bin") + 1) / bins,
+        mutants="mutants",
+        predicted="predicted",
+        observed=pl.col("nsm") / pl.col("mutants"),
+        observed_low=pl.Series([interval.low for interval in found], dtype=pl.Float64),
+        observed_high=pl.Series([interval.high for interval in found], dtype=pl.Float64),
+    )
+
+
+def calibration_scores(
+    calls: pl.DataFrame, by: str | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> pl.DataFrame:
+    """Return how well probabilities tell NSMs from silent mutants, with intervals from a bootstrap over sites.
+
+    Args:
+        calls: exact calls with cross-fitted probabilities: columns layer, kind, row, col, silent, probability.
+        by: a column whose groups are scored apart.
+        resamples: of the sites, with replacement.
+        seed: of the resamples.
+
+    Returns:
+        Columns group (``all`` without ``by``), mutants, nsm, and with ``_low`` and ``_high`` (95 %) each: auc (null
+        where all calls are alike), accuracy, recall, precision (called NSM from a probability of 0.5 on; null where
+        undefined), brier, ece (expected calibration error, ten bins of equal width).
+    """
+    groups = (
+        [("all", calls)]
+        if by is None
+        else [(str(key), part) for (key,), part in calls.group_by([by], maintain_order=True)]
+    )
+    rows = []
+    for name, part in groups:
+        p, y = part["probability"].to_numpy().astype(float), (~part["silent"]).to_numpy()
+        site = _sites(part)
+        row = {"group": name, "mutants": len(part), "nsm": int(y.sum())}
+        draws = {measure: [] for measure in _MEASURES}
+        members = np.split(np.argsort(site, kind="stable"), np.cumsum(np.bincount(site))[:-1])
+        random = np.random.default_rng(seed)
+        for _ in range(resamples):
+            chosen = np.concatenate([members[at] for at in random.integers(0, len(members), len(members))])
+            for measure, function in _MEASURES.items():
+                draws[measure].append(function(p[chosen], y[chosen]))
+        for measure, function in _MEASURES.items():
+            low, high = np.nanquantile(draws[measure], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+            row |= {measure: function(p, y), f"{measure}_low": low, f"{measure}_high": high}
+        rows.append(row)
+    return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
+
+
+def auc(score: np.ndarray, hit: np.ndarray) -> float:
+    """Return the area under the ROC curve: the chance that a hit scores above a miss, ties half; NaN without both."""
+    hits, misses = int(hit.sum()), int((~hit).sum())
+    if not hits or not misses:
+        return np.nan
+    return float((stats.rankdata(score)[hit].sum() - hits * (hits + 1) / 2) / (hits * misses))
+
+
+def expected_calibration_error(p: np.ndarray, y: np.ndarray, bins: int = BINS) -> float:
+    """Return sum over bins of |predicted - observed hits| / all, in bins of equal width."""
+    place = np.clip((p * bins).astype(int), 0, bins - 1)
+    gap = np.bincount(place, p, bins) - np.bincount(place, y, bins)
+    return float(np.abs(gap).sum() / len(p))
+
+
+def _sites(calls: pl.DataFrame) -> np.ndarray:
+    """Number of the site of every call, from 0."""
+    return calls.select(pl.struct(_SITE).rank("dense")).to_series().to_numpy().astype(np.int64) - 1
+
+
+def _share(of: np.ndarray, whole: np.ndarray) -> float:
+    return float(of.sum() / whole.sum()) if whole.any() else np.nan
+
+
+_MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "auc": auc,
+    "accuracy": lambda p, y: float(((p >= 0.5) == y).mean()),
+    "recall": lambda p, y: _share((p >= 0.5) & y, y),
+    "precision": lambda p, y: _share((p >= 0.5) & y, p >= 0.5),
+    "brier": lambda p, y: float(np.square(p - y).mean()),
+    "ece": expected_calibration_error,
+}
+
+
+def _log_risk(risk: pl.Series) -> np.ndarray:
+    low, high = _SPAN
+    return np.log(np.clip(risk.to_numpy().astype(float), np.exp(low), np.exp(high)))
+
+
+def _logistic(x: np.ndarray, y: np.ndarray, centre: np.ndarray, ridge: float) -> np.ndarray:
+    """Return intercept and slope of a logistic regression with a ridge penalty around ``centre``; slope >= 0."""
+
+    def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
+        z = beta[0] + beta[1] * x
+        residual, away = special.expit(z) - y, beta - centre
+        value = np.logaddexp(0, z).sum() - y @ z + ridge * away @ away
+        return float(value), np.array([residual.sum(), residual @ x]) + 2 * ridge * away
+
+    return optimize.minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=[(None, None), (0, None)]).x

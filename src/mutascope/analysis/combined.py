@@ -1,0 +1,117 @@
+"""NSM rates from all predictions and an exact sample: unbiased like the sample, and narrower.
+
+The difference estimator of survey sampling, with cross-fitted predictions (Breidt and Opsomer, *Model-assisted survey
+estimation with modern prediction techniques*, 2017; prediction-powered inference in machine learning): the mean of the
+predicted probabilities over all mutants, plus the mean over the sample of exact minus predicted. The second term
+removes whatever bias the predictions have, and only its sampling error counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from mutascope.analysis.calibration import FOLDS, calibrated, fit_calibration, folds_of
+from mutascope.analysis.rates import filled_variances, interval, nsm_rates
+from mutascope.analysis.sites import LOCUS, SITE
+
+MUTANT = (*SITE, "mutation")
+
+
+def combined_rates(
+    predictions: pl.DataFrame, sample: pl.DataFrame, loci: pl.DataFrame, by: Sequence[str] = (), seed: int = 0
+) -> pl.DataFrame:
+    """Return the NSM rate of every group of ``by``, from predictions and sample, beside the sample's own.
+
+    With N_l sites in a locus, n_l of them sampled, f the predicted share of a site's mutants that are NSMs and d_i the
+    exact minus the predicted share of a sampled site (its prediction calibrated on other sites), the rate is
+    sum_l N_l (mean of f + mean of d) / sum_l N_l, and its variance that of a stratified mean of d. The variance of a
+    stratum is not taken below mean p (1 - p) / mutants of a site, which is what calibrated predictions leave, so that a
+    sample without a single wrong call is not taken for certainty. Intervals as in
+    :func:`~mutascope.analysis.rates.nsm_rates`.
+
+    Args:
+        predictions: a row per mutant of the region: columns layer, kind, row, col, mutation, risk.
+        sample: exact calls of sites drawn at random within loci: columns layer, kind, row, col, mutation, silent.
+        loci: columns layer, kind, region_sites.
+        by: among layer, kind, mutation.
+        seed: of the folds.
+
+    Returns:
+        Columns of ``by``, then loci, sites, mutants, rate, low, high (combined), predicted (mean probability alone),
+        sample_rate, sample_low, sample_high.
+    """
+    known = sample.join(predictions.select(*MUTANT, "risk"), on=MUTANT, how="inner", maintain_order="left")
+    everything, differences = _cross_fitted(predictions, known, seed)
+    keys = [*dict.fromkeys([*LOCUS, *by])]
+    population = everything.group_by(keys).agg(
+        mean=pl.col("probability").mean(), spread=(pl.col("probability") * (1 - pl.col("probability"))).mean()
+    )
+    sites = differences.group_by([*dict.fromkeys([*SITE, *by])]).agg(
+        difference=pl.col("difference").mean(), mutants=pl.len()
+    )
+    strata = (
+        sites.group_by(keys)
+        .agg(
+            sites=pl.len(),
+            mutants=pl.col("mutants").sum(),
+            offset=pl.col("difference").mean(),
+            variance=pl.col("difference").var(),
+        )
+        .join(population, on=keys)
+        .join(loci.select(*LOCUS, "region_sites"), on=LOCUS)
+        .with_columns(mean=pl.col("mean").cast(pl.Float64))
+        .sort(keys)
+    )
+    own = nsm_rates(sample, loci, by).select(
+        *by, pl.col("rate", "low", "high").cast(pl.Float64).name.prefix("sample_")
+    )
+    if not by:
+        return pl.concat([pl.DataFrame([_pooled(strata)]), own], how="horizontal")
+    rows = [
+        {**dict(zip(by, key, strict=True)), **_pooled(group)}
+        for key, group in strata.group_by(list(by), maintain_order=True)
+    ]
+    frame = pl.DataFrame(rows, schema_overrides={name: sample.schema[name] for name in by})
+    return frame.join(own, on=list(by), how="left", maintain_order="left").sort(list(by))
+
+
+def _cross_fitted(
+    predictions: pl.DataFrame, known: pl.DataFrame, seed: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return all predictions with their mean probability over the folds' calibrations, and the sample with the
+    difference of each call from the calibration that did not see its site.
+    """
+    fold = folds_of(known, seed)
+    total = np.zeros(len(predictions))
+    apart = []
+    for index in range(FOLDS):
+        own = pl.Series(fold == index)
+        curve = fit_calibration(known.filter(~own))
+        total += calibrated(predictions, curve)["probability"].to_numpy()
+        apart.append(calibrated(known.filter(own), curve))
+    difference = (~pl.col("silent")).cast(pl.Float64) - pl.col("probability")
+    everything = predictions.with_columns(probability=pl.Series(total / FOLDS))
+    return everything, pl.concat(apart).with_columns(difference=difference)
+
+
+def _pooled(strata: pl.DataFrame) -> dict[str, float | int | None]:
+    counts = {
+        "loci": strata.select(LOCUS).n_unique(),
+        "sites": int(strata["sites"].sum()),
+        "mutants": int(strata["mutants"].sum()),
+    }
+    if strata["region_sites"].null_count():
+        predicted = float(strata["mean"].to_numpy().mean())
+        return {**counts, "rate": None, "low": None, "high": None, "predicted": predicted}
+    population, sampled = strata["region_sites"].to_numpy(), strata["sites"].to_numpy()
+    weights = population / population.sum()
+    mean = strata["mean"].to_numpy()
+    rate = float(np.clip(weights @ (mean + strata["offset"].to_numpy()), 0, 1))
+    least = strata["spread"].to_numpy() * sampled / strata["mutants"].to_numpy()
+    variances = np.maximum(filled_variances(strata), least)
+    variance = float((weights**2 * (1 - sampled / population) * variances / sampled).sum())
+    low, high = interval(rate, variance, sampled, complete=bool((sampled == population).all()))
+    return {**counts, "rate": rate, "low": low, "high": high, "predicted": float(weights @ mean)}

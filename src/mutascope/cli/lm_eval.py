@@ -1,0 +1,50 @@
+"""``mutascope lm-eval``: scores of mutants in tasks of lm-evaluation-harness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mutascope.errors import MutascopeError
+from mutascope.genome import Mutant
+from mutascope.results import Results
+
+
+def lm_eval(
+    folder: Annotated[str, typer.Argument(help="screen folder, whose model and tile are used")],
+    tasks: Annotated[str, typer.Argument(help="names of tasks, separated by commas")],
+    mutants: Annotated[
+        str | None, typer.Option(help="such as '15.down:3,7:max 20.v:0,1:min', or a CSV or Parquet list")
+    ] = None,
+    include: Annotated[str | None, typer.Option(help="folder with task files of your own")] = None,
+    limit: Annotated[int | None, typer.Option(help="documents per task; default all")] = None,
+    shots: Annotated[int | None, typer.Option(help="solved examples; default as the task says")] = None,
+    batch: Annotated[int, typer.Option(help="requests at a time")] = 8,
+    out: Annotated[Path, typer.Option(help="CSV file to write")] = Path("scores.csv"),
+) -> None:
+    """Score the wild type and mutants in any task of lm-evaluation-harness (extra lm-eval)."""
+    from mutascope.cli.show import reopen
+    from mutascope.design import read_mutants
+    from mutascope.harness import score_mutants
+
+    listed: list[Mutant] = []
+    if mutants is not None:
+        path = Path(mutants)
+        is_file = path.suffix in (".csv", ".parquet")
+        listed = read_mutants(path) if is_file else [Mutant.parse(name) for name in mutants.split()]
+    scores = score_mutants(
+        reopen(Results(folder)),
+        tasks.split(","),
+        listed,
+        include=include,
+        limit=limit,
+        shots=shots,
+        batch=batch,
+    )
+    try:
+        scores.write_csv(out)
+    except OSError as error:
+        raise MutascopeError(f"{out} cannot be written: {error.strerror}") from error
+    typer.echo(f"{out}: {len(listed)} mutants and the wild type, {len(scores)} scores")

@@ -1,0 +1,98 @@
+"""``mutascope panel``: mutants of a screen on many prompts, stored with the screen."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+
+from mutascope.analysis.selection import PAPER, parse_selection, select_mutants
+from mutascope.errors import MutascopeError
+from mutascope.genome import Mutant
+from mutascope.results import Results
+
+_COORDINATES = ("layer", "kind", "row", "col", "mutation")
+
+
+def panel(
+    folder: Annotated[str, typer.Argument(help="screen folder")],
+    select: Annotated[str, typer.Option(help="which mutants of the screen")] = PAPER,
+    prompts: Annotated[
+        str, typer.Option(help="text file with a prompt per line, or writers (built in)")
+    ] = "writers",
+    out: Annotated[str | None, typer.Option(help="folder; default DIR/panel")] = None,
+    seed: Annotated[int, typer.Option(help="before every prompt")] = 0,
+    max_length: Annotated[int, typer.Option(help="tokens, prompt included")] = 150,
+    temperature: Annotated[float, typer.Option(help="of the sampling")] = 0.7,
+    engine: Annotated[str, typer.Option(help="fast or reference")] = "fast",
+    batch: Annotated[int | None, typer.Option(help="rows at a time; default what memory holds")] = None,
+    allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help="accept unsafe weights")] = False,
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="run its code")] = False,
+) -> None:
+    """Run mutants of a screen on a panel of prompts; on a panel that is unfinished, finish it."""
+    from mutascope.assays import PanelAssay, load_assay
+    from mutascope.cli.show import load_screened
+    from mutascope.design import Design
+    from mutascope.screen import Screen
+    from mutascope.yamlfile import validate
+
+    fields: dict[str, Any] = {
+        "prompts": prompts,
+        "seed": seed,
+        "max_length": max_length,
+        "temperature": temperature,
+    }
+    selection, screened = parse_selection(select), Results(folder)
+    assay = validate(PanelAssay, {**load_assay("writers").model_dump(), **fields}, where="panel")
+    chosen = select_mutants(screened.records(), selection)
+    if chosen.is_empty():
+        raise MutascopeError(f"{folder} has no NSM to put on a panel (yet)")
+    loading = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
+    model = load_screened(screened, **loading)
+    mutants = tuple(Mutant(*row) for row in chosen.select(_COORDINATES).iter_rows())
+    job = Screen(
+        model, assay, Design(mutants=mutants), tile=screened.manifest["tile"], engine=engine, batch=batch
+    )
+    done = job.run(out or f"{folder.rstrip('/')}/panel")
+    typer.echo(f"{job.results.folder.path}: {done.total} mutants on {len(job.resolved.prompts)} prompts")
+    typer.echo(compare_with_screen(job.results, screened))
+
+
+def compare_with_screen(panel: Results, screened: Results) -> str:
+    """Return in words whether a prompt that the screen asked in the same way got the same outputs on the panel.
+
+    Raises:
+        MutascopeError: when an output differs.
+    """
+    asked = screened.manifest["prompts"]
+    place = next(
+        (
+            index
+            for index, prompt in enumerate(panel.manifest["prompts"])
+            if len(asked) == 1 and prompt["tokens"] == asked[0]["tokens"]
+        ),
+        None,
+    )
+    if place is None or not _same_sampling(panel.manifest, screened.manifest):
+        return "the screen did not ask a prompt of the panel in the same way: no outputs to compare"
+    mine = panel.folder.outputs().filter(prompt=place).select(*_COORDINATES, "phenotype")
+    theirs = screened.records().select(*_COORDINATES, pl.col("phenotype").alias("screened"))
+    both = mine.join(theirs, on=_COORDINATES, how="inner")
+    differing = both.filter(pl.col("phenotype") != pl.col("screened"))
+    if len(differing):
+        first = Mutant(*differing.select(_COORDINATES).row(0))
+        raise MutascopeError(
+            f"{len(differing)} of {len(both)} outputs on prompt {place} differ from the screen's, {first} for one:"
+            " do not trust them, run both with --engine reference and report it"
+        )
+    return f"checked: all {len(both)} outputs on the screen's own prompt equal the screen's"
+
+
+def _same_sampling(panel: dict[str, Any], screened: dict[str, Any]) -> bool:
+    """Whether seed and sampling fields are the same; lengths are compared by what counts the prompt."""
+    fields = [
+        {**manifest["generation"], "max_new_tokens": None, "seed": manifest["assay"].get("seed")}
+        for manifest in (panel, screened)
+    ]
+    return fields[0] == fields[1]

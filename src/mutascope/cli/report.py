@@ -1,0 +1,22 @@
+"""``mutascope report``: one HTML page of what screens found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mutascope.figures.palette import palette_named
+from mutascope.findings import Screens
+from mutascope.report import write_report
+
+
+def report(
+    folders: Annotated[list[str], typer.Argument(help="screen folders", show_default=False)],
+    out: Annotated[Path, typer.Option(help="HTML file to write")],
+    palette: Annotated[str, typer.Option(help="paper or colourblind")] = "paper",
+) -> None:
+    """Write what was screened, how, and what came out, as one self-contained HTML page."""
+    colours = palette_named(palette)
+    write_report(Screens(folders), out, palette=colours, tell=typer.echo)

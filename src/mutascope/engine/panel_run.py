@@ -1,0 +1,287 @@
+"""Many mutants, many prompts, a generated text for each: mutants of all prompts are decoded together.
+
+Each prompt is verified as in :mod:`mutascope.engine.prompt_run`. Divergent rows of all prompts then go on in one sweep
+from position to position: at a position, rows of prompts of different length are at different steps of their text.
+
+The wild type is a row like any other, as 151 calls of the reference engine would cost more than twenty mutants. The
+reference engine gives the wild type of three prompts, which must come out equal and measure the noise, and every pick
+whose margin is too small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+
+import torch
+
+from mutascope.engine.decoder import Decoder, Delta, delta_of
+from mutascope.engine.head import Head
+from mutascope.engine.prompt_run import NEAR_TIE, NOISE_FACTOR, PromptRun, affordable_slots
+from mutascope.engine.reference import ReferenceEngine
+from mutascope.engine.sweep import Sweep
+from mutascope.engine.trace import Row, Trace
+from mutascope.genome import Mutant
+from mutascope.readout import Generation, Outcome, Output, Prompt
+from mutascope.sampling import Picker
+
+_MUTANTS = 16
+"""Mutants that are run on all prompts before the next ones: what a kill loses."""
+_VERIFY_ROWS = 64
+_CHECKED = 3
+"""Prompts whose wild type comes from the reference engine."""
+
+Clock = Callable[[str], AbstractContextManager[None]]
+
+
+class PanelRun:
+    """A panel of prompts, many mutants.
+
+    Attributes:
+        wild: outputs of the wild type, one per prompt.
+        noise: largest error of a margin on the checked prompts, in units of logit / temperature.
+        near_tie: margin below which a pick is left to the reference engine.
+
+    Args:
+        reference: engine that settles what this one cannot.
+        prompts: what the mutants are asked.
+        readout: how they answer, resolved for the first prompt.
+        slots: rows decoded at a time; by default as many as a quarter of the free memory holds, 1,024 at most.
+        clock: accounts for the time of a phase (verifying, decoding, settling).
+
+    Raises:
+        ValueError: for an architecture that the decoder does not implement, and for a wild type that is not finite.
+    """
+
+    def __init__(
+        self,
+        reference: ReferenceEngine,
+        prompts: Sequence[Prompt],
+        readout: Generation,
+        slots: int | None,
+        clock: Clock,
+    ) -> None:
+        self.reference, self.prompts, self.readout, self.clock = reference, tuple(prompts), readout, clock
+        readouts = [readout.at(prompt) for prompt in prompts]
+        steps = [each.resolved["max_new_tokens"] for each in readouts]
+        positions = max(len(prompt.tokens) + count for prompt, count in zip(prompts, steps, strict=True))
+        self.decoder = Decoder(reference.model.network, positions)
+        resolved = {**readout.resolved, "max_new_tokens": max(steps)}
+        self.picker = Picker(resolved, readout.seed, self.decoder.head.shape[0], self.decoder.device)
+        self.slots = slots or affordable_slots(self.decoder, positions)
+        with torch.inference_mode():
+            self.head = Head(self.decoder, self.picker)
+            self.cache = self.decoder.new_cache(self.slots, positions)
+            self.verified = self.decoder.new_cache(min(_VERIFY_ROWS, self.slots), positions)
+        self.noise, self.near_tie = 0.0, NEAR_TIE
+        self._homes = [_PanelPrompt(self, *each) for each in zip(prompts, readouts, strict=True)]
+        self._checked = {
+            place: self._measure(self._homes[place]) for place in _spread(len(prompts), _CHECKED)
+        }
+        self.near_tie = max(NEAR_TIE, NOISE_FACTOR * self.noise)
+        self.wild = self._wild_type()
+
+    def reproduces_wild_type(self) -> bool:
+        """Whether the checked prompts have the reference engine's wild type."""
+        return all(self.wild[place] == output for place, output in self._checked.items())
+
+    def outcomes(self, mutants: Iterable[Mutant]) -> Iterator[Outcome]:
+        """Yield the outcome of every mutant, a few mutants at a time."""
+        waiting = iter(mutants)
+        while batch := list(islice(waiting, min(_MUTANTS, self.slots))):
+            outputs: dict[Mutant, dict[int, Output]] = {mutant: {} for mutant in batch}
+            replayed = set()
+            work = self._rows(batch)
+            while True:
+                with torch.inference_mode():
+                    found = next(work, None)
+                if found is None:
+                    break
+                row, place = found
+                outputs[row.mutant][place] = self._output(row, self.prompts[place])
+                if row.replayed:
+                    replayed.add(row.mutant)
+            for mutant in batch:
+                said = tuple(outputs[mutant][place] for place in range(len(self.prompts)))
+                yield Outcome(mutant, said, mutant in replayed)
+
+    def _output(self, row: Row, prompt: Prompt) -> Output:
+        """Return the output of a row that ended; the reference engine's where it was handed over."""
+        if not row.handed_over:
+            return Output(tuple(row.tokens))
+        with self.clock("settling"):
+            (outcome,) = self.reference.run([prompt], self.readout, [row.mutant])
+        return outcome.outputs[0]
+
+    def _rows(self, mutants: Sequence[Mutant]) -> Iterator[tuple[Row, int]]:
+        """Yield rows that ended with the place of their prompt: verify until the slots are full, then decode."""
+        places: dict[Row, int] = {}
+        divergent: list[Row] = []
+        deltas = [(mutant, delta_of(self.reference.mutagen, mutant)) for mutant in mutants]
+        for place, home in enumerate(self._homes):
+            with self.clock("verifying"):
+                home.prepare()
+            for first in range(0, len(deltas), len(self.verified[0, 0])):
+                rows = [Row(*each) for each in deltas[first : first + len(self.verified[0, 0])]]
+                places.update(dict.fromkeys(rows, place))
+                for row in home.verify(rows):
+                    if row.seen is None:
+                        yield row, places.pop(row)
+                    else:
+                        divergent.append(row)
+            home.forget_states()
+            if len(divergent) + len(mutants) > self.slots or home is self._homes[-1]:
+                for row in self._decode(divergent, places):
+                    yield row, places.pop(row)
+                divergent = []
+                for done in self._homes[: place + 1]:
+                    done.forget()
+
+    def _decode(self, divergent: list[Row], places: dict[Row, int]) -> Iterator[Row]:
+        """Decode rows to their end, each from its divergence; yield them as they end."""
+        if not divergent:
+            return
+        homes = {row: self._homes[places[row]] for row in divergent}
+        divergent.sort(key=lambda row: (homes[row].position(row), places[row]), reverse=True)
+        sweep, position = Sweep(self.decoder, homes[divergent[-1]].wild, self.cache), 0
+        while divergent or sweep.rows:
+            position = position + 1 if sweep.rows else homes[divergent[-1]].position(divergent[-1])
+            with self.clock("decoding"):
+                while divergent and homes[divergent[-1]].position(divergent[-1]) == position:
+                    home = homes[divergent[-1]]
+                    new = []
+                    while (
+                        divergent
+                        and homes[divergent[-1]] is home
+                        and home.position(divergent[-1]) == position
+                    ):
+                        new.append(divergent.pop())
+                    sweep.wild = home.wild
+                    sweep.admit(new, position)
+                final = self.decoder.final(sweep.step(position))
+                steps = torch.tensor(
+                    [position - homes[row].start + 1 for row in sweep.rows], device=final.device
+                )
+                picks = self.head.pick_families(final, steps, sweep.families())
+                table = list(zip(*(values.tolist() for values in picks), strict=True))
+            for row, (token, margin, finite) in zip(sweep.rows, table, strict=True):
+                homes[row].settle(row, token, margin, finite)
+            ended = [row for row in sweep.rows if row.handed_over or homes[row].has_ended(row)]
+            with self.clock("decoding"):
+                sweep.part(ended, position + 1)
+            yield from ended
+
+    # wild type
+
+    def _measure(self, home: _PanelPrompt) -> Output:
+        """Return the reference engine's wild type on a prompt, and note the largest error of its margins."""
+        output, logits = self.reference.wild_type_logits(home.prompt, home.readout)
+        if not output.finite:
+            raise ValueError("the wild type puts out NaN or inf")
+        with torch.inference_mode():
+            trace = Trace(self.decoder, home.prompt.tokens, output.tokens)
+            final = self.decoder.final(trace.hidden(len(self.decoder.layers))[home.start - 1 :])
+            steps = torch.arange(len(final), device=final.device)
+            error = self.head.pick(final, steps).margins - self.picker.pick(logits, steps).margins
+        self.noise = max(self.noise, float(error.abs().nan_to_num(0, 0, 0).max()))
+        return output
+
+    @torch.inference_mode()
+    def _wild_type(self) -> tuple[Output, ...]:
+        """Return the wild type's outputs: it is decoded as a mutant of layer 0 that changes nothing."""
+        locus = next(iter(self.reference.model.genome))
+        noop = Mutant(locus.layer, locus.kind, 0, 0, "noop")
+        nothing = Delta(0, "q", 0, 0, self.decoder.head.new_zeros(1, 1))
+        places: dict[Row, int] = {}
+        for place, home in enumerate(self._homes):
+            row = Row(noop, nothing)
+            home.begin(row)
+            places[row] = place
+        waiting = [
+            row for row in places if not self._homes[places[row]].has_ended(row) and not row.handed_over
+        ]
+        for first in range(0, len(waiting), self.slots):
+            for _ in self._decode(waiting[first : first + self.slots], places):
+                pass
+        if any(row.handed_over for row in places):
+            raise ValueError("the wild type puts out NaN or inf")
+        for home, row in zip(self._homes, places, strict=True):
+            home.tokens = tuple(row.tokens)
+            home.forget()
+        return tuple(Output(home.tokens) for home in self._homes)
+
+
+class _PanelPrompt(PromptRun):
+    """One prompt of a panel: verifies its mutants with what the panel shares."""
+
+    def __init__(self, panel: PanelRun, prompt: Prompt, readout: Generation) -> None:
+        self.panel, self.prompt, self.readout = panel, prompt, readout
+        self.reference, self.clock, self.decoder, self.head = (
+            panel.reference,
+            panel.clock,
+            panel.decoder,
+            panel.head,
+        )
+        self.picker, self.verified, self.device = panel.picker, panel.verified, panel.decoder.device
+        self.start = len(prompt.tokens)
+        self.steps: int = readout.resolved["max_new_tokens"]
+        self.continuation = None
+        self.tokens: tuple[int, ...] = ()
+
+    def begin(self, row: Row) -> None:
+        """Let a row read the prompt, all layers its own, and pick its first token."""
+        self.near_tie = self.panel.near_tie
+        self.wild = Trace(self.decoder, self.prompt.tokens, ())
+        final = self.decoder.final(self.wild.hidden(len(self.decoder.layers))[-1:])
+        picks = self.head.pick(final, torch.zeros(1, dtype=torch.long, device=self.device))
+        self.settle(row, int(picks.tokens), float(picks.margins), bool(picks.finite))
+        row.seen = self.wild.cache[:, :, 0]
+
+    def prepare(self) -> None:
+        """Compute the wild type's hidden states and shortlists."""
+        self.near_tie = self.panel.near_tie
+        self.wild = Trace(self.decoder, self.prompt.tokens, self.tokens)
+        final = self.decoder.final(self.wild.hidden(len(self.decoder.layers))[self.start - 1 :])
+        self.shortlists = []
+        if self.head.has_shortlists:
+            logits = torch.cat([some.clone() for _, some in self.head.logits(final)])
+            self.shortlists = self.head.known(final, logits, self.tokens)
+
+    def forget_states(self) -> None:
+        """Free what only verification needs."""
+        self.shortlists = []
+        self.wild.forget_states()
+
+    def forget(self) -> None:
+        """Free all that :meth:`prepare` or :meth:`begin` computed."""
+        self.shortlists = []
+        self.__dict__.pop("wild", None)
+
+    def position(self, row: Row) -> int:
+        """Return where the latest token of a row stands."""
+        return self.start + len(row.tokens) - 1
+
+    def verify(self, rows: list[Row]) -> Iterator[Row]:
+        """Yield rows that end, and those that diverge with what they have seen."""
+        return self._verify(rows)
+
+    def settle(self, row: Row, token: int, margin: float, finite: bool) -> None:
+        """Append the row's next token."""
+        self._settle(row, token, margin, finite)
+
+    def has_ended(self, row: Row) -> bool:
+        """Whether the row's text is complete."""
+        return self._ended(row)
+
+    def _ended(self, row: Row) -> bool:
+        return row.tokens[-1] in self.picker.ends or len(row.tokens) >= self.steps
+
+
+def _spread(size: int, count: int) -> list[int]:
+    """Return ``count`` places among ``size``, the first always, evenly spread.
+
+    >>> _spread(151, 3)
+    [0, 50, 100]
+    """
+    return sorted({size * part // count for part in range(count)})

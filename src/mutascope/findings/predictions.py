@@ -1,0 +1,96 @@
+"""Tables of predicted screens: how good the predictions are, and the rates that they give with the exact sample."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from mutascope.analysis.calibration import calibration_scores, cross_fitted, reliability
+from mutascope.analysis.combined import combined_rates
+from mutascope.findings.registry import need, table
+from mutascope.findings.screens import Screens, stack
+
+PREDICTED = "it takes a predicted screen (mutascope predict)"
+SAMPLED = "it takes a predicted screen with an exact sample"
+
+
+def checked(given: Screens, label: str) -> pl.DataFrame:
+    """Return the exact calls of a predicted screen with cross-fitted probabilities."""
+    return given.once(f"checked {label}", lambda: cross_fitted(given.results[label].checked_calls()))
+
+
+@table(
+    "prediction_scores",
+    "How well predictions, calibrated on other sites, tell NSMs from silent mutants, with 95 % intervals (bootstrap of"
+    " sites).",
+)
+def prediction_scores(given: Screens) -> pl.DataFrame:
+    """Return the scores of every predicted screen, of all mutants and by kind."""
+    need(given.predicted, PREDICTED)
+    return stack(
+        given.predicted,
+        lambda label: pl.concat(
+            [calibration_scores(checked(given, label)), calibration_scores(checked(given, label), "kind")],
+            how="vertical_relaxed",
+        ),
+    )
+
+
+@table(
+    "reliability",
+    "Predicted probability against the observed share of NSMs, in ten bins; calibrated on other sites.",
+    low="lower end of the bin",
+    high="upper end of the bin",
+)
+def reliability_curves(given: Screens) -> pl.DataFrame:
+    """Return the reliability curve of every predicted screen."""
+    need(given.predicted, PREDICTED)
+    return stack(given.predicted, lambda label: reliability(checked(given, label)))
+
+
+def _combined(given: Screens, *by: str) -> pl.DataFrame:
+    samples = {label: sample_of(given, label) for label in given.predicted}
+    sampled = {label: sample for label, sample in samples.items() if sample is not None}
+    need(list(sampled), SAMPLED)
+    return stack(
+        sampled,
+        lambda label: combined_rates(
+            given.once(f"predictions of {label}", given.results[label].predictions),
+            sampled[label],
+            given.results[label].loci,
+            by,
+        ),
+    )
+
+
+def sample_of(given: Screens, label: str) -> pl.DataFrame | None:
+    """Return the exact calls of the random sample of a predicted screen, None where there is none."""
+    results = given.results[label]
+    return None if results.manifest["design"]["type"] == "list" else results.sample()
+
+
+@table(
+    "combined_rates",
+    "NSM rate of all loci: predictions corrected by the exact sample (rate, low, high), predictions alone, sample"
+    " alone.",
+)
+def rates_of_all(given: Screens) -> pl.DataFrame:
+    """Return the combined rate of every predicted screen."""
+    return _combined(given)
+
+
+@table("combined_rates_by_kind", "The same by kind.")
+def rates_by_kind(given: Screens) -> pl.DataFrame:
+    """Return the combined rates by kind."""
+    return _combined(given, "kind")
+
+
+@table("combined_rates_by_layer", "The same by layer.")
+def rates_by_layer(given: Screens) -> pl.DataFrame:
+    """Return the combined rates by layer."""
+    return _combined(given, "layer")
+
+
+@table("combined_rates_by_locus", "The same by locus.")
+def rates_by_locus(given: Screens) -> pl.DataFrame:
+    """Return the combined rates by locus."""
+    return _combined(given, "layer", "kind")

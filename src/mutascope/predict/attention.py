@@ -1,0 +1,175 @@
+"""The exact response of attention to the mutants of q and k: norm over the head, rotary embedding and softmax included.
+
+A tile of q changes a few features of one head's queries, and with them the scores of every query (position p) against
+every key (position s) by sum_r change_pr K_psr, where K_ps is the key, rotated back by the angle of the query. A tile
+of k does the same for keys, in all heads that share them. With scores + d, softmax gives weights proportional to
+weights * exp(d), so that the change of what the head mixes from the values takes one exponential and two products.
+With a norm over the head (Qwen3), the queries also shrink as a whole: d has a part (ratio - 1) * score.
+
+The product of this change with the gradient at the input of o, summed over positions, is the change of the margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mutascope.predict.fills import Fill
+from mutascope.predict.response import Tiles
+from mutascope.predict.tape import Layer, Norm, Tape, rotated
+
+_STEEPEST = 80.0
+"""Largest change of a score: its exponential times a sum of weights still fits into float32."""
+_SCORES = 2**20
+"""Scores held at a time, which should stay in the cache."""
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """Rows of a tile that lie in one head: site row, features within the head, rows of the locus."""
+
+    site_row: int
+    start: int
+    stop: int
+    rows: slice
+
+
+def attention_changes(
+    tape: Tape,
+    layer: Layer,
+    kind: str,
+    tiles: Tiles,
+    mixed: Tensor,
+    fills: Sequence[Fill],
+    arrivals: Sequence[int],
+) -> Tensor:
+    """Return the change of every margin under every fill of every tile of q or k.
+
+    Args:
+        tape, layer: of the wild type.
+        kind: ``q`` or ``k``.
+        tiles: of the locus.
+        mixed: gradients at the input of o, [targets, positions, H w].
+        fills: what is written.
+        arrivals: first target that sees each position.
+
+    Returns:
+        float32 [fills, site rows, targets, site cols].
+    """
+    rows, cols = tiles.grid
+    changes = mixed.new_zeros(len(fills), rows, mixed.shape[0], cols)
+    mixed = mixed.unflatten(2, (-1, tape.width))
+    parts, sums = tiles.parts(layer.first.y)
+    move = torch.stack([(fill.scale - 1) * parts + fill.constant * sums[..., None] for fill in fills])
+    move = move.permute(2, 3, 0, 1)  # [positions, rows, fills, site cols]
+    for head in range(tiles.matrix.shape[0] // tape.width):
+        view = _Head.of(tape, layer, kind, head)
+        for segment in _segments(tiles, head, tape.width):
+            moved = view.moved(move[:, segment.rows].flatten(2), segment)
+            for query in view.queries:
+                change = view.change(query, moved, segment, mixed[:, :, query], arrivals)
+                changes[:, segment.site_row] += change.unflatten(1, (len(fills), cols)).transpose(0, 1)
+    return changes
+
+
+def _segments(tiles: Tiles, head: int, width: int) -> Iterator[_Segment]:
+    start, stop = head * width, (head + 1) * width
+    for site_row in range(start // tiles.side, -(-stop // tiles.side)):
+        first, last = max(start, site_row * tiles.side), min(stop, (site_row + 1) * tiles.side)
+        yield _Segment(site_row, first - start, last - start, slice(first, last))
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A head of q, or a key/value head of k with the query heads that share it; N positions, width w.
+
+    Attributes:
+        of_queries: whether it is the queries that change.
+        queries: indices of the query heads whose scores change.
+        layer: the wild type.
+        norm: over the head, [N, w] each; None without one.
+        cos, sin: rotary embedding, [N, w].
+        seen: which keys a query sees, [N, N].
+    """
+
+    of_queries: bool
+    queries: range
+    layer: Layer
+    norm: Norm | None
+    cos: Tensor
+    sin: Tensor
+    group: int
+
+    @classmethod
+    def of(cls, tape: Tape, layer: Layer, kind: str, head: int) -> _Head:
+        """Return head ``head`` of q or k."""
+        share = tape.queries
+        queries = range(head, head + 1) if kind == "q" else range(head * share, (head + 1) * share)
+        whole = layer.q_norm if kind == "q" else layer.k_norm
+        norm = None if whole is None else Norm(whole.x[:, head], whole.scale[:, head], whole.weight)
+        return cls(kind == "q", queries, layer, norm, tape.cos, tape.sin, queries[0] // share)
+
+    def moved(self, move: Tensor, segment: _Segment) -> Tensor:
+        """Return the change of the head's features behind its norm, [N, features (+ 1), mutants].
+
+        Args:
+            move: change of the map's output, [N, features, mutants].
+
+        With a norm, a last feature is the relative change of all features, (ratio - 1).
+        """
+        if self.norm is None:
+            return move
+        x, weight = (
+            part[..., segment.start : segment.stop, None] for part in (self.norm.x, self.norm.weight)
+        )
+        growth = (move * (2 * x + move)).sum(1, keepdim=True) / self.norm.x.shape[-1]
+        before = self.norm.scale[..., None]
+        after = torch.rsqrt((before.pow(-2) + growth).clamp(min=torch.finfo(growth.dtype).tiny))
+        return torch.cat([move * weight * after, after / before - 1], dim=1)
+
+    def change(
+        self, query: int, moved: Tensor, segment: _Segment, mixed: Tensor, arrivals: Sequence[int]
+    ) -> Tensor:
+        """Return the changes of the margins through one query head, [targets, mutants].
+
+        Args:
+            query: the head.
+            moved: of :meth:`moved`.
+            mixed: gradients at what the head mixes, [targets, N, w].
+        """
+        positions, mutants = moved.shape[0], moved.shape[2]
+        weights, values = self.layer.weights[query], self.layer.v[self.group]
+        wild = self.layer.mixed.unflatten(1, (-1, values.shape[1]))[:, query]
+        changes = mixed.new_zeros(len(mixed), mutants)
+        lever = self._lever(query, segment)  # [query positions, key positions, features (+ 1)]
+        step = max(1, _SCORES // (positions * mutants))
+        for start in range(0, positions, step):
+            stop = min(start + step, positions)
+            if self.of_queries:
+                scores = lever[start:stop, :stop] @ moved[start:stop]
+            else:
+                scores = (lever[start:stop, :stop].transpose(0, 1) @ moved[:stop]).transpose(0, 1)
+            grown = scores.clamp_(max=_STEEPEST).exp_()
+            known = F.pad(values[:stop], (0, 1), value=1.0).T * weights[start:stop, None, :stop]
+            after = known @ grown  # [query positions, w + 1, mutants]
+            after = (after[:, :-1] / after[:, -1:]).sub_(wild[start:stop, :, None])
+            first = arrivals[start]
+            changes[first:] += mixed[first:, start:stop].flatten(1) @ after.flatten(0, 1)
+        return changes
+
+    def _lever(self, query: int, segment: _Segment) -> Tensor:
+        """Return how a feature of the changed side moves a score, [query positions, key positions, features (+ 1)]."""
+        scaling = self.layer.block.self_attn.scaling
+        q, k = self.layer.q[query], self.layer.k[self.group]
+        if self.of_queries:
+            lever = rotated(k[None], self.cos[:, None], -self.sin[:, None])
+        else:
+            lever = rotated(q[:, None], self.cos[None], -self.sin[None])
+        lever = lever[..., segment.start : segment.stop]
+        if self.norm is not None:
+            lever = torch.cat([lever, (q @ k.T)[..., None]], dim=-1)
+        return lever * scaling

@@ -1,0 +1,85 @@
+"""What a prediction differentiates: the margins of the wild type's picks, and how final states move them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mutascope.sampling import Picker
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Margins of the wild type's picks, each against one threat; by step.
+
+    Attributes:
+        steps: int64 [targets], index of the generated token, ascending.
+        places: int64 [targets], position of the final state that the token is picked from.
+        margins: float32 [targets], the wild type's, in units of logit / temperature; a mutant that turns one negative
+            picks another token.
+        seeds: float32 [targets, hidden], gradient of the margin with respect to what the output head reads.
+    """
+
+    steps: Tensor
+    places: Tensor
+    margins: Tensor
+    seeds: Tensor
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def chosen(self, which: Tensor) -> Targets:
+        """Return some of the targets (ascending indices)."""
+        return Targets(self.steps[which], self.places[which], self.margins[which], self.seeds[which])
+
+
+def make_targets(picker: Picker, logits: Tensor, head: Tensor, prompt_length: int, rivals: int) -> Targets:
+    """Return the targets of a generated text.
+
+    A threat counts by how easily it comes true, margin / |gradient|, which is its distance in the space of final
+    states. Every step gets its nearest threat; of the others, the nearest of the whole text.
+
+    Args:
+        picker: of the assay.
+        logits: of the wild type, [steps, vocabulary], that its tokens were picked from.
+        head: weights of the output head, [vocabulary, hidden].
+        prompt_length: number of tokens before the generated ones.
+        rivals: targets per step, on average.
+    """
+    steps = torch.arange(len(logits), device=logits.device)
+    logits = logits.detach().float().clone().requires_grad_()
+    with torch.enable_grad():
+        threats = picker.threats(logits, steps)
+        margins, _ = threats.sort(dim=-1)
+        looked = min(4 * rivals, margins.shape[-1])
+        seeds = []
+        for rank in range(looked):
+            known = margins[:, rank]
+            (direction,) = torch.autograd.grad(
+                known.masked_fill(~known.isfinite(), 0).sum(), logits, retain_graph=True
+            )
+            seeds.append(direction.to(head.dtype) @ head)
+    seed = torch.stack(seeds, dim=1).float()  # [steps, looked, hidden]
+    margins = margins[:, :looked].detach()
+    distance = margins / seed.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
+    near = distance.argsort(dim=-1)
+    kept = torch.zeros_like(distance, dtype=torch.bool).scatter_(1, near[:, :1], True)
+    budget = min(rivals * len(logits), int(distance.isfinite().sum()))
+    others = distance.masked_fill(kept, -torch.inf).flatten().argsort()
+    kept.view(-1)[others[:budget]] = True
+    kept &= distance.isfinite()
+    step, rank = kept.nonzero(as_tuple=True)
+    return Targets(step, step + prompt_length - 1, margins[step, rank], seed[step, rank])
+
+
+def arrivals(places: Sequence[int], positions: int) -> list[int]:
+    """Return, for every position, the first of the targets (by ascending place) that can see it."""
+    first, found = 0, []
+    for position in range(positions):
+        while first < len(places) and places[first] < position:
+            first += 1
+        found.append(first)
+    return found

@@ -1,0 +1,168 @@
+"""Calibration, its scores, and rates that combine predictions with a sample."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import special
+
+from mutascope.analysis.calibration import (
+    auc,
+    calibrated,
+    calibration_scores,
+    cross_fitted,
+    expected_calibration_error,
+    fit_calibration,
+    folds_of,
+    reliability,
+)
+from mutascope.analysis.combined import combined_rates
+from mutascope.analysis.lowrank import factors, low_rank_calls, low_rank_shares
+
+SIDE = 30
+
+
+def world(seed: int, kinds=("q", "v"), shift=0.0) -> pl.DataFrame:
+    """A complete exact map of several loci with risks: log-odds of an NSM are twice the logarithm of the risk."""
+    random = np.random.default_rng(seed)
+    row, col, mutation = (
+        index.ravel() for index in np.meshgrid(range(SIDE), range(SIDE), range(2), indexing="ij")
+    )
+    frames = []
+    for kind in kinds:
+        log_risk = random.normal(0, 2, row.size)
+        nsm = random.random(row.size) < special.expit(2 * log_risk + shift)
+        frames.append(
+            pl.DataFrame(
+                {
+                    "layer": np.full(row.size, 3),
+                    "kind": [kind] * row.size,
+                    "row": row,
+                    "col": col,
+                    "mutation": np.array(["max", "min"], dtype=object)[mutation],
+                    "risk": np.exp(log_risk),
+                    "silent": ~nsm,
+                },
+                schema_overrides={"layer": pl.Int16, "row": pl.Int32, "col": pl.Int32, "mutation": pl.String},
+            )
+        )
+    return pl.concat(frames)
+
+
+def sampled(whole: pl.DataFrame, sites: int, random: np.random.Generator) -> pl.DataFrame:
+    parts = []
+    for _, locus in whole.group_by("kind", maintain_order=True):
+        chosen = random.choice(SIDE * SIDE, sites, replace=False)
+        parts.append(locus.filter((pl.col("row") * SIDE + pl.col("col")).is_in(chosen.tolist())))
+    return pl.concat(parts)
+
+
+def test_a_calibration_finds_the_curve_that_made_the_calls():
+    curve = fit_calibration(world(0, shift=1.0))
+    assert curve["kind"].to_list() == [None, "q", "v"]
+    for _, intercept, slope in curve.iter_rows():
+        assert intercept == pytest.approx(1, abs=0.25)
+        assert slope == pytest.approx(2, abs=0.25)
+
+
+def test_a_kind_without_calls_gets_the_curve_of_all():
+    whole = world(1)
+    curve = fit_calibration(whole.filter(kind="q"))
+    p = calibrated(whole.with_columns(kind=pl.lit("new")), curve)["probability"]
+    expected = special.expit(curve["intercept"][0] + curve["slope"][0] * np.log(whole["risk"].to_numpy()))
+    assert np.allclose(p.to_numpy(), expected, atol=1e-3)
+
+
+def test_without_calls_of_one_sort_probabilities_still_rise_with_the_risk():
+    few = world(2).head(4).with_columns(silent=pl.lit(True))
+    p = calibrated(world(2, ["q"]), fit_calibration(few)).sort("risk")["probability"].to_numpy()
+    assert (np.diff(p) >= 0).all()
+    assert 0 < p[len(p) // 2] < 0.5
+
+
+def test_mutants_of_a_site_are_in_one_fold_and_every_call_is_scored():
+    whole = world(3)
+    with_fold = whole.with_columns(fold=pl.Series(folds_of(whole)))
+    assert with_fold.group_by("layer", "kind", "row", "col").agg(pl.col("fold").n_unique())["fold"].max() == 1
+    scored = cross_fitted(whole)
+    assert scored.drop("probability").equals(whole)
+    assert scored["probability"].null_count() == 0
+
+
+def test_scores_by_hand():
+    calls = pl.DataFrame(
+        {
+            "layer": [0] * 4,
+            "kind": ["q"] * 4,
+            "row": [0, 1, 2, 3],
+            "col": [0] * 4,
+            "silent": [True, False, True, False],
+            "probability": [0.1, 0.4, 0.6, 0.9],
+        }
+    )
+    row = calibration_scores(calls, resamples=20).row(0, named=True)
+    assert (row["group"], row["mutants"], row["nsm"]) == ("all", 4, 2)
+    assert row["auc"] == pytest.approx(0.75)  # of 4 pairs, (0.4, 0.6) is the wrong way round
+    assert (row["accuracy"], row["recall"], row["precision"]) == (0.5, 0.5, 0.5)
+    assert row["brier"] == pytest.approx((0.01 + 0.36 + 0.36 + 0.01) / 4)
+    assert row["ece"] == pytest.approx((0.1 + 0.6 + 0.6 + 0.1) / 4)
+    assert np.isnan(auc(np.array([1.0, 2.0]), np.array([True, True])))
+    assert expected_calibration_error(np.array([0.5, 0.5]), np.array([True, False])) == 0
+
+
+def test_a_reliability_curve_lies_on_the_diagonal_when_the_model_is_right():
+    curve = reliability(cross_fitted(world(4)))
+    assert curve["mutants"].sum() == 2 * SIDE * SIDE * 2
+    inside = curve.filter(pl.col("predicted").is_between("observed_low", "observed_high"))
+    assert len(inside) >= 8
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_combined_intervals_cover_and_are_shorter_than_the_samples(biased):
+    whole = world(5)
+    truth = 1 - whole["silent"].mean()
+    if biased:  # half the locus has risks that are far too large
+        whole = whole.with_columns(
+            risk=pl.when(pl.col("row") < 15).then(pl.col("risk") * 20).otherwise("risk")
+        )
+    loci = pl.DataFrame(
+        {"layer": [3, 3], "kind": ["q", "v"], "region_sites": [SIDE * SIDE] * 2},
+        schema_overrides={"layer": pl.Int16},
+    )
+    random, covered, lengths, own = np.random.default_rng(6), 0, [], []
+    for seed in range(40):
+        sample = sampled(whole, 40, random)
+        row = combined_rates(whole.drop("silent"), sample.drop("risk"), loci, seed=seed).row(0, named=True)
+        covered += row["low"] <= truth <= row["high"]
+        lengths.append(row["high"] - row["low"])
+        own.append(row["sample_high"] - row["sample_low"])
+    assert covered >= 35
+    assert np.mean(lengths) < (1.0 if biased else 0.75) * np.mean(own)
+
+
+def outer_map(rows: np.ndarray, cols: np.ndarray, even: float) -> pl.DataFrame:
+    odd = np.outer(rows, cols)
+    row, col = (index.ravel() for index in np.indices(odd.shape))
+    frames = [
+        pl.DataFrame({"row": row, "col": col, "margin": (even + sign * odd).ravel()}).with_columns(
+            layer=pl.lit(1, pl.Int16), kind=pl.lit("v"), mutation=pl.lit(name)
+        )
+        for name, sign in (("max", -1), ("min", 1))
+    ]
+    return pl.concat(frames)
+
+
+def test_an_outer_product_is_of_rank_one_with_its_factors():
+    rows, cols = np.array([1.0, -2.0, 0.5]), np.array([2.0, 1.0, -1.0, 1.5])
+    given = outer_map(rows, cols, even=1.1)
+    share = low_rank_shares(given).row(0, named=True)
+    assert share["odd_share"] == pytest.approx(1)
+    assert share["share_1"] == pytest.approx(1)
+    assert share["null_1"] < 1
+    found = factors(given)
+    r, c = (found.filter(axis=axis)["factor"].to_numpy() for axis in ("row", "col"))
+    assert np.allclose(np.outer(r, c), np.outer(rows, cols))
+    calls = low_rank_calls(given)
+    margin = given.join(calls, on=["layer", "kind", "row", "col", "mutation"])
+    assert (margin["silent"] == (margin["margin"] >= 0)).all()

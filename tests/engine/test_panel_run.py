@@ -1,0 +1,89 @@
+"""The fast engine on several prompts at once: the reference engine's texts, whatever their lengths."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import tiny_model
+from mutascope import Design, Tiling, load_model
+from mutascope.assays import PanelAssay
+from mutascope.engine import panel_run
+from mutascope.engine.fast import FastEngine
+from mutascope.engine.reference import ReferenceEngine
+
+LINES = ("The life cycle", "ab", "xyz q", "Once", "ab", "A longer prompt than the others", "ba")
+
+
+def panel(folder, lines=LINES, **fields):
+    path = folder / "prompts.txt"
+    path.write_text("\n".join(dict.fromkeys(lines)))
+    return PanelAssay(
+        name="p", prompts=str(path), **{"max_length": 44, "temperature": 0.8, "seed": 3, **fields}
+    )
+
+
+def compare(model, assay, design, slots, tile=8):
+    """Run both engines, compare every output, and return the fast engine's outcomes."""
+    tiling, resolved = Tiling(tile), assay.resolve(model)
+    mutants = design.plan(model.genome, tiling).mutants()
+    fast, reference = FastEngine(model, tiling, slots), ReferenceEngine(model, tiling)
+    assert fast.refusal(resolved.prompts, resolved.readout) is None
+    wild = reference.wild_type(resolved.prompts, resolved.readout)
+    assert fast.wild_type(resolved.prompts, resolved.readout) == wild
+    found = list(fast.run(resolved.prompts, resolved.readout, mutants))
+    assert [outcome.mutant for outcome in found] == mutants
+    truth = list(reference.run(resolved.prompts, resolved.readout, mutants))
+    assert [o.outputs for o in found] == [o.outputs for o in truth]
+    return found, wild
+
+
+@pytest.mark.parametrize("slots", [2, 5, 64])
+def test_prompts_of_many_lengths(llama, tmp_path, slots):
+    design = Design(sample=9, mutations=("max", "zero", "noop"))
+    found, wild = compare(llama, panel(tmp_path), design, slots)
+    assert len({len(output.tokens) for output in wild}) > 1
+    assert all(o.outputs == wild for o in found if o.mutant.mutation == "noop")
+    assert sum(o.outputs != wild for o in found) > 5
+
+
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
+def test_other_architectures(family, tmp_path):
+    changes = {"sliding_window": 12} if family == "mistral" else {}
+    model = load_model(str(tiny_model(tmp_path / family, family, **changes)))
+    compare(model, panel(tmp_path), Design(sample=5), 8)
+
+
+@pytest.mark.parametrize("fields", [{"greedy": True, "temperature": None}, {"top_p": 0.8}, {"top_k": 0}])
+def test_other_sampling(llama, tmp_path, fields):
+    compare(llama, panel(tmp_path, **fields), Design(sample=4), 16)
+
+
+def test_more_mutants_than_are_run_together(llama, tmp_path, monkeypatch):
+    monkeypatch.setattr(panel_run, "_MUTANTS", 3)
+    monkeypatch.setattr(panel_run, "_VERIFY_ROWS", 2)
+    compare(llama, panel(tmp_path, LINES[:4]), Design(sample=4), 6)
+
+
+def test_near_ties_are_settled_by_the_reference_engine(llama, tmp_path, monkeypatch):
+    monkeypatch.setattr(panel_run, "NEAR_TIE", 0.3)
+    found, _ = compare(llama, panel(tmp_path, LINES[:3], max_length=30), Design(sample=3), 4)
+    assert any(outcome.replayed for outcome in found)
+
+
+def test_a_text_that_ends_early(llama, tmp_path, monkeypatch):
+    assay = panel(tmp_path, LINES[:4])
+    resolved = assay.resolve(llama)
+    reference = ReferenceEngine(llama, Tiling(8))
+    wild = reference.wild_type(resolved.prompts, resolved.readout)
+    common = wild[0].tokens[4]
+    monkeypatch.setattr(llama.network.generation_config, "eos_token_id", common)
+    _, ended = compare(llama, assay, Design(sample=6), 8)
+    assert ended[0].tokens[-1] == common
+    assert len(ended[0].tokens) <= 5
+
+
+@pytest.mark.slow
+def test_the_real_model(smollm2, tmp_path):
+    lines = ("The life cycle of Drosophila:", "Write a poem about hands.", "How is bread made?")
+    assay = panel(tmp_path, lines, max_length=40, temperature=0.7, seed=0)
+    compare(smollm2, assay, Design(sample=7, mutations=("max",)), 8)
