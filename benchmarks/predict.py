@@ -50,9 +50,11 @@ def random_model(width: str) -> Model:
 def predictor_of(options: argparse.Namespace) -> Predictor:
     if options.width is None:
         model = load_model(options.model)
-        assay = load_assay(options.assay).resolve(model)
+        assay = load_assay(
+            options.assay, **({"questions": options.questions} if options.questions else {})
+        ).resolve(model)
         return Predictor(
-            model, Tiling(options.tile or 8), assay.prompts[0], assay.readout, MUTATIONS, options.rivals
+            model, Tiling(options.tile or 8), assay.prompts, assay.readout, MUTATIONS, options.rivals
         )
     model = random_model(options.width)
     prompt = Prompt("", tuple(range(100, 100 + PROMPT)))
@@ -63,7 +65,9 @@ def predictor_of(options: argparse.Namespace) -> Predictor:
         "eos_token_id": None,
     }
     resolved = resolve_generation(model, arguments, PROMPT)
-    return Predictor(model, Tiling(options.tile or 64), prompt, Generation(0, arguments, resolved), MUTATIONS)
+    return Predictor(
+        model, Tiling(options.tile or 64), [prompt], Generation(0, arguments, resolved), MUTATIONS
+    )
 
 
 def main() -> None:
@@ -73,7 +77,8 @@ def main() -> None:
     parser.add_argument("--width", choices=WIDTHS)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--tile", type=int)
-    parser.add_argument("--rivals", type=int, default=1)
+    parser.add_argument("--rivals", type=int)
+    parser.add_argument("--questions")
     options = parser.parse_args()
     machine = measure_machine()
     start = time.perf_counter()
@@ -89,9 +94,9 @@ def main() -> None:
     seconds = last - ready
     parameters = sum(locus.rows * locus.cols for locus in predictor.model.genome)
     targets = len(predictor.targets)
-    pairs = int((predictor.targets.places + 1).sum())
+    pairs = int((predictor.layout.places()[predictor.targets.places] + 1).sum())
     print(f"{machine.gflops:.0f} GFLOP/s; loaded, generated and set up in {ready - start:.1f} s")
-    print(f"{mutants:,} mutants, {targets} targets, {predictor.tape.positions} positions: {seconds:.1f} s")
+    print(f"{mutants:,} mutants, {targets} targets, {len(predictor.layout)} positions: {seconds:.1f} s")
     print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, {before:.2f} GB before")
     print(f"seconds by kind { ({kind: round(value, 1) for kind, value in by_kind.items()}) }")
     print(

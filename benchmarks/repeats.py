@@ -31,7 +31,9 @@ def main() -> None:
         design = Design(layers=(options.layer,), kinds=(options.kind,), sample=count // 2)
         mutants = design.plan(model.genome, tiling).mutants()
         start = time.perf_counter()
-        phenotypes = {outcome.outputs for outcome in engine.run(assay.prompts, assay.readout, mutants)}
+        phenotypes = {
+            outcome.outputs[0].tokens for outcome in engine.run(assay.prompts, assay.readout, mutants)
+        }
         each = 1e3 * (time.perf_counter() - start) / len(mutants)
         counts.append(len(mutants))
         costs.append(each)

@@ -18,6 +18,7 @@ from mutascope.findings.predictions import sample_of
 from mutascope.findings.screens import Screens
 from mutascope.results import Results
 from mutascope.screen import Screen
+from mutascope.store import ScreenFolder
 
 ASSAY = TextAssay(name="test", prompt="hello", max_length=16, temperature=0.7, seed=3)
 DESIGN = Design(layers=(1, 2), kinds=("v", "down"), mutations=("max", "min"))
@@ -87,8 +88,49 @@ def test_the_folder_of_a_screen_gets_predictions_and_keeps_its_records(folder, t
     assert results.records().equals(records)
     assert results.predictions()["probability"].null_count() == 0
     assert set(results.calls()["source"]) == {"exact"}
+    same = Design(layers=(1,), kinds=("v",), mutations=("max", "min"))
     with pytest.raises(MutascopeError, match="design of its own"):
-        Atlas(folder, ASSAY, DESIGN, tile=8).run(out, error=0.1, quiet=True)
+        Atlas(folder, ASSAY, same, tile=8).run(out, error=0.1, quiet=True)
+    with pytest.raises(MutascopeError, match=r"a screen without 1\.down"):
+        Atlas(folder, ASSAY, DESIGN, tile=8).run(out, quiet=True)
+    with pytest.raises(MutascopeError, match="give --mutations max,min,"):
+        Atlas(folder, ASSAY, Design(layers=(1,), kinds=("v",), mutations=("max",)), tile=8).run(
+            out, quiet=True
+        )
+
+
+def test_records_of_loci_that_were_not_predicted_stay_among_the_calls(folder, tmp_path):
+    out = tmp_path / "screen"
+    screen = Screen(folder, ASSAY, Design(layers=(1,), kinds=("q", "v"), sample=6), tile=8)
+    screen.run(out, quiet=True)
+    results = Atlas(folder, ASSAY, Design(layers=(1,), kinds=("v",)), tile=8).run(out, quiet=True)
+    calls, records = results.calls(), results.records()
+    kept = calls.filter(kind="q")
+    assert len(kept) == len(records.filter(kind="q")) > 0
+    assert set(kept["source"]) == {"exact"}
+    assert len(results.calls("1.v")) == len(results.predictions("1.v"))
+    both = records.join(calls, on=["layer", "kind", "row", "col", "mutation"], suffix="_call")
+    assert len(both) == len(records)
+    assert both["silent"].equals(both["silent_call"].rename("silent"))
+
+
+def test_a_run_that_ended_with_the_last_locus_goes_on(folder, tmp_path, monkeypatch):
+    out, write, left = tmp_path / "out", ScreenFolder.write_predictions, [3]
+
+    def interrupted(self, *arguments):
+        write(self, *arguments)
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ScreenFolder, "write_predictions", interrupted)
+    design = Design(kinds=("v",))
+    with pytest.raises(KeyboardInterrupt):
+        Atlas(folder, ASSAY, design, tile=16, sample=6).run(out, quiet=True)
+    monkeypatch.undo()
+    results = Atlas(folder, ASSAY, design, tile=16, sample=6).run(out, quiet=True)
+    assert results.predictions()["probability"].null_count() == 0
+    assert results.manifest["predictions"]["mutations"] == ["max", "min"]
 
 
 def test_another_atlas_is_refused_with_the_difference(folder, tmp_path):
@@ -108,6 +150,13 @@ def test_the_most_uncertain_are_chosen_in_whole_units():
     assert expected == pytest.approx((0.01 + 0.1 + 0.4 + 0.01) / 6)
     assert chosen.tolist() == [3, 2]
     assert not len(choose(probability, np.array([0]), 0.1, unit=2)[0])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_without_a_target_a_round_runs_half_of_what_is_left(seed):
+    probability = np.random.default_rng(seed).random(20_000).astype(np.float32)
+    chosen, _ = choose(probability, np.arange(100), 0.0, unit=64)
+    assert 9_900 < len(chosen) < 10_100
 
 
 def test_the_command_line(folder, tmp_path, cli):

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from mutascope.analysis.calibration import calibrated, fit_calibration
-from mutascope.assays import TextAssay
+from mutascope.assays import ChoiceAssay, TextAssay
 from mutascope.design import MUTANT_COLUMNS, Design, Plan
 from mutascope.errors import MutascopeError
 from mutascope.executor.local import Units, run_units
@@ -69,7 +69,7 @@ class Atlas:
         model, assay, tile, engine, batch, dtype: as in :class:`~mutascope.screen.Screen`.
         design: layers, kinds, mutations; ``sample`` is the number of sites run exactly, by default two per locus, and 0
             runs none.
-        rivals: targets per generated token.
+        rivals: targets per generated token (:class:`~mutascope.predict.predictor.Predictor`).
 
     Raises:
         MutascopeError: for an unknown model, assay or engine, and for a design of rows, columns or listed mutants.
@@ -78,7 +78,7 @@ class Atlas:
     def __init__(
         self,
         model: str | Model,
-        assay: str | TextAssay,
+        assay: str | TextAssay | ChoiceAssay,
         design: Design | None = None,
         *,
         tile: int | str = "auto",
@@ -86,7 +86,7 @@ class Atlas:
         batch: int | None = None,
         dtype: str = "float32",
         sample: int | None = None,
-        rivals: int = 1,
+        rivals: int | None = None,
     ) -> None:
         design = design or Design()
         if design.rows or design.cols or design.mutants or design.sample:
@@ -127,6 +127,10 @@ class Atlas:
         """
         folder = ScreenFolder(out)
         target = _Target(error, None if budget is None else time.monotonic() + budget)
+        if target.set and not self.sample:
+            raise MutascopeError(
+                "a target needs exact calls to calibrate with: give a --sample of at least one site"
+            )
         manifest = self._open(folder)
         adaptive = manifest["design"]["type"] == ADAPTIVE
         if not adaptive and target.set:
@@ -148,6 +152,7 @@ class Atlas:
 
     def _open(self, folder: ScreenFolder) -> dict[str, Any]:
         screen, plan = self.screen, self.population
+        screen.ask_what_was_asked(folder)
         identity = describe_screen(
             screen.model, screen.resolved, screen.design, plan, screen.tiling, screen.engine_name
         )
@@ -160,6 +165,7 @@ class Atlas:
                     identity.pop(own)
                 identity["measure"] = manifest.get("measure", False)
             check_same_screen(manifest, identity, folder.path)
+            self._check_region(folder, manifest)
             return manifest
         folder.check_free()
         codes = self._drawn()
@@ -170,6 +176,22 @@ class Atlas:
         manifest["units"]["mutants"] = 0
         folder.write_manifest(manifest)
         return manifest
+
+    def _check_region(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
+        """Raise MutascopeError for loci that the screen does not have, and for other mutations than were predicted."""
+        known = {f"{locus['layer']}.{locus['kind']}" for locus in manifest["loci"]}
+        other = [locus.name for locus in self.population.loci if locus.name not in known]
+        if manifest["design"]["type"] != ADAPTIVE and other:
+            raise MutascopeError(
+                f"{folder.path} is a screen without {other[0]}: choose --layers and --kinds that it has"
+                " (mutascope status lists them), or another --out"
+            )
+        before = manifest.get("predictions", {}).get("mutations")
+        if before is not None and before != list(self.population.mutations):
+            raise MutascopeError(
+                f"{folder.path} holds predictions of {', '.join(before)}: give --mutations {','.join(before)},"
+                " or another --out"
+            )
 
     def _listed(self, codes: np.ndarray) -> Plan:
         return Plan(self.population.loci, self.population.mutations, codes, self.population.population)
@@ -209,24 +231,27 @@ class Atlas:
         predictor = Predictor(
             screen.model,
             screen.tiling,
-            screen.resolved.prompts[0],
+            screen.resolved.prompts,
             screen.resolved.readout,
             self.population.mutations,
             self.rivals,
         )
-        if list(predictor.wild.tokens) != manifest["wild_type"][0]["tokens"]:
+        stored = [output["tokens"] for output in manifest["wild_type"]]
+        if stored != [list(output.tokens) for output in predictor.wild]:
             raise MutascopeError(
                 f"the wild type of {folder.path} is not reproduced here: predict into another --out"
             )
+        about = {
+            "mutations": list(self.population.mutations),
+            "targets": len(predictor.targets),
+        }
+        manifest["predictions"] = about
+        folder.write_manifest(manifest)
         with PredictionProgress(len(missing), quiet=quiet) as progress:
             for locus, calls in predictor.calls(missing):
                 folder.write_predictions(locus.name, calls.frame(locus, self.population.mutations))
                 progress(calls.margin.numel())
-        manifest["predictions"] = {
-            "mutations": list(self.population.mutations),
-            "targets": len(predictor.targets),
-            "seconds": round(time.monotonic() - started, 3),
-        }
+        manifest["predictions"] = {**about, "seconds": round(time.monotonic() - started, 3)}
         folder.write_manifest(manifest)
 
     def _risks(self, folder: ScreenFolder) -> _Risks:
@@ -347,7 +372,7 @@ def choose(probability: np.ndarray, known: np.ndarray, error: float, unit: int) 
     open_calls = np.flatnonzero(np.bincount(known, minlength=len(doubt)) == 0)
     order = open_calls[np.argsort(-doubt[open_calls], kind="stable")]
     left = doubt.sum() - np.cumsum(doubt[order])
-    needed = int(np.argmax(left <= error * len(doubt))) + 1
+    needed = min(int((left > error * len(doubt)).sum()) + 1, len(order))
     size = -(-max(1, int(_ROUND * needed)) // unit) * unit
     return order[: min(size, len(order))], expected
 

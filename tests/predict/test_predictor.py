@@ -11,6 +11,7 @@ from torch import Tensor
 
 from builders import tiny_model
 from mutascope.assays import TextAssay
+from mutascope.design import Design
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.errors import MutascopeError
 from mutascope.genome import Tiling
@@ -27,15 +28,15 @@ STEP = 5e-3
 
 def predictor(tmp_path, family="llama", tile=8, mutations=("max", "min", "zero"), rivals=1, **changes):
     fields = {**SAMPLED, **changes.pop("assay", {})}
-    dtype = changes.pop("dtype", "float32")
-    model = load_model(str(tiny_model(tmp_path / family, family, std=0.2, **changes)), dtype=dtype)
+    dtype, std = changes.pop("dtype", "float32"), changes.pop("std", 0.2)
+    model = load_model(str(tiny_model(tmp_path / family, family, std=std, **changes)), dtype=dtype)
     assay = TextAssay(name="test", **fields).resolve(model)
-    return Predictor(model, Tiling(tile), assay.prompts[0], assay.readout, mutations, rivals)
+    return Predictor(model, Tiling(tile), assay.prompts, assay.readout, mutations, rivals)
 
 
 def margins(given: Predictor) -> Tensor:
     """What the targets' margins are along the wild type's tokens, but for constants."""
-    fed = torch.tensor([given.tape_tokens])
+    fed = torch.tensor([given.layout.tokens])
     with torch.no_grad():
         hidden = given.model.network.model(fed).last_hidden_state[0].double()
     return (hidden[given.targets.places] * given.targets.seeds.double()).sum(-1)
@@ -82,7 +83,7 @@ def local_truth(given: Predictor, kind: str, locus, row: int, col: int, value: f
         seen.append(arguments[0])
 
     handle = module.register_forward_pre_hook(keep)
-    fed = torch.tensor([given.tape_tokens])
+    fed = torch.tensor([given.layout.tokens])
     embedded = network.model.embed_tokens(fed).detach().requires_grad_()
     hidden = network.model(inputs_embeds=embedded).last_hidden_state[0]
     scores = (hidden[given.targets.places] * given.targets.seeds).sum(-1)
@@ -112,6 +113,37 @@ def test_the_own_response_of_gate_q_and_k_is_exact(tmp_path, family, changes):
                 assert error < 1e-3 * truth.abs().max() + 1e-5, locus.name
 
 
+def test_attention_that_a_mutant_turns_round_is_no_overflow(tmp_path):
+    given = predictor(tmp_path, tile=16, std=1.0)
+    for locus, changed in given.changes(["0.q", "0.k", "1.q"]):
+        assert changed.isfinite().all(), locus.name
+        matrix = given.mutagen.matrix(locus)
+        for row, col in corners(given.tiling, locus):
+            truth = local_truth(given, locus.kind, locus, row, col, float(matrix.max()))
+            error = (changed[0, row, :, col] - truth).abs().max()
+            assert error < 2e-3 * truth.abs().max() + 1e-4, locus.name
+
+
+@pytest.mark.parametrize("sampling", [{"top_p": 0.8}, {"top_p": 0.95}])
+def test_top_p_does_not_make_silent_mutants_look_like_nsms(tmp_path, sampling):
+    given = predictor(tmp_path, "qwen3", assay={"top_k": 0, **sampling}, std=0.1)
+    predicted = {locus.name: calls.margin < 0 for locus, calls in given.calls()}
+    mutants = (
+        Design(mutations=given.mutations, layers=(1, 2), sample=80)
+        .plan(given.model.genome, given.tiling)
+        .mutants()
+    )
+    reference = ReferenceEngine(given.model, given.tiling)
+    silent, called = [], []
+    for outcome in reference.run(given.prompts, given.readout, mutants):
+        m = outcome.mutant
+        silent.append(outcome.outputs[0].tokens == given.wild[0].tokens)
+        called.append(bool(predicted[m.locus_name][given.mutations.index(m.mutation), m.row, m.col]))
+    false = [call for call, quiet in zip(called, silent, strict=True) if quiet]
+    assert len(false) > 15
+    assert sum(false) / len(false) < 0.15
+
+
 @pytest.mark.parametrize(
     "assay",
     [
@@ -124,7 +156,9 @@ def test_the_own_response_of_gate_q_and_k_is_exact(tmp_path, family, changes):
 )
 def test_the_wild_types_margins_are_the_pickers(tmp_path, assay):
     given = predictor(tmp_path, assay=assay, rivals=3)
-    wild, logits = ReferenceEngine(given.model, given.tiling).wild_type_logits(given.prompt, given.readout)
+    wild, logits = ReferenceEngine(given.model, given.tiling).wild_type_logits(
+        given.prompts[0], given.readout
+    )
     steps = torch.arange(len(wild.tokens))
     assert sorted(set(given.targets.steps.tolist())) == steps.tolist()
     assert (given.targets.margins >= 0).all()
@@ -163,8 +197,8 @@ def test_bfloat16_weights_give_nearly_the_same(tmp_path):
     for dtype in ("float32", "bfloat16"):
         model = load_model(folder, dtype=dtype)
         resolved = assay.resolve(model)
-        half = Predictor(model, Tiling(8), resolved.prompts[0], resolved.readout, ("zero",))
-        found.append((half.wild.tokens, dict(half.calls(["2.down"]))))
+        half = Predictor(model, Tiling(8), resolved.prompts, resolved.readout, ("zero",))
+        found.append((half.wild[0].tokens, dict(half.calls(["2.down"]))))
     (tokens, exact), (others, rounded) = found
     if tokens == others:
         (a,), (b,) = exact.values(), rounded.values()

@@ -33,6 +33,13 @@ def predict(
     max_length: Annotated[
         int | None, typer.Option(help="replaces the assay's length, prompt included")
     ] = None,
+    questions: Annotated[
+        str | None, typer.Option(help="of a choice assay: folder, CSV, JSONL, Hub dataset or general")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="of the questions, such as astronomy")] = None,
+    shots: Annotated[int | None, typer.Option(help="solved examples before each question; default 5")] = None,
+    right: Annotated[int | None, typer.Option(help="questions the wild type gets right; default 14")] = None,
+    wrong: Annotated[int | None, typer.Option(help="questions the wild type gets wrong; default 7")] = None,
     engine: Annotated[str, typer.Option(help="of the exact runs: fast or reference")] = "fast",
     batch: Annotated[
         int | None, typer.Option(help="mutants run at a time; default what memory holds")
@@ -40,7 +47,7 @@ def predict(
     dtype: Annotated[str, typer.Option(help="of the weights")] = "float32",
 ) -> None:
     """Predict every mutant of whole loci from gradients, with a measured error; go on where a run stopped."""
-    from mutascope.assays import TextAssay, load_assay
+    from mutascope.assays import ChoiceAssay, TextAssay, load_assay
     from mutascope.atlas import Atlas
     from mutascope.engine import ENGINES
     from mutascope.genome import check_name
@@ -59,11 +66,19 @@ def predict(
     fills_of(names, 0, 0)
     check_tile(tile)
     check_name("engine", engine, list(ENGINES))
-    changes: dict[str, Any] = {"seed": seed, "max_length": max_length}
+    changes: dict[str, Any] = {
+        "seed": seed,
+        "max_length": max_length,
+        "questions": questions,
+        "subject": subject,
+        "shots": shots,
+        "right": right,
+        "wrong": wrong,
+    }
     loaded = load_assay(assay, **{key: value for key, value in changes.items() if value is not None})
-    if not isinstance(loaded, TextAssay):
+    if not isinstance(loaded, TextAssay | ChoiceAssay):
         raise MutascopeError(
-            f"assay {loaded.name!r} is not a text assay: only outputs of a single prompt are predicted"
+            f"assay {loaded.name!r} is a panel: predict a text assay of one of its prompts, or a choice assay"
         )
     if not ScreenFolder(out).exists():
         ScreenFolder(out).check_free()

@@ -2,8 +2,8 @@
 
 A tile of q changes a few features of one head's queries, and with them the scores of every query (position p) against
 every key (position s) by sum_r change_pr K_psr, where K_ps is the key, rotated back by the angle of the query. A tile
-of k does the same for keys, in all heads that share them. With scores + d, softmax gives weights proportional to
-weights * exp(d), so that the change of what the head mixes from the values takes one exponential and two products.
+of k does the same for keys, in all heads that share them. Softmax of the scores with this change gives what the head
+mixes from the values.
 With a norm over the head (Qwen3), the queries also shrink as a whole: d has a part (ratio - 1) * score.
 
 The product of this change with the gradient at the input of o, summed over positions, is the change of the margin.
@@ -16,26 +16,23 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mutascope.predict.fills import Fill
+from mutascope.predict.layout import Index, Reach
 from mutascope.predict.response import Tiles
 from mutascope.predict.tape import Layer, Norm, Tape, rotated
 
-_STEEPEST = 80.0
-"""Largest change of a score: its exponential times a sum of weights still fits into float32."""
 _SCORES = 2**20
 """Scores held at a time, which should stay in the cache."""
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """Rows of a tile that lie in one head: site row, features within the head, rows of the locus."""
+    """Rows of a tile that lie in one head: site row, and features within the head."""
 
     site_row: int
     start: int
     stop: int
-    rows: slice
 
 
 def attention_changes(
@@ -45,9 +42,10 @@ def attention_changes(
     tiles: Tiles,
     mixed: Tensor,
     fills: Sequence[Fill],
-    arrivals: Sequence[int],
+    reach: Reach,
+    asking: Tensor,
 ) -> Tensor:
-    """Return the change of every margin under every fill of every tile of q or k.
+    """Return the change of every margin, through some of the queries, under every fill of every tile of q or k.
 
     Args:
         tape, layer: of the wild type.
@@ -55,7 +53,8 @@ def attention_changes(
         tiles: of the locus.
         mixed: gradients at the input of o, [targets, positions, H w].
         fills: what is written.
-        arrivals: first target that sees each position.
+        reach: which targets see which positions.
+        asking: positions of the queries, ascending.
 
     Returns:
         float32 [fills, site rows, targets, site cols].
@@ -63,15 +62,18 @@ def attention_changes(
     rows, cols = tiles.grid
     changes = mixed.new_zeros(len(fills), rows, mixed.shape[0], cols)
     mixed = mixed.unflatten(2, (-1, tape.width))
-    parts, sums = tiles.parts(layer.first.y)
-    move = torch.stack([(fill.scale - 1) * parts + fill.constant * sums[..., None] for fill in fills])
-    move = move.permute(2, 3, 0, 1)  # [positions, rows, fills, site cols]
+    changing = asking if kind == "q" else torch.arange(tape.positions)
+    x = layer.first.y[changing]
     for head in range(tiles.matrix.shape[0] // tape.width):
-        view = _Head.of(tape, layer, kind, head)
+        view = _Head.of(tape, layer, kind, head, changing)
+        own = tiles.matrix[head * tape.width : (head + 1) * tape.width]
+        parts, sums = Tiles(own, tiles.side).parts(x)
+        move = torch.stack([(fill.scale - 1) * parts + fill.constant * sums[..., None] for fill in fills])
+        move = move.permute(2, 3, 0, 1).flatten(2)  # [changing positions, features, fills * site cols]
         for segment in _segments(tiles, head, tape.width):
-            moved = view.moved(move[:, segment.rows].flatten(2), segment)
+            moved = view.moved(move[:, segment.start : segment.stop], segment)
             for query in view.queries:
-                change = view.change(query, moved, segment, mixed[:, :, query], arrivals)
+                change = view.change(query, moved, segment, mixed[:, :, query], reach, asking)
                 changes[:, segment.site_row] += change.unflatten(1, (len(fills), cols)).transpose(0, 1)
     return changes
 
@@ -80,7 +82,7 @@ def _segments(tiles: Tiles, head: int, width: int) -> Iterator[_Segment]:
     start, stop = head * width, (head + 1) * width
     for site_row in range(start // tiles.side, -(-stop // tiles.side)):
         first, last = max(start, site_row * tiles.side), min(stop, (site_row + 1) * tiles.side)
-        yield _Segment(site_row, first - start, last - start, slice(first, last))
+        yield _Segment(site_row, first - start, last - start)
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,10 @@ class _Head:
         of_queries: whether it is the queries that change.
         queries: indices of the query heads whose scores change.
         layer: the wild type.
-        norm: over the head, [N, w] each; None without one.
+        norm: over the head at the positions that change, [changing positions, w] each; None without one.
         cos, sin: rotary embedding, [N, w].
-        seen: which keys a query sees, [N, N].
+        group: the key/value head.
+        changing: positions whose queries or keys change.
     """
 
     of_queries: bool
@@ -103,21 +106,24 @@ class _Head:
     cos: Tensor
     sin: Tensor
     group: int
+    changing: Tensor
 
     @classmethod
-    def of(cls, tape: Tape, layer: Layer, kind: str, head: int) -> _Head:
+    def of(cls, tape: Tape, layer: Layer, kind: str, head: int, changing: Tensor) -> _Head:
         """Return head ``head`` of q or k."""
         share = tape.queries
         queries = range(head, head + 1) if kind == "q" else range(head * share, (head + 1) * share)
         whole = layer.q_norm if kind == "q" else layer.k_norm
-        norm = None if whole is None else Norm(whole.x[:, head], whole.scale[:, head], whole.weight)
-        return cls(kind == "q", queries, layer, norm, tape.cos, tape.sin, queries[0] // share)
+        norm = None
+        if whole is not None:
+            norm = Norm(whole.x[changing, head], whole.scale[changing, head], whole.weight)
+        return cls(kind == "q", queries, layer, norm, tape.cos, tape.sin, queries[0] // share, changing)
 
     def moved(self, move: Tensor, segment: _Segment) -> Tensor:
-        """Return the change of the head's features behind its norm, [N, features (+ 1), mutants].
+        """Return the change of the head's features behind its norm, [changing positions, features (+ 1), mutants].
 
         Args:
-            move: change of the map's output, [N, features, mutants].
+            move: change of the map's output, [changing positions, features, mutants].
 
         With a norm, a last feature is the relative change of all features, (ratio - 1).
         """
@@ -132,7 +138,7 @@ class _Head:
         return torch.cat([move * weight * after, after / before - 1], dim=1)
 
     def change(
-        self, query: int, moved: Tensor, segment: _Segment, mixed: Tensor, arrivals: Sequence[int]
+        self, query: int, moved: Tensor, segment: _Segment, mixed: Tensor, reach: Reach, asking: Tensor
     ) -> Tensor:
         """Return the changes of the margins through one query head, [targets, mutants].
 
@@ -140,35 +146,41 @@ class _Head:
             query: the head.
             moved: of :meth:`moved`.
             mixed: gradients at what the head mixes, [targets, N, w].
+            reach: which targets see which positions.
+            asking: positions of the queries.
         """
-        positions, mutants = moved.shape[0], moved.shape[2]
-        weights, values = self.layer.weights[query], self.layer.v[self.group]
+        mutants = moved.shape[2]
+        values = self.layer.v[self.group]
         wild = self.layer.mixed.unflatten(1, (-1, values.shape[1]))[:, query]
         changes = mixed.new_zeros(len(mixed), mutants)
-        lever = self._lever(query, segment)  # [query positions, key positions, features (+ 1)]
-        step = max(1, _SCORES // (positions * mutants))
-        for start in range(0, positions, step):
-            stop = min(start + step, positions)
+        done = 0
+        for at, keys, some in reach.chunks(asking, max(1, _SCORES // (reach.layout.longest * mutants))):
+            lever = self._lever(query, segment, at, keys)  # [queries, keys, features (+ 1)]
             if self.of_queries:
-                scores = lever[start:stop, :stop] @ moved[start:stop]
+                scores = lever @ moved[done : done + len(lever)]
             else:
-                scores = (lever[start:stop, :stop].transpose(0, 1) @ moved[:stop]).transpose(0, 1)
-            grown = scores.clamp_(max=_STEEPEST).exp_()
-            known = F.pad(values[:stop], (0, 1), value=1.0).T * weights[start:stop, None, :stop]
-            after = known @ grown  # [query positions, w + 1, mutants]
-            after = (after[:, :-1] / after[:, -1:]).sub_(wild[start:stop, :, None])
-            first = arrivals[start]
-            changes[first:] += mixed[first:, start:stop].flatten(1) @ after.flatten(0, 1)
+                scores = (lever.transpose(0, 1) @ moved[keys]).transpose(0, 1)
+            done += len(lever)
+            weights = scores.add_(self._scores(query, at, keys)[..., None]).softmax(1)
+            after = (values[keys].T @ weights).sub_(wild[at, :, None])  # [queries, w, mutants]
+            changes[some] += mixed[some, at].flatten(1) @ after.flatten(0, 1)
         return changes
 
-    def _lever(self, query: int, segment: _Segment) -> Tensor:
-        """Return how a feature of the changed side moves a score, [query positions, key positions, features (+ 1)]."""
+    def _scores(self, query: int, at: Index, keys: Index) -> Tensor:
+        """Return the wild type's scores, -inf where a query does not see the key, [queries, keys]."""
+        scores = (
+            self.layer.q[query][at] @ self.layer.k[self.group][keys].T * self.layer.block.self_attn.scaling
+        )
+        return scores.masked_fill_(~self.layer.seen[at][:, keys], -torch.inf)
+
+    def _lever(self, query: int, segment: _Segment, at: Index, keys: Index) -> Tensor:
+        """Return how a feature of the changed side moves a score, [queries, keys, features (+ 1)]."""
         scaling = self.layer.block.self_attn.scaling
-        q, k = self.layer.q[query], self.layer.k[self.group]
+        q, k = self.layer.q[query][at], self.layer.k[self.group][keys]
         if self.of_queries:
-            lever = rotated(k[None], self.cos[:, None], -self.sin[:, None])
+            lever = rotated(k[None], self.cos[at][:, None], -self.sin[at][:, None])
         else:
-            lever = rotated(q[:, None], self.cos[None], -self.sin[None])
+            lever = rotated(q[:, None], self.cos[keys][None], -self.sin[keys][None])
         lever = lever[..., segment.start : segment.stop]
         if self.norm is not None:
             lever = torch.cat([lever, (q @ k.T)[..., None]], dim=-1)

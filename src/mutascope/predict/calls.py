@@ -18,6 +18,9 @@ from mutascope.store.folder import PREDICTION_SCHEMA
 ERROR = 0.05
 """Scale of the error of a predicted change, relative to the change and to the size of the mutant (docs/predict.md)."""
 
+_HOPELESS = 1e30
+"""Risk of a mutant for which the arithmetic of the prediction overflows."""
+
 
 @dataclass(frozen=True)
 class Calls:
@@ -77,4 +80,5 @@ def make_calls(changes: Tensor, targets: Targets) -> Calls:
     scale = squares.add_(squares.mean(2, keepdim=True)).sqrt_().mul_(ERROR).mul_(unit)
     smallest = torch.finfo(scale.dtype).eps
     risk = F.softplus(margins.div_(scale.add_(smallest)).neg_()).sum(2)
+    risk = risk.nan_to_num(nan=torch.inf).clamp(max=_HOPELESS)
     return Calls(margin, first, risk)

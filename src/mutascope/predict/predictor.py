@@ -1,4 +1,4 @@
-"""Predicted calls of every mutant of a model on one prompt (docs/predict.md says why it works).
+"""Predicted calls of every mutant of a model in an assay (docs/predict.md says why it works).
 
 One pass of gradients goes down through the layers, for all targets at once. At every map it meets, the mutants of the
 locus are summed up: v, o, up and down from the gradient at the map's output, gate, q and k from the gradient behind
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,24 +22,36 @@ from mutascope.mutations import Mutagen
 from mutascope.predict.attention import attention_changes
 from mutascope.predict.calls import Calls, make_calls
 from mutascope.predict.fills import Fill, fills_of
+from mutascope.predict.layout import Layout, Reach
 from mutascope.predict.pullback import Pullback
 from mutascope.predict.response import Tiles, gated, linear_changes, response_changes
 from mutascope.predict.tape import Layer, Tape
-from mutascope.predict.targets import arrivals, make_targets
-from mutascope.readout import Generation, Output, Prompt
+from mutascope.predict.targets import make_targets
+from mutascope.readout import NextToken, Prompt, Readout
 from mutascope.sampling import Picker, unsupported_fields
+
+_SCORES = 2**16
+"""Pairs of a query and a key per layer and head whose attention is computed for every mutant of q and k."""
+
+_FAR = 1e3
+"""In logits: a token that no mutant picks."""
 
 
 class Predictor:
-    """Predicts the mutants of a model on one prompt.
+    """Predicts the mutants of a model in an assay.
+
+    Attributes:
+        wild: outputs of the wild type, one per prompt.
+        layout: of the texts.
+        targets: what is differentiated.
 
     Args:
         model: Llama, Mistral, Qwen2 or Qwen3, in any floating dtype.
         tiling: of the sites.
-        prompt: what the mutants are asked.
+        prompts: what the mutants are asked; a generated text has one.
         readout: how they answer.
         mutations: names of fills (:mod:`mutascope.predict.fills`).
-        rivals: targets per generated token, on average.
+        rivals: targets per generated token, on average; by default one, and of an answer every other letter.
 
     Raises:
         MutascopeError: for an architecture, a sampling field or a mutation that it does not implement, and for a wild
@@ -49,28 +62,34 @@ class Predictor:
         self,
         model: Model,
         tiling: Tiling,
-        prompt: Prompt,
-        readout: Generation,
+        prompts: Sequence[Prompt],
+        readout: Readout,
         mutations: Sequence[str],
-        rivals: int = 1,
+        rivals: int | None = None,
     ) -> None:
         fills_of(mutations, 0, 0)
         fields = unsupported_fields(readout.resolved)
         if fields:
             raise MutascopeError(f"mutants cannot be predicted with {', '.join(fields)}: leave it out")
         self.model, self.tiling, self.mutations = model, tiling, tuple(mutations)
-        self.prompt, self.readout = prompt, readout
+        self.prompts, self.readout = tuple(prompts), readout
         self.mutagen = Mutagen(model.network, model.genome, tiling)
-        wild, logits = ReferenceEngine(model, tiling).wild_type_logits(prompt, readout)
-        if not wild.finite:
+        reference = ReferenceEngine(model, tiling)
+        known = [reference.wild_type_logits(prompt, readout) for prompt in prompts]
+        self.wild = tuple(output for output, _ in known)
+        if not all(output.finite for output in self.wild):
             raise MutascopeError(f"{model.name} itself puts out NaN or inf: nothing to compare")
-        self.wild: Output = wild
-        self.tape_tokens = [*prompt.tokens, *wild.tokens[:-1]]
-        self.tape = Tape(model.network, self.tape_tokens)
+        self.layout = Layout.of(
+            [(*p.tokens, *output.tokens[:-1]) for p, output in zip(prompts, self.wild, strict=True)]
+        )
+        self.tape = Tape(model.network, self.layout)
         head = self.tape.decoder.head.detach()
         self.picker = Picker(readout.resolved, readout.seed, head.shape[0], head.device)
-        self.targets = make_targets(self.picker, logits, head, len(prompt.tokens), rivals)
-        self._arrivals = arrivals(self.targets.places.tolist(), self.tape.positions)
+        logits, steps, places = self._picks([some for _, some in known])
+        if rivals is None:
+            rivals = max(1, len(readout.choices) - 1) if isinstance(readout, NextToken) else 1
+        self.targets = make_targets(self.picker, logits, steps, places, head, rivals)
+        self._reach = Reach(self.layout, self.targets.places.tolist())
 
     def calls(self, wanted: Collection[str] | None = None) -> Iterator[tuple[Locus, Calls]]:
         """Yield what is predicted of the mutants of every locus, from the last layer to the first.
@@ -89,7 +108,7 @@ class Predictor:
             if wanted is None or locus.name in wanted
         }
         lowest = min((layer for layer, _ in loci), default=len(self.tape))
-        back = Pullback(self.tape, self.targets)
+        back = Pullback(self.tape, self.targets, self._reach)
         for index in reversed(range(lowest, len(self.tape))):
             layer = self.tape.layer(index)
             here = {kind: locus for (at, kind), locus in loci.items() if at == index}
@@ -104,7 +123,7 @@ class Predictor:
         if "gate" in loci:
             tiles, fills = self._tiles(loci["gate"])
             respond = gated(layer.gate, layer.up)
-            yield "gate", response_changes(tiles, x, inner, fills, self._arrivals, respond)
+            yield "gate", response_changes(tiles, x, inner, fills, self._reach, respond)
         yield from self._linear("up", loci, x, inner.mul_(F.silu(layer.gate)))
 
     def _attention(
@@ -112,21 +131,55 @@ class Predictor:
     ) -> Iterator[tuple[str, Tensor]]:
         yield from self._linear("o", loci, layer.mixed, back.grad)
         mixed = back.through(layer.block.self_attn.o_proj, layer.mixed.shape[1])
-        yield from self._linear("v", loci, layer.first.y, back.past_attention(layer, mixed))
+        apart = self._apart(mixed)
+        grads = back.past_attention(layer, mixed, apart)
+        yield from self._linear("v", loci, layer.first.y, grads.pop("v"))
         for kind in ("k", "q"):
             if kind in loci:
                 tiles, fills = self._tiles(loci[kind])
-                yield (
-                    kind,
-                    attention_changes(self.tape, layer, kind, tiles, mixed, fills, self._arrivals),
+                changes = attention_changes(
+                    self.tape, layer, kind, tiles, mixed, fills, self._reach, apart.nonzero()[:, 0]
                 )
+                if kind in grads:
+                    changes += linear_changes(tiles, layer.first.y, grads[kind], fills, self._reach)
+                yield kind, changes
+
+    def _apart(self, mixed: Tensor) -> Tensor:
+        """Return the queries whose own response is computed exactly, bool [positions]: those that matter most.
+
+        Args:
+            mixed: gradients at the input of o, [targets, positions, H w].
+        """
+        keys = self.layout.places().to(mixed.device) + 1
+        order = mixed.square().sum((0, 2)).argsort(descending=True)
+        apart = torch.zeros(len(keys), dtype=torch.bool, device=mixed.device)
+        apart[order] = keys[order].cumsum(0) <= _SCORES
+        return apart
+
+    def _picks(self, logits: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits, step and position of every pick of the wild type.
+
+        An answer does not change when another token is picked that reads as the same letter: these have no logit.
+        """
+        steps, places, found = [], [], []
+        for text, (prompt, output, rows) in enumerate(zip(self.prompts, self.wild, logits, strict=True)):
+            first = self.layout.position(text, len(prompt.tokens) - 1)
+            steps += range(len(rows))
+            places += range(first, first + len(rows))
+            if isinstance(self.readout, NextToken):
+                same = [ids for ids in self.readout.choices.values() if output.tokens[0] in ids]
+                rows = rows.clone()
+                rows[:, [token for ids in same for token in ids if token != output.tokens[0]]] -= _FAR
+            found.append(rows)
+        device = found[0].device
+        return torch.cat(found), torch.tensor(steps, device=device), torch.tensor(places, device=device)
 
     def _linear(
         self, kind: str, loci: dict[str, Locus], x: Tensor, grad: Tensor
     ) -> Iterator[tuple[str, Tensor]]:
         if kind in loci:
             tiles, fills = self._tiles(loci[kind])
-            yield kind, linear_changes(tiles, x, grad, fills, self._arrivals)
+            yield kind, linear_changes(tiles, x, grad, fills, self._reach)
 
     def _tiles(self, locus: Locus) -> tuple[Tiles, list[Fill]]:
         matrix = self.mutagen.matrix(locus)

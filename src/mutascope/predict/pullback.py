@@ -1,17 +1,17 @@
 """Gradients of many targets at once, pulled back through one layer after the other.
 
 Gradients are float32 [targets, positions, features]. A target sees the positions up to its own, and targets are in
-ascending order of place, so that a *block* of them needs no position beyond that of its last.
+ascending order of place, so that a *block* of them needs no position beyond that of its last, nor those of other texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mutascope.predict.layout import Index, Reach
 from mutascope.predict.tape import Layer, Norm, Tape, pull_linear, rotated
 from mutascope.predict.targets import Targets
 
@@ -29,14 +29,12 @@ class Pullback:
     Args:
         tape: of the wild type.
         targets: by ascending place.
+        reach: which of them see which positions.
     """
 
-    def __init__(self, tape: Tape, targets: Targets) -> None:
-        self.tape, self.targets = tape, targets
-        self._ends = [
-            int(targets.places[min(first + _BLOCK, len(targets)) - 1]) + 1
-            for first in range(0, len(targets), _BLOCK)
-        ]
+    def __init__(self, tape: Tape, targets: Targets, reach: Reach) -> None:
+        self.tape = tape
+        self._blocks = list(reach.blocks(_BLOCK))
         norm = tape.norm
         at = targets.places
         final = Norm(norm.x[at], norm.scale[at], norm.weight)
@@ -48,15 +46,10 @@ class Pullback:
         """Return zeros for gradients of a map's input, [targets, positions, features]."""
         return self.grad.new_zeros(*self.grad.shape[:2], features)
 
-    def blocks(self) -> Iterator[tuple[slice, slice]]:
-        """Yield targets, and the positions that they see."""
-        for index, end in enumerate(self._ends):
-            yield slice(index * _BLOCK, min((index + 1) * _BLOCK, len(self.targets))), slice(0, end)
-
     def through(self, module: Any, features: int) -> Tensor:
         """Return the gradient at the input of a linear map, ``grad`` being that at its output."""
         pulled = self.new(features)
-        for some, seen in self.blocks():
+        for some, seen in self._blocks:
             pulled[some, seen] = pull_linear(module, self.grad[some, seen])
         return pulled
 
@@ -71,37 +64,55 @@ class Pullback:
         on = torch.sigmoid(layer.gate)
         to_up = layer.gate * on
         to_gate = layer.up * on * (1 + layer.gate * (1 - on))
-        for some, seen in self.blocks():
+        for some, seen in self._blocks:
             here = inner[some, seen]
             grad = pull_linear(mlp.gate_proj, here * to_gate[seen])
             grad += pull_linear(mlp.up_proj, here * to_up[seen])
             self.grad[some, seen] += _cut(layer.second, seen).pull(grad)
 
-    def past_attention(self, layer: Layer, mixed: Tensor) -> Tensor:
-        """Move ``grad`` from behind attention to before it, and return the gradient at the output of v.
+    def past_attention(self, layer: Layer, mixed: Tensor, apart: Tensor) -> dict[str, Tensor]:
+        """Move ``grad`` from behind attention to before it.
 
         Args:
             layer: the wild type there.
             mixed: gradient at the input of o, [targets, positions, H w].
+            apart: queries that the result leaves out, bool [positions].
+
+        Returns:
+            Gradients at the outputs of q, k and v, [targets, positions, features]: those of v through all queries,
+            those of q and k through all but those that stand apart, and none where that leaves none.
         """
         attention = layer.block.self_attn
-        values = self.new(layer.v.shape[0] * layer.v.shape[2])
-        for some, seen in self.blocks():
+        features = {"v": attention.v_proj, "q": attention.q_proj, "k": attention.k_proj}
+        kept = {
+            kind: self.new(module.weight.shape[0])
+            for kind, module in features.items()
+            if kind == "v" or not apart.all()
+        }
+        for some, seen in self._blocks:
             q, k, v = self._heads(layer, mixed[some, seen], seen)
-            values[some, seen] = v
+            kept["v"][some, seen] = v
+            if len(kept) > 1:
+                rest = mixed[some, seen].masked_fill(apart[seen][:, None], 0)
+                kept["q"][some, seen], kept["k"][some, seen], _ = self._heads(layer, rest, seen)
             grad = pull_linear(attention.q_proj, q)
             grad += pull_linear(attention.k_proj, k)
             grad += pull_linear(attention.v_proj, v)
             self.grad[some, seen] += _cut(layer.first, seen).pull(grad)
-        return values
+        return kept
 
-    def _heads(self, layer: Layer, mixed: Tensor, seen: slice) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(self, layer: Layer, mixed: Tensor, seen: Index) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradients at the outputs of q, k and v for some targets [targets, positions, features]."""
         tape, scaling = self.tape, layer.block.self_attn.scaling
         count, positions = mixed.shape[:2]
         heads, groups, width = len(layer.q), tape.groups, tape.width
         mixed = mixed.view(count, positions, heads, width).transpose(1, 2)
-        weights, q, k, v = layer.weights[:, seen, seen], layer.q[:, seen], layer.k[:, seen], layer.v[:, seen]
+        weights, q, k, v = (
+            layer.weights[:, seen][:, :, seen],
+            layer.q[:, seen],
+            layer.k[:, seen],
+            layer.v[:, seen],
+        )
         shared = (groups, heads // groups)
         to_weights = mixed.unflatten(1, shared) @ v[:, None].transpose(-1, -2)
         to_weights = to_weights.flatten(1, 2)
@@ -109,13 +120,13 @@ class Pullback:
         to_q = (scores.unflatten(1, shared) @ k[:, None]).flatten(1, 2).transpose(1, 2)
         to_k = (scores.transpose(-1, -2) @ q).unflatten(1, shared).sum(2).transpose(1, 2)
         to_v = (weights.transpose(-1, -2) @ mixed).unflatten(1, shared).sum(2).transpose(1, 2)
-        cos, sin = tape.cos[seen, None], tape.sin[seen, None]
+        cos, sin = tape.cos[seen][:, None], tape.sin[seen][:, None]
         to_q, to_k = rotated(to_q, cos, -sin), rotated(to_k, cos, -sin)
         if layer.q_norm is not None and layer.k_norm is not None:
             to_q, to_k = _cut(layer.q_norm, seen).pull(to_q), _cut(layer.k_norm, seen).pull(to_k)
         return to_q.flatten(2), to_k.flatten(2), to_v.flatten(2)
 
 
-def _cut(norm: Norm, seen: slice) -> Norm:
+def _cut(norm: Norm, seen: Index) -> Norm:
     """Return a norm at some positions."""
     return Norm(norm.x[seen], norm.scale[seen], norm.weight)

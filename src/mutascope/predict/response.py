@@ -11,7 +11,7 @@ concerns the targets that can see it, and what it needs is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mutascope.predict.fills import Fill
+from mutascope.predict.layout import Index, Reach
 
 _CHUNK = 32
 """Positions at a time."""
@@ -68,20 +69,12 @@ class Tiles:
         return F.pad(x, (0, rows * self.high - x.shape[-1])).unflatten(-1, (rows, self.high))
 
 
-Respond = Callable[[Tensor, slice], Tensor]
+Respond = Callable[[Tensor, Index], Tensor]
 """Turns the change of a map's output [site cols, positions, rows] at some positions into that of what it is
 contracted with."""
 
 
-def chunks(positions: int, arrivals: Sequence[int]) -> Iterator[tuple[slice, int]]:
-    """Yield positions, and the first target that can see them."""
-    for start in range(0, positions, _CHUNK):
-        yield slice(start, min(start + _CHUNK, positions)), arrivals[start]
-
-
-def linear_changes(
-    tiles: Tiles, x: Tensor, grad: Tensor, fills: Sequence[Fill], arrivals: Sequence[int]
-) -> Tensor:
+def linear_changes(tiles: Tiles, x: Tensor, grad: Tensor, fills: Sequence[Fill], reach: Reach) -> Tensor:
     """Return the change of every margin under every fill of every tile of a map, first order in its output.
 
     Args:
@@ -89,7 +82,7 @@ def linear_changes(
         x: inputs, [positions, cols].
         grad: gradients at the output, [targets, positions, rows].
         fills: what is written.
-        arrivals: first target that sees each position.
+        reach: which targets see which positions.
 
     Returns:
         float32 [fills, site rows, targets, site cols].
@@ -97,11 +90,11 @@ def linear_changes(
     rows, cols = tiles.grid
     count = grad.shape[0]
     of_weights, of_gradient = (grad.new_zeros(rows, count, cols) for _ in range(2))
-    for at, first in chunks(len(x), arrivals):
+    for at, _, some in reach.chunks(torch.arange(len(x)), _CHUNK):
         parts, sums = tiles.parts(x[at])
-        seen = tiles.by_row(grad[first:, at])  # [targets, positions, site rows, high]
-        of_gradient[:, first:] += torch.einsum("tpr,cp->rtc", seen.sum(-1), sums)
-        _contract(of_weights[:, first:], seen, tiles.by_row(parts))
+        seen = tiles.by_row(grad[some, at])  # [targets, positions, site rows, high]
+        of_gradient[:, some] += torch.einsum("tpr,cp->rtc", seen.sum(-1), sums)
+        _contract(of_weights[:, some], seen, tiles.by_row(parts))
     return torch.stack([fill.constant * of_gradient - (1 - fill.scale) * of_weights for fill in fills])
 
 
@@ -110,7 +103,7 @@ def response_changes(
     x: Tensor,
     grad: Tensor,
     fills: Sequence[Fill],
-    arrivals: Sequence[int],
+    reach: Reach,
     respond: Respond,
 ) -> Tensor:
     """Return the changes as :func:`linear_changes` does, with the exact response of what follows the map.
@@ -121,12 +114,12 @@ def response_changes(
     """
     rows, cols = tiles.grid
     changes = grad.new_zeros(len(fills), rows, grad.shape[0], cols)
-    for at, first in chunks(len(x), arrivals):
+    for at, _, some in reach.chunks(torch.arange(len(x)), _CHUNK):
         parts, sums = tiles.parts(x[at])
-        seen = tiles.by_row(grad[first:, at])
+        seen = tiles.by_row(grad[some, at])
         for fill, change in zip(fills, changes, strict=True):
             moved = respond((fill.scale - 1) * parts + fill.constant * sums[..., None], at)
-            _contract(change[:, first:], seen, tiles.by_row(moved))
+            _contract(change[:, some], seen, tiles.by_row(moved))
     return changes
 
 
@@ -150,7 +143,7 @@ def gated(gate: Tensor, up: Tensor) -> Respond:
         gate, up: of the wild type, [positions, intermediate].
     """
 
-    def respond(change: Tensor, at: slice) -> Tensor:
+    def respond(change: Tensor, at: Index) -> Tensor:
         before = gate[at]
         return F.silu(change.add_(before), inplace=True).sub_(F.silu(before)).mul_(up[at])
 

@@ -1,11 +1,10 @@
-"""The wild type's forward pass over its own text, with everything that a pull-back through a layer needs.
+"""The wild type's forward pass over its own texts, with everything that a pull-back through a layer needs.
 
 Activations are float32 whatever the dtype of the weights; a linear map casts its input to the dtype of its weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from transformers import PreTrainedModel
 
 from mutascope.engine.decoder import FAMILIES, Decoder
 from mutascope.errors import MutascopeError
+from mutascope.predict.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Layer:
         first, second: norms before attention and before the MLP.
         q_norm, k_norm: norms over the head width, [N, heads, w]; None where the architecture has none.
         q, k, v: rotated queries [H, N, w], rotated keys and values [G, N, w].
+        seen: which positions a position attends to, bool [N, N].
         weights: attention, [H, N, N].
         mixed: input of o, [N, H w].
         gate, up: outputs of the two maps, [N, intermediate].
@@ -74,6 +75,7 @@ class Layer:
     q: Tensor
     k: Tensor
     v: Tensor
+    seen: Tensor
     weights: Tensor
     mixed: Tensor
     gate: Tensor
@@ -83,29 +85,29 @@ class Layer:
 
 
 class Tape:
-    """The wild type's forward pass over a text.
+    """The wild type's forward pass over its texts.
 
     Args:
         network: of a family in :data:`mutascope.engine.decoder.FAMILIES`.
-        tokens: of prompt and continuation, as they were fed.
+        layout: of prompts and continuations, as they were fed.
 
     Raises:
         MutascopeError: for an architecture that it does not implement.
     """
 
-    def __init__(self, network: PreTrainedModel, tokens: Sequence[int]) -> None:
+    def __init__(self, network: PreTrainedModel, layout: Layout) -> None:
         try:
-            self.decoder = Decoder(network, len(tokens))
+            self.decoder = Decoder(network, layout.longest)
         except ValueError as error:
             known = ", ".join(family.__name__ for family in FAMILIES)
             raise MutascopeError(
                 f"mutants of this model cannot be predicted ({error}); can: {known}"
             ) from error
-        self.positions = len(tokens)
+        self.layout, self.positions = layout, len(layout)
         self.width, self.groups, self.queries = self.decoder.width, self.decoder.groups, self.decoder.queries
-        places = self.decoder.places(0, self.positions)
-        self.cos, self.sin = places.cos[:, 0].float(), places.sin[:, 0].float()
-        fed = torch.tensor(tokens, device=self.decoder.device)
+        rotary, places = self.decoder.places(0, layout.longest), layout.places()
+        self.cos, self.sin = rotary.cos[places, 0].float(), rotary.sin[places, 0].float()
+        fed = torch.tensor(layout.tokens, device=self.decoder.device)
         self._inputs = [self.decoder.embed(fed).float()]
         for index in range(len(self.decoder.layers)):
             self._inputs.append(self.layer(index).out)
@@ -131,7 +133,8 @@ class Tape:
         scores = (q.view(self.groups, -1, self.width) @ k.transpose(1, 2)).view(
             -1, self.positions, self.positions
         )
-        weights = (scores * attention.scaling).masked_fill_(~self.seen(index), -torch.inf).softmax(-1)
+        seen = self.layout.seen(self.decoder.windows[index]).to(hidden.device)
+        weights = (scores * attention.scaling).masked_fill_(~seen, -torch.inf).softmax(-1)
         mixed = weights.view(self.groups, -1, self.positions) @ v
         mixed = mixed.view(-1, self.positions, self.width).transpose(0, 1).reshape(self.positions, -1)
         hidden = hidden + linear(attention.o_proj, mixed)
@@ -140,17 +143,13 @@ class Tape:
         gate, up = linear(block.mlp.gate_proj, x), linear(block.mlp.up_proj, x)
         inner = F.silu(gate) * up
         out = hidden + linear(block.mlp.down_proj, inner)
-        return Layer(block, first, second, q_norm, k_norm, q, k, v, weights, mixed, gate, up, inner, out)
+        return Layer(
+            block, first, second, q_norm, k_norm, q, k, v, seen, weights, mixed, gate, up, inner, out
+        )
 
     def rotate(self, x: Tensor) -> Tensor:
         """Apply the rotary embedding to [N, heads, w]."""
         return rotated(x, self.cos[:, None], self.sin[:, None])
-
-    def seen(self, index: int) -> Tensor:
-        """Return which positions a position of this layer attends to, bool [N, N]."""
-        at = torch.arange(self.positions, device=self.cos.device)
-        window = self.decoder.windows[index]
-        return (at <= at[:, None]) & (at > at[:, None] - window)
 
 
 def linear(module: Any, x: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +15,8 @@ class Targets:
     """Margins of the wild type's picks, each against one threat; by step.
 
     Attributes:
-        steps: int64 [targets], index of the generated token, ascending.
-        places: int64 [targets], position of the final state that the token is picked from.
+        steps: int64 [targets], index of the generated token.
+        places: int64 [targets], position of the final state that the token is picked from, ascending.
         margins: float32 [targets], the wild type's, in units of logit / temperature; a mutant that turns one negative
             picks another token.
         seeds: float32 [targets, hidden], gradient of the margin with respect to what the output head reads.
@@ -36,20 +35,22 @@ class Targets:
         return Targets(self.steps[which], self.places[which], self.margins[which], self.seeds[which])
 
 
-def make_targets(picker: Picker, logits: Tensor, head: Tensor, prompt_length: int, rivals: int) -> Targets:
-    """Return the targets of a generated text.
+def make_targets(
+    picker: Picker, logits: Tensor, steps: Tensor, places: Tensor, head: Tensor, rivals: int
+) -> Targets:
+    """Return the targets of generated texts.
 
     A threat counts by how easily it comes true, margin / |gradient|, which is its distance in the space of final
-    states. Every step gets its nearest threat; of the others, the nearest of the whole text.
+    states. Every token gets its nearest threat; of the others, the nearest of all tokens.
 
     Args:
         picker: of the assay.
-        logits: of the wild type, [steps, vocabulary], that its tokens were picked from.
+        logits: of the wild type, [tokens, vocabulary], that its tokens were picked from.
+        steps: index of every token in its text, int64 [tokens].
+        places: position of the final state that it is picked from, int64 [tokens], ascending.
         head: weights of the output head, [vocabulary, hidden].
-        prompt_length: number of tokens before the generated ones.
-        rivals: targets per step, on average.
+        rivals: targets per token, on average.
     """
-    steps = torch.arange(len(logits), device=logits.device)
     logits = logits.detach().float().clone().requires_grad_()
     with torch.enable_grad():
         threats = picker.threats(logits, steps)
@@ -62,7 +63,7 @@ def make_targets(picker: Picker, logits: Tensor, head: Tensor, prompt_length: in
                 known.masked_fill(~known.isfinite(), 0).sum(), logits, retain_graph=True
             )
             seeds.append(direction.to(head.dtype) @ head)
-    seed = torch.stack(seeds, dim=1).float()  # [steps, looked, hidden]
+    seed = torch.stack(seeds, dim=1).float()  # [tokens, looked, hidden]
     margins = margins[:, :looked].detach()
     distance = margins / seed.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
     near = distance.argsort(dim=-1)
@@ -71,15 +72,5 @@ def make_targets(picker: Picker, logits: Tensor, head: Tensor, prompt_length: in
     others = distance.masked_fill(kept, -torch.inf).flatten().argsort()
     kept.view(-1)[others[:budget]] = True
     kept &= distance.isfinite()
-    step, rank = kept.nonzero(as_tuple=True)
-    return Targets(step, step + prompt_length - 1, margins[step, rank], seed[step, rank])
-
-
-def arrivals(places: Sequence[int], positions: int) -> list[int]:
-    """Return, for every position, the first of the targets (by ascending place) that can see it."""
-    first, found = 0, []
-    for position in range(positions):
-        while first < len(places) and places[first] < position:
-            first += 1
-        found.append(first)
-    return found
+    token, rank = kept.nonzero(as_tuple=True)
+    return Targets(steps[token], places[token], margins[token, rank], seed[token, rank])
