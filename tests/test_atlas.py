@@ -133,6 +133,16 @@ def test_a_run_that_ended_with_the_last_locus_goes_on(folder, tmp_path, monkeypa
     assert results.manifest["predictions"]["mutations"] == ["max", "min"]
 
 
+def test_an_architecture_that_only_the_reference_engine_runs(tmp_path):
+    folder = str(tiny_model(tmp_path / "model", "gpt_neox", std=0.05))
+    design = Design(layers=(1,), kinds=("v", "o", "down"))
+    results = Atlas(folder, ASSAY, design, tile=3, sample=30).run(tmp_path / "out", quiet=True)
+    checked = results.checked_calls()
+    assert len(checked) == 60
+    assert 0.1 < checked["silent"].mean() < 0.9
+    assert (checked["silent"] == (checked["margin"] >= 0)).mean() > 0.8
+
+
 def test_another_atlas_is_refused_with_the_difference(folder, tmp_path):
     out = tmp_path / "out"
     Atlas(folder, ASSAY, DESIGN, tile=8, sample=0).run(out, quiet=True)

@@ -43,7 +43,7 @@ def find_genome(network: PreTrainedModel) -> Genome:
     Raises:
         MutascopeError: when the model has no decoder layers with a known matrix.
     """
-    prefix, layers = _decoder_layers(network)
+    prefix, layers = decoder_layers(network)
     loci: list[Locus] = []
     for index, layer in enumerate(layers):
         loci += _layer_loci(network, index, layer, f"{prefix}.{index}")
@@ -64,7 +64,12 @@ def find_genome(network: PreTrainedModel) -> Genome:
     )
 
 
-def _decoder_layers(network: PreTrainedModel) -> tuple[str, nn.ModuleList]:
+def decoder_layers(network: PreTrainedModel) -> tuple[str, nn.ModuleList]:
+    """Return the qualified name of the list of decoder layers, and the list.
+
+    Raises:
+        MutascopeError: when there is none.
+    """
     expected = network.config.get_text_config(decoder=True).num_hidden_layers
     for name, module in network.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == expected:

@@ -75,8 +75,9 @@ def test_small_changes_are_those_of_real_mutants(tmp_path, monkeypatch, family, 
             assert (predicted - truth).abs().max() < 0.03 * truth.abs().max() + 1e-6, locus.name
 
 
-def test_questions_change_as_each_does_alone(tmp_path):
-    model = load_model(str(tiny_model(tmp_path / "llama", "llama", std=0.2)))
+@pytest.mark.parametrize("family", ["llama", "phi3"])
+def test_questions_change_as_each_does_alone(tmp_path, family):
+    model = load_model(str(tiny_model(tmp_path / family, family, std=0.2)))
     together = asked(model, rivals=1)
     alone = [asked(model, [text], rivals=1) for text in TEXTS]
     each = [dict(one.changes(["1.q", "1.k", "0.gate", "2.v"])) for one in alone]

@@ -23,7 +23,6 @@ from mutascope.predict.predictor import Predictor
 
 FAMILIES = [("llama", {}), ("mistral", {"sliding_window": 7}), ("qwen2", {}), ("qwen3", {})]
 SAMPLED: dict[str, Any] = {"prompt": "hello", "max_length": 20, "temperature": 0.7, "top_k": 30}
-STEP = 5e-3
 
 
 def predictor(tmp_path, family="llama", tile=8, mutations=("max", "min", "zero"), rivals=1, **changes):
@@ -38,7 +37,7 @@ def margins(given: Predictor) -> Tensor:
     """What the targets' margins are along the wild type's tokens, but for constants."""
     fed = torch.tensor([given.layout.tokens])
     with torch.no_grad():
-        hidden = given.model.network.model(fed).last_hidden_state[0].double()
+        hidden = given.model.network.base_model(fed).last_hidden_state[0].double()
     return (hidden[given.targets.places] * given.targets.seeds.double()).sum(-1)
 
 
@@ -47,28 +46,36 @@ def corners(tiling: Tiling, locus) -> list[tuple[int, int]]:
     return [(0, 0), (rows - 1, cols - 1), (rows // 2, cols // 3)]
 
 
-@pytest.mark.parametrize("tile", [5, 16])
-@pytest.mark.parametrize("family, changes", FAMILIES)
+OTHERS = ["gpt2", "gpt_neox", "gemma2", "gemma3", "phi", "phi3", "opt", "bloom", "falcon"]
+
+
+@pytest.mark.parametrize(
+    "family, changes, tile",
+    [(*family, tile) for family in FAMILIES for tile in (5, 16)] + [(name, {}, 7) for name in OTHERS],
+)
 def test_small_changes_are_those_of_real_mutants(tmp_path, monkeypatch, family, changes, tile):
     given = predictor(tmp_path, family, tile, rivals=2, dtype="float64", **changes)
-    fills = [Fill(1, STEP), Fill(1 - STEP, 0), Fill(1, -STEP), Fill(1 + STEP, 0)]
+    step = 1e-4 if family == "opt" else 1e-3  # its ReLU has kinks
+    fills = [Fill(1, step), Fill(1 - step, 0), Fill(1, -step), Fill(1 + step, 0)]
     monkeypatch.setattr(predicting, "fills_of", lambda *_: fills)
     for locus, changed in given.changes():
-        matrix = given.mutagen.matrix(locus)
+        parameter = given.model.network.get_parameter(locus.parameter).detach()
+        matrix = parameter.T if locus.transposed else parameter
         for row, col in corners(given.tiling, locus):
             top, bottom, left, right = given.tiling.bounds(locus, row, col)
-            wild = matrix[top:bottom, left:right].clone()
+            rows = locus.features(top, bottom)
+            wild = matrix[rows, left:right].clone()
             for index, (up, down) in enumerate(
-                ((wild + STEP, wild - STEP), (wild * (1 - STEP), wild * (1 + STEP)))
+                ((wild + step, wild - step), (wild * (1 - step), wild * (1 + step)))
             ):
                 ends = []
                 for values in (up, down):
-                    matrix[top:bottom, left:right] = values
+                    matrix[rows, left:right] = values
                     ends.append(margins(given))
-                matrix[top:bottom, left:right] = wild
+                matrix[rows, left:right] = wild
                 truth = (ends[0] - ends[1]) / 2
                 predicted = (changed[index, row, :, col] - changed[index + 2, row, :, col]) / 2
-                assert (predicted - truth).abs().max() < 0.03 * truth.abs().max() + 1e-6, locus.name
+                assert (predicted - truth).abs().max() < 0.03 * truth.abs().max() + 1e-3 * step, locus.name
 
 
 def local_truth(given: Predictor, kind: str, locus, row: int, col: int, value: float) -> Tensor:
@@ -209,5 +216,3 @@ def test_bfloat16_weights_give_nearly_the_same(tmp_path):
 def test_what_cannot_be_predicted_is_said(tmp_path):
     with pytest.raises(MutascopeError, match="random cannot be predicted"):
         predictor(tmp_path, mutations=("max", "random"))
-    with pytest.raises(MutascopeError, match="mutants of this model cannot be predicted"):
-        predictor(tmp_path, "gpt2")

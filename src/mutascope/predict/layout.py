@@ -30,9 +30,9 @@ class Layout:
     starts: tuple[int, ...]
 
     @classmethod
-    def of(cls, texts: Sequence[Sequence[int]]) -> Layout:
-        """Lay texts (token ids) out."""
-        shared = common_beginning(texts) if len(texts) > 1 else 0
+    def of(cls, texts: Sequence[Sequence[int]], *, share: bool = True) -> Layout:
+        """Lay texts (token ids) out; without ``share`` one after the other."""
+        shared = common_beginning(texts) if share and len(texts) > 1 else 0
         tokens, starts = list(texts[0][:shared]), [shared]
         for text in texts:
             tokens += text[shared:]

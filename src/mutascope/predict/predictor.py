@@ -2,7 +2,8 @@
 
 One pass of gradients goes down through the layers, for all targets at once. At every map it meets, the mutants of the
 locus are summed up: v, o, up and down from the gradient at the map's output, gate, q and k from the gradient behind
-what follows them, with their own response taken exactly. Everything further down the network is linear.
+what follows them, with their own response taken exactly. Everything further down the network is linear. For
+architectures whose blocks are not written out here, all is linear (:mod:`mutascope.predict.autograd`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mutascope.genome import Locus, Tiling
 from mutascope.models import Model
 from mutascope.mutations import Mutagen
 from mutascope.predict.attention import attention_changes
+from mutascope.predict.autograd import Chain
 from mutascope.predict.calls import Calls, make_calls
 from mutascope.predict.fills import Fill, fills_of
 from mutascope.predict.layout import Layout, Reach
@@ -46,7 +48,7 @@ class Predictor:
         targets: what is differentiated.
 
     Args:
-        model: Llama, Mistral, Qwen2 or Qwen3, in any floating dtype.
+        model: in any floating dtype.
         tiling: of the sites.
         prompts: what the mutants are asked; a generated text has one.
         readout: how they answer.
@@ -54,8 +56,8 @@ class Predictor:
         rivals: targets per generated token, on average; by default one, and of an answer every other letter.
 
     Raises:
-        MutascopeError: for an architecture, a sampling field or a mutation that it does not implement, and for a wild
-            type that is not finite.
+        MutascopeError: for a sampling field or a mutation that it does not implement, and for a wild type that is not
+            finite.
     """
 
     def __init__(
@@ -79,16 +81,21 @@ class Predictor:
         self.wild = tuple(output for output, _ in known)
         if not all(output.finite for output in self.wild):
             raise MutascopeError(f"{model.name} itself puts out NaN or inf: nothing to compare")
-        self.layout = Layout.of(
-            [(*p.tokens, *output.tokens[:-1]) for p, output in zip(prompts, self.wild, strict=True)]
-        )
-        self.tape = Tape(model.network, self.layout)
-        head = self.tape.decoder.head.detach()
-        self.picker = Picker(readout.resolved, readout.seed, head.shape[0], head.device)
+        texts = [(*p.tokens, *output.tokens[:-1]) for p, output in zip(prompts, self.wild, strict=True)]
+        self.layout = Layout.of(texts)
+        try:
+            self.tape, self._chain = Tape(model.network, self.layout), None
+        except ValueError:
+            self.layout = Layout.of(texts, share=False)
+            self.tape, self._chain = None, Chain(model.network, texts)
+        vocabulary = known[0][1].shape[-1]
+        self.picker = Picker(readout.resolved, readout.seed, vocabulary, model.network.device)
         logits, steps, places = self._picks([some for _, some in known])
         if rivals is None:
             rivals = max(1, len(readout.choices) - 1) if isinstance(readout, NextToken) else 1
-        self.targets = make_targets(self.picker, logits, steps, places, head, rivals)
+        self.targets = make_targets(
+            self.picker, logits, steps, places, lambda direction: self._pull(direction, places), rivals
+        )
         self._reach = Reach(self.layout, self.targets.places.tolist())
 
     def calls(self, wanted: Collection[str] | None = None) -> Iterator[tuple[Locus, Calls]]:
@@ -107,10 +114,29 @@ class Predictor:
             for locus in self.model.genome
             if wanted is None or locus.name in wanted
         }
-        lowest = min((layer for layer, _ in loci), default=len(self.tape))
-        back = Pullback(self.tape, self.targets, self._reach)
-        for index in reversed(range(lowest, len(self.tape))):
-            layer = self.tape.layer(index)
+        if self._chain is not None:
+            yield from self._chain.changes(loci, self.targets, self.layout, self._tiles)
+        if self.tape is not None:
+            yield from self._through(self.tape, loci)
+
+    def _pull(self, direction: Tensor, places: Tensor) -> Tensor:
+        """Return the gradient at what the output head reads of one at the logits of the places, [places, hidden]."""
+        if self._chain is None:
+            assert self.tape is not None
+            head = self.tape.decoder.head.detach()
+            return direction.to(head.dtype) @ head
+        own, at = self.layout.owners()[places.cpu()], self.layout.places()[places.cpu()]
+        pulled = [
+            self._chain.pull(text, at[own == text], direction[own == text])
+            for text in range(len(self.prompts))
+        ]
+        return torch.cat(pulled)
+
+    def _through(self, tape: Tape, loci: dict[tuple[int, str], Locus]) -> Iterator[tuple[Locus, Tensor]]:
+        lowest = min((layer for layer, _ in loci), default=len(tape))
+        back = Pullback(tape, self.targets, self._reach)
+        for index in reversed(range(lowest, len(tape))):
+            layer = tape.layer(index)
             here = {kind: locus for (at, kind), locus in loci.items() if at == index}
             for kind, changes in chain(self._mlp(back, layer, here), self._attention(back, layer, here)):
                 yield here[kind], changes
@@ -138,7 +164,7 @@ class Predictor:
             if kind in loci:
                 tiles, fills = self._tiles(loci[kind])
                 changes = attention_changes(
-                    self.tape, layer, kind, tiles, mixed, fills, self._reach, apart.nonzero()[:, 0]
+                    back.tape, layer, kind, tiles, mixed, fills, self._reach, apart.nonzero()[:, 0]
                 )
                 if kind in grads:
                     changes += linear_changes(tiles, layer.first.y, grads[kind], fills, self._reach)

@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from mutascope.engine.decoder import FAMILIES, Decoder
-from mutascope.errors import MutascopeError
+from mutascope.engine.decoder import Decoder
 from mutascope.predict.layout import Layout
 
 
@@ -92,17 +91,11 @@ class Tape:
         layout: of prompts and continuations, as they were fed.
 
     Raises:
-        MutascopeError: for an architecture that it does not implement.
+        ValueError: for an architecture that it does not implement.
     """
 
     def __init__(self, network: PreTrainedModel, layout: Layout) -> None:
-        try:
-            self.decoder = Decoder(network, layout.longest)
-        except ValueError as error:
-            known = ", ".join(family.__name__ for family in FAMILIES)
-            raise MutascopeError(
-                f"mutants of this model cannot be predicted ({error}); can: {known}"
-            ) from error
+        self.decoder = Decoder(network, layout.longest)
         self.layout, self.positions = layout, len(layout)
         self.width, self.groups, self.queries = self.decoder.width, self.decoder.groups, self.decoder.queries
         rotary, places = self.decoder.places(0, layout.longest), layout.places()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +37,12 @@ class Targets:
 
 
 def make_targets(
-    picker: Picker, logits: Tensor, steps: Tensor, places: Tensor, head: Tensor, rivals: int
+    picker: Picker,
+    logits: Tensor,
+    steps: Tensor,
+    places: Tensor,
+    pull: Callable[[Tensor], Tensor],
+    rivals: int,
 ) -> Targets:
     """Return the targets of generated texts.
 
@@ -48,7 +54,8 @@ def make_targets(
         logits: of the wild type, [tokens, vocabulary], that its tokens were picked from.
         steps: index of every token in its text, int64 [tokens].
         places: position of the final state that it is picked from, int64 [tokens], ascending.
-        head: weights of the output head, [vocabulary, hidden].
+        pull: turns a gradient at the logits [tokens, vocabulary] into one at what the output head reads,
+            [tokens, hidden].
         rivals: targets per token, on average.
     """
     logits = logits.detach().float().clone().requires_grad_()
@@ -62,7 +69,7 @@ def make_targets(
             (direction,) = torch.autograd.grad(
                 known.masked_fill(~known.isfinite(), 0).sum(), logits, retain_graph=True
             )
-            seeds.append(direction.to(head.dtype) @ head)
+            seeds.append(pull(direction))
     seed = torch.stack(seeds, dim=1).float()  # [tokens, looked, hidden]
     margins = margins[:, :looked].detach()
     distance = margins / seed.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
