@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from mutascope.analysis.calibration import FOLDS, calibrated, fit_calibration, folds_of
+from mutascope.analysis.calibration import calibrated, fit_calibration, folds_of
 from mutascope.analysis.rates import filled_variances, interval, nsm_rates
 from mutascope.analysis.sites import LOCUS, SITE
 
@@ -87,13 +87,13 @@ def _cross_fitted(
     fold = folds_of(known, seed)
     total = np.zeros(len(predictions))
     apart = []
-    for index in range(FOLDS):
+    for index in np.unique(fold):  # fewer sites than folds leave some empty
         own = pl.Series(fold == index)
         curve = fit_calibration(known.filter(~own))
         total += calibrated(predictions, curve)["probability"].to_numpy()
         apart.append(calibrated(known.filter(own), curve))
     difference = (~pl.col("silent")).cast(pl.Float64) - pl.col("probability")
-    everything = predictions.with_columns(probability=pl.Series(total / FOLDS))
+    everything = predictions.with_columns(probability=pl.Series(total / len(apart)))
     return everything, pl.concat(apart).with_columns(difference=difference)
 
 
