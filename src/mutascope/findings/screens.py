@@ -14,6 +14,7 @@ from mutascope.analysis.severity import severity_frame, with_severity
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, check_equal_shapes
 from mutascope.analysis.status import locus_statuses
 from mutascope.errors import MutascopeError, NotHere
+from mutascope.findings.meanings import MEANINGS
 from mutascope.results import Results
 
 PANEL_SIZE, LITERARY = 151, 100
@@ -251,6 +252,11 @@ def _short(name: str) -> str:
     return line if len(line) <= LONGEST_LABEL else line[: LONGEST_LABEL - 3] + "..."
 
 
+def _no_column(name: str) -> str:
+    """A name that is not that of a column: in wide tables, labels stand beside columns of other meanings."""
+    return f"{name} (assay)" if name in MEANINGS else name
+
+
 def _genre(index: int, prompts: int) -> str:
     if prompts != PANEL_SIZE:
         return "unknown"
@@ -259,7 +265,7 @@ def _genre(index: int, prompts: int) -> str:
 
 def _labels(opened: Sequence[Results]) -> list[str]:
     """Name of the assay; with the model, then the folder, where that does not tell the screens apart."""
-    assays = [_short(str(results.manifest["assay"].get("name", "assay"))) for results in opened]
+    assays = [_no_column(_short(str(results.manifest["assay"].get("name", "assay")))) for results in opened]
     models = [_short(os.path.basename(results.manifest["model"]["name"].rstrip("/"))) for results in opened]
     folders = [os.path.basename(results.folder.path) for results in opened]
     candidates = (
