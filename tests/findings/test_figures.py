@@ -12,7 +12,7 @@ from mutascope.figures.gallery import Panel, gallery_figure
 from mutascope.figures.palette import COLOURBLIND, PAPER
 from mutascope.figures.registry import FIGURES
 from mutascope.findings import Screens
-from stores import random_records, records_of, write_screen
+from stores import SHAPES, as_choice, random_records, records_of, write_screen
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +146,31 @@ def test_a_gallery_marks_rows_and_columns_where_they_are_drawn():
 def test_a_gallery_without_a_map_is_refused():
     with pytest.raises(MutascopeError, match="no map to draw"):
         gallery_figure([[]], title="t")
+
+
+def test_names_of_assays_are_shown_as_they_stand(tmp_path):
+    records = random_records(2, SHAPES, 0)
+    answers, wild = as_choice(records)
+    questions = [f"Question {index}?" for index in range(len(wild))]
+    given = Screens(
+        [
+            write_screen(tmp_path / "a", records, name="$^$"),
+            write_screen(tmp_path / "b", random_records(2, SHAPES, 1), name="_b$_{$"),
+            write_screen(tmp_path / "c", answers, name="$\\frac$", wild=wild, prompts=questions),
+        ]
+    )
+    named = set()
+    for name, drawing in FIGURES.items():
+        if name in ("reliability", "writers", "writer_maps"):
+            continue
+        for _, figure in drawing.draw(given, PAPER):
+            FigureCanvasAgg(figure).draw()  # a formula would be refused, or lose its signs
+            for legend in figure.legends:
+                shown = [text.get_text().replace(r"\$", "$").strip() for text in legend.get_texts()]
+                if "$^$" in shown:
+                    assert shown == given.labels, name
+                    named.add(name)
+    assert named == {"nsm_by_kind", "copa_strength"}
 
 
 def test_all_silent_screens_are_drawn_or_left_out_with_a_reason(tmp_path):
