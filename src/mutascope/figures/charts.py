@@ -37,7 +37,7 @@ def panels(
         NotHere: when there is no panel.
     """
     if not count:
-        raise NotHere("there is no NSM to draw")
+        raise NotHere("there is nothing to draw")
     across = min(count, columns)
     down = math.ceil(count / across)
     figure = Figure(figsize=(max(4.5, across * size[0]), down * size[1] + 0.5), dpi=150, layout="constrained")
