@@ -23,6 +23,7 @@ from mutascope.findings import maps, outputs, patterns, predictions, writers
 from mutascope.findings.registry import need
 from mutascope.findings.screens import Screens
 from mutascope.genome import check_name
+from mutascope.results import predicted_title
 
 Drawn = Iterator[tuple[str, Figure]]
 """A suffix of the file name (empty, or what tells several pictures of one name apart), and the figure."""
@@ -71,7 +72,9 @@ def _correlation(given: Screens, palette: Palette) -> Drawn:
 def _sheets(given: Screens, palette: Palette) -> Drawn:
     for label, results in given.results.items():
         statuses = [(layer, kind, status) for (layer, kind), status in given.statuses(label).items()]
-        yield label, sheet_figure(statuses, title=results.title, palette=palette)
+        exact = given.exact(label)
+        title = results.title if exact is None else predicted_title(results.title)
+        yield label, sheet_figure(statuses, title=title, palette=palette, exact=exact)
 
 
 def _conserved(given: Screens, palette: Palette) -> Drawn:

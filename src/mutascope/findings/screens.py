@@ -12,7 +12,7 @@ import polars as pl
 
 from mutascope.analysis.severity import severity_frame, with_severity
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, check_equal_shapes
-from mutascope.analysis.status import locus_statuses
+from mutascope.analysis.status import exact_loci, locus_statuses
 from mutascope.errors import MutascopeError, NotHere
 from mutascope.findings.meanings import MEANINGS
 from mutascope.results import Results
@@ -50,6 +50,7 @@ class Screens:
         self.records: dict[str, pl.DataFrame] = {}
         self._known: dict[str, pl.DataFrame] = {}
         self._statuses: dict[str, dict[tuple[int, str], np.ndarray]] = {}
+        self._exact: dict[str, dict[tuple[int, str], np.ndarray]] = {}
         for label, results in self.results.items():
             self.records[label] = results.records()
             if self.records[label].is_empty():
@@ -181,6 +182,14 @@ class Screens:
                 self.maps.get(label, self.records[label]), self.loci[label]
             )
         return self._statuses[label]
+
+    def exact(self, label: str) -> dict[tuple[int, str], np.ndarray] | None:
+        """Sites of every locus of a predicted screen that were run, by layer and kind; None if it was not predicted."""
+        if label not in self.predicted:
+            return None
+        if label not in self._exact:
+            self._exact[label] = exact_loci(self.maps[label], self.loci[label])
+        return self._exact[label]
 
     @cached_property
     def covariates(self) -> dict[str, pl.DataFrame]:
