@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from base64 import b64decode
 from itertools import product
 from pathlib import Path
@@ -48,7 +49,7 @@ def check_self_contained(page):
 
 
 def test_screens_of_every_sort_make_every_section(whole):
-    assert whole.sections == [section.name for section in SECTIONS]
+    assert whole.sections == [section.name for section in SECTIONS if section.name != "predictions"]
     assert [link["href"] for link in whole.all("a")] == [f"#{name}" for name in whole.sections]
     check_self_contained(whole)
 
@@ -177,6 +178,18 @@ def test_small_maps_of_a_predicted_screen_are_lighter_where_it_was_not_run(tmp_p
     assert above & below == {(255, 255, 255)}  # silent
     assert "lighter: predicted" in page.text
     assert "PREDICTED where not run" in page.text
+
+
+def test_a_predicted_screen_says_what_was_run_and_how_good_predictions_are(tmp_path, page_of):
+    whole = random_records(2, {"v": (6, 8)}, seed=1)
+    run, shapes = whole.filter(pl.col("row") < 3), dict.fromkeys(product(range(2), ["v"]), (6, 8))
+    folder = write_predictions(write_screen(tmp_path / "s", run, shapes=shapes), whole)
+    page = page_of(folder)
+    assert re.search(r"192 mutants are NSMs \(rate [\d.]+ %, 96 calls exact, 96 predicted\)", page.text)
+    assert "predictions" in page.sections
+    for words in ("Scores of the predictions", "Reliability", "The same by kind", "sample rate, %"):
+        assert words in page.text, words
+    assert [image for image in page.all("img") if "share that is one" in image.get("alt", "")]
 
 
 def test_maps_that_find_no_room_are_left_out_with_a_sentence(tmp_path, page_of, monkeypatch):
