@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 from matplotlib.colors import to_rgb
 
+from mutascope.analysis.calibration import calibration_scores, cross_fitted
 from mutascope.analysis.status import Status
+from mutascope.errors import NotHere
 from mutascope.figures.palette import PAPER
 from mutascope.figures.registry import FIGURES
-from mutascope.findings import Screens
+from mutascope.findings import TABLES, Screens
 from mutascope.results import Results
 from stores import random_records, write_predictions, write_screen
 
@@ -56,3 +58,30 @@ def test_the_sheet_tells_what_was_predicted_as_the_map_does(mixed):
     for figure in (drawn, alone):
         assert "PREDICTED where not marked" in " ".join(text.get_text() for text in figure.texts)
         assert "lighter: predicted" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def make_adaptive(folder: Path, sampled_sites: int) -> Path:
+    """Turn a screen into one whose first sites are a random sample and whose other mutants were chosen."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    first, *others = manifest["loci"]
+    loci = [{**first, "sampled_sites": sampled_sites}, *({**locus, "sampled_sites": 0} for locus in others)]
+    design = {"type": "adaptive", "mutations": ["max", "min"], "sample": sampled_sites}
+    return change_manifest(folder, design=design, loci=loci)
+
+
+def test_scores_of_an_adaptive_screen_are_those_of_its_random_sample(tmp_path):
+    whole = random_records(1, GRID, 0)
+    order = np.random.default_rng(1).permutation(48)
+    records = pl.concat(whole.filter(pl.col("row") == at // 8, pl.col("col") == at % 8) for at in order)
+    folder = write_predictions(write_screen(tmp_path / "s", records, shapes={(0, "v"): (6, 8)}), whole)
+    everything = TABLES["prediction_scores"].build(Screens([folder]))
+    assert everything["mutants"].to_list() == [96, 96]
+    given = Screens([make_adaptive(folder, 20)])
+    sampled = TABLES["prediction_scores"].build(given)
+    assert sampled["mutants"].to_list() == [40, 40]
+    assert TABLES["reliability"].build(given)["mutants"].sum() == 40
+    told = cross_fitted(given.results["say (predicted)"].checked_calls()).head(40)
+    assert sampled["brier"][0] == calibration_scores(told)["brier"][0]
+    unfinished = Screens([make_adaptive(folder, 0)])
+    with pytest.raises(NotHere, match="an exact sample"):
+        TABLES["prediction_scores"].build(unfinished)
