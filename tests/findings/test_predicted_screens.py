@@ -85,3 +85,13 @@ def test_scores_of_an_adaptive_screen_are_those_of_its_random_sample(tmp_path):
     unfinished = Screens([make_adaptive(folder, 0)])
     with pytest.raises(NotHere, match="an exact sample"):
         TABLES["prediction_scores"].build(unfinished)
+
+
+def test_zero_alone_is_counted_in_all_calls(tmp_path):
+    zero = pl.lit("zero")
+    whole = random_records(1, GRID, 0).filter(mutation="max").with_columns(mutation=zero)
+    run = whole.filter(pl.col("row") < 3)
+    folder = write_predictions(write_screen(tmp_path / "s", run, shapes={(0, "v"): (6, 8)}), whole)
+    given = Screens([folder])
+    for name in ("nsm_total", "nsm_by_mutation"):
+        assert TABLES[name].build(given)["mutants"].to_list() == [48], name

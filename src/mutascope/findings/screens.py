@@ -142,12 +142,12 @@ class Screens:
 
     @cached_property
     def mapped(self) -> dict[str, pl.DataFrame]:
-        """The ``max`` and ``min`` records of every map; all of them where a screen has neither."""
+        """The ``max`` and ``min`` records (or calls) of every map; all of them where a screen has neither."""
         chosen = {
             label: records.filter(pl.col("mutation").is_in(MAP_MUTATIONS))
             for label, records in self.maps.items()
         }
-        return {label: part if len(part) else self.records[label] for label, part in chosen.items()}
+        return {label: part if len(part) else self.maps[label] for label, part in chosen.items()}
 
     @cached_property
     def loci(self) -> dict[str, pl.DataFrame]:
