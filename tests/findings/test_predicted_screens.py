@@ -13,9 +13,9 @@ from mutascope.analysis.status import Status
 from mutascope.errors import NotHere
 from mutascope.figures.palette import PAPER
 from mutascope.figures.registry import FIGURES
-from mutascope.findings import TABLES, Screens
+from mutascope.findings import TABLES, Screens, patterns
 from mutascope.results import Results
-from stores import random_records, write_predictions, write_screen
+from stores import random_covariates, random_records, write_predictions, write_screen
 
 GRID = {"v": (6, 8)}
 
@@ -95,3 +95,24 @@ def test_zero_alone_is_counted_in_all_calls(tmp_path):
     given = Screens([folder])
     for name in ("nsm_total", "nsm_by_mutation"):
         assert TABLES[name].build(given)["mutants"].to_list() == [48], name
+
+
+def test_enrichment_given_covariates_is_of_the_calls_that_enrichment_is_of(tmp_path):
+    whole = random_records(1, GRID, 0)
+    run = whole.filter(pl.col("row") < 3)
+    known = random_covariates(whole)
+    folder = write_screen(tmp_path / "s", run, shapes={(0, "v"): (6, 8)}, covariates=known)
+    given = Screens([write_predictions(folder, whole)])
+    plain = TABLES["enrichment"].build(given)
+    beyond = TABLES["enrichment_given_covariates"].build(given)
+    counts = ["axis", "index", "sites", "hits"]
+    assert beyond.select(counts).rows() == plain.select(counts).rows()
+    assert patterns.enrichment_of_explained(given).equals(plain)
+
+    folder = write_screen(
+        tmp_path / "t", run, shapes={(0, "v"): (6, 8)}, covariates=known.filter(pl.col("row") < 4)
+    )
+    given = Screens([write_predictions(folder, whole)])
+    beyond = TABLES["enrichment_given_covariates"].build(given)
+    assert patterns.enrichment_of_explained(given).select(counts).rows() == beyond.select(counts).rows()
+    assert set(beyond.filter(axis="col")["sites"]) == {4}
