@@ -15,7 +15,7 @@ from mutascope.figures.palette import PAPER
 from mutascope.figures.registry import FIGURES
 from mutascope.findings import TABLES, Screens, patterns
 from mutascope.results import Results
-from stores import random_covariates, random_records, write_predictions, write_screen
+from stores import WILD, random_covariates, random_records, write_predictions, write_screen
 
 GRID = {"v": (6, 8)}
 
@@ -116,3 +116,54 @@ def test_enrichment_given_covariates_is_of_the_calls_that_enrichment_is_of(tmp_p
     beyond = TABLES["enrichment_given_covariates"].build(given)
     assert patterns.enrichment_of_explained(given).select(counts).rows() == beyond.select(counts).rows()
     assert set(beyond.filter(axis="col")["sites"]) == {4}
+
+
+def with_zero(records: pl.DataFrame) -> pl.DataFrame:
+    """The same with zero mutants, which are all silent."""
+    zero = records.filter(mutation="max").with_columns(mutation=pl.lit("zero"), silent=pl.lit(True))
+    silent = zero.with_columns(first_divergence=pl.lit(None, pl.Int32), continuation=pl.lit(WILD))
+    return pl.concat([records, silent])
+
+
+def combined(folder: Path, table: str = "combined_rates") -> dict:
+    return TABLES[table].build(Screens([folder])).row(0, named=True)
+
+
+def test_combined_rates_are_of_the_mutations_of_sample_and_predictions(tmp_path):
+    whole = random_records(1, GRID, 0)
+    rate = 1 - whole["silent"].mean()
+    plain = combined(write_predictions(write_screen(tmp_path / "a", whole), whole))
+    assert plain["rate"] == pytest.approx(rate, abs=0.02)
+    for name, run, guessed in (("b", whole, with_zero(whole)), ("c", with_zero(whole), whole)):
+        folder = write_predictions(write_screen(tmp_path / name, run), guessed)
+        row = combined(folder)
+        assert row["mutants"] == 96, name
+        assert row["rate"] == pytest.approx(rate, abs=0.02), name
+        assert row["sample_rate"] == pytest.approx(rate), name
+
+
+def test_combined_rates_are_of_the_region_that_was_screened(tmp_path):
+    whole = random_records(1, GRID, 0)
+    crowded = whole.filter(pl.col("col").is_in([2, 5]))
+    folder = write_predictions(write_screen(tmp_path / "s", crowded, shapes={(0, "v"): (6, 8)}), whole)
+    (locus,) = json.loads((folder / "manifest.json").read_text())["loci"]
+    design = {"type": "region", "cols": [2, 5], "mutations": ["max", "min"]}
+    row = combined(change_manifest(folder, design=design, loci=[{**locus, "region_sites": 12}]))
+    assert row["rate"] == pytest.approx(1 - crowded["silent"].mean(), abs=0.05)
+    assert row["predicted"] == pytest.approx(row["rate"], abs=0.1)
+
+
+def test_combined_rates_are_of_the_loci_that_were_predicted(tmp_path):
+    whole = random_records(2, GRID, 0)
+    first = whole.filter(layer=0)
+    row = combined(write_predictions(write_screen(tmp_path / "s", whole), first))
+    assert (row["loci"], row["mutants"]) == (1, 96)
+    assert row["sample_rate"] == pytest.approx(1 - first["silent"].mean())
+
+
+def test_a_sample_that_was_not_predicted_is_told(tmp_path):
+    whole = random_records(1, GRID, 0)
+    zero = with_zero(whole).filter(mutation="zero")
+    folder = write_predictions(write_screen(tmp_path / "s", zero), whole)
+    with pytest.raises(NotHere, match="no mutant of the exact sample was predicted"):
+        combined(folder)

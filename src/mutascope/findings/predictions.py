@@ -6,12 +6,17 @@ import polars as pl
 
 from mutascope.analysis.calibration import calibration_scores, cross_fitted, reliability
 from mutascope.analysis.combined import MUTANT, combined_rates
+from mutascope.analysis.sites import LOCUS
 from mutascope.findings.registry import need, table
 from mutascope.findings.screens import Screens, stack
 from mutascope.results import Results
 
 PREDICTED = "it takes a predicted screen (mutascope predict)"
 SAMPLED = "it takes a predicted screen with an exact sample"
+
+
+_AXES = (("row", "rows"), ("col", "cols"))
+"""Coordinates of a site, and the fields of a design that choose among them."""
 
 
 def checked(given: Screens, label: str) -> pl.DataFrame:
@@ -70,16 +75,25 @@ def reliability_curves(given: Screens) -> pl.DataFrame:
 
 def _combined(given: Screens, *by: str) -> pl.DataFrame:
     samples = {label: sample_of(given, label) for label in given.predicted}
-    sampled = {label: sample for label, sample in samples.items() if sample is not None}
-    need(list(sampled), SAMPLED)
-    return stack(
-        sampled,
-        lambda label: combined_rates(
-            given.once(f"predictions of {label}", given.results[label].predictions),
-            sampled[label],
-            given.results[label].loci,
-            by,
-        ),
+    sampled = {
+        label: _matched(given, label, sample) for label, sample in samples.items() if sample is not None
+    }
+    need(sampled, SAMPLED)
+    alike = {label: pair for label, pair in sampled.items() if all(map(len, pair))}
+    need(alike, "no mutant of the exact sample was predicted")
+    return stack(alike, lambda label: combined_rates(*alike[label], given.results[label].loci, by))
+
+
+def _matched(given: Screens, label: str, sample: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return predictions and sample of one population: the region that was sampled, the mutations of both."""
+    results = given.results[label]
+    predictions = given.once(f"predictions of {label}", results.predictions)
+    design = results.manifest["design"]
+    region = [pl.col(axis).is_in(design[name]) for axis, name in _AXES if name in design]
+    keys = [*LOCUS, "mutation"]
+    return (
+        predictions.filter(*region).join(sample.select(keys).unique(), on=keys, how="semi"),
+        sample.join(predictions.select(keys).unique(), on=keys, how="semi", maintain_order="left"),
     )
 
 
