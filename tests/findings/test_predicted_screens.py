@@ -1,11 +1,13 @@
 """Screens that were predicted, in part or whole: what tables and figures take from calls, records and sample."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from mutascope.analysis.calibration import calibration_scores, cross_fitted
@@ -13,7 +15,8 @@ from mutascope.analysis.status import Status
 from mutascope.errors import NotHere
 from mutascope.figures.palette import PAPER
 from mutascope.figures.registry import FIGURES
-from mutascope.findings import TABLES, Screens, patterns
+from mutascope.findings import TABLES, Screens, build_tables, patterns
+from mutascope.report import report_html
 from mutascope.results import Results
 from stores import WILD, random_covariates, random_records, write_predictions, write_screen
 
@@ -167,3 +170,36 @@ def test_a_sample_that_was_not_predicted_is_told(tmp_path):
     folder = write_predictions(write_screen(tmp_path / "s", zero), whole)
     with pytest.raises(NotHere, match="no mutant of the exact sample was predicted"):
         combined(folder)
+
+
+@pytest.fixture
+def unrun(tmp_path) -> Path:
+    """A predicted screen of which nothing was run."""
+    whole = random_records(2, GRID, 0)
+    folder = write_predictions(write_screen(tmp_path / "s", whole), whole)
+    shutil.rmtree(folder / "records")
+    loci = json.loads((folder / "manifest.json").read_text())["loci"]
+    return change_manifest(
+        folder,
+        design={"type": "adaptive", "mutations": ["max", "min"], "sample": 0},
+        loci=[{**locus, "sampled_sites": 0} for locus in loci],
+        units={"mutants": 0, "size": 1},
+    )
+
+
+def test_predictions_alone_make_tables_figures_and_a_report(unrun):
+    given = Screens([unrun])
+    made = {table.name: found for table, found in build_tables(given)}
+    assert made["nsm_total"]["mutants"].to_list() == [192]
+    for name in ("prediction_scores", "reliability", "combined_rates"):
+        assert made[name] == "it takes a predicted screen with an exact sample"
+    reasons = {}
+    for name, drawing in FIGURES.items():
+        try:
+            for _, figure in drawing.draw(given, PAPER):
+                FigureCanvasAgg(figure).draw()
+        except NotHere as error:
+            reasons[name] = str(error)
+    assert not {"sheet", "nsm_by_kind", "layers", "bias", "copa", "copa_strength"} & set(reasons)
+    assert reasons["cosine"] == "no mutant of a text assay that was run is an NSM"
+    assert "0 calls exact, 192 predicted" in report_html(given)

@@ -31,7 +31,7 @@ class Screens:
         folders: screen folders, in the order in which tables and figures shall show them.
 
     Raises:
-        MutascopeError: when there is none, one is given twice, is no screen, or holds no record.
+        MutascopeError: when there is none, one is given twice, is no screen, or holds neither record nor prediction.
     """
 
     def __init__(self, folders: Sequence[str | os.PathLike[str]]) -> None:
@@ -53,7 +53,7 @@ class Screens:
         self._exact: dict[str, dict[tuple[int, str], np.ndarray]] = {}
         for label, results in self.results.items():
             self.records[label] = results.records()
-            if self.records[label].is_empty():
+            if self.records[label].is_empty() and not results.predicted:
                 raise MutascopeError(
                     f"{results.folder.path} holds no record yet: run `mutascope screen` on it"
                 )
