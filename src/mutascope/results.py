@@ -10,7 +10,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from mutascope.analysis.rates import nsm_rates
-from mutascope.analysis.status import exact_sites, locus_statuses, site_status
+from mutascope.analysis.status import exact_loci, exact_sites, locus_statuses, site_status
 from mutascope.errors import MutascopeError
 from mutascope.figures.maps import map_figure, sheet_figure
 from mutascope.figures.palette import PAPER, Palette
@@ -200,7 +200,7 @@ class Results:
             return map_figure(status, title=title, kind=kind, palette=palette)
         calls = self.calls(name)
         status, exact = site_status(calls, *grid), exact_sites(calls, *grid)
-        return map_figure(status, title=_predicted_title(title), kind=kind, palette=palette, exact=exact)
+        return map_figure(status, title=predicted_title(title), kind=kind, palette=palette, exact=exact)
 
     def sheet(self, palette: Palette = PAPER) -> Figure:
         """Return the NSM maps of all loci of the screen on one sheet."""
@@ -209,12 +209,8 @@ class Results:
         maps = [(layer, kind, status) for (layer, kind), status in statuses.items()]
         if not self.predicted:
             return sheet_figure(maps, title=self.title, palette=palette)
-        groups = {(layer, kind): group for (layer, kind), group in calls.group_by("layer", "kind")}
-        exact = {
-            locus: exact_sites(groups.get(locus, calls.clear()), *status.shape)
-            for locus, status in statuses.items()
-        }
-        return sheet_figure(maps, title=_predicted_title(self.title), palette=palette, exact=exact)
+        exact = exact_loci(calls, self.loci)
+        return sheet_figure(maps, title=predicted_title(self.title), palette=palette, exact=exact)
 
     def _grid(self, layer: int, kind: str) -> tuple[int, int]:
         locus = self.loci.filter(layer=layer, kind=kind)
@@ -264,5 +260,6 @@ class Results:
         return rows_to_html(f"Screen {self.folder.path}", self.summary())
 
 
-def _predicted_title(title: str) -> str:
+def predicted_title(title: str) -> str:
+    """Return the title of maps that are predicted in part or whole."""
     return f"{title}: PREDICTED where not marked as run"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import polars as pl
 import pytest
@@ -139,6 +141,51 @@ def test_combined_intervals_cover_and_are_shorter_than_the_samples(biased):
         own.append(row["sample_high"] - row["sample_low"])
     assert covered >= 35
     assert np.mean(lengths) < (1.0 if biased else 0.75) * np.mean(own)
+
+
+@pytest.mark.parametrize("sites", [1, 2])
+def test_a_sample_of_fewer_sites_than_folds_is_combined(sites):
+    whole = world(7)
+    sample = sampled(whole, sites, np.random.default_rng(8))
+    loci = whole.group_by("layer", "kind").agg(region_sites=pl.lit(SIDE * SIDE))
+    row = combined_rates(whole.drop("silent"), sample.drop("risk"), loci).row(0, named=True)
+    assert row["sites"] == 2 * sites
+    assert 0.3 < row["predicted"] < 0.7
+    assert row["low"] <= row["rate"] <= row["high"]
+
+
+def test_what_was_run_as_a_whole_has_the_exact_rate():
+    whole = world(9)
+    loci = whole.group_by("layer", "kind").agg(region_sites=pl.lit(SIDE * SIDE))
+    row = combined_rates(whole.drop("silent"), whole.drop("risk"), loci).row(0, named=True)
+    assert row["rate"] == row["low"] == row["high"] == pytest.approx(row["sample_rate"], abs=1e-12)
+
+
+def test_one_site_per_locus_that_is_predicted_well_gives_a_narrow_interval():
+    loud = pl.col("layer") >= 10
+    whole = pl.concat(
+        world(0, kinds=("q",)).with_columns(layer=pl.lit(layer, pl.Int16)) for layer in range(20)
+    ).with_columns(risk=pl.when(loud).then(50.0).otherwise(0.02), silent=~loud)
+    sample = whole.filter(row=7, col=7)
+    loci = whole.group_by("layer", "kind").agg(region_sites=pl.lit(SIDE * SIDE))
+    row = combined_rates(whole.drop("silent"), sample.drop("risk"), loci).row(0, named=True)
+    assert row["low"] <= 0.5 <= row["high"]
+    assert row["high"] - row["low"] < 0.2 * (row["sample_high"] - row["sample_low"])
+
+
+def test_no_prediction_has_no_probability():
+    nothing = calibrated(world(1).clear(), fit_calibration(world(1)))
+    assert len(nothing) == 0
+    assert nothing.schema["probability"] == pl.Float32
+
+
+def test_calls_that_are_all_alike_have_scores_without_a_warning():
+    silent = cross_fitted(world(2).filter("silent"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        row = calibration_scores(silent, resamples=5).row(0, named=True)
+    assert (row["auc"], row["auc_low"], row["recall_high"]) == (None, None, None)
+    assert row["brier_low"] <= row["brier"] <= row["brier_high"]
 
 
 def outer_map(rows: np.ndarray, cols: np.ndarray, even: float) -> pl.DataFrame:

@@ -74,6 +74,21 @@ def test_figures_draws_what_it_is_asked_for(cli, folder, tmp_path):
     assert (tmp_path / "copa.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_labels_that_differ_in_signs_alone_get_files_of_their_own(cli, tmp_path):
+    names = ("a b", "a_b", "A b")
+    folders = [
+        write_screen(tmp_path / str(number), records_of({(0, "v"): "+-"}), name=name)
+        for number, name in enumerate(names)
+    ]
+    result = cli("figures", *folders, "--out", tmp_path / "o", "--only", "sheet")
+    assert result.code == 0, result.err
+    assert sorted(path.name for path in (tmp_path / "o").glob("*.png")) == [
+        "sheet_A_b_3.png",
+        "sheet_a_b.png",
+        "sheet_a_b_2.png",
+    ]
+
+
 def test_figures_refuses_unknown_names_and_what_the_screens_lack(cli, folder, tmp_path):
     out = tmp_path / "o"
     check_refused(cli("figures", folder, "--out", out, "--only", "coppa"), "did you mean 'copa'?")

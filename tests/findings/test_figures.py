@@ -7,12 +7,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError
+from mutascope.errors import MutascopeError, NotHere
 from mutascope.figures.gallery import Panel, gallery_figure
 from mutascope.figures.palette import COLOURBLIND, PAPER
 from mutascope.figures.registry import FIGURES
 from mutascope.findings import Screens
-from stores import random_records, records_of, write_screen
+from stores import SHAPES, as_choice, random_records, records_of, write_screen
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +146,60 @@ def test_a_gallery_marks_rows_and_columns_where_they_are_drawn():
 def test_a_gallery_without_a_map_is_refused():
     with pytest.raises(MutascopeError, match="no map to draw"):
         gallery_figure([[]], title="t")
+
+
+def test_a_screen_without_lines_does_not_cost_the_others_their_picture(tmp_path):
+    apart = records_of({(0, "v"): "+-\n.#"}).filter((pl.col("mutation") == "max") == (pl.col("row") == 0))
+    drawn = records_of({(0, "v"): "+-\n.#"}).filter(mutation="max").with_columns(mutation=pl.lit("random"))
+    whole = records_of({(0, "v"): "+-\n.#"})
+    folders = [
+        write_screen(tmp_path / name, records, name=name)
+        for name, records in (("apart", apart), ("random", drawn), ("full", whole))
+    ]
+    assert list(draw(Screens(folders), "conserved_lines")) == ["full_rows", "full_columns"]
+    with pytest.raises(NotHere, match="max and min at the same sites"):
+        draw(Screens(folders[:2]), "conserved_lines")
+    with pytest.raises(NotHere, match="it takes a screen of max or min"):
+        draw(Screens(folders[1:2]), "copa_strength")
+
+
+def test_no_nsm_is_told_as_such(tmp_path):
+    records = records_of({(0, "v"): "..\n.."})
+    answers, wild = as_choice(records)
+    questions = [f"Question {index}?" for index in range(len(wild))]
+    silent = pl.lit("\n".join(wild))
+    answers = answers.with_columns(silent=pl.lit(True), continuation=silent, score=pl.lit(14, pl.Int16))
+    text = write_screen(tmp_path / "a", records, name="say")
+    choice = write_screen(tmp_path / "b", answers, name="choose", wild=wild, prompts=questions)
+    given = Screens([text, choice])
+    for name, told in (("cosine", "text assay"), ("score", "choice assay")):
+        with pytest.raises(NotHere, match=f"no mutant of a {told} that was run is an NSM"):
+            draw(given, name)
+
+
+def test_names_of_assays_are_shown_as_they_stand(tmp_path):
+    records = random_records(2, SHAPES, 0)
+    answers, wild = as_choice(records)
+    questions = [f"Question {index}?" for index in range(len(wild))]
+    given = Screens(
+        [
+            write_screen(tmp_path / "a", records, name="$^$"),
+            write_screen(tmp_path / "b", random_records(2, SHAPES, 1), name="_b$_{$"),
+            write_screen(tmp_path / "c", answers, name="$\\frac$", wild=wild, prompts=questions),
+        ]
+    )
+    named = set()
+    for name, drawing in FIGURES.items():
+        if name in ("reliability", "writers", "writer_maps"):
+            continue
+        for _, figure in drawing.draw(given, PAPER):
+            FigureCanvasAgg(figure).draw()  # a formula would be refused, or lose its signs
+            for legend in figure.legends:
+                shown = [text.get_text().replace(r"\$", "$").strip() for text in legend.get_texts()]
+                if "$^$" in shown:
+                    assert shown == given.labels, name
+                    named.add(name)
+    assert named == {"nsm_by_kind", "copa_strength"}
 
 
 def test_all_silent_screens_are_drawn_or_left_out_with_a_reason(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from mutascope.errors import MutascopeError
 from mutascope.findings import TABLES, Screens, build_tables
-from stores import records_of, write_screen
+from stores import SHAPES, as_choice, random_records, records_of, write_screen
 
 LEFT = {(0, "v"): "+-#.\n....", (1, "v"): "....\n...."}
 RIGHT = {(0, "v"): "++#.\n...-", (1, "v"): "....\n#..."}
@@ -202,6 +202,24 @@ def test_labels_tell_screens_apart(tmp_path):
     assert Screens([a, d]).labels == ["say a", "say d"]
     e = write_screen(tmp_path / "x" / "a", records, name="say", model="m")
     assert Screens([a, e]).labels == [f"say {a}", f"say {e}"]
+
+
+def test_assays_named_like_columns_get_columns_of_their_own(tmp_path):
+    text = random_records(2, SHAPES, 0)
+    answers, wild = as_choice(text)
+    names = ("layer", "kind", "assay", "row", "mutation", "score", "destructive")
+    folders = [write_screen(tmp_path / name, text, name=name) for name in names]
+    questions = [f"Question {index}?" for index in range(len(wild))]
+    folders.append(write_screen(tmp_path / "col", answers, name="col", wild=wild, prompts=questions))
+    given = Screens(folders)
+    labels = [f"{name} (assay)" for name in (*names, "col")]
+    assert given.labels == labels
+    made = dict(build_tables(given))
+    by_name = {table.name: found for table, found in made.items()}
+    assert by_name["supplementary_1_nsms"].columns == ["layer", "kind", *labels]
+    assert by_name["supplementary_2_severe"].columns[-len(names) :] == labels[:-1]
+    for name in ("supplementary_1_nsms", "supplementary_2_severe"):
+        assert TABLES[name].meaning("row (assay)") == TABLES[name].columns["*"]
 
 
 def test_an_unfinished_screen_has_no_interval(tmp_path):

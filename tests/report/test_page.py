@@ -1,14 +1,20 @@
 """The report: complete, self-contained, escaped, and honest about what failed."""
 
+import io
 import json
+import re
+from base64 import b64decode
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from mutascope.report import sections
 from mutascope.report.sections import SECTIONS
-from stores import random_covariates, random_records, records_of, write_screen
+from stores import random_covariates, random_records, records_of, write_predictions, write_screen
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>&amp;\u202eabc"
 
@@ -43,7 +49,7 @@ def check_self_contained(page):
 
 
 def test_screens_of_every_sort_make_every_section(whole):
-    assert whole.sections == [section.name for section in SECTIONS]
+    assert whole.sections == [section.name for section in SECTIONS if section.name != "predictions"]
     assert [link["href"] for link in whole.all("a")] == [f"#{name}" for name in whole.sections]
     check_self_contained(whole)
 
@@ -155,6 +161,35 @@ def test_many_loci_are_a_gallery_of_small_maps(tmp_path, page_of):
     assert all((image["width"], image["height"]) == ("32", "24") for image in maps)
     q = records.filter(~pl.col("silent"), layer=0, kind="q").select("row", "col").n_unique()
     assert f"0.q: {q} of 48 screened sites are NSM sites" in {image["title"] for image in maps}
+
+
+def test_small_maps_of_a_predicted_screen_are_lighter_where_it_was_not_run(tmp_path, page_of):
+    whole = random_records(8, dict.fromkeys(["q", "v"], (6, 8)), seed=1)
+    run, shapes = whole.filter(pl.col("row") < 3), dict.fromkeys(product(range(8), ["q", "v"]), (6, 8))
+    page = page_of(write_predictions(write_screen(tmp_path / "s", run, shapes=shapes), whole))
+    maps = [
+        image for image in page.all("img") if "NSM sites; 24 were run, the others" in image.get("title", "")
+    ]
+    assert len(maps) == 16
+    seen = Image.open(io.BytesIO(b64decode(maps[0]["src"].partition(",")[2]))).convert("RGB")
+    above, below = (
+        {tuple(pixel) for pixel in rows.reshape(-1, 3).tolist()} for rows in np.split(np.array(seen), 2)
+    )
+    assert above & below == {(255, 255, 255)}  # silent
+    assert "lighter: predicted" in page.text
+    assert "PREDICTED where not run" in page.text
+
+
+def test_a_predicted_screen_says_what_was_run_and_how_good_predictions_are(tmp_path, page_of):
+    whole = random_records(2, {"v": (6, 8)}, seed=1)
+    run, shapes = whole.filter(pl.col("row") < 3), dict.fromkeys(product(range(2), ["v"]), (6, 8))
+    folder = write_predictions(write_screen(tmp_path / "s", run, shapes=shapes), whole)
+    page = page_of(folder)
+    assert re.search(r"192 mutants are NSMs \(rate [\d.]+ %, 96 calls exact, 96 predicted\)", page.text)
+    assert "predictions" in page.sections
+    for words in ("Scores of the predictions", "Reliability", "The same by kind", "sample rate, %"):
+        assert words in page.text, words
+    assert [image for image in page.all("img") if "share that is one" in image.get("alt", "")]
 
 
 def test_maps_that_find_no_room_are_left_out_with_a_sentence(tmp_path, page_of, monkeypatch):

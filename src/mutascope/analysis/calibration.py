@@ -48,6 +48,8 @@ def fit_calibration(calls: pl.DataFrame) -> pl.DataFrame:
 
 def calibrated(predictions: pl.DataFrame, calibration: pl.DataFrame) -> pl.DataFrame:
     """Return predictions (columns kind, risk) with the column ``probability`` of an NSM, Float32."""
+    if predictions.is_empty():
+        return predictions.with_columns(probability=pl.lit(None, pl.Float32))
     curves = {kind: (a, b) for kind, a, b in calibration.iter_rows()}
     kinds = predictions["kind"].unique().to_list()
     a, b = (
@@ -150,10 +152,19 @@ def calibration_scores(
             for measure, function in _MEASURES.items():
                 draws[measure].append(function(p[chosen], y[chosen]))
         for measure, function in _MEASURES.items():
-            low, high = np.nanquantile(draws[measure], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+            low, high = _limits(np.array(draws[measure]))
             row |= {measure: function(p, y), f"{measure}_low": low, f"{measure}_high": high}
         rows.append(row)
     return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
+
+
+def _limits(draws: np.ndarray) -> tuple[float, float]:
+    """Lower and upper limit of resampled scores; NaN where none is defined."""
+    known = draws[~np.isnan(draws)]
+    if not len(known):
+        return np.nan, np.nan
+    low, high = np.quantile(known, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 def auc(score: np.ndarray, hit: np.ndarray) -> float:

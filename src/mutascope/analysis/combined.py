@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from mutascope.analysis.calibration import FOLDS, calibrated, fit_calibration, folds_of
+from mutascope.analysis.calibration import calibrated, fit_calibration, folds_of
 from mutascope.analysis.rates import filled_variances, interval, nsm_rates
 from mutascope.analysis.sites import LOCUS, SITE
 
@@ -27,10 +27,10 @@ def combined_rates(
 
     With N_l sites in a locus, n_l of them sampled, f the predicted share of a site's mutants that are NSMs and d_i the
     exact minus the predicted share of a sampled site (its prediction calibrated on other sites), the rate is
-    sum_l N_l (mean of f + mean of d) / sum_l N_l, and its variance that of a stratified mean of d. The variance of a
-    stratum is not taken below mean p (1 - p) / mutants of a site, which is what calibrated predictions leave, so that a
-    sample without a single wrong call is not taken for certainty. Intervals as in
-    :func:`~mutascope.analysis.rates.nsm_rates`.
+    sum_l N_l (mean of f + mean of d) / sum_l N_l, and its variance that of a stratified mean of d; a locus whose sites
+    were all run has its exact rate. The variance of a stratum is not taken below mean p (1 - p) / mutants of a site,
+    which is what calibrated predictions leave, so that a sample without a single wrong call is not taken for certainty.
+    Intervals as in :func:`~mutascope.analysis.rates.nsm_rates`.
 
     Args:
         predictions: a row per mutant of the region: columns layer, kind, row, col, mutation, risk.
@@ -50,7 +50,9 @@ def combined_rates(
         mean=pl.col("probability").mean(), spread=(pl.col("probability") * (1 - pl.col("probability"))).mean()
     )
     sites = differences.group_by([*dict.fromkeys([*SITE, *by])]).agg(
-        difference=pl.col("difference").mean(), mutants=pl.len()
+        difference=pl.col("difference").mean(),
+        exact=(~pl.col("silent")).mean(),
+        mutants=pl.len(),
     )
     strata = (
         sites.group_by(keys)
@@ -59,6 +61,7 @@ def combined_rates(
             mutants=pl.col("mutants").sum(),
             offset=pl.col("difference").mean(),
             variance=pl.col("difference").var(),
+            exact=pl.col("exact").mean(),
         )
         .join(population, on=keys)
         .join(loci.select(*LOCUS, "region_sites"), on=LOCUS)
@@ -87,13 +90,13 @@ def _cross_fitted(
     fold = folds_of(known, seed)
     total = np.zeros(len(predictions))
     apart = []
-    for index in range(FOLDS):
+    for index in np.unique(fold):  # fewer sites than folds leave some empty
         own = pl.Series(fold == index)
         curve = fit_calibration(known.filter(~own))
         total += calibrated(predictions, curve)["probability"].to_numpy()
         apart.append(calibrated(known.filter(own), curve))
     difference = (~pl.col("silent")).cast(pl.Float64) - pl.col("probability")
-    everything = predictions.with_columns(probability=pl.Series(total / FOLDS))
+    everything = predictions.with_columns(probability=pl.Series(total / len(apart)))
     return everything, pl.concat(apart).with_columns(difference=difference)
 
 
@@ -109,9 +112,11 @@ def _pooled(strata: pl.DataFrame) -> dict[str, float | int | None]:
     population, sampled = strata["region_sites"].to_numpy(), strata["sites"].to_numpy()
     weights = population / population.sum()
     mean = strata["mean"].to_numpy()
-    rate = float(np.clip(weights @ (mean + strata["offset"].to_numpy()), 0, 1))
+    complete = sampled == population
+    rates = np.where(complete, strata["exact"].to_numpy(), mean + strata["offset"].to_numpy())
+    rate = float(np.clip(weights @ rates, 0, 1))
     least = strata["spread"].to_numpy() * sampled / strata["mutants"].to_numpy()
-    variances = np.maximum(filled_variances(strata), least)
+    variances = np.maximum(filled_variances(strata.with_columns(mean="offset")), least)
     variance = float((weights**2 * (1 - sampled / population) * variances / sampled).sum())
-    low, high = interval(rate, variance, sampled, complete=bool((sampled == population).all()))
+    low, high = interval(rate, variance, sampled, complete=bool(complete.all()))
     return {**counts, "rate": rate, "low": low, "high": high, "predicted": float(weights @ mean)}

@@ -62,6 +62,20 @@ def exact_sites(calls: pl.DataFrame, rows: int, cols: int) -> np.ndarray:
     return exact
 
 
+def exact_loci(calls: pl.DataFrame, loci: pl.DataFrame) -> dict[tuple[int, str], np.ndarray]:
+    """Return the exact sites (:func:`exact_sites`) of every locus, by layer and kind.
+
+    Args:
+        calls: columns layer, kind, row, col, mutation, source.
+        loci: columns layer, kind, site_rows, site_cols.
+    """
+    groups = {(layer, kind): group for (layer, kind), group in calls.group_by("layer", "kind")}
+    return {
+        (layer, kind): exact_sites(groups.get((layer, kind), calls.clear()), rows, cols)
+        for layer, kind, rows, cols in loci.select("layer", "kind", "site_rows", "site_cols").iter_rows()
+    }
+
+
 def _screened(records: pl.DataFrame, mutation: str, rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
     """Two bool arrays [rows, cols]: sites that have this mutation, and sites where it is non-silent."""
     chosen = records.filter(pl.col("mutation") == mutation)

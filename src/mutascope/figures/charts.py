@@ -37,7 +37,7 @@ def panels(
         NotHere: when there is no panel.
     """
     if not count:
-        raise NotHere("there is no NSM to draw")
+        raise NotHere("there is nothing to draw")
     across = min(count, columns)
     down = math.ceil(count / across)
     figure = Figure(figsize=(max(4.5, across * size[0]), down * size[1] + 0.5), dpi=150, layout="constrained")
@@ -50,6 +50,15 @@ def panels(
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
     return figure, axes[:count]
+
+
+def plain(label: str) -> str:
+    """Return a label for an artist that reads it as it stands: a dollar sign is no formula in what users name.
+
+    A hair space stands before an underscore, without which matplotlib leaves the label out of every legend.
+    """
+    told = label.replace("$", r"\$")
+    return f"\u200a{told}" if told.startswith("_") else told
 
 
 def in_kind_order(kinds: Iterable[str]) -> list[str]:
@@ -97,14 +106,14 @@ def grouped_bars(
             for key in ("rate", "low", "high")
         )
         at = np.array(places) + (index - (len(names) - 1) / 2) * width
-        axes.bar(at, 100 * rate, width * 0.92, color=tints[name], label=name)
+        axes.bar(at, 100 * rate, width * 0.92, color=tints[name], label=plain(name))
         known = ~np.isnan(low) & (high > low)
         if known.any():
             reach = 100 * np.array([rate - low, high - rate])[:, known]
             axes.errorbar(
                 at[known], 100 * rate[known], np.maximum(reach, 0), fmt="none", ecolor=INK, lw=0.8, capsize=2
             )
-    axes.set_xticks(range(len(order)), order)
+    axes.set_xticks(range(len(order)), [plain(name) for name in order])
     axes.set_ylabel("NSMs, % of mutants", fontsize=9)
     axes.set_ylim(bottom=0)
 

@@ -7,7 +7,15 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mutascope.figures.charts import grouped_bars, in_kind_order, layer_ticks, legend_right, panels, tilt
+from mutascope.figures.charts import (
+    grouped_bars,
+    in_kind_order,
+    layer_ticks,
+    legend_right,
+    panels,
+    plain,
+    tilt,
+)
 from mutascope.figures.palette import PAPER, Palette
 
 
@@ -64,7 +72,7 @@ def layers_figure(counts: pl.DataFrame, *, title: str, palette: Palette = PAPER)
                 lw=1,
                 label=label,
             )
-        panel.set_title(kind, fontsize=9, weight="bold")
+        panel.set_title(plain(kind), fontsize=9, weight="bold")
         panel.set_ylim(bottom=0)
         panel.set_xlabel("layer", fontsize=8)
         layer_ticks(panel, part["layer"].to_list())

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.status import Status
-from mutascope.figures.charts import MARK, in_kind_order, panels
+from mutascope.figures.charts import MARK, in_kind_order, panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
 _MOST_LABELS = 6
@@ -48,7 +48,7 @@ def conserved_lines_figure(
             color=MARK,
             linewidths=0,
         )
-        panel.set_ylabel(f"{kind}\nlayer", fontsize=8)
+        panel.set_ylabel(f"{plain(kind)}\nlayer", fontsize=8)
         panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         places = [int(tick) for tick in panel.get_yticks() if 0 <= tick < len(layers)]
         panel.set_yticks(places, [str(layers[place]) for place in places])
@@ -84,7 +84,7 @@ def by_locus_figure(counts: pl.DataFrame, value: str, *, title: str, palette: Pa
         vmin=0,
         vmax=max(1, np.nanmax(grid)),
     )
-    axes.set_xticks(range(len(kinds)), kinds)
+    axes.set_xticks(range(len(kinds)), [plain(kind) for kind in kinds])
     step = 1 if len(layers) <= 40 else 5
     axes.set_yticks(range(0, len(layers), step), layers[::step], fontsize=7)
     axes.set_ylabel("layer", fontsize=9)

@@ -15,7 +15,7 @@ from mutascope.analysis.choice import MALIGNANT_COSINE, SCORE_THRESHOLDS
 from mutascope.analysis.copa import rearrange, sign_map
 from mutascope.analysis.severity import marked_sites
 from mutascope.analysis.sites import LOCUS
-from mutascope.analysis.status import Status
+from mutascope.analysis.status import Status, site_status
 from mutascope.figures.gallery import Panel, gallery_figure
 from mutascope.figures.palette import Palette
 from mutascope.findings import maps, outputs, patterns, writers
@@ -39,12 +39,13 @@ def _status(given: Screens, label: str, locus: Locus) -> np.ndarray | None:
 def _marked(
     given: Screens, label: str, records: pl.DataFrame, locus: Locus, marked: pl.Expr
 ) -> np.ndarray | None:
-    """Map of a locus in which the NSMs that are not marked are silent."""
+    """Map of a locus in which the NSMs that are not marked are silent, and predicted sites are unscreened."""
     whole = _status(given, label, locus)
     if whole is None:
         return None
-    found = marked_sites(records.filter(layer=locus[0], kind=locus[1]), marked)
-    status = np.where(whole == Status.UNSCREENED, Status.UNSCREENED, Status.SILENT).astype(np.int8)
+    here = records.filter(layer=locus[0], kind=locus[1])
+    found = marked_sites(here, marked)
+    status = np.minimum(site_status(here, *whole.shape), Status.SILENT).astype(np.int8)
     status[found["row"].to_numpy(), found["col"].to_numpy()] = found["status"].to_numpy()
     return status
 

@@ -40,6 +40,7 @@ TRANSPOSED_KINDS = frozenset({"gate", "up"})
 LocusMap = tuple[int, str, np.ndarray]
 """Layer, kind and status array [rows, cols] of one locus."""
 
+LIGHTER = "lighter: predicted"
 ENLARGED = "screened sites are drawn enlarged"
 _INK = "#404040"
 _GRID_ALPHA = 0.4
@@ -117,6 +118,11 @@ def sheet_figure(
     page.footnote(f"{note}\n{ENLARGED}" if enlarge else note)
     page.add_legend(statuses, predicted=exact is not None)
     return page.figure
+
+
+def lighter(colours: np.ndarray) -> np.ndarray:
+    """Return the colours of predicted sites, from those of sites that were run."""
+    return colours + _LIGHTER * (1 - colours)
 
 
 def status_colours(palette: Palette) -> np.ndarray:
@@ -198,7 +204,7 @@ class Page:
         x, y = self._fraction(position[0], position[1] + high * self.site)
         axes = self.figure.add_axes((x, y, wide * self.site / width, high * self.site / height))
         colours = status_colours(self.palette)[drawn]
-        colours[~run] += _LIGHTER * (1 - colours[~run])
+        colours[~run] = lighter(colours[~run])
         axes.imshow(colours, interpolation="nearest", aspect="equal")
         if exact is not None:
             row, col = np.nonzero(run)
@@ -221,7 +227,7 @@ class Page:
         ]
         if predicted:
             dot = Line2D([], [], color="black", marker=".", linestyle="", label="run exactly")
-            light = Patch(facecolor="#dddddd", edgecolor=_INK, linewidth=0.5, label="lighter: predicted")
+            light = Patch(facecolor="#dddddd", edgecolor=_INK, linewidth=0.5, label=LIGHTER)
             handles += [light, dot]
         self.figure.legend(
             handles=handles,

@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mutascope.figures.charts import colour, panels
+from mutascope.figures.charts import colour, panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
 
@@ -36,8 +36,9 @@ def overlap_figure(overlap: pl.DataFrame, palette: Palette = PAPER) -> Figure:
             ink = "white" if dark else "black"
             axes.text(j, i - 0.02, f"{value:.3f}", va="bottom", ha="center", fontsize=8, color=ink)
             axes.text(j, i + 0.06, f"({chance:.3f})", va="top", ha="center", fontsize=6, color=ink)
-    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), names)
+    told = [plain(name) for name in names]
+    axes.set_xticks(range(len(names)), told, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), told)
     axes.spines[:].set_visible(False)
     figure.colorbar(image, ax=axes, shrink=0.8).ax.tick_params(labelsize=7)
     return figure
@@ -61,8 +62,8 @@ def layer_correlation_figure(
         panel.set_title(
             f"r² = {found[0]:.3f} over {len(both)} layers" if known else "r² undefined", fontsize=9
         )
-        panel.set_xlabel(first, fontsize=8)
-        panel.set_ylabel(other, fontsize=8)
+        panel.set_xlabel(plain(first), fontsize=8)
+        panel.set_ylabel(plain(other), fontsize=8)
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_locator(MaxNLocator(4))
     return figure

@@ -23,6 +23,7 @@ from mutascope.findings import maps, outputs, patterns, predictions, writers
 from mutascope.findings.registry import need
 from mutascope.findings.screens import Screens
 from mutascope.genome import check_name
+from mutascope.results import predicted_title
 
 Drawn = Iterator[tuple[str, Figure]]
 """A suffix of the file name (empty, or what tells several pictures of one name apart), and the figure."""
@@ -71,12 +72,16 @@ def _correlation(given: Screens, palette: Palette) -> Drawn:
 def _sheets(given: Screens, palette: Palette) -> Drawn:
     for label, results in given.results.items():
         statuses = [(layer, kind, status) for (layer, kind), status in given.statuses(label).items()]
-        yield label, sheet_figure(statuses, title=results.title, palette=palette)
+        exact = given.exact(label)
+        title = results.title if exact is None else predicted_title(results.title)
+        yield label, sheet_figure(statuses, title=title, palette=palette, exact=exact)
 
 
 def _conserved(given: Screens, palette: Palette) -> Drawn:
     lines, conserved = patterns.enrichment(given), patterns.across_layers(given)
-    for label in given.maps:
+    tested = lines["assay"].unique(maintain_order=True).to_list()
+    need(tested, "it takes a screen with max and min at the same sites, or with one of max, min and zero")
+    for label in tested:
         for axis, name in (("row", "rows"), ("col", "columns")):
             yield (
                 f"{label}_{name}",
@@ -101,8 +106,10 @@ def _sensitive(given: Screens, palette: Palette) -> Drawn:
 
 
 def _strength(given: Screens, palette: Palette) -> Drawn:
+    found = patterns.pattern(given)
+    need(len(found), "it takes a screen of max or min")
     for axis, name in (("row", "rows"), ("col", "columns")):
-        yield name, strength_figure(patterns.pattern(given), axis=axis, palette=palette)
+        yield name, strength_figure(found, axis=axis, palette=palette)
 
 
 def _cosine(given: Screens, palette: Palette) -> Drawn:
@@ -111,11 +118,15 @@ def _cosine(given: Screens, palette: Palette) -> Drawn:
         given.severe[label].filter(~pl.col("silent")).select(pl.lit(label).alias("assay"), "cosine")
         for label in given.text
     ]
-    yield "", cosine_figure(pl.concat(cosines), palette)
+    found = pl.concat(cosines)
+    need(len(found), "no mutant of a text assay that was run is an NSM")
+    yield "", cosine_figure(found, palette)
 
 
 def _scores(given: Screens, palette: Palette) -> Drawn:
-    yield "", score_figure(outputs.choice_by_score(given), palette)
+    counts = outputs.choice_by_score(given)
+    need(len(counts), "no mutant of a choice assay that was run is an NSM")
+    yield "", score_figure(counts, palette)
 
 
 def _writers(given: Screens, palette: Palette) -> Drawn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 from matplotlib.figure import Figure
 
-from mutascope.figures.charts import INK, colour, panels
+from mutascope.figures.charts import INK, colour, panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
 
@@ -29,7 +29,7 @@ def reliability_figure(curves: pl.DataFrame, palette: Palette = PAPER) -> Figure
             panel.annotate(
                 f"{mutants:,}", (x, y), xytext=(3, -8), textcoords="offset points", fontsize=6, color=INK
             )
-        panel.set_title(assay, fontsize=9, weight="bold", parse_math=False)
+        panel.set_title(plain(assay), fontsize=9, weight="bold")
         panel.set_xlabel("predicted probability of an NSM", fontsize=8)
     axes[0].set_ylabel("share of NSMs", fontsize=8)
     return figure

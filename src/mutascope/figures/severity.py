@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.choice import UNDERPERFORMING
-from mutascope.figures.charts import INK, colour, legend_right, panels
+from mutascope.figures.charts import INK, colour, legend_right, panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
 
@@ -22,7 +22,7 @@ def cosine_figure(cosines: pl.DataFrame, palette: Palette = PAPER) -> Figure:
         panel.hist(values, edges, color=colour(palette, index))
         if len(values):
             panel.axvline(float(np.median(values)), color=INK, lw=0.8, ls="--")
-            panel.set_title(f"{assay}: median {np.median(values):.2f}", fontsize=9)
+            panel.set_title(f"{plain(assay)}: median {np.median(values):.2f}", fontsize=9)
         panel.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         panel.set_xlabel("cosine", fontsize=8)
         panel.set_ylabel("NSMs", fontsize=8)
@@ -47,7 +47,7 @@ def score_figure(counts: pl.DataFrame, palette: Palette = PAPER) -> Figure:
             )
             bottom += height
         panel.axvline(UNDERPERFORMING - 0.5, color=INK, lw=0.8, ls="--")
-        panel.set_title(assay, fontsize=9)
+        panel.set_title(plain(assay), fontsize=9)
         panel.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         panel.set_xlabel("score (dashed: underperforming to the left)", fontsize=8)
         panel.set_ylabel("NSMs", fontsize=8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 from matplotlib.figure import Figure
 
-from mutascope.figures.charts import INK, colour, in_kind_order, layer_ticks, legend_right, panels
+from mutascope.figures.charts import INK, colour, in_kind_order, layer_ticks, legend_right, panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
 _SIGNIFICANT = 0.05
@@ -30,7 +30,7 @@ def strength_figure(copa: pl.DataFrame, *, axis: str, palette: Palette = PAPER) 
         for index, assay in enumerate(assays):
             rows = part.filter(assay=assay, kind=kind).sort("layer")
             tint = colour(palette, index)
-            panel.plot(rows["layer"], rows["excess"], color=tint, lw=0.8, label=assay)
+            panel.plot(rows["layer"], rows["excess"], color=tint, lw=0.8, label=plain(assay))
             for chosen, face in (
                 (pl.col("strength_q") <= _SIGNIFICANT, tint),
                 (pl.col("strength_q") > _SIGNIFICANT, "white"),
@@ -45,7 +45,7 @@ def strength_figure(copa: pl.DataFrame, *, axis: str, palette: Palette = PAPER) 
                     linewidths=0.7,
                     zorder=3,
                 )
-        panel.set_title(kind, fontsize=9, weight="bold")
+        panel.set_title(plain(kind), fontsize=9, weight="bold")
         panel.set_xlabel("layer", fontsize=8)
         layer_ticks(panel, part["layer"].to_list())
         panel.tick_params(labelleft=True)

@@ -7,7 +7,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mutascope.figures.charts import panels
+from mutascope.figures.charts import panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
 _MOST_LOCI = 30
@@ -76,7 +76,7 @@ def _draw_histogram(panel: Axes, histogram: pl.DataFrame, palette: Palette) -> N
 
 def _draw_loci(panel: Axes, loci: pl.DataFrame, palette: Palette) -> None:
     top = loci.filter(pl.col("rare") > 0).sort("rare", descending=True, maintain_order=True).head(_MOST_LOCI)
-    names = [f"{layer}.{kind}" for layer, kind in top.select("layer", "kind").iter_rows()]
+    names = [plain(f"{layer}.{kind}") for layer, kind in top.select("layer", "kind").iter_rows()]
     panel.barh(np.arange(len(top)), top["rare"], color=palette.series[0])
     panel.set_yticks(range(len(top)), names, fontsize=8 if len(top) < 16 else 5)
     panel.invert_yaxis()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -38,6 +39,7 @@ def write_figures(
     for name in only:
         check_name("figure", name, list(FIGURES))
     folder = make_folder(out)
+    taken: set[str] = set()
     for name in only or FIGURES:
         drawn = FIGURES[name].draw(given, palette)
         while True:
@@ -50,11 +52,19 @@ def write_figures(
                     raise MutascopeError(f"the figure {name} cannot be drawn: {error}") from error
                 tell(f"{name}: left out, {error}")
                 break
-            file = f"{name}_{_safe(suffix)}" if suffix else name
+            file = _free(f"{name}_{_safe(suffix)}" if suffix else name, taken)
             settle(figure)
             for kind in ("pdf", "png"):
                 save_figure(figure, folder / f"{file}.{kind}")
             tell(f"{file}: pdf, png")
+
+
+def _free(file: str, taken: set[str]) -> str:
+    """A file name that no picture has yet, in capitals or not; with a number where labels differ in signs alone."""
+    numbered = (f"{file}_{number}" for number in itertools.count(2))
+    free = next(name for name in itertools.chain([file], numbered) if name.lower() not in taken)
+    taken.add(free.lower())
+    return free
 
 
 def _safe(label: str) -> str:

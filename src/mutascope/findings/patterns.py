@@ -19,7 +19,7 @@ from mutascope.analysis.enrichment import (
     nsm_enrichment,
     sensitive_points,
 )
-from mutascope.analysis.sites import LOCUS, by_assay
+from mutascope.analysis.sites import LOCUS, SITE, by_assay
 from mutascope.errors import NotHere
 from mutascope.findings.maps import TWO, need_pairs
 from mutascope.findings.registry import need, table
@@ -133,8 +133,22 @@ def enrichment_beyond(given: Screens) -> pl.DataFrame:
     need(given.covariates, WITH_COVARIATES)
     return stack(
         given.covariates,
-        lambda label: enrichment_given_covariates(given.records[label], given.covariates[label]),
+        lambda label: enrichment_given_covariates(
+            calls_with_covariates(given, label), given.covariates[label]
+        ),
     )
+
+
+def calls_with_covariates(given: Screens, label: str) -> pl.DataFrame:
+    """Return the calls of the sites that have covariates, exact or predicted: what the regression explains."""
+    return given.maps[label].join(given.covariates[label], on=SITE, how="semi", maintain_order="left")
+
+
+def enrichment_of_explained(given: Screens) -> pl.DataFrame:
+    """Return the plain test of the same lines from the same calls as :func:`enrichment_beyond`, to compare with it."""
+    need(given.covariates, WITH_COVARIATES)
+    calls = {label: calls_with_covariates(given, label) for label in given.covariates}
+    return given.once("enrichment of sites with covariates", lambda: by_assay(calls, nsm_enrichment))
 
 
 @table(

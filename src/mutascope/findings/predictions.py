@@ -5,17 +5,45 @@ from __future__ import annotations
 import polars as pl
 
 from mutascope.analysis.calibration import calibration_scores, cross_fitted, reliability
-from mutascope.analysis.combined import combined_rates
+from mutascope.analysis.combined import MUTANT, combined_rates
+from mutascope.analysis.sites import LOCUS
 from mutascope.findings.registry import need, table
 from mutascope.findings.screens import Screens, stack
+from mutascope.results import Results
 
 PREDICTED = "it takes a predicted screen (mutascope predict)"
 SAMPLED = "it takes a predicted screen with an exact sample"
 
 
+_AXES = (("row", "rows"), ("col", "cols"))
+"""Coordinates of a site, and the fields of a design that choose among them."""
+
+
 def checked(given: Screens, label: str) -> pl.DataFrame:
-    """Return the exact calls of a predicted screen with cross-fitted probabilities."""
-    return given.once(f"checked {label}", lambda: cross_fitted(given.results[label].checked_calls()))
+    """Return the exact calls of a predicted screen with cross-fitted probabilities.
+
+    All exact calls make the calibration. Of an adaptive screen, only those of the random sample are returned: the
+    others were run because their predictions are uncertain, and would make the predictions look worse than they are.
+    """
+    return given.once(f"checked {label}", lambda: _checked(given.results[label]))
+
+
+def _checked(results: Results) -> pl.DataFrame:
+    calls = cross_fitted(results.checked_calls())
+    if results.manifest["design"]["type"] != "adaptive":
+        return calls
+    sample = results.sample()
+    return (
+        calls.clear() if sample is None else calls.join(sample, on=MUTANT, how="semi", maintain_order="left")
+    )
+
+
+def _scored(given: Screens) -> list[str]:
+    """Labels of the predicted screens with exact calls to score."""
+    need(given.predicted, PREDICTED)
+    labels = [label for label in given.predicted if len(checked(given, label))]
+    need(labels, SAMPLED)
+    return labels
 
 
 @table(
@@ -25,9 +53,8 @@ def checked(given: Screens, label: str) -> pl.DataFrame:
 )
 def prediction_scores(given: Screens) -> pl.DataFrame:
     """Return the scores of every predicted screen, of all mutants and by kind."""
-    need(given.predicted, PREDICTED)
     return stack(
-        given.predicted,
+        _scored(given),
         lambda label: pl.concat(
             [calibration_scores(checked(given, label)), calibration_scores(checked(given, label), "kind")],
             how="vertical_relaxed",
@@ -43,22 +70,30 @@ def prediction_scores(given: Screens) -> pl.DataFrame:
 )
 def reliability_curves(given: Screens) -> pl.DataFrame:
     """Return the reliability curve of every predicted screen."""
-    need(given.predicted, PREDICTED)
-    return stack(given.predicted, lambda label: reliability(checked(given, label)))
+    return stack(_scored(given), lambda label: reliability(checked(given, label)))
 
 
 def _combined(given: Screens, *by: str) -> pl.DataFrame:
     samples = {label: sample_of(given, label) for label in given.predicted}
-    sampled = {label: sample for label, sample in samples.items() if sample is not None}
-    need(list(sampled), SAMPLED)
-    return stack(
-        sampled,
-        lambda label: combined_rates(
-            given.once(f"predictions of {label}", given.results[label].predictions),
-            sampled[label],
-            given.results[label].loci,
-            by,
-        ),
+    sampled = {
+        label: _matched(given, label, sample) for label, sample in samples.items() if sample is not None
+    }
+    need(sampled, SAMPLED)
+    alike = {label: pair for label, pair in sampled.items() if all(map(len, pair))}
+    need(alike, "no mutant of the exact sample was predicted")
+    return stack(alike, lambda label: combined_rates(*alike[label], given.results[label].loci, by))
+
+
+def _matched(given: Screens, label: str, sample: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return predictions and sample of one population: the region that was sampled, the mutations of both."""
+    results = given.results[label]
+    predictions = given.once(f"predictions of {label}", results.predictions)
+    design = results.manifest["design"]
+    region = [pl.col(axis).is_in(design[name]) for axis, name in _AXES if name in design]
+    keys = [*LOCUS, "mutation"]
+    return (
+        predictions.filter(*region).join(sample.select(keys).unique(), on=keys, how="semi"),
+        sample.join(predictions.select(keys).unique(), on=keys, how="semi", maintain_order="left"),
     )
 
 

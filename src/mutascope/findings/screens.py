@@ -12,8 +12,9 @@ import polars as pl
 
 from mutascope.analysis.severity import severity_frame, with_severity
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, check_equal_shapes
-from mutascope.analysis.status import locus_statuses
+from mutascope.analysis.status import exact_loci, locus_statuses
 from mutascope.errors import MutascopeError, NotHere
+from mutascope.findings.meanings import MEANINGS
 from mutascope.results import Results
 
 PANEL_SIZE, LITERARY = 151, 100
@@ -30,7 +31,7 @@ class Screens:
         folders: screen folders, in the order in which tables and figures shall show them.
 
     Raises:
-        MutascopeError: when there is none, one is given twice, is no screen, or holds no record.
+        MutascopeError: when there is none, one is given twice, is no screen, or holds neither record nor prediction.
     """
 
     def __init__(self, folders: Sequence[str | os.PathLike[str]]) -> None:
@@ -49,9 +50,10 @@ class Screens:
         self.records: dict[str, pl.DataFrame] = {}
         self._known: dict[str, pl.DataFrame] = {}
         self._statuses: dict[str, dict[tuple[int, str], np.ndarray]] = {}
+        self._exact: dict[str, dict[tuple[int, str], np.ndarray]] = {}
         for label, results in self.results.items():
             self.records[label] = results.records()
-            if self.records[label].is_empty():
+            if self.records[label].is_empty() and not results.predicted:
                 raise MutascopeError(
                     f"{results.folder.path} holds no record yet: run `mutascope screen` on it"
                 )
@@ -140,12 +142,12 @@ class Screens:
 
     @cached_property
     def mapped(self) -> dict[str, pl.DataFrame]:
-        """The ``max`` and ``min`` records of every map; all of them where a screen has neither."""
+        """The ``max`` and ``min`` records (or calls) of every map; all of them where a screen has neither."""
         chosen = {
             label: records.filter(pl.col("mutation").is_in(MAP_MUTATIONS))
             for label, records in self.maps.items()
         }
-        return {label: part if len(part) else self.records[label] for label, part in chosen.items()}
+        return {label: part if len(part) else self.maps[label] for label, part in chosen.items()}
 
     @cached_property
     def loci(self) -> dict[str, pl.DataFrame]:
@@ -180,6 +182,14 @@ class Screens:
                 self.maps.get(label, self.records[label]), self.loci[label]
             )
         return self._statuses[label]
+
+    def exact(self, label: str) -> dict[tuple[int, str], np.ndarray] | None:
+        """Sites of every locus of a predicted screen that were run, by layer and kind; None if it was not predicted."""
+        if label not in self.predicted:
+            return None
+        if label not in self._exact:
+            self._exact[label] = exact_loci(self.maps[label], self.loci[label])
+        return self._exact[label]
 
     @cached_property
     def covariates(self) -> dict[str, pl.DataFrame]:
@@ -251,6 +261,11 @@ def _short(name: str) -> str:
     return line if len(line) <= LONGEST_LABEL else line[: LONGEST_LABEL - 3] + "..."
 
 
+def _no_column(name: str) -> str:
+    """A name that is not that of a column: in wide tables, labels stand beside columns of other meanings."""
+    return f"{name} (assay)" if name in MEANINGS else name
+
+
 def _genre(index: int, prompts: int) -> str:
     if prompts != PANEL_SIZE:
         return "unknown"
@@ -259,7 +274,7 @@ def _genre(index: int, prompts: int) -> str:
 
 def _labels(opened: Sequence[Results]) -> list[str]:
     """Name of the assay; with the model, then the folder, where that does not tell the screens apart."""
-    assays = [_short(str(results.manifest["assay"].get("name", "assay"))) for results in opened]
+    assays = [_no_column(_short(str(results.manifest["assay"].get("name", "assay")))) for results in opened]
     models = [_short(os.path.basename(results.manifest["model"]["name"].rstrip("/"))) for results in opened]
     folders = [os.path.basename(results.folder.path) for results in opened]
     candidates = (

@@ -7,13 +7,15 @@ from collections.abc import Collection
 from typing import Any
 
 _SHARES = frozenset({"rate", "share", "share_max", "share_min", "share_same", "one_sided", "explained"})
+_OF_SAMPLE = frozenset({"predicted", "sample_rate", "sample_low", "sample_high"})
 _CHANCES = frozenset({"p", "q"})
 _LONGEST = 160
 
 
 def shares(columns: Collection[str]) -> frozenset[str]:
     """Return the columns that are shown in per cent: shares, and the ends of the interval of a rate."""
-    return _SHARES | {"low", "high"} if "rate" in columns else _SHARES
+    found = _SHARES | {"low", "high"} if "rate" in columns else _SHARES
+    return found | _OF_SAMPLE if _OF_SAMPLE.issubset(columns) else found
 
 
 def heading(column: str, in_per_cent: Collection[str] = ()) -> str:

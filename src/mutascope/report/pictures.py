@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mutascope.analysis.status import Status
-from mutascope.figures.maps import status_colours
+from mutascope.figures.maps import lighter, status_colours
 from mutascope.figures.palette import Palette
 from mutascope.report.blocks import Picture
 
@@ -31,12 +31,19 @@ def map_source(status: np.ndarray, palette: Palette) -> str:
     """Return the data URI of a PNG with one pixel per site.
 
     Args:
-        status: [rows, cols] of ``Status`` values.
+        status: [rows, cols] of ``Status`` values, or those of :func:`with_predicted`.
         palette: colours of the statuses.
     """
+    colours = status_colours(palette)
     image = Image.fromarray(status.astype(np.uint8), "P")
-    image.putpalette(np.round(255 * status_colours(palette)).astype(np.uint8).tobytes())
-    return _encoded(image, bits=3)
+    image.putpalette(np.round(255 * np.concatenate([colours, lighter(colours)])).astype(np.uint8).tobytes())
+    return _encoded(image, bits=3 if status.max(initial=0) < len(Status) else 4)
+
+
+def with_predicted(status: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """Return a map in which the statuses of predicted sites are raised by their number, to be drawn lighter."""
+    predicted = (status != Status.UNSCREENED) & ~exact
+    return np.where(predicted, status + len(Status), status).astype(np.int8)
 
 
 def enlarged(status: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from mutascope.errors import NotHere
 from mutascope.report.blocks import Alarm, Block, Card, Cards, Points
 from mutascope.report.cells import chance, number, per_cent, rate
 from mutascope.report.sections.controls import problems, verdict
+from mutascope.report.sections.predictions import calls_in_words
 from mutascope.report.source import Source
 
 SENTENCES = 3
@@ -40,14 +41,19 @@ def headline(source: Source) -> str:
         return f"{len(source.given.labels)} screens"
     return "; ".join(
         f"{row['assay']}: {row['nsm']:,} of {row['mutants']:,} mutants are NSMs"
-        f" (rate {per_cent(row['rate'])}, {rate(row)})"
+        f" (rate {per_cent(row['rate'])}, {_basis(source, row)})"
         for row in rows
     )
 
 
+def _basis(source: Source, row: dict) -> str:
+    """What a rate rests on: exact and predicted calls, or an interval."""
+    return calls_in_words(source, row["assay"]) if row["assay"] in source.given.predicted else rate(row)
+
+
 def _cards(source: Source, row: dict) -> list[Card]:
     return [
-        Card("NSM rate", per_cent(row["rate"]), rate(row)),
+        Card("NSM rate", per_cent(row["rate"]), _basis(source, row)),
         Card("NSMs", f"{row['nsm']:,}", f"of {row['mutants']:,} mutants at {row['sites']:,} sites"),
         Card("distinct phenotypes", f"{row['phenotypes']:,}", "among the NSMs"),
         Card("loci", f"{row['loci']:,}", f"{row['silent_loci']:,} without an NSM"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from mutascope.findings.patterns import enrichment_of_explained
 from mutascope.report.blocks import Block, Points, Prose
 from mutascope.report.source import Source
 
@@ -38,7 +39,7 @@ def blocks(source: Source) -> Iterator[Block]:
 
 def _beyond(source: Source) -> Iterator[Block]:
     given = source.table("enrichment_given_covariates")
-    plain = source.table("enrichment").filter(pl.col("assay").is_in(given["assay"].unique().implode()))
+    plain = enrichment_of_explained(source.given)
     keys = ["assay", "layer", "kind", "axis", "index"]
     both = plain.filter("enriched").join(given.filter("enriched"), on=keys, how="semi")
     counts = {

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from matplotlib.colors import to_hex
 
 from mutascope.analysis.status import Status
 from mutascope.figures.charts import in_kind_order
-from mutascope.figures.maps import LABELS, TRANSPOSED_KINDS, as_drawn
+from mutascope.figures.maps import LABELS, LIGHTER, TRANSPOSED_KINDS, as_drawn, lighter, status_colours
 from mutascope.report.blocks import Block, Gallery, LeftOut, Prose, Thumbnail
-from mutascope.report.pictures import enlarged, map_source
+from mutascope.report.pictures import enlarged, map_source, with_predicted
 from mutascope.report.source import PICTURES, Source
 
 SHEET = 12
@@ -42,7 +43,7 @@ def blocks(source: Source) -> Iterator[Block]:
 
 def _gallery(source: Source, label: str, room: int) -> Iterator[Block]:
     """Small maps of a screen, those with the most NSMs where not all find room."""
-    statuses = source.given.statuses(label)
+    statuses, exact = source.given.statuses(label), source.given.exact(label)
     screened = sum(np.count_nonzero(status != Status.UNSCREENED) for status in statuses.values())
     sparse = screened < _SPARSE * sum(status.size for status in statuses.values())
     kinds = in_kind_order(kind for _, kind in statuses)
@@ -56,20 +57,23 @@ def _gallery(source: Source, label: str, room: int) -> Iterator[Block]:
     for locus in sorted(statuses, key=lambda locus: -np.count_nonzero(statuses[locus] > Status.SILENT)):
         layer, kind = locus
         status = statuses[locus]
-        drawn = as_drawn(enlarged(status) if sparse else status, kind in TRANSPOSED_KINDS)
+        codes = status if exact is None else with_predicted(status, exact[locus])
+        drawn = as_drawn(enlarged(codes) if sparse else codes, kind in TRANSPOSED_KINDS)
         uri = map_source(drawn, source.palette)
         room -= len(uri)
         if room < 0:
             left_out += 1
             continue
         high, across = shapes[locus]
-        thumbnail = Thumbnail(
-            uri, max(1, round(across * scale)), max(1, round(high * scale)), _hint(locus, status)
-        )
+        hint = _hint(locus, status, None if exact is None else exact[locus])
+        thumbnail = Thumbnail(uri, max(1, round(across * scale)), max(1, round(high * scale)), hint)
         rows.setdefault(layer, {})[kind] = thumbnail
     legend = [(colour, LABELS[status]) for status, colour in source.palette.statuses.items()]
+    if exact is not None:
+        legend.append((to_hex(lighter(status_colours(source.palette))[Status.BOTH]), LIGHTER))
     note = "Screened sites are drawn enlarged." if sparse else ""
-    yield Gallery(label, kinds, sorted(rows.items()), legend, note)
+    title = label if exact is None else f"{label}: PREDICTED where not run"
+    yield Gallery(title, kinds, sorted(rows.items()), legend, note)
     if left_out:
         yield LeftOut(
             f"{left_out:,} maps of {label}",
@@ -77,7 +81,10 @@ def _gallery(source: Source, label: str, room: int) -> Iterator[Block]:
         )
 
 
-def _hint(locus: Locus, status: np.ndarray) -> str:
-    layer, kind = locus
-    screened = np.count_nonzero(status != Status.UNSCREENED)
-    return f"{layer}.{kind}: {np.count_nonzero(status > Status.SILENT):,} of {screened:,} screened sites are NSM sites"
+def _hint(locus: Locus, status: np.ndarray, run: np.ndarray | None) -> str:
+    called = status != Status.UNSCREENED
+    nsms, sites = np.count_nonzero(status > Status.SILENT), np.count_nonzero(called)
+    told = f"{locus[0]}.{locus[1]}: {nsms:,} of {sites:,}"
+    if run is None:
+        return f"{told} screened sites are NSM sites"
+    return f"{told} sites are called NSM sites; {np.count_nonzero(called & run):,} were run, the others predicted"

@@ -1,0 +1,205 @@
+"""Screens that were predicted, in part or whole: what tables and figures take from calls, records and sample."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+
+from mutascope.analysis.calibration import calibration_scores, cross_fitted
+from mutascope.analysis.status import Status
+from mutascope.errors import NotHere
+from mutascope.figures.palette import PAPER
+from mutascope.figures.registry import FIGURES
+from mutascope.findings import TABLES, Screens, build_tables, patterns
+from mutascope.report import report_html
+from mutascope.results import Results
+from stores import WILD, random_covariates, random_records, write_predictions, write_screen
+
+GRID = {"v": (6, 8)}
+
+
+def change_manifest(folder: Path, **changes) -> Path:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory) -> Path:
+    """A predicted screen whose first three rows were run."""
+    whole = random_records(1, GRID, 0)
+    run = whole.filter(pl.col("row") < 3)
+    folder = write_screen(tmp_path_factory.mktemp("mixed") / "s", run, name="say", shapes={(0, "v"): (6, 8)})
+    return write_predictions(folder, whole)
+
+
+def draw(given, name):
+    return dict(FIGURES[name].draw(given, PAPER))
+
+
+def test_cosine_maps_leave_out_what_was_not_run(mixed):
+    (figure,) = draw(Screens([mixed]), "cosine_maps").values()
+    grey = to_rgb(PAPER.statuses[Status.UNSCREENED])
+    for axes in figure.axes[:4]:
+        unknown = np.isclose(axes.images[0].get_array(), grey).all(axis=-1)
+        assert not unknown[:3].any(), axes.get_label()
+        assert unknown[3:].all(), axes.get_label()
+
+
+def test_the_sheet_tells_what_was_predicted_as_the_map_does(mixed):
+    (drawn,) = draw(Screens([mixed]), "sheet").values()
+    alone = Results(mixed).sheet()
+    images = [figure.axes[0].images[0].get_array() for figure in (drawn, alone)]
+    assert np.array_equal(*images)
+    dots = drawn.axes[0].collections[0].get_offsets()
+    assert set(dots[:, 1]) == {0, 1, 2}
+    for figure in (drawn, alone):
+        assert "PREDICTED where not marked" in " ".join(text.get_text() for text in figure.texts)
+        assert "lighter: predicted" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def make_adaptive(folder: Path, sampled_sites: int) -> Path:
+    """Turn a screen into one whose first sites are a random sample and whose other mutants were chosen."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    first, *others = manifest["loci"]
+    loci = [{**first, "sampled_sites": sampled_sites}, *({**locus, "sampled_sites": 0} for locus in others)]
+    design = {"type": "adaptive", "mutations": ["max", "min"], "sample": sampled_sites}
+    return change_manifest(folder, design=design, loci=loci)
+
+
+def test_scores_of_an_adaptive_screen_are_those_of_its_random_sample(tmp_path):
+    whole = random_records(1, GRID, 0)
+    order = np.random.default_rng(1).permutation(48)
+    records = pl.concat(whole.filter(pl.col("row") == at // 8, pl.col("col") == at % 8) for at in order)
+    folder = write_predictions(write_screen(tmp_path / "s", records, shapes={(0, "v"): (6, 8)}), whole)
+    everything = TABLES["prediction_scores"].build(Screens([folder]))
+    assert everything["mutants"].to_list() == [96, 96]
+    given = Screens([make_adaptive(folder, 20)])
+    sampled = TABLES["prediction_scores"].build(given)
+    assert sampled["mutants"].to_list() == [40, 40]
+    assert TABLES["reliability"].build(given)["mutants"].sum() == 40
+    told = cross_fitted(given.results["say (predicted)"].checked_calls()).head(40)
+    assert sampled["brier"][0] == calibration_scores(told)["brier"][0]
+    unfinished = Screens([make_adaptive(folder, 0)])
+    with pytest.raises(NotHere, match="an exact sample"):
+        TABLES["prediction_scores"].build(unfinished)
+
+
+def test_zero_alone_is_counted_in_all_calls(tmp_path):
+    zero = pl.lit("zero")
+    whole = random_records(1, GRID, 0).filter(mutation="max").with_columns(mutation=zero)
+    run = whole.filter(pl.col("row") < 3)
+    folder = write_predictions(write_screen(tmp_path / "s", run, shapes={(0, "v"): (6, 8)}), whole)
+    given = Screens([folder])
+    for name in ("nsm_total", "nsm_by_mutation"):
+        assert TABLES[name].build(given)["mutants"].to_list() == [48], name
+
+
+def test_enrichment_given_covariates_is_of_the_calls_that_enrichment_is_of(tmp_path):
+    whole = random_records(1, GRID, 0)
+    run = whole.filter(pl.col("row") < 3)
+    known = random_covariates(whole)
+    folder = write_screen(tmp_path / "s", run, shapes={(0, "v"): (6, 8)}, covariates=known)
+    given = Screens([write_predictions(folder, whole)])
+    plain = TABLES["enrichment"].build(given)
+    beyond = TABLES["enrichment_given_covariates"].build(given)
+    counts = ["axis", "index", "sites", "hits"]
+    assert beyond.select(counts).rows() == plain.select(counts).rows()
+    assert patterns.enrichment_of_explained(given).equals(plain)
+
+    folder = write_screen(
+        tmp_path / "t", run, shapes={(0, "v"): (6, 8)}, covariates=known.filter(pl.col("row") < 4)
+    )
+    given = Screens([write_predictions(folder, whole)])
+    beyond = TABLES["enrichment_given_covariates"].build(given)
+    assert patterns.enrichment_of_explained(given).select(counts).rows() == beyond.select(counts).rows()
+    assert set(beyond.filter(axis="col")["sites"]) == {4}
+
+
+def with_zero(records: pl.DataFrame) -> pl.DataFrame:
+    """The same with zero mutants, which are all silent."""
+    zero = records.filter(mutation="max").with_columns(mutation=pl.lit("zero"), silent=pl.lit(True))
+    silent = zero.with_columns(first_divergence=pl.lit(None, pl.Int32), continuation=pl.lit(WILD))
+    return pl.concat([records, silent])
+
+
+def combined(folder: Path, table: str = "combined_rates") -> dict:
+    return TABLES[table].build(Screens([folder])).row(0, named=True)
+
+
+def test_combined_rates_are_of_the_mutations_of_sample_and_predictions(tmp_path):
+    whole = random_records(1, GRID, 0)
+    rate = 1 - whole["silent"].mean()
+    plain = combined(write_predictions(write_screen(tmp_path / "a", whole), whole))
+    assert plain["rate"] == pytest.approx(rate, abs=0.02)
+    for name, run, guessed in (("b", whole, with_zero(whole)), ("c", with_zero(whole), whole)):
+        folder = write_predictions(write_screen(tmp_path / name, run), guessed)
+        row = combined(folder)
+        assert row["mutants"] == 96, name
+        assert row["rate"] == pytest.approx(rate, abs=0.02), name
+        assert row["sample_rate"] == pytest.approx(rate), name
+
+
+def test_combined_rates_are_of_the_region_that_was_screened(tmp_path):
+    whole = random_records(1, GRID, 0)
+    crowded = whole.filter(pl.col("col").is_in([2, 5]))
+    folder = write_predictions(write_screen(tmp_path / "s", crowded, shapes={(0, "v"): (6, 8)}), whole)
+    (locus,) = json.loads((folder / "manifest.json").read_text())["loci"]
+    design = {"type": "region", "cols": [2, 5], "mutations": ["max", "min"]}
+    row = combined(change_manifest(folder, design=design, loci=[{**locus, "region_sites": 12}]))
+    assert row["rate"] == pytest.approx(1 - crowded["silent"].mean(), abs=0.05)
+    assert row["predicted"] == pytest.approx(row["rate"], abs=0.1)
+
+
+def test_combined_rates_are_of_the_loci_that_were_predicted(tmp_path):
+    whole = random_records(2, GRID, 0)
+    first = whole.filter(layer=0)
+    row = combined(write_predictions(write_screen(tmp_path / "s", whole), first))
+    assert (row["loci"], row["mutants"]) == (1, 96)
+    assert row["sample_rate"] == pytest.approx(1 - first["silent"].mean())
+
+
+def test_a_sample_that_was_not_predicted_is_told(tmp_path):
+    whole = random_records(1, GRID, 0)
+    zero = with_zero(whole).filter(mutation="zero")
+    folder = write_predictions(write_screen(tmp_path / "s", zero), whole)
+    with pytest.raises(NotHere, match="no mutant of the exact sample was predicted"):
+        combined(folder)
+
+
+@pytest.fixture
+def unrun(tmp_path) -> Path:
+    """A predicted screen of which nothing was run."""
+    whole = random_records(2, GRID, 0)
+    folder = write_predictions(write_screen(tmp_path / "s", whole), whole)
+    shutil.rmtree(folder / "records")
+    loci = json.loads((folder / "manifest.json").read_text())["loci"]
+    return change_manifest(
+        folder,
+        design={"type": "adaptive", "mutations": ["max", "min"], "sample": 0},
+        loci=[{**locus, "sampled_sites": 0} for locus in loci],
+        units={"mutants": 0, "size": 1},
+    )
+
+
+def test_predictions_alone_make_tables_figures_and_a_report(unrun):
+    given = Screens([unrun])
+    made = {table.name: found for table, found in build_tables(given)}
+    assert made["nsm_total"]["mutants"].to_list() == [192]
+    for name in ("prediction_scores", "reliability", "combined_rates"):
+        assert made[name] == "it takes a predicted screen with an exact sample"
+    reasons = {}
+    for name, drawing in FIGURES.items():
+        try:
+            for _, figure in drawing.draw(given, PAPER):
+                FigureCanvasAgg(figure).draw()
+        except NotHere as error:
+            reasons[name] = str(error)
+    assert not {"sheet", "nsm_by_kind", "layers", "bias", "copa", "copa_strength"} & set(reasons)
+    assert reasons["cosine"] == "no mutant of a text assay that was run is an NSM"
+    assert "0 calls exact, 192 predicted" in report_html(given)
