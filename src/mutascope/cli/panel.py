@@ -70,7 +70,7 @@ def compare_with_screen(panel: Results, screened: Results) -> str:
         (
             index
             for index, prompt in enumerate(panel.manifest["prompts"])
-            if len(asked) == 1 and prompt["tokens"] == asked[0]["tokens"]
+            if len(asked) == 1 and not screened.is_panel and prompt["tokens"] == asked[0]["tokens"]
         ),
         None,
     )
