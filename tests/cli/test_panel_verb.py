@@ -119,6 +119,12 @@ def test_bad_options_are_one_sentence(cli, screened, options, says):
     assert not (screened / "panel").exists()
 
 
+def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_bytes(b"\xef\xbb\xbfTell me\r\n\r\nSay\r\n")
+    assert [text for _, text in read_panel(str(path))] == ["Tell me", "Say"]
+
+
 def test_the_built_in_panel():
     rows = read_panel("writers")
     assert len(rows) == 151
