@@ -125,6 +125,13 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
     assert [text for _, text in read_panel(str(path))] == ["Tell me", "Say"]
 
 
+def test_only_line_feeds_end_a_prompt(tmp_path):
+    path = tmp_path / "prompts.txt"
+    prompts = ["a\u2028b", "c\x0cd", "e\x85f", "g\x1dh", "i\x0bj"]
+    path.write_bytes("\r\n".join(prompts).encode())
+    assert [text for _, text in read_panel(str(path))] == prompts
+
+
 def test_the_built_in_panel():
     rows = read_panel("writers")
     assert len(rows) == 151

@@ -79,7 +79,7 @@ def read_panel(source: str) -> list[tuple[str | None, str]]:
         if source == WRITERS:
             with _BUILT_IN.open(encoding="utf-8", newline="") as file:
                 return [(row["genre"], row["prompt"]) for row in csv.DictReader(file)]
-        lines = Path(source).read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(source).read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise MutascopeError(f"the prompts {source} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

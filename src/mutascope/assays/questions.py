@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import importlib
+import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
@@ -107,23 +108,17 @@ def _read_folder(folder: Path, subject: str) -> tuple[tuple[Question, ...], tupl
     parts = []
     for part in ("dev", "test"):
         path = folder / part / f"{subject}_{part}.csv"
-        rows = list(csv.reader(_text(path).splitlines(keepends=True)))
         parts.append(
-            tuple(
-                _question(row[0], row[1:-1], row[-1], f"{path}, row {number}")
-                for number, row in enumerate(rows, 1)
-                if row
-            )
+            tuple(_question(row[0], row[1:-1], row[-1], where) for where, row in _read_csv_rows(path))
         )
     return parts[0], parts[1]
 
 
 def _read_file(path: Path) -> tuple[Question, ...]:
-    text = _text(path)
     if path.suffix == ".jsonl":
-        return tuple(_read_json_rows(text, path))
-    reader = csv.DictReader(text.splitlines(keepends=True))
-    columns = reader.fieldnames or []
+        return tuple(_read_json_rows(path))
+    rows = _read_csv_rows(path)
+    _, columns = next(rows, ("", []))
     letters = [letter for letter in ascii_uppercase if letter in columns]
     missing = [name for name in ("question", "answer", "A", "B") if name not in columns]
     if missing or letters != list(ascii_uppercase[: len(letters)]):
@@ -132,15 +127,23 @@ def _read_file(path: Path) -> tuple[Question, ...]:
             f"{path} has no column {name!r}: its header must name question, the choices A, B, ..., and answer"
         )
     return tuple(
-        _question(
-            row["question"], [row[letter] for letter in letters], row["answer"], f"{path}, row {number}"
-        )
-        for number, row in enumerate(reader, 2)
+        _named_question(dict(zip(columns, row, strict=False)), letters, where) for where, row in rows
     )
 
 
-def _read_json_rows(text: str, path: Path) -> Iterable[Question]:
-    for number, line in enumerate(text.splitlines(), 1):
+def _named_question(row: Mapping[str, str], letters: Sequence[str], where: str) -> Question:
+    return _question(row.get("question"), [row.get(letter) for letter in letters], row.get("answer"), where)
+
+
+def _read_csv_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the rows that are not empty, each after what an error calls it."""
+    for number, row in enumerate(csv.reader(io.StringIO(_text(path), newline="")), 1):
+        if row:
+            yield f"{path}, row {number}", row
+
+
+def _read_json_rows(path: Path) -> Iterator[Question]:
+    for number, line in enumerate(_text(path).split("\n"), 1):  # splitlines would cut inside texts
         if not line.strip():
             continue
         where = f"{path}, line {number}"

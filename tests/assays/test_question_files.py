@@ -1,0 +1,23 @@
+"""Files of questions: what a row may hold, and what is refused with its number."""
+
+from __future__ import annotations
+
+import json
+
+from mutascope.assays.questions import load_questions
+
+ODD = "a\u2028b\x0cc\x85d\x1de\x0bf"
+"""A text with every character that ``str.splitlines`` takes for the end of a line and a file does not."""
+
+
+def test_only_line_feeds_end_a_row(tmp_path):
+    cells = f'{ODD}?,{ODD},"y\nz",B\n'
+    (tmp_path / "q.csv").write_text(f"question,A,B,answer\r\n\r\n{cells}", newline="")
+    row = json.dumps({"question": f"{ODD}?", "choices": [ODD, "y\nz"], "answer": 1}, ensure_ascii=False)
+    (tmp_path / "q.jsonl").write_text(f"{row}\r\n\r\n{row}", newline="")
+    for part in ("dev", "test"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / f"law_{part}.csv").write_text(cells)
+    for source, subject in (("q.csv", None), ("q.jsonl", None), ("", "law")):
+        found = load_questions(str(tmp_path / source), subject, shots=0).asked[-1]
+        assert (found.text, found.choices, found.key) == (f"{ODD}?", (ODD, "y\nz"), "B")
