@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from mutascope import MutascopeError
 from mutascope.assays.questions import load_questions
 
 ODD = "a\u2028b\x0cc\x85d\x1de\x0bf"
@@ -21,3 +24,26 @@ def test_only_line_feeds_end_a_row(tmp_path):
     for source, subject in (("q.csv", None), ("q.jsonl", None), ("", "law")):
         found = load_questions(str(tmp_path / source), subject, shots=0).asked[-1]
         assert (found.text, found.choices, found.key) == (f"{ODD}?", (ODD, "y\nz"), "B")
+
+
+HEADER = "question,A,B,answer\n"
+
+
+def check_refused(path, content, says):
+    path.write_text(content)
+    with pytest.raises(MutascopeError) as told:
+        load_questions(str(path), shots=0)
+    assert says in str(told.value)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "rows, says",
+    [
+        (f"a?,x,{'y' * 140_000},A\n", "row 2 cannot be read: field larger than field limit"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_csv_rows_that_are_refused(tmp_path, rows, says):
+    check_refused(tmp_path / "q.csv", HEADER + rows, says)

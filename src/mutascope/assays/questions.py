@@ -137,9 +137,13 @@ def _named_question(row: Mapping[str, str], letters: Sequence[str], where: str) 
 
 def _read_csv_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield the rows that are not empty, each after what an error calls it."""
-    for number, row in enumerate(csv.reader(io.StringIO(_text(path), newline="")), 1):
-        if row:
-            yield f"{path}, row {number}", row
+    number = 0
+    try:
+        for number, row in enumerate(csv.reader(io.StringIO(_text(path), newline="")), 1):
+            if row:
+                yield f"{path}, row {number}", row
+    except csv.Error as error:
+        raise MutascopeError(f"{path}, row {number + 1} cannot be read: {error}") from error
 
 
 def _read_json_rows(path: Path) -> Iterator[Question]:
