@@ -47,3 +47,20 @@ def check_refused(path, content, says):
 )
 def test_csv_rows_that_are_refused(tmp_path, rows, says):
     check_refused(tmp_path / "q.csv", HEADER + rows, says)
+
+
+def asked(question="a?", choices=("x", "y"), answer=0):
+    return json.dumps({"question": question, "choices": choices, "answer": answer})
+
+
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        (asked(choices=["x"] * 27, answer=26), "line 2 has 27 choices: there are letters for 26"),
+        (asked(choices=["x"] * 27, answer=0), "line 2 has 27 choices: there are letters for 26"),
+        (asked(choices=["x"]), "line 2 is no question with two choices or more"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_json_lines_that_are_refused(tmp_path, line, says):
+    check_refused(tmp_path / "q.jsonl", f"{asked()}\n{line}\n", says)

@@ -192,14 +192,19 @@ def _question_of(row: Any, where: str) -> Question:
     choices, answer = row["choices"], row["answer"]
     if isinstance(choices, str) or not isinstance(choices, Sequence):
         raise MutascopeError(f"{where}: choices must be a list of texts")
-    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(choices):
-        answer = ascii_uppercase[answer]
+    letters = ascii_uppercase[: len(choices)]
+    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(letters):
+        answer = letters[answer]
     return _question(row["question"], choices, answer, where)
 
 
 def _question(text: Any, choices: Sequence[Any], key: Any, where: str) -> Question:
+    if len(choices) > len(ascii_uppercase):
+        raise MutascopeError(
+            f"{where} has {len(choices)} choices: there are letters for {len(ascii_uppercase)}"
+        )
     cells = [text, *choices, key]
-    if not 2 <= len(choices) <= len(ascii_uppercase) or any(cell is None or cell == "" for cell in cells):
+    if len(choices) < 2 or any(cell is None or cell == "" for cell in cells):
         raise MutascopeError(f"{where} is no question with two choices or more and a key: a cell is missing")
     letters = ascii_uppercase[: len(choices)]
     if not (isinstance(key, str) and len(key.strip()) == 1 and key.strip() in letters):
