@@ -58,6 +58,8 @@ def asked(question="a?", choices=("x", "y"), answer=0):
     [
         (asked(choices=["x"] * 27, answer=26), "line 2 has 27 choices: there are letters for 26"),
         (asked(choices=["x"] * 27, answer=0), "line 2 has 27 choices: there are letters for 26"),
+        (asked(question="a\ud800?"), "line 2 holds half of a surrogate pair"),
+        (asked(choices=["x", "\udc00"]), "line 2 holds half of a surrogate pair"),
         (asked(choices=["x"]), "line 2 is no question with two choices or more"),
     ],
     ids=lambda value: str(value)[:20],

@@ -206,12 +206,23 @@ def _question(text: Any, choices: Sequence[Any], key: Any, where: str) -> Questi
     cells = [text, *choices, key]
     if len(choices) < 2 or any(cell is None or cell == "" for cell in cells):
         raise MutascopeError(f"{where} is no question with two choices or more and a key: a cell is missing")
+    if any(not _is_unicode(str(cell)) for cell in cells):
+        raise MutascopeError(f"{where} holds half of a surrogate pair, which is no text")
     letters = ascii_uppercase[: len(choices)]
     if not (isinstance(key, str) and len(key.strip()) == 1 and key.strip() in letters):
         raise MutascopeError(
             f"{where} has the key {key!r}, which is outside its choices {letters[0]} to {letters[-1]}"
         )
     return Question(str(text), tuple(map(str, choices)), key.strip())
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be encoded: the escapes of JSON may leave half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(path: Path) -> str:
