@@ -6,6 +6,7 @@ import csv
 import importlib
 import io
 import json
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +156,8 @@ def _read_json_rows(path: Path) -> Iterator[Question]:
             row = json.loads(line)
         except ValueError as error:
             raise MutascopeError(f"{where} is not JSON: {error}") from error
+        except RecursionError as error:
+            raise MutascopeError(f"{where} is no question: its lists are nested too deeply") from error
         yield _question_of(row, where)
 
 
@@ -211,7 +214,7 @@ def _question(text: Any, choices: Sequence[Any], key: Any, where: str) -> Questi
     letters = ascii_uppercase[: len(choices)]
     if not (isinstance(key, str) and len(key.strip()) == 1 and key.strip() in letters):
         raise MutascopeError(
-            f"{where} has the key {key!r}, which is outside its choices {letters[0]} to {letters[-1]}"
+            f"{where} has the key {reprlib.repr(key)}, which is outside its choices {letters[0]} to {letters[-1]}"
         )
     return Question(str(text), tuple(map(str, choices)), key.strip())
 
