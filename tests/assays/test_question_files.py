@@ -41,12 +41,18 @@ def check_refused(path, content, says):
 @pytest.mark.parametrize(
     "rows, says",
     [
+        ("a?,x,y,A\na, b?,x,y,A\n", "row 3 has 5 cells, and the header names 4"),
         (f"a?,x,{'y' * 140_000},A\n", "row 2 cannot be read: field larger than field limit"),
     ],
     ids=lambda value: str(value)[:20],
 )
 def test_csv_rows_that_are_refused(tmp_path, rows, says):
     check_refused(tmp_path / "q.csv", HEADER + rows, says)
+
+
+def test_a_column_named_twice_is_refused(tmp_path):
+    content = "question,A,B,A,answer\na?,x,y,z,A\n"
+    check_refused(tmp_path / "q.csv", content, "names the column 'A' twice")
 
 
 def asked(question="a?", choices=("x", "y"), answer=0):

@@ -120,6 +120,11 @@ def _read_file(path: Path) -> tuple[Question, ...]:
         return tuple(_read_json_rows(path))
     rows = _read_csv_rows(path)
     _, columns = next(rows, ("", []))
+    twice = [name for name in columns if name and columns.count(name) > 1]
+    if twice:
+        raise MutascopeError(
+            f"{path} names the column {twice[0]!r} twice: its header must name each one once"
+        )
     letters = [letter for letter in ascii_uppercase if letter in columns]
     missing = [name for name in ("question", "answer", "A", "B") if name not in columns]
     if missing or letters != list(ascii_uppercase[: len(letters)]):
@@ -127,12 +132,15 @@ def _read_file(path: Path) -> tuple[Question, ...]:
         raise MutascopeError(
             f"{path} has no column {name!r}: its header must name question, the choices A, B, ..., and answer"
         )
-    return tuple(
-        _named_question(dict(zip(columns, row, strict=False)), letters, where) for where, row in rows
-    )
+    return tuple(_named_question(columns, cells, letters, where) for where, cells in rows)
 
 
-def _named_question(row: Mapping[str, str], letters: Sequence[str], where: str) -> Question:
+def _named_question(columns: list[str], cells: list[str], letters: list[str], where: str) -> Question:
+    if len(cells) > len(columns):
+        raise MutascopeError(
+            f"{where} has {len(cells)} cells, and the header names {len(columns)}: put a cell with a comma in quotes"
+        )
+    row = dict(zip(columns, cells, strict=False))
     return _question(row.get("question"), [row.get(letter) for letter in letters], row.get("answer"), where)
 
 
