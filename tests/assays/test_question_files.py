@@ -42,12 +42,20 @@ def check_refused(path, content, says):
     "rows, says",
     [
         ("a?,x,y,A\na, b?,x,y,A\n", "row 3 has 5 cells, and the header names 4"),
+        ("a?,x,y,A\n  ,x,y,A\n", "row 3 is no question: a cell holds only blanks"),
+        ("a?,x, \t,A\n", "row 2 is no question: a cell holds only blanks"),
         (f"a?,x,{'y' * 140_000},A\n", "row 2 cannot be read: field larger than field limit"),
     ],
     ids=lambda value: str(value)[:20],
 )
 def test_csv_rows_that_are_refused(tmp_path, rows, says):
     check_refused(tmp_path / "q.csv", HEADER + rows, says)
+
+
+def test_lines_of_blanks_are_skipped(tmp_path):
+    path = tmp_path / "q.csv"
+    path.write_text(f" \n{HEADER}a?,x,y,A\n\nb?,x,y,B\n  \n")
+    assert [question.text for question in load_questions(str(path), shots=0).asked] == ["a?", "b?"]
 
 
 def test_a_column_named_twice_is_refused(tmp_path):
@@ -69,9 +77,22 @@ def asked(question="a?", choices=("x", "y"), answer=0):
         ("[" * 100_000, "line 2 is no question: its lists are nested too deeply"),
         (asked(answer=0)[:-2] + "[" * 500 + "]" * 500 + "}", "line 2 has the key [[[["),
         (asked(answer="B" * 1000), "line 2 has the key 'BBBB"),
+        (asked(question=["a?"]), "line 2 is no question: it must be a text"),
+        (asked(question=7), "line 2 is no question: it must be a text"),
+        (
+            asked(choices=["x", {"y": 1}]),
+            "line 2 is no question: it must be a text, and its choices texts or",
+        ),
+        (asked(choices=["x", " "]), "line 2 is no question: a cell holds only blanks"),
         (asked(choices=["x"]), "line 2 is no question with two choices or more"),
     ],
     ids=lambda value: str(value)[:20],
 )
 def test_json_lines_that_are_refused(tmp_path, line, says):
     check_refused(tmp_path / "q.jsonl", f"{asked()}\n{line}\n", says)
+
+
+def test_numbers_are_choices(tmp_path):
+    path = tmp_path / "q.jsonl"
+    path.write_text(asked(choices=[1, 2.5]))
+    assert load_questions(str(path), shots=0).asked[0].choices == ("1", "2.5")

@@ -145,11 +145,11 @@ def _named_question(columns: list[str], cells: list[str], letters: list[str], wh
 
 
 def _read_csv_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the rows that are not empty, each after what an error calls it."""
+    """Yield the rows that are not blank, each after what an error calls it."""
     number = 0
     try:
         for number, row in enumerate(csv.reader(io.StringIO(_text(path), newline="")), 1):
-            if row:
+            if len(row) > 1 or "".join(row).strip():
                 yield f"{path}, row {number}", row
     except csv.Error as error:
         raise MutascopeError(f"{path}, row {number + 1} cannot be read: {error}") from error
@@ -214,17 +214,21 @@ def _question(text: Any, choices: Sequence[Any], key: Any, where: str) -> Questi
         raise MutascopeError(
             f"{where} has {len(choices)} choices: there are letters for {len(ascii_uppercase)}"
         )
-    cells = [text, *choices, key]
-    if len(choices) < 2 or any(cell is None or cell == "" for cell in cells):
+    told = [text, *choices]
+    if len(choices) < 2 or any(cell is None or cell == "" for cell in (*told, key)):
         raise MutascopeError(f"{where} is no question with two choices or more and a key: a cell is missing")
-    if any(not _is_unicode(str(cell)) for cell in cells):
+    if not isinstance(text, str) or any(not isinstance(choice, (str, int, float)) for choice in choices):
+        raise MutascopeError(f"{where} is no question: it must be a text, and its choices texts or numbers")
+    if any(not str(cell).strip() for cell in told):
+        raise MutascopeError(f"{where} is no question: a cell holds only blanks")
+    if any(not _is_unicode(str(cell)) for cell in told):
         raise MutascopeError(f"{where} holds half of a surrogate pair, which is no text")
     letters = ascii_uppercase[: len(choices)]
     if not (isinstance(key, str) and len(key.strip()) == 1 and key.strip() in letters):
         raise MutascopeError(
             f"{where} has the key {reprlib.repr(key)}, which is outside its choices {letters[0]} to {letters[-1]}"
         )
-    return Question(str(text), tuple(map(str, choices)), key.strip())
+    return Question(text, tuple(map(str, choices)), key.strip())
 
 
 def _is_unicode(text: str) -> bool:
