@@ -132,6 +132,12 @@ def test_only_line_feeds_end_a_prompt(tmp_path):
     assert [text for _, text in read_panel(str(path))] == prompts
 
 
+@pytest.mark.parametrize("batch", [0, -3])
+def test_a_batch_holds_a_row(cli, tmp_path, batch):
+    done = cli("panel", tmp_path, "--batch", batch)
+    assert (done.code, "equal to 1" in done.err, "Traceback" in done.err) == (2, True, False), done.err
+
+
 def test_the_built_in_panel():
     rows = read_panel("writers")
     assert len(rows) == 151
