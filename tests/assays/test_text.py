@@ -172,6 +172,12 @@ def test_every_field_in_force_is_recorded_defaults_included(checkpoints):
     )
 
 
+@pytest.mark.parametrize("seed", [-(2**63), 2**64 - 1])
+def test_every_seed_of_torch_is_taken(llama, seed):
+    assay = TextAssay(name="t", prompt="Hi", max_new_tokens=2, seed=seed)
+    assert len(Screen(llama, assay, engine="reference").wild_type[0].tokens) == 2
+
+
 # prompts
 
 

@@ -37,7 +37,7 @@ class Sampled(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**64)
     greedy: bool = False
     temperature: float | None = Field(default=None, gt=0)
     top_k: int | None = Field(default=None, ge=0)
