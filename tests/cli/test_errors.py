@@ -234,6 +234,13 @@ def test_unknown_assay_names_the_nearest(refused):
         ("prompt: x\nmax_length: 9\ngreedy: true\ntop_k: 3\n", ["greedy takes no temperature"]),
         ("prompt: x\nmax_length: 9\ntop_p: 1.5\n", ["top_p"]),
         ("prompt: x\nmax_length: nine\n", ["max_length"]),
+        ("prompt: x\nmax_length: 9\ntemperature: .inf\n", ["temperature", "finite number"]),
+        ("prompt: x\nmax_length: 9\ntop_p: .nan\n", ["top_p", "finite number"]),
+        (
+            "prompt: x\nmax_length: 9\ntemperature: 1.0e-45\n",
+            ["temperature", "greater than or equal to 0.000001"],
+        ),
+        ("prompt: x\nmax_length: 9\ntemperature: 0\n", ["temperature", "greater than or equal to 0.000001"]),
         (f"prompt: x\nmax_length: 9\nseed: {10**26}\n", ["seed", "less than 18446744073709551616"]),
         (f"prompt: x\nmax_length: 9\nseed: -{10**26}\n", ["seed", "greater than or equal to -92233720"]),
         ("messages: [{role: user, text: x}]\nmax_length: 9\n", ["messages.0"]),

@@ -32,14 +32,15 @@ class Sampled(BaseModel):
         name: what the assay is called in results.
         seed: given to ``torch.manual_seed`` before every prompt.
         greedy: take the most probable token instead of sampling.
-        temperature, top_k, top_p, min_p: as in ``generate``.
+        temperature, top_k, top_p, min_p: as in ``generate``. The temperature is at least 1e-6: logits divided by less
+            may overflow.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     name: str
     seed: int = Field(default=0, ge=-(2**63), lt=2**64)
     greedy: bool = False
-    temperature: float | None = Field(default=None, gt=0)
+    temperature: float | None = Field(default=None, ge=1e-6)
     top_k: int | None = Field(default=None, ge=0)
     top_p: float | None = Field(default=None, gt=0, le=1)
     min_p: float | None = Field(default=None, ge=0, le=1)
