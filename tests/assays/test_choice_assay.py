@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from shutil import copytree
 
 import polars as pl
 import pytest
@@ -163,6 +164,14 @@ def test_other_questions_do_not_continue_a_screen(model, questions, assay, scree
     other = assay.model_copy(update={"questions": str(changed)})
     with pytest.raises(MutascopeError, match="holds another screen"):
         Screen(model, other, screened[1], tile=8, engine="reference").run(screened[0], quiet=True)
+
+
+def test_a_folder_without_questions_holds_another_screen(model, assay, screened, tmp_path):
+    folder = copytree(screened[0], tmp_path / "imported")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "prompts": []}))
+    with pytest.raises(MutascopeError, match="the folder holds another screen"):
+        Screen(model, assay, screened[1], tile=8, engine="reference").run(folder, quiet=True)
 
 
 def test_a_sampled_answer_has_its_own_seed_at_every_question(model, assay):

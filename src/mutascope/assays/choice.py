@@ -63,6 +63,10 @@ class ChoiceAssay(Sampled):
         readout = self.readout(model, questions.letters)
         if chosen is None:
             chosen = self._choose(model, questions, readout)
+        elif not chosen:
+            raise MutascopeError(
+                f"the folder holds another screen: it does not say which questions of {self.questions} it asks"
+            )
         elif max(chosen, default=0) >= len(questions.asked):
             raise MutascopeError(
                 f"{self.questions} has {len(questions.asked)} questions, and question {max(chosen)} was asked before:"
