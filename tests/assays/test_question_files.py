@@ -96,3 +96,19 @@ def test_numbers_are_choices(tmp_path):
     path = tmp_path / "q.jsonl"
     path.write_text(asked(choices=[1, 2.5]))
     assert load_questions(str(path), shots=0).asked[0].choices == ("1", "2.5")
+
+
+@pytest.mark.parametrize(
+    "source, says",
+    [
+        ("x" * 400, "x is no source of questions"),
+        ("x" * 400 + ".csv", "cannot be read: File name too long"),
+        ("a\0b.csv", "cannot be read: embedded null"),
+        ("a\0b", "is no source of questions"),
+        ("", "an empty name is no source of questions"),
+    ],
+    ids=["long", "long file", "NUL in file", "NUL", "empty"],
+)
+def test_names_that_no_source_has(source, says):
+    with pytest.raises(MutascopeError, match=says):
+        load_questions(source)

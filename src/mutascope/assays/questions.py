@@ -6,6 +6,7 @@ import csv
 import importlib
 import io
 import json
+import os
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def load_questions(source: str, subject: str | None = None, shots: int = 5) -> Q
     if source in _SUBJECTS:
         examples, asked = _read_folder(_BUILT_IN, subject or _SUBJECTS[source])
         found = Questions(subject or _SUBJECTS[source], examples[:shots], asked)
-    elif path.is_dir():
+    elif os.path.isdir(source):  # False, not an error, for a name that no file can have
         if subject is None:
             raise MutascopeError(f"{source} holds questions by subject: say which with --subject")
         examples, asked = _read_folder(path, subject)
@@ -75,13 +76,13 @@ def load_questions(source: str, subject: str | None = None, shots: int = 5) -> Q
     elif path.suffix in (".csv", ".jsonl"):
         rows = _read_file(path)
         found = Questions(subject, rows[:shots], rows[shots:])
-    elif not path.exists() and source.count("/") == 1 and not source.startswith((".", "/")):
+    elif not os.path.exists(source) and source.count("/") == 1 and not source.startswith((".", "/")):
         examples, asked = _read_hub(source, subject)
         found = Questions(subject, examples[:shots], asked)
     else:
         raise MutascopeError(
-            f"{source} is no source of questions: give a folder in the MMLU layout, a .csv or .jsonl file, a dataset of"
-            f" the Hub, or {GENERAL!r}"
+            f"{source or 'an empty name'} is no source of questions: give a folder in the MMLU layout, a .csv or .jsonl"
+            f" file, a dataset of the Hub, or {GENERAL!r}"
         )
     return _checked(found, source)
 
@@ -247,3 +248,5 @@ def _text(path: Path) -> str:
         raise MutascopeError(f"the questions {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise MutascopeError(f"the questions {path} are not UTF-8 text") from error
+    except ValueError as error:  # a NUL in the name
+        raise MutascopeError(f"the questions {str(path)!r} cannot be read: {error}") from error
