@@ -255,6 +255,25 @@ def test_an_assay_file_that_is_wrong(refused, content, words):
     refused(*words, assay="mine.yaml")
 
 
+@pytest.mark.parametrize(
+    "assay, kind",
+    [
+        ("mine.yaml", "text assay"),
+        ("chat.yaml", "text assay"),
+        ("drosophila", "text assay"),
+        ("writers", "panel"),
+    ],
+)
+def test_only_a_choice_assay_takes_questions(refused, assay, kind):
+    Path("mine.yaml").write_text(ASSAY)
+    Path("chat.yaml").write_text("messages: [{role: user, content: Hi}]\nmax_new_tokens: 3\n")
+    refused(f"{assay} is a {kind}, which takes no questions", assay=assay, questions="q.jsonl")
+
+
+def test_no_name_is_no_source_of_questions(refused):
+    refused("an empty name is no source of questions", assay="general21", questions="")
+
+
 def test_an_assay_file_that_is_missing_or_binary(refused):
     refused("mine.yaml cannot be read", assay="mine.yaml")
     Path("binary.yaml").write_bytes(bytes(range(256)))
