@@ -92,6 +92,19 @@ def test_examples_that_do_not_fit_are_dropped_from_the_front(model, questions, m
         few_shot_prompt(model, found, found.asked[0])
 
 
+@pytest.mark.parametrize("examples", [0, 1, 2])
+def test_too_few_examples_are_told(model, tmp_path, capsys, examples):
+    rows = ["a?,x,y,A\n", "b?,x,y,B\n", "c?,x,y,A\n"]
+    for part, count in (("dev", examples), ("test", 3)):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / f"law_{part}.csv").write_text("".join(rows[:count]))
+    assay = ChoiceAssay(name="quiz", questions=str(tmp_path), subject="law", shots=2)
+    resolved = assay.resolve(model, chosen=[0])
+    assert resolved.prompts[0].text.count("Answer: ") == examples
+    told = f"has {examples} examples, and 2 are asked for" in capsys.readouterr().err
+    assert told == (examples < 2)
+
+
 def test_letters_are_read_with_and_without_a_blank(smollm2):
     tokens = letter_tokens(smollm2, "ABC")
     read = {letter: {smollm2.tokenizer.decode([t]) for t in found} for letter, found in tokens.items()}
