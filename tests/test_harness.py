@@ -33,6 +33,17 @@ def test_without_the_extra_it_says_what_to_install(llama, monkeypatch):
         score_mutants(Screen(llama, ASSAY, tile=8), ["arc_easy"], [])
 
 
+@pytest.mark.parametrize(
+    "mutant, says", [(Mutant(9, "v", 0, 0, "max"), "layer 9"), (Mutant(0, "v", 0, 0, "mxa"), "'mxa'")]
+)
+def test_mutants_are_checked_before_anything_is_evaluated(llama, monkeypatch, mutant, says):
+    from mutascope import harness
+
+    monkeypatch.setattr(harness, "_harness", lambda: pytest.fail("evaluated"))
+    with pytest.raises(MutascopeError, match=says):
+        harness.score_mutants(Screen(llama, ASSAY, tile=8), ["t"], [Mutant(0, "v", 0, 0, "max"), mutant])
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="lm_eval is not installed")

@@ -13,6 +13,7 @@ import polars as pl
 
 from mutascope.errors import MutascopeError
 from mutascope.genome import Mutant
+from mutascope.mutations import check_mutations
 from mutascope.screen import Screen
 
 SCORES = {
@@ -53,8 +54,12 @@ def score_mutants(
         A row per mutant, task and metric, columns ``SCORES``.
 
     Raises:
-        MutascopeError: when the extra is not installed, a task does not exist, or its data cannot be loaded.
+        MutascopeError: when the extra is not installed, a mutant or a task does not exist, or the data of a task cannot
+            be loaded.
     """
+    check_mutations(sorted({mutant.mutation for mutant in mutants}))
+    for mutant in mutants:
+        screen.model.genome.check_mutant(mutant, screen.tiling)
     harness = _harness()
     manager = harness["TaskManager"](include_path=include)
     unknown = [task for task in tasks if task not in manager.all_tasks]

@@ -165,8 +165,9 @@ class Results:
 
     @property
     def is_panel(self) -> bool:
-        """Whether the assay is a panel of prompts."""
-        return len(self.manifest["prompts"]) > 1 and not self.is_choice
+        """Whether the assay is a panel of prompts, be it of one."""
+        stated = "prompts" in self.manifest["assay"]
+        return stated or (len(self.manifest["prompts"]) > 1 and not self.is_choice)
 
     def record(self, mutant: Mutant) -> dict[str, Any]:
         """Return the record of one mutant with its text.

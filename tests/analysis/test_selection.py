@@ -29,7 +29,15 @@ def test_the_first_in_design_order(words, rows):
     assert select_mutants(RECORDS, parse_selection(words))["row"].to_list() == rows
 
 
+@pytest.mark.parametrize("counted", ["NSMs", "phenotypes", "NSMs each"])
+def test_a_huge_limit_is_none(counted):
+    for digits in (25, 5000):
+        found = select_mutants(RECORDS, parse_selection(f"at most {'9' * digits} {counted}"))
+        assert found["row"].to_list() == [1, 2, 3, 5, 6, 7, 8]
+
+
 def test_limits():
+    assert parse_selection(f"at most {'0' * 30}7 NSMs") == Selection(None, None, 7)
     assert parse_selection("distinct phenotypes, at most 3 NSMs each, at most 20 NSMs") == Selection(
         3, None, 20
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from shutil import copytree
 
 import polars as pl
 import pytest
@@ -91,6 +92,19 @@ def test_examples_that_do_not_fit_are_dropped_from_the_front(model, questions, m
         few_shot_prompt(model, found, found.asked[0])
 
 
+@pytest.mark.parametrize("examples", [0, 1, 2])
+def test_too_few_examples_are_told(model, tmp_path, capsys, examples):
+    rows = ["a?,x,y,A\n", "b?,x,y,B\n", "c?,x,y,A\n"]
+    for part, count in (("dev", examples), ("test", 3)):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / f"law_{part}.csv").write_text("".join(rows[:count]))
+    assay = ChoiceAssay(name="quiz", questions=str(tmp_path), subject="law", shots=2)
+    resolved = assay.resolve(model, chosen=[0])
+    assert resolved.prompts[0].text.count("Answer: ") == examples
+    told = f"has {examples} examples, and 2 are asked for" in capsys.readouterr().err
+    assert told == (examples < 2)
+
+
 def test_letters_are_read_with_and_without_a_blank(smollm2):
     tokens = letter_tokens(smollm2, "ABC")
     read = {letter: {smollm2.tokenizer.decode([t]) for t in found} for letter, found in tokens.items()}
@@ -163,6 +177,14 @@ def test_other_questions_do_not_continue_a_screen(model, questions, assay, scree
     other = assay.model_copy(update={"questions": str(changed)})
     with pytest.raises(MutascopeError, match="holds another screen"):
         Screen(model, other, screened[1], tile=8, engine="reference").run(screened[0], quiet=True)
+
+
+def test_a_folder_without_questions_holds_another_screen(model, assay, screened, tmp_path):
+    folder = copytree(screened[0], tmp_path / "imported")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "prompts": []}))
+    with pytest.raises(MutascopeError, match="the folder holds another screen"):
+        Screen(model, assay, screened[1], tile=8, engine="reference").run(folder, quiet=True)
 
 
 def test_a_sampled_answer_has_its_own_seed_at_every_question(model, assay):

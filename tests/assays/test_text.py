@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from builders import tiny_model, tiny_tokenizer
 from mutascope import Design, MutascopeError, Screen, TextAssay, load_assay, load_model
-from mutascope.assays import PRESETS
+from mutascope.assays import PRESETS, PanelAssay
 from mutascope.assays.text import TEXT_PRESETS
 
 BUBBLE_PYTHON = "The following is a python program for bubble sort:"
@@ -172,6 +172,12 @@ def test_every_field_in_force_is_recorded_defaults_included(checkpoints):
     )
 
 
+@pytest.mark.parametrize("seed", [-(2**63), 2**64 - 1])
+def test_every_seed_of_torch_is_taken(llama, seed):
+    assay = TextAssay(name="t", prompt="Hi", max_new_tokens=2, seed=seed)
+    assert len(Screen(llama, assay, engine="reference").wild_type[0].tokens) == 2
+
+
 # prompts
 
 
@@ -210,6 +216,21 @@ def test_texts_keep_special_tokens_and_continuations_do_not(tmp_path):
     (output,) = screen.wild_type
     assert screen.resolved.text(model, output) == "<s>Hi<s><s>"
     assert screen.resolved.continuation(model, output) == ""
+
+
+@pytest.mark.parametrize("family", ["gpt2", "opt"])
+def test_learned_positions_bound_the_length(llama, tmp_path, family):
+    model = load_model(str(tiny_model(tmp_path / "m", family, max_position_embeddings=24)))
+    (tmp_path / "p.txt").write_text("Hi\nHello you\n")
+    panel = PanelAssay(name="p", prompts=str(tmp_path / "p.txt"), max_length=25)
+    new = TextAssay(name="t", prompt=PROMPT, max_new_tokens=7)
+    for assay in (TextAssay(name="t", prompt=PROMPT, max_length=25), new, panel):
+        with pytest.raises(MutascopeError, match=r"up to 25 tokens, prompt included, .* positions for 24:"):
+            assay.resolve(model)
+    fits = TextAssay(name="t", prompt=PROMPT, max_length=24, greedy=True)
+    assert len(Screen(model, fits, engine="reference").wild_type[0].tokens) > 0
+    panel.model_copy(update={"max_length": 24}).resolve(model)
+    TextAssay(name="t", prompt=PROMPT, max_length=900).resolve(llama)
 
 
 @pytest.mark.parametrize("length", [1, 17, 18])

@@ -182,7 +182,7 @@ def test_screens_that_the_format_cannot_hold(tmp_path: Path):
         export_authors(screen_of(tmp_path / "one", {}, kinds=("q", "router")), tmp_path / "files")
     several = screen_of(tmp_path / "two", {})
     several.manifest["prompts"] *= 3
-    with pytest.raises(MutascopeError, match="has 3 prompts"):
+    with pytest.raises(MutascopeError, match="is a panel of prompts"):
         export_authors(several, tmp_path / "files")
     assert not (tmp_path / "files").exists()
 

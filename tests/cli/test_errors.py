@@ -234,6 +234,15 @@ def test_unknown_assay_names_the_nearest(refused):
         ("prompt: x\nmax_length: 9\ngreedy: true\ntop_k: 3\n", ["greedy takes no temperature"]),
         ("prompt: x\nmax_length: 9\ntop_p: 1.5\n", ["top_p"]),
         ("prompt: x\nmax_length: nine\n", ["max_length"]),
+        ("prompt: x\nmax_length: 9\ntemperature: .inf\n", ["temperature", "finite number"]),
+        ("prompt: x\nmax_length: 9\ntop_p: .nan\n", ["top_p", "finite number"]),
+        (
+            "prompt: x\nmax_length: 9\ntemperature: 1.0e-45\n",
+            ["temperature", "greater than or equal to 0.000001"],
+        ),
+        ("prompt: x\nmax_length: 9\ntemperature: 0\n", ["temperature", "greater than or equal to 0.000001"]),
+        (f"prompt: x\nmax_length: 9\nseed: {10**26}\n", ["seed", "less than 18446744073709551616"]),
+        (f"prompt: x\nmax_length: 9\nseed: -{10**26}\n", ["seed", "greater than or equal to -92233720"]),
         ("messages: [{role: user, text: x}]\nmax_length: 9\n", ["messages.0"]),
         ("- a list\n", ["must hold a mapping"]),
         ("prompt: [\n", ["is not valid YAML"]),
@@ -244,6 +253,25 @@ def test_unknown_assay_names_the_nearest(refused):
 def test_an_assay_file_that_is_wrong(refused, content, words):
     Path("mine.yaml").write_text(content)
     refused(*words, assay="mine.yaml")
+
+
+@pytest.mark.parametrize(
+    "assay, kind",
+    [
+        ("mine.yaml", "text assay"),
+        ("chat.yaml", "text assay"),
+        ("drosophila", "text assay"),
+        ("writers", "panel"),
+    ],
+)
+def test_only_a_choice_assay_takes_questions(refused, assay, kind):
+    Path("mine.yaml").write_text(ASSAY)
+    Path("chat.yaml").write_text("messages: [{role: user, content: Hi}]\nmax_new_tokens: 3\n")
+    refused(f"{assay} is a {kind}, which takes no questions", assay=assay, questions="q.jsonl")
+
+
+def test_no_name_is_no_source_of_questions(refused):
+    refused("an empty name is no source of questions", assay="general21", questions="")
 
 
 def test_an_assay_file_that_is_missing_or_binary(refused):

@@ -74,6 +74,26 @@ def test_a_panel_is_stored_with_its_screen(cli, screened, prompts, tmp_path):
     assert len(found) == len(chosen)
 
 
+def test_a_panel_of_one_prompt_is_a_panel(cli, screened, tmp_path):
+    (tmp_path / "one.txt").write_text("Say <b>:\n")
+    run = ("--prompts", tmp_path / "one.txt", "--max-length", 30, "--select", "at most 2 NSMs")
+    done = cli("panel", screened, *run)
+    assert (done.code, "equal the screen's" in done.out) == (0, True), done.err
+    panel = Results(screened / "panel")
+    assert panel.is_panel
+    assert not Results(screened).is_panel
+    name = "{layer}.{kind}:{row},{col}:{mutation}".format(**panel.records().row(0, named=True))
+    assert "1 of 1 outputs differ" in cli("show", screened / "panel", name).out
+    page = tmp_path / "page.html"
+    assert cli("show", screened / "panel", name, "--page", page).code == 0
+    assert page.read_text().count("<tr") == 2
+    again = cli("panel", screened / "panel", *run, "--out", tmp_path / "again")
+    assert (again.code, "no outputs to compare" in again.out) == (0, True), again.err
+    told = cli("export", screened / "panel", "--format", "authors", "--out", tmp_path / "files")
+    assert (told.code, "is a panel of prompts" in told.err) == (2, True)
+    assert not (tmp_path / "files").exists()
+
+
 def test_an_output_that_differs_from_the_screen_is_reported(cli, screened, prompts):
     shard = next((screened / "records").glob("*.parquet"))
     frame = pl.read_parquet(shard).with_columns(phenotype=pl.lit("0" * 32), silent=pl.lit(False))
@@ -97,6 +117,25 @@ def test_bad_options_are_one_sentence(cli, screened, options, says):
     assert says in done.err
     assert len(done.err.strip().splitlines()) == 1
     assert not (screened / "panel").exists()
+
+
+def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_bytes(b"\xef\xbb\xbfTell me\r\n\r\nSay\r\n")
+    assert [text for _, text in read_panel(str(path))] == ["Tell me", "Say"]
+
+
+def test_only_line_feeds_end_a_prompt(tmp_path):
+    path = tmp_path / "prompts.txt"
+    prompts = ["a\u2028b", "c\x0cd", "e\x85f", "g\x1dh", "i\x0bj"]
+    path.write_bytes("\r\n".join(prompts).encode())
+    assert [text for _, text in read_panel(str(path))] == prompts
+
+
+@pytest.mark.parametrize("batch", [0, -3])
+def test_a_batch_holds_a_row(cli, tmp_path, batch):
+    done = cli("panel", tmp_path, "--batch", batch)
+    assert (done.code, "equal to 1" in done.err, "Traceback" in done.err) == (2, True, False), done.err
 
 
 def test_the_built_in_panel():

@@ -22,10 +22,12 @@ PAPER = "distinct phenotypes, at most 3 NSMs each"
 
 _CLAUSES = {
     "whole": re.compile(r"(distinct phenotypes|all nsms)"),
-    "each": re.compile(r"at most (\d+) nsms? each"),
-    "phenotypes": re.compile(r"at most (\d+) phenotypes?"),
-    "nsms": re.compile(r"at most (\d+) nsms?"),
+    "each": re.compile(r"at most 0*([0-9]+) nsms? each"),
+    "phenotypes": re.compile(r"at most 0*([0-9]+) phenotypes?"),
+    "nsms": re.compile(r"at most 0*([0-9]+) nsms?"),
 }
+_DIGITS = 18
+"""Of a limit; one of more is no limit anyway, and cutting it keeps it in 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def parse_selection(words: str) -> Selection:
                 f" {clause.strip()!r}: clauses are {PAPER!r}, 'at most 50 phenotypes', 'at most 20 NSMs', 'all NSMs'"
             )
         found[match[0]] = match[1].group(1)
-    limits = {name: int(number) for name, number in found.items() if name != "whole"}
+    limits = {name: int(number[:_DIGITS]) for name, number in found.items() if name != "whole"}
     if 0 in limits.values():
         raise MutascopeError(f"the selection {words!r} selects nothing: a limit is 0")
     return Selection(**limits)

@@ -60,9 +60,19 @@ class ChoiceAssay(Sampled):
                 a prompt is too long even without an example.
         """
         questions = load_questions(self.questions, self.subject, self.shots)
+        if len(questions.examples) < self.shots:
+            print(
+                f"{self.name}: {self.questions} has {len(questions.examples)} examples, and {self.shots} are asked for:"
+                " a question comes after those that there are",
+                file=sys.stderr,
+            )
         readout = self.readout(model, questions.letters)
         if chosen is None:
             chosen = self._choose(model, questions, readout)
+        elif not chosen:
+            raise MutascopeError(
+                f"the folder holds another screen: it does not say which questions of {self.questions} it asks"
+            )
         elif max(chosen, default=0) >= len(questions.asked):
             raise MutascopeError(
                 f"{self.questions} has {len(questions.asked)} questions, and question {max(chosen)} was asked before:"

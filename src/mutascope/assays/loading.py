@@ -10,6 +10,7 @@ from mutascope.assays.choice import ChoiceAssay, ResolvedChoice
 from mutascope.assays.panel import WRITERS, PanelAssay, ResolvedPanel
 from mutascope.assays.questions import GENERAL
 from mutascope.assays.text import TEXT_PRESETS, ResolvedAssay, TextAssay
+from mutascope.errors import MutascopeError
 from mutascope.genome import check_name
 from mutascope.models import Model
 from mutascope.readout import Generation, Prompt
@@ -37,7 +38,9 @@ def load_assay(name: str, **overrides: Any) -> Assay:
         return build_assay({"name": Path(name).stem, **load_yaml(Path(name)), **overrides}, where=name)
     check_name("assay", name, [*PRESETS])
     preset = PRESETS[name]
-    return validate(type(preset), {**preset.model_dump(exclude_none=True), **overrides}, where=name)
+    fields = {**preset.model_dump(exclude_none=True), **overrides}
+    _check_questions(fields, name)
+    return validate(type(preset), fields, where=name)
 
 
 def build_assay(fields: dict[str, Any], *, where: str) -> Assay:
@@ -46,8 +49,16 @@ def build_assay(fields: dict[str, Any], *, where: str) -> Assay:
     Raises:
         MutascopeError: for a misspelt key or an impossible value; ``where`` says whose.
     """
+    _check_questions(fields, where)
     kind = ChoiceAssay if "questions" in fields else PanelAssay if "prompts" in fields else TextAssay
     return validate(kind, fields, where=where)
+
+
+def _check_questions(fields: Mapping[str, Any], where: str) -> None:
+    kinds = {"prompt": "text assay", "messages": "text assay", "prompts": "panel"}
+    kind = next((kind for name, kind in kinds.items() if name in fields), None)
+    if kind is not None and "questions" in fields:
+        raise MutascopeError(f"{where} is a {kind}, which takes no questions")
 
 
 def reopened(model: Model, manifest: Mapping[str, Any]) -> AnyResolved:

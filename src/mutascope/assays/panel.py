@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from mutascope.assays.text import Resolved, Sampled, resolve_generation
+from mutascope.assays.text import Resolved, Sampled, check_positions, resolve_generation
 from mutascope.errors import MutascopeError
 from mutascope.models import Model
 from mutascope.readout import Generation, Prompt
@@ -38,7 +38,8 @@ class PanelAssay(Sampled):
         """Tokenise the prompts and resolve every sampling field.
 
         Raises:
-            MutascopeError: when the prompts cannot be read, or one leaves no room for a token.
+            MutascopeError: when the prompts cannot be read, one leaves no room for a token, or the model has no
+                position for the last one.
         """
         genres, texts = zip(*read_panel(self.prompts), strict=True)
         prompts = tuple(Prompt(text, tuple(model.tokenizer(text)["input_ids"])) for text in texts)
@@ -49,7 +50,9 @@ class PanelAssay(Sampled):
                     f" leave room to generate within max_length {self.max_length}"
                 )
         resolved = resolve_generation(model, self.arguments(), len(prompts[0].tokens))
-        return ResolvedPanel(self, prompts, Generation(self.seed, self.arguments(), resolved), genres)
+        readout = Generation(self.seed, self.arguments(), resolved)
+        check_positions(model, self.name, max(readout.at(each).resolved["max_length"] for each in prompts))
+        return ResolvedPanel(self, prompts, readout, genres)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def read_panel(source: str) -> list[tuple[str | None, str]]:
         if source == WRITERS:
             with _BUILT_IN.open(encoding="utf-8", newline="") as file:
                 return [(row["genre"], row["prompt"]) for row in csv.DictReader(file)]
-        lines = Path(source).read_text(encoding="utf-8").splitlines()
+        lines = Path(source).read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise MutascopeError(f"the prompts {source} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import importlib
+import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
@@ -65,7 +68,7 @@ def load_questions(source: str, subject: str | None = None, shots: int = 5) -> Q
     if source in _SUBJECTS:
         examples, asked = _read_folder(_BUILT_IN, subject or _SUBJECTS[source])
         found = Questions(subject or _SUBJECTS[source], examples[:shots], asked)
-    elif path.is_dir():
+    elif os.path.isdir(source):  # False, not an error, for a name that no file can have
         if subject is None:
             raise MutascopeError(f"{source} holds questions by subject: say which with --subject")
         examples, asked = _read_folder(path, subject)
@@ -73,13 +76,13 @@ def load_questions(source: str, subject: str | None = None, shots: int = 5) -> Q
     elif path.suffix in (".csv", ".jsonl"):
         rows = _read_file(path)
         found = Questions(subject, rows[:shots], rows[shots:])
-    elif not path.exists() and source.count("/") == 1 and not source.startswith((".", "/")):
+    elif not os.path.exists(source) and source.count("/") == 1 and not source.startswith((".", "/")):
         examples, asked = _read_hub(source, subject)
         found = Questions(subject, examples[:shots], asked)
     else:
         raise MutascopeError(
-            f"{source} is no source of questions: give a folder in the MMLU layout, a .csv or .jsonl file, a dataset of"
-            f" the Hub, or {GENERAL!r}"
+            f"{source or 'an empty name'} is no source of questions: give a folder in the MMLU layout, a .csv or .jsonl"
+            f" file, a dataset of the Hub, or {GENERAL!r}"
         )
     return _checked(found, source)
 
@@ -107,23 +110,22 @@ def _read_folder(folder: Path, subject: str) -> tuple[tuple[Question, ...], tupl
     parts = []
     for part in ("dev", "test"):
         path = folder / part / f"{subject}_{part}.csv"
-        rows = list(csv.reader(_text(path).splitlines(keepends=True)))
         parts.append(
-            tuple(
-                _question(row[0], row[1:-1], row[-1], f"{path}, row {number}")
-                for number, row in enumerate(rows, 1)
-                if row
-            )
+            tuple(_question(row[0], row[1:-1], row[-1], where) for where, row in _read_csv_rows(path))
         )
     return parts[0], parts[1]
 
 
 def _read_file(path: Path) -> tuple[Question, ...]:
-    text = _text(path)
     if path.suffix == ".jsonl":
-        return tuple(_read_json_rows(text, path))
-    reader = csv.DictReader(text.splitlines(keepends=True))
-    columns = reader.fieldnames or []
+        return tuple(_read_json_rows(path))
+    rows = _read_csv_rows(path)
+    _, columns = next(rows, ("", []))
+    twice = [name for name in columns if name and columns.count(name) > 1]
+    if twice:
+        raise MutascopeError(
+            f"{path} names the column {twice[0]!r} twice: its header must name each one once"
+        )
     letters = [letter for letter in ascii_uppercase if letter in columns]
     missing = [name for name in ("question", "answer", "A", "B") if name not in columns]
     if missing or letters != list(ascii_uppercase[: len(letters)]):
@@ -131,16 +133,31 @@ def _read_file(path: Path) -> tuple[Question, ...]:
         raise MutascopeError(
             f"{path} has no column {name!r}: its header must name question, the choices A, B, ..., and answer"
         )
-    return tuple(
-        _question(
-            row["question"], [row[letter] for letter in letters], row["answer"], f"{path}, row {number}"
+    return tuple(_named_question(columns, cells, letters, where) for where, cells in rows)
+
+
+def _named_question(columns: list[str], cells: list[str], letters: list[str], where: str) -> Question:
+    if len(cells) > len(columns):
+        raise MutascopeError(
+            f"{where} has {len(cells)} cells, and the header names {len(columns)}: put a cell with a comma in quotes"
         )
-        for number, row in enumerate(reader, 2)
-    )
+    row = dict(zip(columns, cells, strict=False))
+    return _question(row.get("question"), [row.get(letter) for letter in letters], row.get("answer"), where)
 
 
-def _read_json_rows(text: str, path: Path) -> Iterable[Question]:
-    for number, line in enumerate(text.splitlines(), 1):
+def _read_csv_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the rows that are not blank, each after what an error calls it."""
+    number = 0
+    try:
+        for number, row in enumerate(csv.reader(io.StringIO(_text(path), newline="")), 1):
+            if len(row) > 1 or "".join(row).strip():
+                yield f"{path}, row {number}", row
+    except csv.Error as error:
+        raise MutascopeError(f"{path}, row {number + 1} cannot be read: {error}") from error
+
+
+def _read_json_rows(path: Path) -> Iterator[Question]:
+    for number, line in enumerate(_text(path).split("\n"), 1):  # splitlines would cut inside texts
         if not line.strip():
             continue
         where = f"{path}, line {number}"
@@ -148,6 +165,8 @@ def _read_json_rows(text: str, path: Path) -> Iterable[Question]:
             row = json.loads(line)
         except ValueError as error:
             raise MutascopeError(f"{where} is not JSON: {error}") from error
+        except RecursionError as error:
+            raise MutascopeError(f"{where} is no question: its lists are nested too deeply") from error
         yield _question_of(row, where)
 
 
@@ -185,21 +204,41 @@ def _question_of(row: Any, where: str) -> Question:
     choices, answer = row["choices"], row["answer"]
     if isinstance(choices, str) or not isinstance(choices, Sequence):
         raise MutascopeError(f"{where}: choices must be a list of texts")
-    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(choices):
-        answer = ascii_uppercase[answer]
+    letters = ascii_uppercase[: len(choices)]
+    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(letters):
+        answer = letters[answer]
     return _question(row["question"], choices, answer, where)
 
 
 def _question(text: Any, choices: Sequence[Any], key: Any, where: str) -> Question:
-    cells = [text, *choices, key]
-    if not 2 <= len(choices) <= len(ascii_uppercase) or any(cell is None or cell == "" for cell in cells):
+    if len(choices) > len(ascii_uppercase):
+        raise MutascopeError(
+            f"{where} has {len(choices)} choices: there are letters for {len(ascii_uppercase)}"
+        )
+    told = [text, *choices]
+    if len(choices) < 2 or any(cell is None or cell == "" for cell in (*told, key)):
         raise MutascopeError(f"{where} is no question with two choices or more and a key: a cell is missing")
+    if not isinstance(text, str) or any(not isinstance(choice, (str, int, float)) for choice in choices):
+        raise MutascopeError(f"{where} is no question: it must be a text, and its choices texts or numbers")
+    if any(not str(cell).strip() for cell in told):
+        raise MutascopeError(f"{where} is no question: a cell holds only blanks")
+    if any(not _is_unicode(str(cell)) for cell in told):
+        raise MutascopeError(f"{where} holds half of a surrogate pair, which is no text")
     letters = ascii_uppercase[: len(choices)]
     if not (isinstance(key, str) and len(key.strip()) == 1 and key.strip() in letters):
         raise MutascopeError(
-            f"{where} has the key {key!r}, which is outside its choices {letters[0]} to {letters[-1]}"
+            f"{where} has the key {reprlib.repr(key)}, which is outside its choices {letters[0]} to {letters[-1]}"
         )
-    return Question(str(text), tuple(map(str, choices)), key.strip())
+    return Question(text, tuple(map(str, choices)), key.strip())
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be encoded: the escapes of JSON may leave half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(path: Path) -> str:
@@ -209,3 +248,5 @@ def _text(path: Path) -> str:
         raise MutascopeError(f"the questions {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise MutascopeError(f"the questions {path} are not UTF-8 text") from error
+    except ValueError as error:  # a NUL in the name
+        raise MutascopeError(f"the questions {str(path)!r} cannot be read: {error}") from error

@@ -32,14 +32,15 @@ class Sampled(BaseModel):
         name: what the assay is called in results.
         seed: given to ``torch.manual_seed`` before every prompt.
         greedy: take the most probable token instead of sampling.
-        temperature, top_k, top_p, min_p: as in ``generate``.
+        temperature, top_k, top_p, min_p: as in ``generate``. The temperature is at least 1e-6: logits divided by less
+            may overflow.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     name: str
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**64)
     greedy: bool = False
-    temperature: float | None = Field(default=None, gt=0)
+    temperature: float | None = Field(default=None, ge=1e-6)
     top_k: int | None = Field(default=None, ge=0)
     top_p: float | None = Field(default=None, gt=0, le=1)
     min_p: float | None = Field(default=None, ge=0, le=1)
@@ -90,7 +91,8 @@ class TextAssay(Sampled):
         ``measure``: also measure every mutant along the wild type's continuation (:mod:`mutascope.measures`).
 
         Raises:
-            MutascopeError: when the prompt leaves no room for a token, or the tokenizer has no chat template.
+            MutascopeError: when the prompt leaves no room for a token, the model has no position for the last one, or
+                the tokenizer has no chat template.
         """
         text = self.prompt if self.prompt is not None else self._render_chat(model)
         encoded = model.tokenizer(text, add_special_tokens=self.messages is None)
@@ -105,6 +107,7 @@ class TextAssay(Sampled):
                 f"the prompt of assay {self.name!r} has {len(prompt.tokens)} tokens, which leaves no room to generate"
                 f" within max_length {self.max_length}"
             )
+        check_positions(model, self.name, resolved["max_length"])
         return ResolvedAssay(self, (prompt,), Generation(self.seed, self.arguments(), resolved, measure))
 
     def _render_chat(self, model: Model) -> str:
@@ -191,6 +194,25 @@ def resolve_generation(model: Model, arguments: dict[str, Any], prompt_length: i
     fields["max_new_tokens"] = limit if limit is not None else fields["max_length"] - prompt_length
     fields["max_length"] = prompt_length + fields["max_new_tokens"]
     return dict(sorted(fields.items()))
+
+
+def check_positions(model: Model, assay: str, length: int) -> None:
+    """Raise MutascopeError when a model with learned positions (GPT-2, OPT) has none for a token of a text.
+
+    Rotary positions go on beyond the context that a model was trained with.
+    """
+    context = getattr(model.network.config, "max_position_embeddings", None)
+    if context is not None and length > context and _learns_positions(model):
+        raise MutascopeError(
+            f"assay {assay!r} generates up to {length} tokens, prompt included, and {model.name} has positions for"
+            f" {context}: give it a smaller length"
+        )
+
+
+def _learns_positions(model: Model) -> bool:
+    """Whether the model has a matrix of positions, as wpe in GPT-2 and embed_positions in OPT."""
+    owners = [name.split(".")[-2] for name, _ in model.network.named_parameters() if "." in name]
+    return any(owner == "wpe" or "position" in owner for owner in owners)
 
 
 def _paper(name: str, prompt: str, seed: int, max_length: int) -> TextAssay:

@@ -64,10 +64,10 @@ def _texts(results: Results) -> pl.DataFrame:
     """Return the texts of the NSMs: phenotype, text, score (null in a text assay)."""
     records, phenotypes = results.records(), results.phenotypes()
     if "score" not in records.columns:
-        if len(results.manifest["prompts"]) > 1:
+        if results.is_panel:
             raise MutascopeError(
-                f"{results.folder.path} has {len(results.manifest['prompts'])} prompts: the authors' format holds text"
-                " assays of one prompt and choice assays"
+                f"{results.folder.path} is a panel of prompts: the authors' format holds text assays of one prompt and"
+                " choice assays"
             )
         records = records.with_columns(score=pl.lit(None, pl.Int16))
     shown = records.filter(~pl.col("silent")).select("phenotype", "score").unique(maintain_order=True)

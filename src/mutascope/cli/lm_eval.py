@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +20,11 @@ def lm_eval(
         str | None, typer.Option(help="such as '15.down:3,7:max 20.v:0,1:min', or a CSV or Parquet list")
     ] = None,
     include: Annotated[str | None, typer.Option(help="folder with task files of your own")] = None,
-    limit: Annotated[int | None, typer.Option(help="documents per task; default all")] = None,
-    shots: Annotated[int | None, typer.Option(help="solved examples; default as the task says")] = None,
-    batch: Annotated[int, typer.Option(help="requests at a time")] = 8,
+    limit: Annotated[int | None, typer.Option(help="documents per task; default all", min=1)] = None,
+    shots: Annotated[
+        int | None, typer.Option(help="solved examples; default as the task says", min=0)
+    ] = None,
+    batch: Annotated[int, typer.Option(help="requests at a time", min=1)] = 8,
     out: Annotated[Path, typer.Option(help="CSV file to write")] = Path("scores.csv"),
 ) -> None:
     """Score the wild type and mutants in any task of lm-evaluation-harness (extra lm-eval)."""
@@ -29,6 +32,10 @@ def lm_eval(
     from mutascope.design import read_mutants
     from mutascope.harness import score_mutants
 
+    named = [task.strip() for task in tasks.split(",") if task.strip()]
+    if not named:
+        raise MutascopeError(f"the tasks {tasks!r} name none")
+    _check_writable(out)
     listed: list[Mutant] = []
     if mutants is not None:
         path = Path(mutants)
@@ -36,7 +43,7 @@ def lm_eval(
         listed = read_mutants(path) if is_file else [Mutant.parse(name) for name in mutants.split()]
     scores = score_mutants(
         reopen(Results(folder)),
-        tasks.split(","),
+        named,
         listed,
         include=include,
         limit=limit,
@@ -48,3 +55,9 @@ def lm_eval(
     except OSError as error:
         raise MutascopeError(f"{out} cannot be written: {error.strerror}") from error
     typer.echo(f"{out}: {len(listed)} mutants and the wild type, {len(scores)} scores")
+
+
+def _check_writable(out: Path) -> None:
+    """Raise MutascopeError when a file cannot be written: before the hours that its content takes."""
+    if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise MutascopeError(f"{out} cannot be written: it must be a file in a folder that is writable")

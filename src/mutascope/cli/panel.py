@@ -26,7 +26,9 @@ def panel(
     max_length: Annotated[int, typer.Option(help="tokens, prompt included")] = 150,
     temperature: Annotated[float, typer.Option(help="of the sampling")] = 0.7,
     engine: Annotated[str, typer.Option(help="fast or reference")] = "fast",
-    batch: Annotated[int | None, typer.Option(help="rows at a time; default what memory holds")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="rows at a time; default what memory holds", min=1)
+    ] = None,
     allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help="accept unsafe weights")] = False,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="run its code")] = False,
 ) -> None:
@@ -70,7 +72,7 @@ def compare_with_screen(panel: Results, screened: Results) -> str:
         (
             index
             for index, prompt in enumerate(panel.manifest["prompts"])
-            if len(asked) == 1 and prompt["tokens"] == asked[0]["tokens"]
+            if len(asked) == 1 and not screened.is_panel and prompt["tokens"] == asked[0]["tokens"]
         ),
         None,
     )

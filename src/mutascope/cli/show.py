@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from mutascope.diff import diff_to_rich, word_diff
@@ -18,6 +18,9 @@ from mutascope.results import Results
 if TYPE_CHECKING:
     from mutascope.models import Model
     from mutascope.screen import Screen
+
+_LETTERS_IN_LINE = 5
+"""Choices whose probabilities fit into 80 characters."""
 
 
 def show(
@@ -72,18 +75,30 @@ def write_page(results: Results, mutant: Mutant, page: Path) -> None:
 
 
 def answers_table(results: Results, mutant: Mutant) -> Table:
-    """Return the answers of a mutant beside the wild type's and the key, with the probabilities of the choices."""
+    """Return the answers of a mutant beside the wild type's and the key, with the probabilities of the choices.
+
+    Where they are too many for a line, the probabilities are those of the key and of the two answers.
+    """
     letters = results.manifest["letters"]
-    table = Table("question", "key", "wild type", "mutant", *(f"p({letter})" for letter in letters))
+    few = len(letters) <= _LETTERS_IN_LINE
+    chances = letters if few else ("key", "wild type", "mutant")
+    columns = [Column(f"p({told})", min_width=5) for told in chances]
+    table = Table("question", "key", "wild type", "mutant", *columns)
     wild = results.wild_type.split("\n")
     for row in results.outputs_of(mutant).iter_rows(named=True):
         prompt = results.manifest["prompts"][row["prompt"]]
         said = "non-finite" if row["text"] is None else row["text"]
         change = "" if said == wild[row["prompt"]] else "bold red"
-        chances = ["" if row[f"p_{x}"] is None else f"{row[f'p_{x}']:.3f}" for x in letters]
         cells = [str(prompt["question"]), prompt["key"], wild[row["prompt"]]]
+        shown = letters if few else [*cells[1:], said]
+        chances = [_chance(row.get(f"p_{answer}")) for answer in shown]
         table.add_row(*(Text(cell) for cell in cells), Text(said, style=change), *chances)
     return table
+
+
+def _chance(probability: float | None) -> str:
+    """Return a probability as shown; nothing for an answer that is no choice, or not finite."""
+    return "" if probability is None else f"{probability:.3f}"
 
 
 def _with_model(
