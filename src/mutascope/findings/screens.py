@@ -163,7 +163,7 @@ class Screens:
     @property
     def text(self) -> list[str]:
         """Labels of the text assays."""
-        return [label for label in self.labels if self._prompts(label) == 1 and label not in self.choice]
+        return [label for label in self.labels if label not in self.choice and label not in self.panels]
 
     @property
     def choice(self) -> list[str]:
@@ -172,8 +172,8 @@ class Screens:
 
     @property
     def panels(self) -> list[str]:
-        """Labels of the writer panels: several prompts, no score."""
-        return [label for label in self.labels if self._prompts(label) > 1 and label not in self.choice]
+        """Labels of the writer panels."""
+        return [label for label in self.labels if self.results[label].is_panel and label not in self.choice]
 
     def statuses(self, label: str) -> dict[tuple[int, str], np.ndarray]:
         """Status map of every locus of a screen, by layer and kind."""
@@ -244,9 +244,6 @@ class Screens:
         ]
         schema = {"prompt": pl.Int32, "text": pl.String, "genre": pl.String}
         return pl.DataFrame(rows, schema=schema, orient="row")
-
-    def _prompts(self, label: str) -> int:
-        return len(self.results[label].manifest["wild_type"])
 
 
 def stack(labels: Iterable[str], frame: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
