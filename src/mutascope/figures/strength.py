@@ -9,6 +9,8 @@ from mutascope.figures.charts import INK, colour, in_kind_order, layer_ticks, le
 from mutascope.figures.palette import PAPER, Palette
 
 _SIGNIFICANT = 0.05
+_LEAST = 0.05
+"""The axis reaches so far at least."""
 
 
 def strength_figure(copa: pl.DataFrame, *, axis: str, palette: Palette = PAPER) -> Figure:
@@ -49,6 +51,8 @@ def strength_figure(copa: pl.DataFrame, *, axis: str, palette: Palette = PAPER) 
         panel.set_xlabel("layer", fontsize=8)
         layer_ticks(panel, part["layer"].to_list())
         panel.tick_params(labelleft=True)
+    low, high = axes[0].get_ylim()  # shared by all panels
+    axes[0].set_ylim(min(low, -_LEAST), max(high, _LEAST))  # no picture of rounding errors
     axes[0].set_ylabel("mean |r| - null", fontsize=8)
     legend_right(figure, axes[0], "filled: q ≤ 0.05")
     return figure
