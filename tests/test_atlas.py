@@ -193,6 +193,8 @@ def test_the_command_line(folder, tmp_path, cli):
     for wrong, sentence in (
         (("--budget", "soon"), "no duration"),
         (("--error", "2"), "between 0 and 1"),
+        (("--sample-seed", "-1"), "sample_seed"),
+        (("--sample", "0", "--error", "0.1"), "needs exact calls"),
         (("--mutations", "random"), "random cannot be predicted"),
     ):
         refused = cli("predict", *fields, *wrong)

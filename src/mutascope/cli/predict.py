@@ -9,6 +9,7 @@ import typer
 
 from mutascope.design import Design, parse_indices
 from mutascope.errors import MutascopeError
+from mutascope.yamlfile import validate
 
 
 def predict(
@@ -82,12 +83,13 @@ def predict(
         )
     if not ScreenFolder(out).exists():
         ScreenFolder(out).check_free()
-    design = Design(
-        layers=parse_indices(layers),
-        kinds=None if kinds is None else tuple(kind.strip() for kind in kinds.split(",")),
-        mutations=names,
-        sample_seed=sample_seed,
-    )
+    fields = {
+        "layers": parse_indices(layers),
+        "kinds": None if kinds is None else tuple(kind.strip() for kind in kinds.split(",")),
+        "mutations": names,
+        "sample_seed": sample_seed,
+    }
+    design = validate(Design, fields, where="design")
     atlas = Atlas(model, loaded, design, tile=tile, engine=engine, batch=batch, dtype=dtype, sample=sample)
     try:
         results = atlas.run(out, error=error, budget=seconds)
