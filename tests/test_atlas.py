@@ -38,7 +38,12 @@ def test_an_atlas_predicts_calibrates_and_runs_the_uncertain(folder, tmp_path):
     sample = first.records()
     assert len(sample) == 24
     assert first.manifest["predictions"]["calibration"]["calls"] == 24
+    assert first.manifest["controls"]["calls"] == 24
+    assert first.manifest["controls"]["replayed"] == 3
+    assert first.manifest["controls"]["noops"] > 3
     again = atlas.run(tmp_path / "out", error=0.02, quiet=True)
+    assert again.manifest["controls"]["calls"] == len(again.records())
+    assert again.manifest["controls"]["replay_mismatches"] == []
     assert again.records().head(24).equals(sample)
     calls = again.calls()
     doubt = calls.filter(source="predicted")["probability"].to_numpy()

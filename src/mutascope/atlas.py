@@ -26,7 +26,7 @@ from mutascope.design import MUTANT_COLUMNS, Design, Plan
 from mutascope.errors import MutascopeError
 from mutascope.executor.local import Units, run_units
 from mutascope.manifest import check_same_screen, describe_loci, describe_screen, new_manifest
-from mutascope.models import Model, fingerprint
+from mutascope.models import Model
 from mutascope.predict.predictor import Predictor
 from mutascope.progress import PredictionProgress, ScreenProgress
 from mutascope.results import Results
@@ -344,12 +344,11 @@ class Atlas:
             run_units(pending, plan, units, screen.engine, screen.reader, folder, progress)
 
     def _close(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
-        if fingerprint(self.screen.model.network) != self.screen.model.fingerprint:
-            raise MutascopeError(
-                "the weights changed during the screen: its records cannot be trusted (please report)"
-            )
-        manifest["controls"] = {"engine": self.screen.engine.name, "weights_restored": True}
-        folder.write_manifest(manifest)
+        """Store the controls of the exact calls, unless they are those of an earlier run."""
+        plan = self._listed(self._codes(folder.mutants()) if folder.has_mutants() else self._drawn())
+        if manifest.get("controls", {}).get("calls") != len(plan):
+            manifest["controls"] = {**self.screen.controls(folder, plan), "calls": len(plan)}
+            folder.write_manifest(manifest)
 
 
 def choose(probability: np.ndarray, known: np.ndarray, error: float, unit: int) -> tuple[np.ndarray, float]:

@@ -282,23 +282,31 @@ class Screen:
                 site_covariates(self.model, self.plan, self.tiling, self.resolved.prompts, tokens)
             )
 
-    def _close(self, folder: ScreenFolder, manifest: dict[str, Any], seconds: float) -> None:
-        """Verify that the weights are what they were, and store the controls."""
+    def controls(self, folder: ScreenFolder, plan: Plan) -> dict[str, Any]:
+        """Return what a manifest says of the stored calls of a plan: verified weights, no-ops, a replayed sample.
+
+        Failed controls are said on standard error.
+
+        Raises:
+            MutascopeError: when the weights are not what they were.
+        """
         if fingerprint(self.model.network) != self.model.fingerprint:
             raise MutascopeError(
                 "the weights changed during the screen: its records cannot be trusted (please report)"
             )
         controls: dict[str, Any] = {"engine": self.engine.name, "weights_restored": True}
-        if self.engine.name != "reference":
+        if self.engine.name != "reference" and len(plan):
             outputs = folder.outputs() if self.resolved.keeps_outputs else None
-            controls |= run_controls(
-                self.engine, self.reader, self.plan, self.tiling, folder.records(), outputs
-            )
-        manifest["controls"] = {**controls, "seconds_of_last_run": round(seconds, 3)}
-        folder.write_manifest(manifest)
+            controls |= run_controls(self.engine, self.reader, plan, self.tiling, folder.records(), outputs)
         failed = warning(controls)
         if failed:
             print(failed, file=sys.stderr)
+        return controls
+
+    def _close(self, folder: ScreenFolder, manifest: dict[str, Any], seconds: float) -> None:
+        controls = self.controls(folder, self.plan)
+        manifest["controls"] = {**controls, "seconds_of_last_run": round(seconds, 3)}
+        folder.write_manifest(manifest)
 
     def _default_folder(self) -> str:
         name = "-".join((Path(self.model.name).name, self.assay.name, self.plan.digest[:8]))
