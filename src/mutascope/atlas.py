@@ -313,10 +313,7 @@ class Atlas:
     ) -> bool:
         """Run the most uncertain mutants; return whether there was something to run."""
         found = self._calibrate(folder, risks)
-        if found is None:
-            raise MutascopeError(
-                "a target needs exact calls to calibrate with: give a --sample of at least one site"
-            )
+        assert found is not None, "a target needs a sample, which has been run"
         _, probability, known = found
         chosen, expected = choose(probability, known, target.error or 0.0, manifest["units"]["size"])
         if not quiet:

@@ -7,7 +7,6 @@ question's last are only seen by others, so their keys and values will do.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -70,7 +69,7 @@ class ChoiceRun:
         self.wild = tuple(
             Output(output.tokens, values=value) for (output, _), value in zip(known, values, strict=True)
         )
-        self.rows = rows or _affordable_rows(self.decoder, positions)
+        self.rows = rows or self.decoder.affordable_rows(positions, _ROWS)
         with torch.inference_mode():
             self._prepare(positions)
             nothing = Delta(0, "q", 0, 0, self.decoder.head.new_zeros(1, 1))
@@ -200,12 +199,3 @@ def common_beginning(texts: Sequence[Sequence[int]]) -> int:
         if any(text[place] != token for text in texts):
             return place
     return len(first) - 1
-
-
-def _affordable_rows(decoder: Decoder, positions: int) -> int:
-    """Return how many rows of keys and values fit into a quarter of the free memory, between 1 and 16."""
-    if decoder.device.type == "cuda":
-        free = torch.cuda.mem_get_info(decoder.device)[0]
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(_ROWS, free // 4 // decoder.new_cache(1, positions).nbytes))

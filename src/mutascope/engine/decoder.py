@@ -6,6 +6,7 @@ The weights are the network's own and are never written: a row's mutation is add
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,6 +144,14 @@ class Decoder:
         """Return room for keys and values, [layers, 2, rows, key/value heads, positions, width]."""
         shape = (len(self.layers), 2, rows, self.groups, positions, self.width)
         return torch.empty(shape, dtype=self.dtype, device=self.device)
+
+    def affordable_rows(self, positions: int, most: int) -> int:
+        """Return how many rows of keys and values fit into a quarter of the free memory, between 1 and ``most``."""
+        if self.device.type == "cuda":
+            free = torch.cuda.mem_get_info(self.device)[0]
+        else:
+            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return max(1, min(most, free // 4 // self.new_cache(1, positions).nbytes))
 
     def places(self, start: int, stop: int) -> Places:
         """Return the places of a pass in which every row is fed positions ``start`` to ``stop``."""

@@ -18,7 +18,7 @@ import torch
 
 from mutascope.engine.decoder import Decoder, Delta, delta_of
 from mutascope.engine.head import Head
-from mutascope.engine.prompt_run import NEAR_TIE, NOISE_FACTOR, PromptRun, affordable_slots
+from mutascope.engine.prompt_run import NEAR_TIE, NOISE_FACTOR, SLOTS, PromptRun
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.engine.sweep import Sweep
 from mutascope.engine.trace import Row, Trace
@@ -69,7 +69,7 @@ class PanelRun:
         self.decoder = Decoder(reference.model.network, positions)
         resolved = {**readout.resolved, "max_new_tokens": max(steps)}
         self.picker = Picker(resolved, readout.seed, self.decoder.head.shape[0], self.decoder.device)
-        self.slots = slots or affordable_slots(self.decoder, positions)
+        self.slots = slots or self.decoder.affordable_rows(positions, SLOTS)
         with torch.inference_mode():
             self.head = Head(self.decoder, self.picker)
             self.cache = self.decoder.new_cache(self.slots, positions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -28,7 +27,8 @@ mutants of the default model, 12,019 picks (docs/engine.md, Near ties)."""
 NOISE_FACTOR = 3
 """How much larger than on the wild type the error of a margin may be on a mutant: 1.9 times was measured on the same
 mutants."""
-_SLOTS = 1024
+SLOTS = 1024
+"""Mutants decoded at a time, at most."""
 _VERIFY_ROWS = 128
 _WINDOW = 1024
 """Mutants that are looked ahead, to verify those of neighbouring layers together."""
@@ -73,7 +73,7 @@ class PromptRun:
         wild, logits = reference.wild_type_logits(prompt, readout)
         if not wild.finite:
             raise ValueError("the wild type puts out NaN or inf")
-        self.slots = slots or affordable_slots(self.decoder, positions)
+        self.slots = slots or self.decoder.affordable_rows(positions, SLOTS)
         self.verify_rows = min(_VERIFY_ROWS, self.slots)
         with torch.inference_mode():
             self.wild = Trace(self.decoder, prompt.tokens, wild.tokens)
@@ -255,13 +255,3 @@ class PromptRun:
 
     def _ended(self, row: Row) -> bool:
         return row.tokens[-1] in self.picker.ends or len(row.tokens) >= self.picker.steps
-
-
-def affordable_slots(decoder: Decoder, positions: int) -> int:
-    """Return how many rows of keys and values fit into a quarter of the free memory, between 1 and 1,024."""
-    if decoder.device.type == "cuda":
-        free = torch.cuda.mem_get_info(decoder.device)[0]
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    row = decoder.new_cache(1, positions).nbytes
-    return max(1, min(_SLOTS, free // 4 // row))
