@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mutascope.engine.decoder import Decoder, Delta, Deltas, Places, delta_of
-from mutascope.engine.prompt_run import NEAR_TIE, NOISE_FACTOR
+from mutascope.engine.prompt_run import NEAR_TIE, NOISE_FACTOR, margin_errors
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.genome import Mutant
 from mutascope.measures import choice_probabilities
@@ -75,10 +75,9 @@ class ChoiceRun:
             nothing = Delta(0, "q", 0, 0, self.decoder.head.new_zeros(1, 1))
             picks, _ = self._ask([nothing])
             self._wild_tokens = picks.tokens[0].tolist()
-            margins = self.picker.pick(
-                truth, torch.zeros(len(truth), dtype=torch.long, device=truth.device)
-            ).margins
-            self.noise = float((picks.margins[0] - margins).abs().nan_to_num(0, 0, 0).max())
+            true = self.picker.pick(truth, torch.zeros(len(truth), dtype=torch.long, device=truth.device))
+            errors = margin_errors(Picks(*(values[0] for values in picks)), true)
+            self.noise = float(errors.square().mean().sqrt())
             self.near_tie = max(NEAR_TIE, NOISE_FACTOR * self.noise)
 
     def reproduces_wild_type(self) -> bool:
@@ -117,9 +116,6 @@ class ChoiceRun:
         decoder = self.decoder
         self._cache = decoder.new_cache(self.rows, positions)
         self._places: dict[tuple[int, int], Places] = {}
-        self._logits = torch.empty(
-            self.rows, decoder.head.shape[0], dtype=decoder.dtype, device=decoder.device
-        )
         beginning = self.prompts[0].tokens[: self.shared]
         self._beginning = self._wild_states(beginning, 0) if beginning else []
         self._endings = [self._wild_states(p.tokens[self.shared :], self.shared) for p in self.prompts]
@@ -146,7 +142,7 @@ class ChoiceRun:
         columns, values = [], []
         for states in self._endings:
             final = self.decoder.final(self._pass(layers, deltas, states, self.shared, read=True))
-            logits = self.decoder.logits(final, self._logits)
+            logits = self.decoder.logits(final)
             columns.append(
                 self.picker.pick(logits, torch.zeros(len(rows), dtype=torch.long, device=logits.device))
             )

@@ -22,6 +22,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from mutascope.engine.products import fastest_product
 from mutascope.genome import Mutant
 from mutascope.mutations import Mutagen
 
@@ -138,6 +139,7 @@ class Decoder:
         self._all = places
         matrices = (p.numel() for p in self.layers[0].parameters() if p.ndim == 2)
         self._flop_per_token = 2 * sum(matrices)
+        self._product = fastest_product(self.layers[0].mlp.gate_proj.weight)
         self.flop = 0
 
     def new_cache(self, rows: int, positions: int) -> Tensor:
@@ -172,10 +174,10 @@ class Decoder:
         """Return what the output head sees of the last layer's hidden states, [..., hidden]."""
         return _norm(self.body.norm, hidden)
 
-    def logits(self, final: Tensor, out: Tensor) -> Tensor:
-        """Return the logits of final states [n, hidden], written into ``out``, [n or more, vocabulary]."""
+    def logits(self, final: Tensor) -> Tensor:
+        """Return the logits of final states [n, hidden], [n, vocabulary]."""
         self.flop += 2 * len(final) * self.head.numel()
-        return torch.mm(final, self.head.T, out=out[: len(final)])
+        return self._product(final, self.head, None)
 
     def some_logits(self, final: Tensor, tokens: Tensor) -> Tensor:
         """Return the logits of a few tokens [m] for final states [n, hidden], as [n, m]."""
@@ -205,18 +207,18 @@ class Decoder:
         hidden = hidden + self._attend(index, block.self_attn, x, deltas, cache, places)
         x = _norm(block.post_attention_layernorm, hidden)
         mlp = block.mlp
-        gate = deltas.add(index, "gate", x, _linear(mlp.gate_proj, x))
-        up = deltas.add(index, "up", x, _linear(mlp.up_proj, x))
+        gate = deltas.add(index, "gate", x, self._linear(mlp.gate_proj, x))
+        up = deltas.add(index, "up", x, self._linear(mlp.up_proj, x))
         inner = mlp.act_fn(gate).mul_(up)
-        return deltas.add(index, "down", inner, _linear(mlp.down_proj, inner)).add_(hidden)
+        return deltas.add(index, "down", inner, self._linear(mlp.down_proj, inner)).add_(hidden)
 
     def _attend(
         self, index: int, block: Any, x: Tensor, deltas: Deltas, cache: Tensor, places: Places
     ) -> Tensor:
         rows, steps = x.shape[:2]
-        q = deltas.add(index, "q", x, _linear(block.q_proj, x)).view(rows, steps, -1, self.width)
-        k = deltas.add(index, "k", x, _linear(block.k_proj, x)).view(rows, steps, -1, self.width)
-        v = deltas.add(index, "v", x, _linear(block.v_proj, x)).view(rows, steps, -1, self.width)
+        q = deltas.add(index, "q", x, self._linear(block.q_proj, x)).view(rows, steps, -1, self.width)
+        k = deltas.add(index, "k", x, self._linear(block.k_proj, x)).view(rows, steps, -1, self.width)
+        v = deltas.add(index, "v", x, self._linear(block.v_proj, x)).view(rows, steps, -1, self.width)
         if hasattr(block, "q_norm"):
             q, k = _norm(block.q_norm, q), _norm(block.k_norm, k)
         q, k = _rotate(q, places), _rotate(k, places)
@@ -232,10 +234,14 @@ class Decoder:
             mask = places.masks[window]
             mixed = F.scaled_dot_product_attention(packed, keys, values, attn_mask=mask, scale=block.scaling)
         else:  # a few queries per row: two small products are faster than the fused kernel
-            mixed = packed.mul_(block.scaling).matmul(keys.transpose(2, 3)).softmax(-1).matmul(values)
+            scores = keys.matmul(packed.mul_(block.scaling).transpose(2, 3))
+            mixed = scores.softmax(2).transpose(2, 3).matmul(values)
         mixed = mixed.view(rows, self.groups, self.queries, steps, self.width).permute(0, 3, 1, 2, 4)
         mixed = mixed.reshape(rows, steps, -1)
-        return deltas.add(index, "o", mixed, _linear(block.o_proj, mixed))
+        return deltas.add(index, "o", mixed, self._linear(block.o_proj, mixed))
+
+    def _linear(self, module: Any, x: Tensor) -> Tensor:
+        return self._product(x, module.weight, module.bias)
 
     def remember(self, index: int, hidden: Tensor, deltas: Deltas, cache: Tensor, places: Places) -> None:
         """Write the keys and values of a layer into its cache, for tokens from which nothing is read in this layer.
@@ -246,8 +252,8 @@ class Decoder:
         x = _norm(self.layers[index].input_layernorm, hidden)
         rows, steps = x.shape[:2]
         self.flop += 2 * rows * steps * (block.k_proj.weight.numel() + block.v_proj.weight.numel())
-        k = deltas.add(index, "k", x, _linear(block.k_proj, x)).view(rows, steps, -1, self.width)
-        v = deltas.add(index, "v", x, _linear(block.v_proj, x)).view(rows, steps, -1, self.width)
+        k = deltas.add(index, "k", x, self._linear(block.k_proj, x)).view(rows, steps, -1, self.width)
+        v = deltas.add(index, "v", x, self._linear(block.v_proj, x)).view(rows, steps, -1, self.width)
         if hasattr(block, "k_norm"):
             k = _norm(block.k_norm, k)
         here = slice(places.start, places.stop)
@@ -261,10 +267,6 @@ def _rotate(x: Tensor, places: Places) -> Tensor:
     """Apply the rotary embedding to [rows, steps, heads, width]."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((-second, first), dim=-1).mul_(places.sin).addcmul_(x, places.cos)
-
-
-def _linear(module: Any, x: Tensor) -> Tensor:
-    return F.linear(x, module.weight, module.bias)
 
 
 def _norm(module: Any, x: Tensor) -> Tensor:

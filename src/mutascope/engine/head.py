@@ -21,7 +21,7 @@ from torch import Tensor
 from mutascope.engine.decoder import Decoder
 from mutascope.sampling import BEYOND, Picker, Picks
 
-_ROWS = 256
+_ROWS = 128
 """States whose logits are computed at a time."""
 _FAMILY = 3
 """States from which on a shortlist pays for itself."""
@@ -62,7 +62,6 @@ class Head:
     def __init__(self, decoder: Decoder, picker: Picker) -> None:
         self.decoder, self.picker = decoder, picker
         rows, vocabulary = decoder.head, decoder.head.shape[0]
-        self._logits = torch.empty(_ROWS, vocabulary, dtype=decoder.dtype, device=decoder.device)
         self._mean = rows.mean(0)
         self._norms = torch.cat([(some - self._mean).norm(dim=-1) for some in rows.split(_ROWS)])
         self._least = float(self._norms.min())
@@ -73,16 +72,16 @@ class Head:
     def pick(self, final: Tensor, steps: Tensor) -> Picks:
         """Pick a token for every final state [n, hidden], at generated token ``steps`` [n], from all logits."""
         parts = [
-            self.picker.pick(self.decoder.logits(some, self._logits), at)
+            self.picker.pick(self.decoder.logits(some), at)
             for some, at in zip(final.split(_ROWS), steps.split(_ROWS), strict=True)
         ]
         return Picks(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
     def logits(self, final: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the logits of final states [n, hidden], a few hundred at a time; they last until the next."""
+        """Yield the logits of final states [n, hidden], some at a time."""
         for first in range(0, len(final), _ROWS):
             some = slice(first, first + _ROWS)
-            yield some, self.decoder.logits(final[some], self._logits)
+            yield some, self.decoder.logits(final[some])
 
     def pick_near(self, final: Tensor, shortlists: Sequence[Shortlist]) -> Picks:
         """Pick tokens for final states that are near known ones.
@@ -120,7 +119,7 @@ class Head:
         while alone:
             doubtful = []
             for at in torch.tensor(alone, device=final.device).chunk(-(-len(alone) // _ROWS)):
-                logits = self.decoder.logits(final[at], self._logits)
+                logits = self.decoder.logits(final[at])
                 _put(picks, at, self.picker.pick(logits, steps[at]))
                 for row, index in enumerate(at.tolist()):
                     if index in large:

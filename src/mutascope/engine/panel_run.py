@@ -15,11 +15,13 @@ from contextlib import AbstractContextManager
 from itertools import islice
 
 import torch
+from torch import Tensor
 
 from mutascope.engine.decoder import Decoder, Delta, delta_of
 from mutascope.engine.head import Head
-from mutascope.engine.prompt_run import NEAR_TIE, NOISE_FACTOR, SLOTS, PromptRun
+from mutascope.engine.prompt_run import NEAR_TIE, NOISE_FACTOR, SLOTS, PromptRun, margin_errors
 from mutascope.engine.reference import ReferenceEngine
+from mutascope.engine.replay import Replay
 from mutascope.engine.sweep import Sweep
 from mutascope.engine.trace import Row, Trace
 from mutascope.genome import Mutant
@@ -40,7 +42,7 @@ class PanelRun:
 
     Attributes:
         wild: outputs of the wild type, one per prompt.
-        noise: largest error of a margin on the checked prompts, in units of logit / temperature.
+        noise: root mean square of the errors of margins on the checked prompts, in units of logit / temperature.
         near_tie: margin below which a pick is left to the reference engine.
 
     Args:
@@ -74,11 +76,13 @@ class PanelRun:
             self.head = Head(self.decoder, self.picker)
             self.cache = self.decoder.new_cache(self.slots, positions)
             self.verified = self.decoder.new_cache(min(_VERIFY_ROWS, self.slots), positions)
-        self.noise, self.near_tie = 0.0, NEAR_TIE
+        self.near_tie = NEAR_TIE
+        self._errors: list[Tensor] = []
         self._homes = [_PanelPrompt(self, *each) for each in zip(prompts, readouts, strict=True)]
         self._checked = {
             place: self._measure(self._homes[place]) for place in _spread(len(prompts), _CHECKED)
         }
+        self.noise = float(torch.cat(self._errors).square().mean().sqrt())
         self.near_tie = max(NEAR_TIE, NOISE_FACTOR * self.noise)
         self.wild = self._wild_type()
 
@@ -175,7 +179,7 @@ class PanelRun:
     # wild type
 
     def _measure(self, home: _PanelPrompt) -> Output:
-        """Return the reference engine's wild type on a prompt, and note the largest error of its margins."""
+        """Return the reference engine's wild type on a prompt, and note the errors of its margins."""
         output, logits = self.reference.wild_type_logits(home.prompt, home.readout)
         if not output.finite:
             raise ValueError("the wild type puts out NaN or inf")
@@ -183,8 +187,8 @@ class PanelRun:
             trace = Trace(self.decoder, home.prompt.tokens, output.tokens)
             final = self.decoder.final(trace.hidden(len(self.decoder.layers))[home.start - 1 :])
             steps = torch.arange(len(final), device=final.device)
-            error = self.head.pick(final, steps).margins - self.picker.pick(logits, steps).margins
-        self.noise = max(self.noise, float(error.abs().nan_to_num(0, 0, 0).max()))
+            picks, truth = self.head.pick(final, steps), self.picker.pick(logits, steps)
+            self._errors.append(margin_errors(picks, truth))
         return output
 
     @torch.inference_mode()
@@ -223,6 +227,7 @@ class _PanelPrompt(PromptRun):
             panel.decoder,
             panel.head,
         )
+        self.replay = Replay(panel.reference, prompt, readout, panel.picker, panel.decoder)
         self.picker, self.verified, self.device = panel.picker, panel.verified, panel.decoder.device
         self.start = len(prompt.tokens)
         self.steps: int = readout.resolved["max_new_tokens"]

@@ -14,6 +14,7 @@ from torch import Tensor
 from mutascope.engine.decoder import Decoder, Deltas, delta_of
 from mutascope.engine.head import Head
 from mutascope.engine.reference import ReferenceEngine
+from mutascope.engine.replay import Replay, recorded
 from mutascope.engine.sweep import Sweep
 from mutascope.engine.trace import Row, Trace
 from mutascope.genome import Mutant
@@ -24,9 +25,8 @@ from mutascope.sampling import Picker, Picks
 NEAR_TIE = 1.6e-4
 """Margin below which a pick is left to the reference engine: 1.5 times the largest error of a margin measured on 111
 mutants of the default model, 12,019 picks (docs/engine.md, Near ties)."""
-NOISE_FACTOR = 3
-"""How much larger than on the wild type the error of a margin may be on a mutant: 1.9 times was measured on the same
-mutants."""
+NOISE_FACTOR = 10
+"""Threshold in root mean squares of the errors of margins on the wild type."""
 SLOTS = 1024
 """Mutants decoded at a time, at most."""
 _VERIFY_ROWS = 128
@@ -37,11 +37,16 @@ _PASS = 1024
 _SHORTEST = 8
 
 
+def margin_errors(picks: Picks, truth: Picks) -> Tensor:
+    """Return by how much margins differ from those of the reference engine's logits; 0 where there is none."""
+    return (picks.margins - truth.margins).abs().nan_to_num(0, 0, 0)
+
+
 class PromptRun:
     """One prompt, many mutants.
 
     Attributes:
-        noise: largest error of a margin on the wild type, in units of logit / temperature.
+        noise: root mean square of the errors of margins on the wild type, in units of logit / temperature.
         near_tie: margin below which a pick is left to the reference engine; more than :data:`NEAR_TIE` where the noise
             of the model or the device is larger than where that was measured.
 
@@ -70,9 +75,12 @@ class PromptRun:
         self.decoder = Decoder(reference.model.network, positions)
         self.device = self.decoder.device
         self.picker = Picker(readout.resolved, readout.seed, self.decoder.head.shape[0], self.device)
-        wild, logits = reference.wild_type_logits(prompt, readout)
+        with recorded(self.decoder.layers) as recording:
+            wild, logits = reference.wild_type_logits(prompt, readout)
         if not wild.finite:
             raise ValueError("the wild type puts out NaN or inf")
+        known = (wild.tokens, logits, recording)
+        self.replay = Replay(reference, prompt, readout, self.picker, self.decoder, known)
         self.slots = slots or self.decoder.affordable_rows(positions, SLOTS)
         self.verify_rows = min(_VERIFY_ROWS, self.slots)
         with torch.inference_mode():
@@ -81,7 +89,7 @@ class PromptRun:
             final = self.decoder.final(self.wild.hidden(len(self.decoder.layers))[self.start - 1 :])
             steps = torch.arange(len(final), device=self.device)
             self.wild_picks, truth = self.head.pick(final, steps), self.picker.pick(logits, steps)
-            self.noise = float((self.wild_picks.margins - truth.margins).abs().nan_to_num(0, 0, 0).max())
+            self.noise = float(margin_errors(self.wild_picks, truth).square().mean().sqrt())
             self.near_tie = max(NEAR_TIE, NOISE_FACTOR * self.noise)
             self.shortlists = self.head.known(final, logits, wild.tokens)
             self.continuation = Continuation(wild.tokens, logits) if readout.measure else None
@@ -138,7 +146,7 @@ class PromptRun:
             row.margin = min(row.margin, margin)
         if finite and margin < self.near_tie:
             with self.clock("settling"):
-                picked = self.reference.next_token(self.prompt, self.readout, row.mutant, row.tokens)
+                picked = self.replay.next_token(row.mutant, row.tokens)
             row.replayed = True
             finite, token = picked is not None, token if picked is None else picked
         if not finite:
