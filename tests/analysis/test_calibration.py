@@ -20,7 +20,6 @@ from mutascope.analysis.calibration import (
     reliability,
 )
 from mutascope.analysis.combined import combined_rates
-from mutascope.analysis.lowrank import factors, low_rank_calls, low_rank_shares
 
 SIDE = 30
 
@@ -186,30 +185,3 @@ def test_calls_that_are_all_alike_have_scores_without_a_warning():
         row = calibration_scores(silent, resamples=5).row(0, named=True)
     assert (row["auc"], row["auc_low"], row["recall_high"]) == (None, None, None)
     assert row["brier_low"] <= row["brier"] <= row["brier_high"]
-
-
-def outer_map(rows: np.ndarray, cols: np.ndarray, even: float) -> pl.DataFrame:
-    odd = np.outer(rows, cols)
-    row, col = (index.ravel() for index in np.indices(odd.shape))
-    frames = [
-        pl.DataFrame({"row": row, "col": col, "margin": (even + sign * odd).ravel()}).with_columns(
-            layer=pl.lit(1, pl.Int16), kind=pl.lit("v"), mutation=pl.lit(name)
-        )
-        for name, sign in (("max", -1), ("min", 1))
-    ]
-    return pl.concat(frames)
-
-
-def test_an_outer_product_is_of_rank_one_with_its_factors():
-    rows, cols = np.array([1.0, -2.0, 0.5]), np.array([2.0, 1.0, -1.0, 1.5])
-    given = outer_map(rows, cols, even=1.1)
-    share = low_rank_shares(given).row(0, named=True)
-    assert share["odd_share"] == pytest.approx(1)
-    assert share["share_1"] == pytest.approx(1)
-    assert share["null_1"] < 1
-    found = factors(given)
-    r, c = (found.filter(axis=axis)["factor"].to_numpy() for axis in ("row", "col"))
-    assert np.allclose(np.outer(r, c), np.outer(rows, cols))
-    calls = low_rank_calls(given)
-    margin = given.join(calls, on=["layer", "kind", "row", "col", "mutation"])
-    assert (margin["silent"] == (margin["margin"] >= 0)).all()

@@ -234,8 +234,7 @@ class Decoder:
             mask = places.masks[window]
             mixed = F.scaled_dot_product_attention(packed, keys, values, attn_mask=mask, scale=block.scaling)
         else:  # a few queries per row: two small products are faster than the fused kernel
-            scores = keys.matmul(packed.mul_(block.scaling).transpose(2, 3))
-            mixed = scores.softmax(2).transpose(2, 3).matmul(values)
+            mixed = packed.mul_(block.scaling).matmul(keys.transpose(2, 3)).softmax(-1).matmul(values)
         mixed = mixed.view(rows, self.groups, self.queries, steps, self.width).permute(0, 3, 1, 2, 4)
         mixed = mixed.reshape(rows, steps, -1)
         return deltas.add(index, "o", mixed, self._linear(block.o_proj, mixed))

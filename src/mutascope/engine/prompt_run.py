@@ -25,7 +25,7 @@ from mutascope.sampling import Picker, Picks
 NEAR_TIE = 1.6e-4
 """Margin below which a pick is left to the reference engine: 1.5 times the largest error of a margin measured on 111
 mutants of the default model, 12,019 picks (docs/engine.md, Near ties)."""
-NOISE_FACTOR = 10
+NOISE_FACTOR = 8
 """Threshold in root mean squares of the errors of margins on the wild type."""
 SLOTS = 1024
 """Mutants decoded at a time, at most."""

@@ -35,6 +35,23 @@ _SCORES = {
 MEANINGS: dict[str, str] = {
     # predictions
     **_SCORES,
+    "odd_share": "share of the odd part (half the difference of the margins under min and max) in the sum of squares",
+    "share_1": "share of the odd part's sum of squares that a matrix of rank 1 explains",
+    "share_2": "the same for rank 2",
+    "share_3": "the same for rank 3",
+    "null_1": "what rank 1 explains when the values are shuffled among the sites",
+    "factor": "of the line: the odd part is near row factor times column factor (root of a margin)",
+    **{
+        f"{name}_{axis}": meaning.format(what)
+        for axis, what in (("row", "rows"), ("col", "columns"))
+        for name, meaning in {
+            "lines": "squared correlation of the numbers of NSM sites of the {} in map and form",
+            "pairs": "squared correlation, in map and form, of Pearson's r of pairs of {} (COPA's pattern)",
+            "strength": "mean |r| of pairs of {} in the map",
+            "form_strength": "mean |r| of pairs of {} in the form",
+        }.items()
+    },
+    "form_bias": "the same of the form",
     "group": "kind, or all",
     "predicted": "mean predicted probability of an NSM",
     "observed": "share of NSMs among the exact calls",

@@ -6,7 +6,9 @@ import polars as pl
 
 from mutascope.analysis.calibration import calibration_scores, cross_fitted, reliability
 from mutascope.analysis.combined import MUTANT, combined_rates
-from mutascope.analysis.sites import LOCUS
+from mutascope.analysis.lowrank import factors, low_rank_shares
+from mutascope.analysis.lowrank_patterns import low_rank_patterns
+from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS
 from mutascope.findings.registry import need, table
 from mutascope.findings.screens import Screens, stack
 from mutascope.results import Results
@@ -129,3 +131,55 @@ def rates_by_layer(given: Screens) -> pl.DataFrame:
 def rates_by_locus(given: Screens) -> pl.DataFrame:
     """Return the combined rates by locus."""
     return _combined(given, "layer", "kind")
+
+
+def _complete(given: Screens) -> dict[str, pl.DataFrame]:
+    """Predictions of max and min, by the label of the screens that have both."""
+    need(given.predicted, PREDICTED)
+    found = {
+        label: given.once(f"predictions of {label}", given.results[label].predictions)
+        for label in given.predicted
+    }
+    both = {
+        label: predictions
+        for label, predictions in found.items()
+        if set(MAP_MUTATIONS) <= set(predictions["mutation"].unique())
+    }
+    need(both, "it takes predictions of max and min")
+    return both
+
+
+@table(
+    "low_rank",
+    "How far predicted maps are one row factor times one column factor, with opposite signs for max and min.",
+)
+def low_rank(given: Screens) -> pl.DataFrame:
+    """Return the shares that low-rank matrices explain, by locus."""
+    predictions = _complete(given)
+    return stack(predictions, lambda label: low_rank_shares(predictions[label]))
+
+
+@table("low_rank_factors", "The row and the column factors of every predicted locus.")
+def low_rank_factors(given: Screens) -> pl.DataFrame:
+    """Return the factors, a row per line."""
+    predictions = _complete(given)
+    return stack(predictions, lambda label: factors(predictions[label]))
+
+
+@table(
+    "low_rank_patterns",
+    "How much of enriched lines, bias and COPA of a map its low-rank form predicts, for forms of rank 1 and 3.",
+    rank="of the low-rank form",
+    agreement="share of the calls of max and min that the form gets right",
+    bias="max NSMs less min NSMs, as a share of the sites",
+)
+def patterns_of_low_rank(given: Screens) -> pl.DataFrame:
+    """Return the comparison of every predicted map with its low-rank forms."""
+    predictions = _complete(given)
+    return stack(
+        predictions,
+        lambda label: pl.concat(
+            [low_rank_patterns(predictions[label], given.maps[label], rank) for rank in (1, 3)],
+            how="vertical_relaxed",
+        ),
+    )

@@ -1,0 +1,88 @@
+"""How much of a map's patterns its low-rank form predicts: enriched lines, bias, COPA (docs/why-copa.md)."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from mutascope.analysis.bias import locus_bias
+from mutascope.analysis.copa import sign_map
+from mutascope.analysis.enrichment import AXES
+from mutascope.analysis.lowrank import low_rank_calls
+from mutascope.analysis.sites import LOCUS, SITE, in_order, site_frame
+from mutascope.analysis.status import Status
+
+_FORMS = ("map", "form")
+
+
+def low_rank_patterns(predictions: pl.DataFrame, calls: pl.DataFrame, rank: int = 1) -> pl.DataFrame:
+    """Return, for every locus, how the patterns of a map compare with those of the low-rank form of its predictions.
+
+    Args:
+        predictions: of whole loci: columns layer, kind, row, col, mutation, margin; complete for max and min.
+        calls: the map to be explained, exact or predicted: columns layer, kind, row, col, mutation, silent.
+        rank: of the form (:func:`~mutascope.analysis.lowrank.low_rank_calls`).
+
+    Returns:
+        Columns layer, kind, rank, agreement (share of the max and min calls that the form gets right), and by axis
+        (``row``, ``col``): ``lines_*`` (squared correlation of the numbers of NSM sites of the lines, null where they
+        are all equal), ``pairs_*`` (squared correlation, over pairs of vectors that vary in both, of their Pearson
+        correlations: COPA's pattern itself), ``strength_*`` and ``form_strength_*`` (mean |r| of COPA); and bias and
+        form_bias (max NSMs less min NSMs, as a share of the sites).
+    """
+    keys = [*SITE, "mutation"]
+    form = low_rank_calls(predictions, rank)
+    both = form.rename({"silent": "form"}).join(calls.select(*keys, map="silent"), on=keys)
+    rows = []
+    for (layer, kind), group in both.group_by(LOCUS, maintain_order=True):
+        of = {name: group.select(*keys, silent=name) for name in _FORMS}
+        statuses = {name: _statuses(records) for name, records in of.items()}
+        row = {"layer": layer, "kind": kind, "rank": rank}
+        row["agreement"] = float((group["map"] == group["form"]).mean())  # pyright: ignore[reportArgumentType]
+        for at, axis in enumerate(AXES):
+            hits = [(statuses[name] != Status.SILENT).sum(axis=1 - at) for name in _FORMS]
+            row[f"lines_{axis}"] = _squared_correlation(*hits)
+            pairs = [_pair_correlations(sign_map(statuses[name]), at) for name in _FORMS]
+            known = ~(np.isnan(pairs[0]) | np.isnan(pairs[1]))
+            row[f"pairs_{axis}"] = _squared_correlation(pairs[0][known], pairs[1][known])
+            row |= dict(
+                zip((f"strength_{axis}", f"form_strength_{axis}"), map(_strength, pairs), strict=True)
+            )
+        row |= {"bias": _lean(of["map"]), "form_bias": _lean(of["form"])}
+        rows.append(row)
+    return in_order(pl.DataFrame(rows, schema_overrides={"layer": pl.Int16}))
+
+
+def _statuses(records: pl.DataFrame) -> np.ndarray:
+    """Return the status of every site of one locus, [site rows, site cols]."""
+    sites = site_frame(records)
+    shape = (int(sites["row"].max() or 0) + 1, int(sites["col"].max() or 0) + 1)  # pyright: ignore
+    statuses = np.full(shape, Status.UNSCREENED, dtype=np.int8)
+    statuses[sites["row"].to_numpy(), sites["col"].to_numpy()] = sites["status"].to_numpy()
+    return statuses
+
+
+def _pair_correlations(signs: np.ndarray, axis: int) -> np.ndarray:
+    """Return Pearson's r of every pair of rows (axis 0) or columns (1), [pairs]; NaN where a vector is constant."""
+    vectors = (signs if axis == 0 else signs.T).astype(float)
+    centred = vectors - vectors.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(centred, axis=1)
+    unit = centred / np.where(norms > 0, norms, np.nan)[:, None]
+    return (unit @ unit.T)[np.triu_indices(len(unit), 1)]
+
+
+def _strength(pairs: np.ndarray) -> float | None:
+    known = pairs[~np.isnan(pairs)]
+    return float(np.abs(known).mean()) if len(known) else None
+
+
+def _squared_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    return float(np.corrcoef(first, second)[0, 1] ** 2)
+
+
+def _lean(records: pl.DataFrame) -> float:
+    """Return the signed bias of one locus: max NSMs less min NSMs, as a share of the sites."""
+    row = locus_bias(records).row(0, named=True)
+    return (row["max_nsm"] - row["min_nsm"]) / row["sites"]
