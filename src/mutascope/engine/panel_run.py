@@ -49,7 +49,7 @@ class PanelRun:
         reference: engine that settles what this one cannot.
         prompts: what the mutants are asked.
         readout: how they answer, resolved for the first prompt.
-        slots: rows decoded at a time; by default as many as a quarter of the free memory holds, 1,024 at most.
+        slots: rows decoded at a time; by default as many as a quarter of the free memory holds, 768 at most.
         clock: accounts for the time of a phase (verifying, decoding, settling).
 
     Raises:
@@ -75,7 +75,7 @@ class PanelRun:
         with torch.inference_mode():
             self.head = Head(self.decoder, self.picker)
             self.cache = self.decoder.new_cache(self.slots, positions)
-            self.verified = self.decoder.new_cache(min(_VERIFY_ROWS, self.slots), positions)
+            self.verified = self.cache[:, :, :_VERIFY_ROWS]  # nothing is decoded while mutants are verified
         self.near_tie = NEAR_TIE
         self._errors: list[Tensor] = []
         self._homes = [_PanelPrompt(self, *each) for each in zip(prompts, readouts, strict=True)]

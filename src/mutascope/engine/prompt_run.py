@@ -27,7 +27,7 @@ NEAR_TIE = 1.6e-4
 mutants of the default model, 12,019 picks (docs/engine.md, Near ties)."""
 NOISE_FACTOR = 8
 """Threshold in root mean squares of the errors of margins on the wild type."""
-SLOTS = 1024
+SLOTS = 768
 """Mutants decoded at a time, at most."""
 _VERIFY_ROWS = 128
 _WINDOW = 1024
@@ -54,7 +54,7 @@ class PromptRun:
         reference: engine that settles what this one cannot.
         prompt: what the mutants are asked.
         readout: how they answer.
-        slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 1,024 at most.
+        slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 768 at most.
         clock: accounts for the time of a phase (measuring, verifying, decoding, settling).
 
     Raises:
@@ -93,8 +93,10 @@ class PromptRun:
             self.near_tie = max(NEAR_TIE, NOISE_FACTOR * self.noise)
             self.shortlists = self.head.known(final, logits, wild.tokens)
             self.continuation = Continuation(wild.tokens, logits) if readout.measure else None
-            self.verified = self.decoder.new_cache(self.verify_rows, self.wild.cache.shape[-2])
             self.cache = self.decoder.new_cache(self.slots, positions)
+            self.verified = self.cache[
+                :, :, : self.verify_rows
+            ]  # nothing is decoded while mutants are verified
 
     def reproduces_wild_type(self) -> bool:
         """Whether the wild type, run through this engine, picks the reference engine's tokens."""
@@ -142,8 +144,7 @@ class PromptRun:
 
     def _settle(self, row: Row, token: int, margin: float, finite: bool) -> None:
         """Append the row's next token, which the reference engine picks when the margin is too small."""
-        if finite:
-            row.margin = min(row.margin, margin)
+        row.margins.append(margin)
         if finite and margin < self.near_tie:
             with self.clock("settling"):
                 picked = self.replay.next_token(row.mutant, row.tokens)

@@ -18,7 +18,7 @@ class Row:
 
     Attributes:
         tokens: what it has picked so far.
-        margin: the smallest margin of its picks, as this engine computes them.
+        margins: of its picks, as this engine computes them.
         replayed: the reference engine made one of the picks.
         handed_over: it is left to the reference engine altogether.
         values: what was measured along the wild type's continuation.
@@ -29,7 +29,7 @@ class Row:
     mutant: Mutant
     delta: Delta
     tokens: list[int] = field(default_factory=list)
-    margin: float = float("inf")
+    margins: list[float] = field(default_factory=list)
     replayed: bool = False
     handed_over: bool = False
     values: Mapping[str, float | None] = field(default_factory=dict)
