@@ -27,11 +27,8 @@ def onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def fastest_product(weight: Tensor) -> Product:
     """Return the faster product for a weight [rows, cols], timed on its device; ``F.linear`` where there is but one."""
-    if (
-        weight.device.type != "cpu"
-        or weight.dtype != torch.float32
-        or not torch.backends.mkldnn.is_available()
-    ):
+    has_onednn = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not has_onednn:
         return F.linear
     x = torch.ones(_ROWS, weight.shape[1])
     return min((F.linear, onednn), key=lambda product: _seconds(product, x, weight))

@@ -1,0 +1,88 @@
+"""Replays give what ``generate`` gives, with less work."""
+
+import pytest
+import torch
+
+from builders import tiny_model
+from mutascope import Design, Tiling, load_model
+from mutascope.assays import TextAssay
+from mutascope.engine.decoder import Decoder
+from mutascope.engine.reference import ReferenceEngine
+from mutascope.engine.replay import Replay, recorded
+from mutascope.sampling import Picker
+
+TILING = Tiling(8)
+
+
+def make(model, *, keep: bool = True, length: int = 40) -> tuple[Replay, ReferenceEngine, tuple[int, ...]]:
+    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=length, temperature=0.9).resolve(
+        model
+    )
+    (prompt,), readout = assay.prompts, assay.readout
+    reference = ReferenceEngine(model, TILING)
+    decoder = Decoder(model.network, length)
+    picker = Picker(readout.resolved, readout.seed, decoder.head.shape[0], decoder.device)
+    with recorded(decoder.layers) as recording:
+        wild, logits = reference.wild_type_logits(prompt, readout)
+    known = (wild.tokens, logits, recording) if keep else None
+    return Replay(reference, prompt, readout, picker, decoder, known), reference, wild.tokens
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_logits_are_those_of_generate_to_the_last_bit(tmp_path, family, keep):
+    model = load_model(str(tiny_model(tmp_path, family)), device="cpu")
+    replay, reference, _ = make(model, keep=keep)
+    for mutant in Design(sample=10).plan(model.genome, TILING).mutants():
+        with reference.mutagen.mutated(mutant):
+            truth, logits = reference.wild_type_logits(replay.prompt, replay.readout)
+            for step in range(0, len(truth.tokens), 7):
+                assert torch.equal(replay._logits(mutant.layer, truth.tokens[:step]), logits[step])
+        for step in range(0, len(truth.tokens), 9):
+            assert replay.next_token(mutant, truth.tokens[:step]) == truth.tokens[step]
+    assert replay._exact
+
+
+def test_a_sliding_window_that_forgets_is_replayed_from_the_start(tmp_path):
+    model = load_model(str(tiny_model(tmp_path, "mistral", sliding_window=9)), device="cpu")
+    replay, reference, _ = make(model)
+    assert replay.wild is None
+    (mutant, *_) = Design(sample=3).plan(model.genome, TILING).mutants()
+    with reference.mutagen.mutated(mutant):
+        truth, logits = reference.wild_type_logits(replay.prompt, replay.readout)
+        last = len(truth.tokens) - 1
+        assert torch.equal(replay._logits(mutant.layer, truth.tokens[:last]), logits[last])
+
+
+def test_layers_below_the_mutation_are_left_out_along_the_wild_type(tmp_path):
+    model = load_model(str(tiny_model(tmp_path, "llama")), device="cpu")
+    replay, _, wild = make(model)
+    calls = [0] * len(replay.decoder.layers)
+
+    def count(at):
+        def hook(*_):
+            calls[at] += 1
+
+        return hook
+
+    handles = [layer.register_forward_hook(count(at)) for at, layer in enumerate(replay.decoder.layers)]
+    replay._logits(2, wild[:6])
+    assert calls == [0, 0, 7]  # the prompt and six tokens
+    other = (wild[3] + 1) % 50
+    calls[:] = [0, 0, 0]
+    replay._logits(2, (*wild[:3], other, *wild[4:6]))
+    assert calls == [3, 3, 7]
+    for handle in handles:
+        handle.remove()
+
+
+def test_without_equal_logits_generate_settles(tmp_path, monkeypatch):
+    model = load_model(str(tiny_model(tmp_path, "llama")), device="cpu")
+    replay, reference, wild = make(model)
+    tokens, logits, recording = replay.wild
+    replay.wild = tokens, logits + 1e-6, recording
+    asked = []
+    monkeypatch.setattr(reference, "next_token", lambda *given: asked.append(given) or 7)
+    (mutant, *_) = Design(sample=3).plan(model.genome, TILING).mutants()
+    assert replay.next_token(mutant, wild[:4]) == 7
+    assert len(asked) == 1
