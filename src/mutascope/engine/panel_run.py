@@ -28,7 +28,7 @@ from mutascope.genome import Mutant
 from mutascope.readout import Generation, Outcome, Output, Prompt
 from mutascope.sampling import Picker
 
-_MUTANTS = 16
+_MUTANTS = 24
 """Mutants that are run on all prompts before the next ones: what a kill loses."""
 _VERIFY_ROWS = 64
 _CHECKED = 3
@@ -49,7 +49,7 @@ class PanelRun:
         reference: engine that settles what this one cannot.
         prompts: what the mutants are asked.
         readout: how they answer, resolved for the first prompt.
-        slots: rows decoded at a time; by default as many as a quarter of the free memory holds, 768 at most.
+        slots: rows decoded at a time; by default as many as a quarter of the free memory holds, 640 at most.
         clock: accounts for the time of a phase (verifying, decoding, settling).
 
     Raises:
