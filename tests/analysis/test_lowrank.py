@@ -6,7 +6,7 @@ import pytest
 
 from mutascope.analysis.copa import copa
 from mutascope.analysis.lowrank import factors, low_rank_calls, low_rank_shares
-from mutascope.analysis.lowrank_patterns import low_rank_patterns
+from mutascope.analysis.lowrank_patterns import low_rank_by_kind, low_rank_patterns
 
 
 def predicted(odd: np.ndarray, even: float | np.ndarray) -> pl.DataFrame:
@@ -72,3 +72,23 @@ def test_bias_is_counted_by_hand():
     given = predicted(odd, 0.5)
     found = low_rank_patterns(given, called(given)).row(0, named=True)
     assert found["bias"] == pytest.approx((19 - 1) / 20)
+
+
+def test_kinds_are_summed_up_as_medians_over_their_loci():
+    random = np.random.default_rng(3)
+    maps = [
+        predicted(random.normal(size=(6, 5)), 0.3).with_columns(
+            layer=pl.lit(layer, pl.Int16), kind=pl.lit(kind)
+        )
+        for layer, kind in ((0, "v"), (1, "v"), (2, "v"), (0, "up"))
+    ]
+    given = pl.concat(maps)
+    shares, patterns = low_rank_shares(given), low_rank_patterns(given, called(given))
+    found = low_rank_by_kind(shares, patterns)
+    assert sorted(found.select("kind", "loci").iter_rows()) == [("all", 4), ("up", 1), ("v", 3)]
+    v = found.row(by_predicate=pl.col("kind") == "v", named=True)
+    own = patterns.filter(kind="v")
+    assert v["agreement"] == pytest.approx(sorted(own["agreement"])[1])
+    wanted = np.corrcoef(own["bias"], own["form_bias"])[0, 1] ** 2
+    assert v["bias_explained"] == pytest.approx(wanted)
+    assert found.row(by_predicate=pl.col("kind") == "up", named=True)["bias_explained"] is None

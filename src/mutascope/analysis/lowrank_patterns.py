@@ -53,6 +53,34 @@ def low_rank_patterns(predictions: pl.DataFrame, calls: pl.DataFrame, rank: int 
     return in_order(pl.DataFrame(rows, schema_overrides={"layer": pl.Int16}))
 
 
+def low_rank_by_kind(shares: pl.DataFrame, patterns: pl.DataFrame) -> pl.DataFrame:
+    """Return what low-rank forms explain, as medians over the loci of a kind and over all.
+
+    Args:
+        shares: of :func:`~mutascope.analysis.lowrank.low_rank_shares`.
+        patterns: of :func:`low_rank_patterns`, of one or several ranks.
+
+    Returns:
+        Columns kind (``all`` last), rank, loci, odd_share, null_1, agreement, lines_row, lines_col, pairs_row, pairs_col
+        (medians) and bias_explained (squared correlation of bias and form_bias over the loci, null for one locus).
+    """
+    names = [
+        "odd_share",
+        "null_1",
+        "agreement",
+        *(f"{what}_{axis}" for what in ("lines", "pairs") for axis in AXES),
+    ]
+    known = patterns.join(shares, on=LOCUS)
+    parts = []
+    for frame in (known, known.with_columns(kind=pl.lit("all"))):
+        for (kind, rank), group in frame.group_by("kind", "rank", maintain_order=True):
+            row = {"kind": kind, "rank": rank, "loci": len(group)}
+            row |= {name: group[name].median() for name in names}
+            explained = _squared_correlation(group["bias"].to_numpy(), group["form_bias"].to_numpy())
+            parts.append({**row, "bias_explained": explained})
+    return pl.DataFrame(parts, infer_schema_length=None)
+
+
 def _statuses(records: pl.DataFrame) -> np.ndarray:
     """Return the status of every site of one locus, [site rows, site cols]."""
     sites = site_frame(records)

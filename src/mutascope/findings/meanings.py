@@ -52,6 +52,7 @@ MEANINGS: dict[str, str] = {
         }.items()
     },
     "form_bias": "the same of the form",
+    "bias_explained": "squared correlation of the bias of map and form over the loci",
     "group": "kind, or all",
     "predicted": "mean predicted probability of an NSM",
     "observed": "share of NSMs among the exact calls",

@@ -7,7 +7,7 @@ import polars as pl
 from mutascope.analysis.calibration import calibration_scores, cross_fitted, reliability
 from mutascope.analysis.combined import MUTANT, combined_rates
 from mutascope.analysis.lowrank import factors, low_rank_shares
-from mutascope.analysis.lowrank_patterns import low_rank_patterns
+from mutascope.analysis.lowrank_patterns import low_rank_by_kind, low_rank_patterns
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS
 from mutascope.findings.registry import need, table
 from mutascope.findings.screens import Screens, stack
@@ -181,5 +181,22 @@ def patterns_of_low_rank(given: Screens) -> pl.DataFrame:
         lambda label: pl.concat(
             [low_rank_patterns(predictions[label], given.maps[label], rank) for rank in (1, 3)],
             how="vertical_relaxed",
+        ),
+    )
+
+
+@table(
+    "low_rank_by_kind",
+    "What low-rank forms of predicted maps explain: medians over the loci of a kind, and of bias over the loci.",
+    rank="of the low-rank form",
+    agreement="share of the calls of max and min that the form gets right",
+)
+def low_rank_of_kinds(given: Screens) -> pl.DataFrame:
+    """Return the medians of :func:`low_rank` and :func:`patterns_of_low_rank`."""
+    shares, patterns = low_rank(given), patterns_of_low_rank(given)
+    return stack(
+        _complete(given),
+        lambda label: low_rank_by_kind(
+            shares.filter(assay=label).drop("assay"), patterns.filter(assay=label).drop("assay")
         ),
     )

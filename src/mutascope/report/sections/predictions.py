@@ -12,6 +12,17 @@ from mutascope.report.source import Source
 _SCORES = ("assay", "group", "mutants", "nsm", "auc", "accuracy", "recall", "precision", "brier", "ece")
 _CURVE = ("assay", "low", "high", "mutants", "predicted", "observed", "observed_low", "observed_high")
 _RATES = ("assay", "kind", "loci", "sites", "rate", "low", "high", "predicted")
+_FORMS = (
+    "kind",
+    "rank",
+    "loci",
+    "agreement",
+    "lines_row",
+    "lines_col",
+    "pairs_row",
+    "pairs_col",
+    "bias_explained",
+)
 _SAMPLE = ("sample_rate", "sample_low", "sample_high")
 
 
@@ -34,6 +45,14 @@ def blocks(source: Source) -> Iterator[Block]:
         ("combined_rates_by_kind", "The same by kind"),
     ):
         yield from source.grid(name, title, (*_RATES, *_SAMPLE), rows=35)
+    yield Prose(
+        "To first order, what a constant written over a tile does is a factor of its row times a factor of its column, with"
+        " opposite signs for max and min. The table says how much of the maps such forms alone explain: calls, lines with"
+        " many NSMs, the correlations that COPA consists of, and bias."
+    )
+    yield from source.grid(
+        "low_rank_by_kind", "What row factors times column factors explain", ("assay", *_FORMS), rows=20
+    )
 
 
 def calls_in_words(source: Source, label: str) -> str:
