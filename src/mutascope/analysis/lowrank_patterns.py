@@ -61,8 +61,9 @@ def low_rank_by_kind(shares: pl.DataFrame, patterns: pl.DataFrame) -> pl.DataFra
         patterns: of :func:`low_rank_patterns`, of one or several ranks.
 
     Returns:
-        Columns kind (``all`` last), rank, loci, odd_share, null_1, agreement, lines_row, lines_col, pairs_row, pairs_col
-        (medians) and bias_explained (squared correlation of bias and form_bias over the loci, null for one locus).
+        Columns kind (``all`` last), rank, loci, odd_share, null_1, agreement, lines_row, lines_col, pairs_row,
+        pairs_col (medians) and bias_explained (squared correlation of bias and form_bias over the loci, null for one
+        locus).
     """
     names = [
         "odd_share",

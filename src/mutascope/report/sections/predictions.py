@@ -46,9 +46,9 @@ def blocks(source: Source) -> Iterator[Block]:
     ):
         yield from source.grid(name, title, (*_RATES, *_SAMPLE), rows=35)
     yield Prose(
-        "To first order, what a constant written over a tile does is a factor of its row times a factor of its column, with"
-        " opposite signs for max and min. The table says how much of the maps such forms alone explain: calls, lines with"
-        " many NSMs, the correlations that COPA consists of, and bias."
+        "To first order, what a constant written over a tile does is a factor of its row times a factor of its column,"
+        " with opposite signs for max and min. The table says how much of the maps such forms alone explain: calls,"
+        " lines with many NSMs, the correlations that COPA consists of, and bias."
     )
     yield from source.grid(
         "low_rank_by_kind", "What row factors times column factors explain", ("assay", *_FORMS), rows=20
