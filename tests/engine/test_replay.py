@@ -29,9 +29,9 @@ def make(model, *, keep: bool = True, length: int = 40) -> tuple[Replay, Referen
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3"])
-@pytest.mark.parametrize("keep", [True, False])
-def test_logits_are_those_of_generate_to_the_last_bit(tmp_path, family, keep):
-    model = load_model(str(tiny_model(tmp_path, family)), device="cpu")
+@pytest.mark.parametrize("keep, dtype", [(True, "float32"), (False, "float32"), (True, "float64")])
+def test_logits_are_those_of_generate_to_the_last_bit(tmp_path, family, keep, dtype):
+    model = load_model(str(tiny_model(tmp_path, family)), device="cpu", dtype=dtype)
     replay, reference, _ = make(model, keep=keep)
     for mutant in Design(sample=10).plan(model.genome, TILING).mutants():
         with reference.mutagen.mutated(mutant):

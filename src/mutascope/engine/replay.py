@@ -136,7 +136,8 @@ class Replay:
             ids = torch.tensor([call], device=network.device)
             final = body(ids, past_key_values=cache, use_cache=True).last_hidden_state
         assert final is not None
-        return network.lm_head(final[:, -1:])[0, 0]  # pyright: ignore[reportCallIssue]
+        logits: Tensor = network.lm_head(final[:, -1:])
+        return logits[0, 0].float()  # as generate does
 
     def _along_wild_type(self, layer: int, tokens: Sequence[int], cache: Any) -> tuple[int, Tensor]:
         """Run the calls in which the text is the wild type's; return their number and the last final states.
@@ -154,9 +155,9 @@ class Replay:
         for index in range(layer):
             kept = recording.cache.layers[index]
             cache.update(kept.keys[:, :, :stop].contiguous(), kept.values[:, :, :stop].contiguous(), index)
-        body, start = self.decoder.body, 0
-        for hidden in recording.inputs[layer][:calls]:
-            end = start + hidden.shape[1]
+        body, start, hidden = self.decoder.body, 0, recording.inputs[layer][0]
+        for given in recording.inputs[layer][:calls]:
+            hidden, end = given, start + given.shape[1]
             places = torch.arange(start, end, device=hidden.device)[None]
             rotary = body.rotary_emb(hidden, places)
             for block in self.decoder.layers[layer:]:
