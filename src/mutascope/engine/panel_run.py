@@ -231,7 +231,7 @@ class _PanelPrompt(PromptRun):
         self.picker, self.verified, self.device = panel.picker, panel.verified, panel.decoder.device
         self.start = len(prompt.tokens)
         self.steps: int = readout.resolved["max_new_tokens"]
-        self.continuation = None
+        self.continuation, self.shortlists = None, []
         self.tokens: tuple[int, ...] = ()
 
     def begin(self, row: Row) -> None:
@@ -244,23 +244,16 @@ class _PanelPrompt(PromptRun):
         row.seen = self.wild.cache[:, :, 0]
 
     def prepare(self) -> None:
-        """Compute the wild type's hidden states and shortlists."""
+        """Compute the wild type's hidden states; shortlists would not pay for a few dozen mutants."""
         self.near_tie = self.panel.near_tie
         self.wild = Trace(self.decoder, self.prompt.tokens, self.tokens)
-        final = self.decoder.final(self.wild.hidden(len(self.decoder.layers))[self.start - 1 :])
-        self.shortlists = []
-        if self.head.has_shortlists:
-            logits = torch.cat([some.clone() for _, some in self.head.logits(final)])
-            self.shortlists = self.head.known(final, logits, self.tokens)
 
     def forget_states(self) -> None:
         """Free what only verification needs."""
-        self.shortlists = []
         self.wild.forget_states()
 
     def forget(self) -> None:
         """Free all that :meth:`prepare` or :meth:`begin` computed."""
-        self.shortlists = []
         self.__dict__.pop("wild", None)
 
     def position(self, row: Row) -> int:
