@@ -108,14 +108,18 @@ def main() -> None:
 
     chosen = random.Random(0).sample(mutants, min(options.references, len(mutants)))
     start = time.perf_counter()
-    different = [
-        str(outcome.mutant)
-        for outcome in reference.run(assay.prompts, assay.readout, chosen)
-        if outcome.outputs != found[outcome.mutant].outputs
-    ]
+    different, largest = [], 0.0
+    for outcome in reference.run(assay.prompts, assay.readout, chosen):
+        (mine,), (true,) = found[outcome.mutant].outputs, outcome.outputs
+        if (mine.tokens, mine.finite) != (true.tokens, true.finite):
+            different.append(str(outcome.mutant))
+        known = [name for name, value in true.values.items() if value is not None]
+        largest = max([largest, *(abs(mine.values[name] - true.values[name]) for name in known)])
     each = (time.perf_counter() - start) / len(chosen)
     print(f"reference: {1e3 * each:.0f} ms a mutant on {len(chosen)} of them")
     print(f"agreement: {len(chosen) - len(different)} of {len(chosen)} {different}")
+    if options.measure:
+        print(f"largest difference of a measure: {largest:.1e}")
     print(f"RATIO: {each / (total / len(mutants)):.1f}")
 
 
