@@ -15,6 +15,21 @@ from mutascope import Design, Tiling, load_assay, load_model
 from mutascope.engine.fast import FastEngine
 
 
+def draw(out: Path, locus: str, counts: list[int], costs: list[float], kinds: list[int]) -> None:
+    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    axes.plot(counts, costs, "o-", color="#333333")
+    for count, cost, kind in zip(counts, costs, kinds, strict=True):
+        axes.annotate(
+            f"{kind} phenotypes", (count, cost), xytext=(0, 8), textcoords="offset points", ha="center"
+        )
+    axes.set(xscale="log", ylim=(0, 1.25 * max(costs)), xlabel="mutants of the locus", ylabel="ms a mutant")
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.minorticks_off()
+    axes.set_title(f"{locus}, drosophila, tile 8", fontsize=10)
+    axes.margins(x=0.25)
+    figure.savefig(out, dpi=150)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--layer", type=int, default=24)
@@ -39,16 +54,7 @@ def main() -> None:
         costs.append(each)
         kinds.append(len(phenotypes))
         print(f"{len(mutants)} mutants: {each:.1f} ms each, {len(phenotypes)} phenotypes", flush=True)
-    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
-    axes.plot(counts, costs, "o-", color="#333333")
-    for count, cost, kind in zip(counts, costs, kinds, strict=True):
-        axes.annotate(
-            f"{kind} phenotypes", (count, cost), xytext=(0, 8), textcoords="offset points", ha="center"
-        )
-    axes.set(xscale="log", ylim=(0, 1.25 * max(costs)), xlabel="mutants of the locus", ylabel="ms a mutant")
-    axes.set_title(f"layer {options.layer} {options.kind}, drosophila, tile 8", fontsize=10)
-    axes.margins(x=0.15)
-    figure.savefig(options.out, dpi=150)
+    draw(options.out, f"layer {options.layer} {options.kind}", counts, costs, kinds)
 
 
 if __name__ == "__main__":
