@@ -28,7 +28,7 @@ def main() -> None:
     mutations = results.manifest["design"]["mutations"]
     loci = {f"{layer}.{kind}" for layer, kind in records.select("layer", "kind").unique().iter_rows()}
     print(f"{results!r}: {len(records):,} exact calls, {int((~records['silent']).sum())} NSMs", flush=True)
-    for rivals in map(int, options.rivals.split(",")):
+    for rivals in map(float, options.rivals.split(",")):
         resolved = screen.resolved
         predictor = Predictor(
             screen.model, screen.tiling, resolved.prompts, resolved.readout, mutations, rivals
@@ -41,7 +41,7 @@ def main() -> None:
             parts.append(records.join(frame.select(*MUTANT, "risk", "margin"), on=MUTANT))
         seconds, known = time.perf_counter() - start, pl.concat(parts)
         hits = (~known["silent"]).to_numpy()
-        print(f"{rivals} rivals, {len(predictor.targets)} targets: {seconds:.0f} s,", end=" ")
+        print(f"{rivals:g} rivals, {len(predictor.targets)} targets: {seconds:.0f} s,", end=" ")
         print(f"AUC {auc(known['risk'].to_numpy(), hits):.4f},", end=" ")
         print(f"of the smallest margin {auc(-known['margin'].to_numpy(), hits):.4f};", end=" ")
         by_kind = {

@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--width", choices=WIDTHS)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--tile", type=int)
-    parser.add_argument("--rivals", type=int)
+    parser.add_argument("--rivals", type=float)
     parser.add_argument("--questions")
     options = parser.parse_args()
     machine = measure_machine()

@@ -86,7 +86,7 @@ class Atlas:
         batch: int | None = None,
         dtype: str = "float32",
         sample: int | None = None,
-        rivals: int | None = None,
+        rivals: float | None = None,
     ) -> None:
         design = design or Design()
         if design.rows or design.cols or design.mutants or design.sample:

@@ -35,6 +35,9 @@ from mutascope.sampling import Picker, unsupported_fields
 _SCORES = 2**16
 """Pairs of a query and a key per layer and head whose attention is computed for every mutant of q and k."""
 
+_RIVALS = 1.5
+"""Targets per generated token: with one, a second rival nearly as near as the first is not seen (docs/predict.md)."""
+
 _FAR = 1e3
 """In logits: a token that no mutant picks."""
 
@@ -53,7 +56,7 @@ class Predictor:
         prompts: what the mutants are asked; a generated text has one.
         readout: how they answer.
         mutations: names of fills (:mod:`mutascope.predict.fills`).
-        rivals: targets per generated token, on average; by default one, and of an answer every other letter.
+        rivals: targets per generated token, on average; by default 1.5, and of an answer every other letter.
 
     Raises:
         MutascopeError: for a sampling field or a mutation that it does not implement, and for a wild type that is not
@@ -67,7 +70,7 @@ class Predictor:
         prompts: Sequence[Prompt],
         readout: Readout,
         mutations: Sequence[str],
-        rivals: int | None = None,
+        rivals: float | None = None,
     ) -> None:
         fills_of(mutations, 0, 0)
         fields = unsupported_fields(readout.resolved)
@@ -92,7 +95,7 @@ class Predictor:
         self.picker = Picker(readout.resolved, readout.seed, vocabulary, model.network.device)
         logits, steps, places = self._picks([some for _, some in known])
         if rivals is None:
-            rivals = max(1, len(readout.choices) - 1) if isinstance(readout, NextToken) else 1
+            rivals = max(1, len(readout.choices) - 1) if isinstance(readout, NextToken) else _RIVALS
         self.targets = make_targets(
             self.picker, logits, steps, places, lambda direction: self._pull(direction, places), rivals
         )

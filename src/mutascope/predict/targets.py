@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ def make_targets(
     steps: Tensor,
     places: Tensor,
     pull: Callable[[Tensor], Tensor],
-    rivals: int,
+    rivals: float,
 ) -> Targets:
     """Return the targets of generated texts.
 
@@ -56,13 +57,13 @@ def make_targets(
         places: position of the final state that it is picked from, int64 [tokens], ascending.
         pull: turns a gradient at the logits [tokens, vocabulary] into one at what the output head reads,
             [tokens, hidden].
-        rivals: targets per token, on average.
+        rivals: targets per token, on average, 1 or more.
     """
     logits = logits.detach().float().clone().requires_grad_()
     with torch.enable_grad():
         threats = picker.threats(logits, steps)
         margins, _ = threats.sort(dim=-1)
-        looked = min(4 * rivals, margins.shape[-1])
+        looked = min(math.ceil(4 * rivals), margins.shape[-1])
         seeds = []
         for rank in range(looked):
             known = margins[:, rank]
@@ -75,7 +76,7 @@ def make_targets(
     distance = margins / seed.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
     near = distance.argsort(dim=-1)
     kept = torch.zeros_like(distance, dtype=torch.bool).scatter_(1, near[:, :1], True)
-    budget = min(rivals * len(logits), int(distance.isfinite().sum()))
+    budget = min(round(rivals * len(logits)), int(distance.isfinite().sum()))
     others = distance.masked_fill(kept, -torch.inf).flatten().argsort()
     kept.view(-1)[others[:budget]] = True
     kept &= distance.isfinite()
