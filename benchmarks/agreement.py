@@ -22,7 +22,7 @@ from mutascope.engine.fast import FastEngine
 from mutascope.engine.prompt_run import PromptRun, margin_errors
 from mutascope.engine.trace import Row
 from mutascope.genome import Mutant
-from mutascope.sampling import Picks
+from mutascope.sampling import BEYOND, Picks
 from mutascope.screen import Screen
 
 CHOSEN = 1e-4
@@ -44,6 +44,14 @@ class Replays:
         mutants = [Mutant(*row) for row in records.select(MUTANT_COLUMNS).iter_rows()]
         return {row.mutant: row for row, _ in self.run.outputs(mutants)}
 
+    def bounded(self, logits: torch.Tensor, margins: torch.Tensor) -> torch.Tensor:
+        """Whether a margin is but a bound, from the last candidate looked at: a shortlist looks at others there."""
+        last = self.run.picker.top_k
+        if last >= logits.shape[-1]:
+            return torch.zeros(len(logits), dtype=torch.bool)
+        scores = logits.topk(last + BEYOND, dim=-1).values / self.run.picker.temperature
+        return margins > scores[:, last - 1] - scores[:, -1] - CHOSEN
+
     def compare(self, records: pl.DataFrame, rows: dict[Mutant, Row], what: str) -> None:
         """Replay records one by one, and print as it goes how many agree."""
         wild, different, done, silent = self.run.wild.tokens, [], 0, 0
@@ -55,7 +63,8 @@ class Replays:
             picks = self.run.picker.pick(logits, steps)
             known = min(len(row.margins), len(steps))
             own = Picks(picks.tokens[:known], torch.tensor(row.margins[:known]), picks.finite[:known])
-            self.errors.append(margin_errors(own, Picks(*(values[:known] for values in picks))))
+            errors = margin_errors(own, Picks(*(values[:known] for values in picks)))
+            self.errors.append(errors[~self.bounded(logits, picks.margins)[:known]])
             same = tuple(row.tokens) == truth.tokens and record["silent"].item() == (truth.tokens == wild)
             done, silent = done + 1, silent + record["silent"].item()
             different += [] if same else [str(mutant)]
