@@ -94,9 +94,8 @@ class PromptRun:
             self.shortlists = self.head.known(final, logits, wild.tokens)
             self.continuation = Continuation(wild.tokens, logits) if readout.measure else None
             self.cache = self.decoder.new_cache(self.slots, positions)
-            self.verified = self.cache[
-                :, :, : self.verify_rows
-            ]  # nothing is decoded while mutants are verified
+            # nothing is decoded while mutants are verified
+            self.verified = self.cache[:, :, : self.verify_rows]
 
     def reproduces_wild_type(self) -> bool:
         """Whether the wild type, run through this engine, picks the reference engine's tokens."""
