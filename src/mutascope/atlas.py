@@ -337,7 +337,10 @@ class Atlas:
         manifest["units"]["mutants"] = len(plan)
         folder.write_manifest(manifest)
         before = folder.records()
-        with ScreenProgress(len(plan), len(before), int((~before["silent"]).sum()), quiet=quiet) as progress:
+        nsms = int((~before["silent"]).sum())
+        with ScreenProgress(
+            len(plan), len(before), nsms, underway=lambda: screen.engine.underway, quiet=quiet
+        ) as progress:
             run_units(pending, plan, units, screen.engine, screen.reader, folder, progress)
 
     def _close(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:

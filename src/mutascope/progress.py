@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,49 +18,76 @@ _PLAIN_INTERVAL = 10.0
 
 
 class ScreenProgress:
-    """Counts mutants and reports done, NSM rate, mutants per second and time left on standard error."""
+    """Counts mutants and reports done, NSM rate, mutants per second and time left on standard error.
 
-    def __init__(self, total: int, done: int = 0, nsm: int = 0, *, quiet: bool = False) -> None:
-        self.total, self.done, self.nsm = total, done, nsm
+    Args:
+        total: number of mutants.
+        done: of them before.
+        nsm: of these.
+        underway: how much of the work on mutants that are not counted yet is done, in mutants: hundreds are run
+            together, and end together.
+        quiet: report nothing.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        done: int = 0,
+        nsm: int = 0,
+        *,
+        underway: Callable[[], float] = lambda: 0.0,
+        quiet: bool = False,
+    ) -> None:
+        self.total, self.done, self.nsm, self.underway = total, done, nsm, underway
         self._resumed = done
-        self._started = self._reported = time.monotonic()
+        self._started = time.monotonic()
         self._console = Console(file=sys.stderr, quiet=quiet)
-        self._live = Live(console=self._console, refresh_per_second=4) if self._console.is_terminal else None
+        self._live = (
+            Live(console=self._console, refresh_per_second=4, get_renderable=lambda: Text(self.line()))
+            if self._console.is_terminal
+            else None
+        )
+        self._over = threading.Event()
+        self._reporter = threading.Thread(target=self._report_regularly, daemon=True)
 
     def __enter__(self) -> Self:
         if self._live:
             self._live.start()
+        else:
+            self._reporter.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        self._report()
         if self._live:
             self._live.stop()
+        else:
+            self._over.set()
+            self._reporter.join()
+            self._report()
 
     def __call__(self, silent: bool) -> None:
         """Count one mutant."""
         self.done += 1
         self.nsm += not silent
-        if self._live or time.monotonic() - self._reported >= _PLAIN_INTERVAL:
-            self._report()
 
     def line(self) -> str:
         """Return the progress in words."""
         elapsed = time.monotonic() - self._started
-        rate = (self.done - self._resumed) / elapsed if elapsed > 0 else 0.0
+        worked = self.done + self.underway()
+        rate = (worked - self._resumed) / elapsed if elapsed > 0 else 0.0
         share = 100 * self.nsm / self.done if self.done else 0.0
         words = f"{self.done:,} of {self.total:,} mutants, {share:.1f} % NSM, {rate:.2f} mutants/s"
-        left = (self.total - self.done) / rate if rate else None
+        left = max(0.0, self.total - worked) / rate if rate else None
         return words + (f", {duration(left)} left" if left is not None and self.done < self.total else "")
 
+    def _report_regularly(self) -> None:
+        while not self._over.wait(_PLAIN_INTERVAL):
+            self._report()
+
     def _report(self) -> None:
-        self._reported = time.monotonic()
-        if self._live:
-            self._live.update(Text(self.line()))
-        else:
-            self._console.print(Text(self.line()), soft_wrap=True)
+        self._console.print(Text(self.line()), soft_wrap=True)
 
 
 class PredictionProgress(ScreenProgress):

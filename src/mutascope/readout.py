@@ -93,10 +93,20 @@ class Outcome:
 
 
 class Engine(Protocol):
-    """The interface that all engines share."""
+    """The interface that all engines share.
+
+    Attributes:
+        name: of the engine.
+        unit_size: mutants that take about a minute.
+    """
 
     name: str
     unit_size: int
+
+    @property
+    def underway(self) -> float:
+        """How much of the work on mutants that were not yielded yet is done, in mutants."""
+        ...
 
     def wild_type(self, prompts: Sequence[Prompt], readout: Readout) -> tuple[Output, ...]:
         """Return the outputs of the unmodified model, one per prompt."""

@@ -158,7 +158,11 @@ class Screen:
         before = folder.records()
         started = time.time()
         with ScreenProgress(
-            len(self.plan), len(before), len(before.filter(~pl.col("silent"))), quiet=quiet
+            len(self.plan),
+            len(before),
+            len(before.filter(~pl.col("silent"))),
+            underway=lambda: self.engine.underway,
+            quiet=quiet,
         ) as progress:
             run_units(pending, self.plan, units, self.engine, self.reader, folder, progress)
         self._close(folder, manifest, time.time() - started)

@@ -36,6 +36,7 @@ class ChoiceRun:
         noise: largest error of a margin on the wild type, in units of logit / temperature.
         near_tie: margin below which an answer is left to the reference engine, as in
             :class:`~mutascope.engine.prompt_run.PromptRun`.
+        underway: how much of the work on mutants that were not yielded yet is done, in mutants.
 
     Args:
         reference: engine that settles what this one cannot.
@@ -57,6 +58,7 @@ class ChoiceRun:
         clock: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self.reference, self.prompts, self.readout, self.clock = reference, tuple(prompts), readout, clock
+        self.underway = 0.0
         self.shared = common_beginning([prompt.tokens for prompt in prompts])
         positions = max(len(prompt.tokens) for prompt in prompts)
         self.decoder = Decoder(reference.model.network, positions)
@@ -94,6 +96,7 @@ class ChoiceRun:
                 picks, values = self._ask(deltas)
                 tokens, margins, finite = (field.tolist() for field in picks)
             for place, row in sorted(zip(order, range(len(batch)), strict=True)):
+                self.underway = len(batch) - place
                 found = zip(tokens[row], margins[row], finite[row], values[row], strict=True)
                 yield self._settled(batch[place], list(found))
 
@@ -139,7 +142,9 @@ class ChoiceRun:
         for begin in range(0, self.shared, size):
             end = min(self.shared, begin + size)
             self._pass(layers, deltas, [state[begin:end] for state in self._beginning], begin, read=False)
+            self._did(len(rows), end)
         columns, values = [], []
+        done = self.shared
         for states in self._endings:
             final = self.decoder.final(self._pass(layers, deltas, states, self.shared, read=True))
             logits = self.decoder.logits(final)
@@ -147,8 +152,14 @@ class ChoiceRun:
                 self.picker.pick(logits, torch.zeros(len(rows), dtype=torch.long, device=logits.device))
             )
             values.append(choice_probabilities(logits, self.readout.choices))
+            done += len(states[0])
+            self._did(len(rows), done)
         picks = Picks(*(torch.stack(fields, dim=1) for fields in zip(*columns, strict=True)))
         return picks, [list(row) for row in zip(*values, strict=True)]
+
+    def _did(self, rows: int, tokens: int) -> None:
+        """Note that rows were fed that many tokens of all questions."""
+        self.underway = rows * tokens / (self.shared + sum(len(states[0]) for states in self._endings))
 
     def _pass(
         self, layers: Sequence[int], deltas: Deltas, states: Sequence[Tensor], begin: int, *, read: bool

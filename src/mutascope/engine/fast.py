@@ -88,6 +88,11 @@ class FastEngine:
             return self.reference.wild_type(prompts, readout)
         return (Output(latest.wild.tokens),) if isinstance(latest, PromptRun) else latest.wild
 
+    @property
+    def underway(self) -> float:
+        """How much of the work on mutants that were not yielded yet is done, in mutants."""
+        return self._latest.underway if self._latest else 0.0
+
     def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
         """Return why this engine cannot promise the reference engine's records, None when it can."""
         if len(prompts) > 1 and readout.measure:

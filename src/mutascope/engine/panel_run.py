@@ -44,6 +44,7 @@ class PanelRun:
         wild: outputs of the wild type, one per prompt.
         noise: root mean square of the errors of margins on the checked prompts, in units of logit / temperature.
         near_tie: margin below which a pick is left to the reference engine.
+        underway: how much of the work on mutants that were not yielded yet is done, in mutants.
 
     Args:
         reference: engine that settles what this one cannot.
@@ -77,6 +78,7 @@ class PanelRun:
             self.cache = self.decoder.new_cache(self.slots, positions)
             self.verified = self.cache[:, :, :_VERIFY_ROWS]  # nothing is decoded while mutants are verified
         self.near_tie = NEAR_TIE
+        self.underway, self._ended = 0.0, 0
         self._errors: list[Tensor] = []
         self._homes = [_PanelPrompt(self, *each) for each in zip(prompts, readouts, strict=True)]
         self._checked = {
@@ -94,6 +96,7 @@ class PanelRun:
         """Yield the outcome of every mutant, a few mutants at a time."""
         waiting = iter(mutants)
         while batch := list(islice(waiting, min(_MUTANTS, self.slots))):
+            self._ended = 0
             outputs: dict[Mutant, dict[int, Output]] = {mutant: {} for mutant in batch}
             replayed = set()
             work = self._rows(batch)
@@ -103,10 +106,13 @@ class PanelRun:
                 if found is None:
                     break
                 row, place = found
+                self._ended += 1
+                self.underway = self._ended / len(self.prompts)
                 outputs[row.mutant][place] = self._output(row, self.prompts[place])
                 if row.replayed:
                     replayed.add(row.mutant)
-            for mutant in batch:
+            for left, mutant in zip(range(len(batch) - 1, -1, -1), batch, strict=True):
+                self.underway = float(left)
                 said = tuple(outputs[mutant][place] for place in range(len(self.prompts)))
                 yield Outcome(mutant, said, mutant in replayed)
 
@@ -174,6 +180,8 @@ class PanelRun:
             ended = [row for row in sweep.rows if row.handed_over or homes[row].has_ended(row)]
             with self.clock("decoding"):
                 sweep.part(ended, position + 1)
+            texts = sum(len(row.tokens) / homes[row].steps for row in (*divergent, *sweep.rows))
+            self.underway = (self._ended + texts) / len(self.prompts)
             yield from ended
 
     # wild type

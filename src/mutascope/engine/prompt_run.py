@@ -49,6 +49,7 @@ class PromptRun:
         noise: root mean square of the errors of margins on the wild type, in units of logit / temperature.
         near_tie: margin below which a pick is left to the reference engine; more than :data:`NEAR_TIE` where the noise
             of the model or the device is larger than where that was measured.
+        underway: how much of the work on mutants that were not yielded yet is done, in mutants.
 
     Args:
         reference: engine that settles what this one cannot.
@@ -70,6 +71,7 @@ class PromptRun:
         clock: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self.reference, self.prompt, self.readout, self.clock = reference, prompt, readout, clock
+        self.underway = 0.0
         self.start = len(prompt.tokens)
         positions = self.start + readout.resolved["max_new_tokens"]
         self.decoder = Decoder(reference.model.network, positions)
@@ -135,6 +137,7 @@ class PromptRun:
                         yield row
                     else:
                         divergent.append(row)
+                self.underway = self._share(divergent)
             elif divergent:
                 yield from self._decode(divergent)
                 divergent = []
@@ -259,7 +262,12 @@ class PromptRun:
             ended = [row for row in sweep.rows if row.handed_over or self._ended(row)]
             with self.clock("decoding"):
                 sweep.part(ended, position + 1)
+            self.underway = self._share(divergent) + self._share(sweep.rows)
             yield from ended
+
+    def _share(self, rows: Iterable[Row]) -> float:
+        """Return how many texts the tokens of rows would fill."""
+        return sum(len(row.tokens) for row in rows) / self.picker.steps
 
     def _ended(self, row: Row) -> bool:
         return row.tokens[-1] in self.picker.ends or len(row.tokens) >= self.picker.steps

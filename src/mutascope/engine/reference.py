@@ -54,6 +54,7 @@ class ReferenceEngine:
         self.model = model
         self.mutagen = Mutagen(model.network, model.genome, tiling)
         self._continuations: dict[Prompt, Continuation] = {}
+        self.underway = 0.0
 
     def wild_type(self, prompts: Sequence[Prompt], readout: Readout) -> tuple[Output, ...]:
         """Return the outputs of the unmodified model, one per prompt."""
@@ -81,13 +82,20 @@ class ReferenceEngine:
             }
         for mutant in mutants:
             with self.mutagen.mutated(mutant):
-                outputs = tuple(read_out(self.model, prompt, readout) for prompt in prompts)
+                outputs = tuple(self._read_all(prompts, readout))
                 if readout.measure:
                     outputs = tuple(
                         replace(output, values=self._measured(prompt))
                         for output, prompt in zip(outputs, prompts, strict=True)
                     )
+            self.underway = 0.0
             yield Outcome(mutant, outputs)
+
+    def _read_all(self, prompts: Sequence[Prompt], readout: Readout) -> Iterator[Output]:
+        """Read out the network as it is now on every prompt."""
+        for done, prompt in enumerate(prompts):
+            self.underway = done / len(prompts)
+            yield read_out(self.model, prompt, readout)
 
     def next_token(
         self, prompt: Prompt, readout: Readout, mutant: Mutant, tokens: Sequence[int]
