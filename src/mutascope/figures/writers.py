@@ -6,11 +6,13 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from mutascope.figures.charts import panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
 _MOST_LOCI = 30
+_MOST_ON_A_LINEAR_SCALE = 50
 
 
 def writers_figure(
@@ -67,7 +69,9 @@ def _draw_histogram(panel: Axes, histogram: pl.DataFrame, palette: Palette) -> N
             color=palette.series[index],
             label=f"{name} word",
         )
-    panel.set_yscale("symlog", linthresh=10)
+    if histogram.select(pl.max_horizontal(pl.col("common", "rare").max())).item() > _MOST_ON_A_LINEAR_SCALE:
+        panel.set_yscale("symlog", linthresh=10)
+    panel.yaxis.set_major_formatter(ScalarFormatter())
     panel.set_ylim(bottom=0)
     panel.set_xlabel("cosine", fontsize=8)
     panel.set_ylabel("mutants", fontsize=8)
@@ -80,4 +84,5 @@ def _draw_loci(panel: Axes, loci: pl.DataFrame, palette: Palette) -> None:
     panel.barh(np.arange(len(top)), top["rare"], color=palette.series[0])
     panel.set_yticks(range(len(top)), names, fontsize=8 if len(top) < 16 else 5)
     panel.invert_yaxis()
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel("mutants with a rare word", fontsize=8)
