@@ -45,7 +45,7 @@ def main() -> None:
     for count in map(int, options.counts.split(",")):
         design = Design(layers=(options.layer,), kinds=(options.kind,), sample=count // 2)
         mutants = design.plan(model.genome, tiling).mutants()
-        start = time.perf_counter()
+        start, before = time.perf_counter(), engine.arithmetic()
         phenotypes = {
             outcome.outputs[0].tokens for outcome in engine.run(assay.prompts, assay.readout, mutants)
         }
@@ -53,7 +53,12 @@ def main() -> None:
         counts.append(len(mutants))
         costs.append(each)
         kinds.append(len(phenotypes))
-        print(f"{len(mutants)} mutants: {each:.1f} ms each, {len(phenotypes)} phenotypes", flush=True)
+        flop = (engine.arithmetic() - before) / len(mutants) / 1e9
+        print(
+            f"{len(mutants)} mutants: {each:.1f} ms each, {len(phenotypes)} phenotypes,"
+            f" {flop:.1f} GFLOP each, {1e3 * flop / each:.0f} GFLOP/s",
+            flush=True,
+        )
     draw(options.out, f"layer {options.layer} {options.kind}", counts, costs, kinds)
 
 
