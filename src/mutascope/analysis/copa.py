@@ -78,8 +78,8 @@ def rearrange(signs: np.ndarray, axis: str) -> Rearrangement:
     if not signs.size:
         raise MutascopeError("a map without a site has no order: give at least one row and one column")
     vectors = _vectors(signs, axis)[None]
-    correlations = _correlations(vectors)
-    references, r = _reference(correlations, np.abs(correlations))
+    known = correlations(vectors)
+    references, r = _reference(known, np.abs(known))
     reference = int(references[0])
     others = np.delete(np.arange(vectors.shape[1]), reference)
     outwards = others[np.argsort(-np.abs(np.round(r[0, others], _DECIMALS)), kind="stable")]
@@ -215,8 +215,8 @@ def _varies(vectors: np.ndarray) -> np.ndarray:
     return vectors.min(axis=-1) < vectors.max(axis=-1)
 
 
-def _correlations(vectors: np.ndarray) -> np.ndarray:
-    """Pearson's r [maps, vectors, vectors] of every pair of vectors [maps, vectors, length]; 0 for constant ones.
+def correlations(vectors: np.ndarray) -> np.ndarray:
+    """Return Pearson's r of every pair of vectors [maps, vectors, length], [maps, vectors, vectors]; 0 for constant ones.
 
     Length times covariance is a whole number, which floats hold exactly: r = 0 comes out as 0, with no sign.
     """
@@ -247,7 +247,7 @@ def _measure(vectors: np.ndarray) -> dict[str, np.ndarray]:
     strengths, asymmetries = [], []
     for start in range(0, maps, block):
         part = vectors[start : start + block]
-        r = _correlations(part)
+        r = correlations(part)
         magnitude = np.abs(r)
         varying = _varies(part).sum(axis=1)
         pairs = varying * (varying - 1)

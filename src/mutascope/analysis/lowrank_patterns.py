@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from mutascope.analysis.bias import locus_bias
-from mutascope.analysis.copa import sign_map
+from mutascope.analysis.copa import correlations, sign_map
 from mutascope.analysis.enrichment import AXES
 from mutascope.analysis.lowrank import low_rank_calls
 from mutascope.analysis.sites import LOCUS, SITE, in_order, site_frame
@@ -93,11 +93,11 @@ def _statuses(records: pl.DataFrame) -> np.ndarray:
 
 def _pair_correlations(signs: np.ndarray, axis: int) -> np.ndarray:
     """Return Pearson's r of every pair of rows (axis 0) or columns (1), [pairs]; NaN where a vector is constant."""
-    vectors = (signs if axis == 0 else signs.T).astype(float)
-    centred = vectors - vectors.mean(axis=1, keepdims=True)
-    norms = np.linalg.norm(centred, axis=1)
-    unit = centred / np.where(norms > 0, norms, np.nan)[:, None]
-    return (unit @ unit.T)[np.triu_indices(len(unit), 1)]
+    vectors = signs if axis == 0 else signs.T
+    r = correlations(vectors[None])[0]
+    constant = np.ptp(vectors, axis=1) == 0
+    r[constant], r[:, constant] = np.nan, np.nan
+    return r[np.triu_indices(len(r), 1)]
 
 
 def _strength(pairs: np.ndarray) -> float | None:
