@@ -216,7 +216,7 @@ def _varies(vectors: np.ndarray) -> np.ndarray:
 
 
 def correlations(vectors: np.ndarray) -> np.ndarray:
-    """Return Pearson's r of every pair of vectors [maps, vectors, length], [maps, vectors, vectors]; 0 for constant ones.
+    """Return Pearson's r of every pair of vectors [maps, vectors, length]; 0 for constant ones.
 
     Length times covariance is a whole number, which floats hold exactly: r = 0 comes out as 0, with no sign.
     """
