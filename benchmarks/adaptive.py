@@ -30,7 +30,7 @@ from mutascope.atlas import choose
 SITE = ("layer", "kind", "row", "col")
 FIRST = 0.05
 """Share of the sites that an adaptive run draws at random."""
-TARGETS = (0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001)
+TARGETS = (0.05, 0.02, 0.01, 0.007, 0.005, 0.003, 0.002)
 UNIT = 16
 
 

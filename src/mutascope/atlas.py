@@ -291,7 +291,8 @@ class Atlas:
         curve, probability, known = found
         calibration = {
             "calls": len(known),
-            "curves": {kind or "all": [a, b] for kind, a, b in curve.iter_rows()},
+            "curves": {kind or "all": [a, b] for kind, a, b, _ in curve.iter_rows()},
+            "lapse": curve["lapse"][0],
         }
         if manifest["predictions"].get("calibration") == calibration:
             return

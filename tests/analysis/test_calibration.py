@@ -62,7 +62,7 @@ def sampled(whole: pl.DataFrame, sites: int, random: np.random.Generator) -> pl.
 def test_a_calibration_finds_the_curve_that_made_the_calls():
     curve = fit_calibration(world(0, shift=1.0))
     assert curve["kind"].to_list() == [None, "q", "v"]
-    for _, intercept, slope in curve.iter_rows():
+    for intercept, slope in curve.select("intercept", "slope").iter_rows():
         assert intercept == pytest.approx(1, abs=0.25)
         assert slope == pytest.approx(2, abs=0.25)
 
@@ -72,7 +72,26 @@ def test_a_kind_without_calls_gets_the_curve_of_all():
     curve = fit_calibration(whole.filter(kind="q"))
     p = calibrated(whole.with_columns(kind=pl.lit("new")), curve)["probability"]
     expected = special.expit(curve["intercept"][0] + curve["slope"][0] * np.log(whole["risk"].to_numpy()))
-    assert np.allclose(p.to_numpy(), expected, atol=1e-3)
+    lapse = curve["lapse"][0]
+    assert np.allclose(p.to_numpy(), lapse + (1 - 2 * lapse) * expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [0, 8, 60])
+def test_no_probability_is_surer_than_the_wrong_calls_among_the_sure_ones_allow(wrong):
+    """2,000 mutants whose risk is far from 1, some of which are not what it says."""
+    silent = np.repeat([True, False], 1000)
+    lapses = np.linspace(0, 1999, wrong, dtype=int)
+    silent[lapses] = ~silent[lapses]
+    calls = pl.DataFrame(
+        {"kind": "q", "row": np.arange(2000), "risk": np.repeat([1e-4, 1e3], 1000), "silent": silent}
+    )
+    curve = fit_calibration(calls)
+    p = calibrated(calls, curve)["probability"].to_numpy()
+    least = (wrong + 0.5) / 2050
+    if wrong < 20:  # more of them bend the curve itself
+        assert curve["lapse"].to_list() == [pytest.approx(least)] * 2
+    assert np.minimum(p, 1 - p).min() > 0.9 * least
+    assert np.minimum(p, 1 - p).mean() < 0.005 + 1.5 * least
 
 
 def test_without_calls_of_one_sort_probabilities_still_rise_with_the_risk():

@@ -2,7 +2,9 @@
 
 A prediction ranks mutants by their *risk* (docs/predict.md). Exact calls of some mutants turn the rank into the
 probability of an NSM: per kind, a logistic curve over the logarithm of the risk, which is monotone. The curve of a
-kind is drawn towards that of all kinds by a ridge penalty, so that a few dozen calls of a kind are enough.
+kind is drawn towards that of all kinds by a ridge penalty, so that a few dozen calls of a kind are enough. However far
+the risk, a call may *lapse*, be wrong for a reason that the risk does not know: no probability is nearer to 0 or 1 than
+the share of lapses that the exact calls leave possible.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ _SPAN = (-12.0, 8.0)
 _POOLED_RIDGE, _KIND_RIDGE = 0.01, 1.0
 _PRIOR = np.array([0.0, 1.0])
 """Intercept and slope without any call: the probability is risk / (1 + risk)."""
+_SURE = 0.01
+"""Chance to be wrong, by the curve, below which a wrong call is a lapse."""
+_LAPSES, _SURE_CALLS = 0.5, 50
+"""Lapses and sure calls that are assumed beforehand: one in a hundred, which exact calls soon outweigh."""
 _SITE = ("layer", "kind", "row", "col")
 
 
@@ -32,8 +38,9 @@ def fit_calibration(calls: pl.DataFrame) -> pl.DataFrame:
         calls: exact calls with their prediction: columns kind, risk, silent.
 
     Returns:
-        Columns kind, intercept, slope (of the log-odds over the logarithm of the risk); the row whose kind is null is
-        that of all kinds, and serves kinds without a call.
+        Columns kind, intercept, slope (of the log-odds over the logarithm of the risk), lapse (share of sure calls that
+        are wrong all the same, one for all kinds); the row whose kind is null is that of all kinds, and serves kinds
+        without a call.
     """
     x, y = _log_risk(calls["risk"]), (~calls["silent"]).to_numpy().astype(float)
     kinds = calls["kind"].to_numpy()
@@ -43,25 +50,27 @@ def fit_calibration(calls: pl.DataFrame) -> pl.DataFrame:
         own = kinds == kind
         rows.append((kind, *_logistic(x[own], y[own], pooled, _KIND_RIDGE)))
     schema = {"kind": pl.String, "intercept": pl.Float64, "slope": pl.Float64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    curves = pl.DataFrame(rows, schema=schema, orient="row").with_columns(lapse=pl.lit(0.0))
+    return curves.with_columns(lapse=pl.lit(_lapse(calibrated(calls, curves)["probability"].to_numpy(), y)))
 
 
 def calibrated(predictions: pl.DataFrame, calibration: pl.DataFrame) -> pl.DataFrame:
     """Return predictions (columns kind, risk) with the column ``probability`` of an NSM, Float32."""
     if predictions.is_empty():
         return predictions.with_columns(probability=pl.lit(None, pl.Float32))
-    curves = {kind: (a, b) for kind, a, b in calibration.iter_rows()}
+    curves = {kind: curve for kind, *curve in calibration.iter_rows()}
     kinds = predictions["kind"].unique().to_list()
-    a, b = (
+    a, b, lapse = (
         predictions["kind"]
         .replace_strict(
             {kind: curves.get(kind, curves[None])[part] for kind in kinds}, return_dtype=pl.Float64
         )
         .to_numpy()
-        for part in (0, 1)
+        for part in range(3)
     )
-    odds = a + b * _log_risk(predictions["risk"])
-    return predictions.with_columns(probability=pl.Series(special.expit(odds), dtype=pl.Float32))
+    curve = special.expit(a + b * _log_risk(predictions["risk"]))
+    probability = lapse + (1 - 2 * lapse) * curve
+    return predictions.with_columns(probability=pl.Series(probability, dtype=pl.Float32))
 
 
 def folds_of(calls: pl.DataFrame, seed: int = 0) -> np.ndarray:
@@ -204,6 +213,13 @@ _MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 def _log_risk(risk: pl.Series) -> np.ndarray:
     low, high = _SPAN
     return np.log(np.clip(risk.to_numpy().astype(float), np.exp(low), np.exp(high)))
+
+
+def _lapse(p: np.ndarray, y: np.ndarray) -> float:
+    """Return the share of sure calls, by probabilities p of hits y, that are wrong: a mean of a beta distribution."""
+    sure = np.minimum(p, 1 - p) < _SURE
+    lapses = ((p >= 0.5) != y)[sure].sum()
+    return float((lapses + _LAPSES) / (sure.sum() + _SURE_CALLS))
 
 
 def _logistic(x: np.ndarray, y: np.ndarray, centre: np.ndarray, ridge: float) -> np.ndarray:
