@@ -107,7 +107,7 @@ def main() -> None:
         f"{1e12 * rate:.1f} ps a (target, position) and parameter: {2 / rate / 1e9:.0f} GFLOP/s of gradients"
     )
     if options.width is not None:
-        whole = sum(PROMPT + step for step in range(TOKENS))
+        whole = targets / options.tokens * sum(PROMPT + step for step in range(TOKENS))
         print(
             f"all {LAYERS} layers, {TOKENS} tokens: {rate * whole * parameters / 2 * LAYERS:,.0f} s on this machine"
         )
