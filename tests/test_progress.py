@@ -8,7 +8,7 @@ import time
 import pytest
 
 from mutascope import Design, Tiling, progress
-from mutascope.assays import TextAssay
+from mutascope.assays import PanelAssay, TextAssay
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.progress import ScreenProgress
@@ -49,5 +49,20 @@ def test_the_work_underway_is_that_of_mutants_not_yielded(llama, engine):
     seen = []
     for yielded, _ in enumerate(runner.run(assay.prompts, assay.readout, mutants), start=1):
         seen.append(runner.underway)
-        assert 0 <= runner.underway <= len(mutants) - yielded + 1
+        assert 0 <= runner.underway <= len(mutants) - yielded
     assert (max(seen) > 1) == (engine == "fast")
+    assert seen[-1] == 0
+
+
+def test_a_panel_is_underway_by_texts(llama, tmp_path):
+    (tmp_path / "prompts.txt").write_text("one\ntwo\nthree\n")
+    assay = PanelAssay(
+        name="p", prompts=str(tmp_path / "prompts.txt"), max_length=30, temperature=0.8, seed=3
+    ).resolve(llama)
+    mutants = Design(sample=8).plan(llama.genome, Tiling(8)).mutants()
+    runner = FastEngine(llama, Tiling(8), 5)
+    left = len(mutants)
+    for _ in runner.run(assay.prompts, assay.readout, mutants):
+        left -= 1
+        assert 0 <= runner.underway <= left
+    assert runner.underway == left == 0

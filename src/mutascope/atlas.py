@@ -337,12 +337,12 @@ class Atlas:
         folder.write_mutants(pl.DataFrame(plan.mutants()))
         manifest["units"]["mutants"] = len(plan)
         folder.write_manifest(manifest)
-        before = folder.records()
+        before, engine, reader = folder.records(), screen.engine, screen.reader
         nsms = int((~before["silent"]).sum())
         with ScreenProgress(
-            len(plan), len(before), nsms, underway=lambda: screen.engine.underway, quiet=quiet
+            len(plan), len(before), nsms, underway=lambda: engine.underway, quiet=quiet
         ) as progress:
-            run_units(pending, plan, units, screen.engine, screen.reader, folder, progress)
+            run_units(pending, plan, units, engine, reader, folder, progress)
 
     def _close(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
         """Store the controls of the exact calls, unless they are those of an earlier run."""
@@ -356,7 +356,7 @@ def choose(probability: np.ndarray, known: np.ndarray, error: float, unit: int) 
     """Return which mutants to run next, and the expected share of wrong calls now.
 
     A call of probability p is wrong with min(p, 1 - p). The most uncertain mutants come first; a round is a share of as
-    many as it takes for the rest to stay below the target, in whole units.
+    many as it takes for the rest to stay below the target, and no more than were run before, in whole units.
 
     Args:
         probability: of being an NSM, of all mutants.
@@ -373,7 +373,7 @@ def choose(probability: np.ndarray, known: np.ndarray, error: float, unit: int) 
     order = open_calls[np.argsort(-doubt[open_calls], kind="stable")]
     left = doubt.sum() - np.cumsum(doubt[order])
     needed = min(int((left > error * len(doubt)).sum()) + 1, len(order))
-    size = -(-max(1, int(_ROUND * needed)) // unit) * unit
+    size = -(-max(1, min(int(_ROUND * needed), len(known))) // unit) * unit
     return order[: min(size, len(order))], expected
 
 

@@ -94,8 +94,8 @@ class PredictionProgress(ScreenProgress):
     """Counts loci, and reports loci done, mutants predicted per second and time left on standard error."""
 
     def __init__(self, total: int, *, quiet: bool = False) -> None:
-        super().__init__(total, quiet=quiet)
         self.mutants = 0
+        super().__init__(total, quiet=quiet)
 
     def __call__(self, mutants: int) -> None:
         """Count one locus with its mutants."""

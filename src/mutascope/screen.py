@@ -155,16 +155,16 @@ class Screen:
             print(self, file=sys.stderr)
         self._check_wild_type(folder, manifest)
         self._store_covariates(folder)
-        before = folder.records()
+        before, engine = folder.records(), self.engine
         started = time.time()
         with ScreenProgress(
             len(self.plan),
             len(before),
             len(before.filter(~pl.col("silent"))),
-            underway=lambda: self.engine.underway,
+            underway=lambda: engine.underway,
             quiet=quiet,
         ) as progress:
-            run_units(pending, self.plan, units, self.engine, self.reader, folder, progress)
+            run_units(pending, self.plan, units, engine, self.reader, folder, progress)
         self._close(folder, manifest, time.time() - started)
         return Finished(len(self.plan) - len(before), len(self.plan))
 

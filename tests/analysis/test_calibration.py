@@ -89,9 +89,10 @@ def test_no_probability_is_surer_than_the_wrong_calls_among_the_sure_ones_allow(
     p = calibrated(calls, curve)["probability"].to_numpy()
     least = (wrong + 0.5) / 2050
     if wrong < 20:  # more of them bend the curve itself
-        assert curve["lapse"].to_list() == [pytest.approx(least)] * 2
-    assert np.minimum(p, 1 - p).min() > 0.9 * least
-    assert np.minimum(p, 1 - p).mean() < 0.005 + 1.5 * least
+        assert all(0.5 / 2050 <= lapse <= least for lapse in curve["lapse"])
+    doubt = np.minimum(p, 1 - p)
+    assert doubt.min() >= 0.5 / 2050 - 1e-7
+    assert 0.7 * least <= doubt.mean() <= least + 0.011
 
 
 def test_without_calls_of_one_sort_probabilities_still_rise_with_the_risk():

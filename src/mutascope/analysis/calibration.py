@@ -27,7 +27,7 @@ _PRIOR = np.array([0.0, 1.0])
 _SURE = 0.01
 """Chance to be wrong, by the curve, below which a wrong call is a lapse."""
 _LAPSES, _SURE_CALLS = 0.5, 50
-"""Lapses and sure calls that are assumed beforehand: one in a hundred, which exact calls soon outweigh."""
+"""Lapses and sure calls that are assumed beforehand: one in a hundred."""
 _SITE = ("layer", "kind", "row", "col")
 
 
@@ -39,8 +39,8 @@ def fit_calibration(calls: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         Columns kind, intercept, slope (of the log-odds over the logarithm of the risk), lapse (share of sure calls that
-        are wrong all the same, one for all kinds); the row whose kind is null is that of all kinds, and serves kinds
-        without a call.
+        are wrong beyond what the curves expect, one for all kinds); the row whose kind is null is that of all kinds and
+        serves kinds without a call.
     """
     x, y = _log_risk(calls["risk"]), (~calls["silent"]).to_numpy().astype(float)
     kinds = calls["kind"].to_numpy()
@@ -216,9 +216,10 @@ def _log_risk(risk: pl.Series) -> np.ndarray:
 
 
 def _lapse(p: np.ndarray, y: np.ndarray) -> float:
-    """Return the share of sure calls, by probabilities p of hits y, that are wrong: a mean of a beta distribution."""
-    sure = np.minimum(p, 1 - p) < _SURE
-    lapses = ((p >= 0.5) != y)[sure].sum()
+    """Return the share of sure calls, by probabilities p of hits y, that are wrong beyond what p expects."""
+    doubt = np.minimum(p, 1 - p)
+    sure = doubt < _SURE
+    lapses = max(0.0, ((p >= 0.5) != y)[sure].sum() - doubt[sure].sum())
     return float((lapses + _LAPSES) / (sure.sum() + _SURE_CALLS))
 
 

@@ -96,9 +96,10 @@ class ChoiceRun:
                 picks, values = self._ask(deltas)
                 tokens, margins, finite = (field.tolist() for field in picks)
             for place, row in sorted(zip(order, range(len(batch)), strict=True)):
-                self.underway = len(batch) - place
                 found = zip(tokens[row], margins[row], finite[row], values[row], strict=True)
-                yield self._settled(batch[place], list(found))
+                outcome = self._settled(batch[place], list(found))
+                self.underway = float(len(batch) - place - 1)
+                yield outcome
 
     def _settled(
         self, mutant: Mutant, found: Sequence[tuple[int, float, bool, dict[str, float | None]]]

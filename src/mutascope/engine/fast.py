@@ -91,7 +91,8 @@ class FastEngine:
     @property
     def underway(self) -> float:
         """How much of the work on mutants that were not yielded yet is done, in mutants."""
-        return self._latest.underway if self._latest else 0.0
+        latest = self._latest
+        return (latest.underway if latest else 0.0) + self.reference.underway
 
     def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
         """Return why this engine cannot promise the reference engine's records, None when it can."""
@@ -113,6 +114,7 @@ class FastEngine:
     ) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, once each, in order of completion."""
         run = self._start(prompts, readout)
+        run.underway = 0.0
         left: list[Mutant] = []
         fit = self._without_outliers(mutants, left)
         if not isinstance(run, PromptRun):

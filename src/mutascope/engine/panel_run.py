@@ -96,7 +96,7 @@ class PanelRun:
         """Yield the outcome of every mutant, a few mutants at a time."""
         waiting = iter(mutants)
         while batch := list(islice(waiting, min(_MUTANTS, self.slots))):
-            self._ended = 0
+            self._ended, self.underway = 0, 0.0
             outputs: dict[Mutant, dict[int, Output]] = {mutant: {} for mutant in batch}
             replayed = set()
             work = self._rows(batch)
@@ -107,7 +107,7 @@ class PanelRun:
                     break
                 row, place = found
                 self._ended += 1
-                self.underway = self._ended / len(self.prompts)
+                self.underway += 1 / len(self.prompts)
                 outputs[row.mutant][place] = self._output(row, self.prompts[place])
                 if row.replayed:
                     replayed.add(row.mutant)

@@ -262,8 +262,10 @@ class PromptRun:
             ended = [row for row in sweep.rows if row.handed_over or self._ended(row)]
             with self.clock("decoding"):
                 sweep.part(ended, position + 1)
-            self.underway = self._share(divergent) + self._share(sweep.rows)
-            yield from ended
+            going = self._share(divergent) + self._share(sweep.rows)
+            for left, row in zip(reversed(range(len(ended))), ended, strict=True):
+                self.underway = going + left
+                yield row
 
     def _share(self, rows: Iterable[Row]) -> float:
         """Return how many texts the tokens of rows would fill."""
