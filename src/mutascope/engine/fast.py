@@ -65,7 +65,7 @@ class FastEngine:
     Args:
         model: of a family in :data:`mutascope.engine.decoder.FAMILIES`, in float32 or float64.
         tiling: of the screen.
-        slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 640 at most.
+        slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 576 at most.
     """
 
     name = "fast"

@@ -50,7 +50,7 @@ class PanelRun:
         reference: engine that settles what this one cannot.
         prompts: what the mutants are asked.
         readout: how they answer, resolved for the first prompt.
-        slots: rows decoded at a time; by default as many as a quarter of the free memory holds, 640 at most.
+        slots: rows decoded at a time; by default as many as a quarter of the free memory holds, 576 at most.
         clock: accounts for the time of a phase (verifying, decoding, settling).
 
     Raises:

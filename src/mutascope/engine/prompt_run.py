@@ -27,7 +27,7 @@ NEAR_TIE = 1.6e-4
 mutants of the default model, 12,019 picks (docs/engine.md, Near ties)."""
 NOISE_FACTOR = 8
 """Threshold in root mean squares of the errors of margins on the wild type."""
-SLOTS = 640
+SLOTS = 576
 """Mutants decoded at a time, at most."""
 _VERIFY_ROWS = 128
 _WINDOW = 1024
@@ -55,7 +55,7 @@ class PromptRun:
         reference: engine that settles what this one cannot.
         prompt: what the mutants are asked.
         readout: how they answer.
-        slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 640 at most.
+        slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 576 at most.
         clock: accounts for the time of a phase (measuring, verifying, decoding, settling).
 
     Raises:
