@@ -56,7 +56,7 @@ def main() -> None:
         flop = (engine.arithmetic() - before) / len(mutants) / 1e9
         print(
             f"{len(mutants)} mutants: {each:.1f} ms each, {len(phenotypes)} phenotypes,"
-            f" {flop:.1f} GFLOP each, {1e3 * flop / each:.0f} GFLOP/s",
+            f" {flop:.1f} GFLOP each, {1e3 * flop / each:.0f} GFLOP/s; all runs so far: {engine.account}",
             flush=True,
         )
     draw(options.out, f"layer {options.layer} {options.kind}", counts, costs, kinds)
