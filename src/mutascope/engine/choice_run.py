@@ -33,7 +33,7 @@ class ChoiceRun:
 
     Attributes:
         shared: tokens that all questions begin with.
-        noise: largest error of a margin on the wild type, in units of logit / temperature.
+        noise: root mean square of the errors of margins on the wild type, in units of logit / temperature.
         near_tie: margin below which an answer is left to the reference engine, as in
             :class:`~mutascope.engine.prompt_run.PromptRun`.
         underway: how much of the work on mutants that were not yielded yet is done, in mutants.

@@ -69,7 +69,7 @@ def _draw_histogram(panel: Axes, histogram: pl.DataFrame, palette: Palette) -> N
             color=palette.series[index],
             label=f"{name} word",
         )
-    if histogram.select(pl.max_horizontal(pl.col("common", "rare").max())).item() > _MOST_ON_A_LINEAR_SCALE:
+    if histogram.select("common", "rare").to_numpy().max() > _MOST_ON_A_LINEAR_SCALE:
         panel.set_yscale("symlog", linthresh=10)
     panel.yaxis.set_major_formatter(ScalarFormatter())
     panel.set_ylim(bottom=0)
