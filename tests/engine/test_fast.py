@@ -169,17 +169,17 @@ def test_a_wild_type_that_breaks_off_is_refused(tmp_path):
 def test_mutants_that_say_the_same_share_the_layers_below_their_mutations(llama):
     tiling = Tiling(5)
     assay = TextAssay(name="t", prompt="The life cycle", max_new_tokens=5, greedy=True).resolve(llama)
-    engine = FastEngine(llama, tiling, 64)
-    wild = engine.wild_type(assay.prompts, assay.readout)[0].tokens
+    wild = ReferenceEngine(llama, tiling).wild_type(assay.prompts, assay.readout)[0].tokens
 
     def run(mutants: list[Mutant]) -> tuple[dict[Mutant, tuple[int, ...]], int]:
+        engine = FastEngine(llama, tiling, 64)  # that has not seen any text
+        assert list(engine.run(assay.prompts, assay.readout, [])) == []
         before = engine.arithmetic()
         outcomes = engine.run(assay.prompts, assay.readout, mutants)
         found = {outcome.mutant: outcome.outputs[0].tokens for outcome in outcomes}
         return found, engine.arithmetic() - before
 
     everyone = Design(layers=(2,), kinds=("o", "down"), sample=60).plan(llama.genome, tiling).mutants()
-    run([])
     found, _ = run(everyone)
     text, count = Counter(tokens for tokens in found.values() if tokens != wild).most_common(1)[0]
     family = [mutant for mutant, tokens in found.items() if tokens == text]

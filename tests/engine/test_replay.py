@@ -1,5 +1,7 @@
 """Replays give what ``generate`` gives, with less work."""
 
+import random
+
 import pytest
 import torch
 
@@ -43,6 +45,25 @@ def test_logits_are_those_of_generate_to_the_last_bit(tmp_path, family, keep, dt
     assert replay._exact
 
 
+def test_what_is_kept_of_one_text_leaves_the_logits_of_others_alone(tmp_path):
+    """Texts that share beginnings, mutated in all layers, in an order that cuts, deepens and forgets what is kept."""
+    model = load_model(str(tiny_model(tmp_path, "llama")), device="cpu")
+    replay, reference, wild = make(model)
+    mutants = Design(sample=4).plan(model.genome, TILING).mutants()
+    texts = {}
+    for mutant in mutants:
+        with reference.mutagen.mutated(mutant):
+            texts[mutant] = reference.wild_type_logits(replay.prompt, replay.readout)
+    assert sum(truth.tokens != wild for truth, _ in texts.values()) > 5
+    order = [(mutant, step) for mutant in mutants for step in (3, 17, 8)]
+    random.Random(0).shuffle(order)
+    for mutant, step in order:
+        truth, logits = texts[mutant]
+        if step < len(truth.tokens):
+            with reference.mutagen.mutated(mutant):
+                assert torch.equal(replay._logits(mutant.layer, truth.tokens[:step]), logits[step])
+
+
 def test_a_sliding_window_that_forgets_is_replayed_from_the_start(tmp_path):
     model = load_model(str(tiny_model(tmp_path, "mistral", sliding_window=9)), device="cpu")
     replay, reference, _ = make(model)
@@ -72,6 +93,12 @@ def test_layers_below_the_mutation_are_left_out_along_the_wild_type(tmp_path):
     calls[:] = [0, 0, 0]
     replay._logits(2, (*wild[:3], other, *wild[4:6]))
     assert calls == [3, 3, 7]
+    calls[:] = [0, 0, 0]
+    replay._logits(2, (*wild[:3], other, *wild[4:7]))  # this text is known by now, but for its last token
+    assert calls == [1, 1, 8]
+    calls[:] = [0, 0, 0]
+    replay._logits(1, (*wild[:3], other, other))
+    assert calls == [1, 6, 6]
     for handle in handles:
         handle.remove()
 

@@ -97,17 +97,28 @@ class Places:
     """Where the tokens of a pass stand, and what they see: the same in every layer, so computed once.
 
     Attributes:
-        start, stop: every row is fed the tokens of these positions.
-        cos, sin: rotary embedding, [steps, 1, width].
-        masks: additive attention mask by window, [queries per key/value head * steps, stop]; none for a single token,
-            which sees all that its window holds.
+        positions: of the tokens, [rows, steps]; one row where all rows are fed the same.
+        stop: one above the last position.
+        cos, sin: rotary embedding, [rows, steps, 1, width].
+        masks: additive attention mask by window, [rows, 1, queries per key/value head * steps, stop]; none for a single
+            token that all rows are fed at the same position, which sees all that its window holds.
     """
 
-    start: int
+    positions: Tensor
     stop: int
     cos: Tensor
     sin: Tensor
     masks: dict[int, Tensor]
+
+    def store(self, cache: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Write keys and values [rows, steps, heads, width] into a layer's cache [2, rows or more, heads, ...]."""
+        rows = len(keys)
+        if len(self.positions) == 1:
+            here = slice(self.stop - keys.shape[1], self.stop)
+            cache[0, :rows, :, here], cache[1, :rows, :, here] = keys.transpose(1, 2), values.transpose(1, 2)
+        else:
+            row, at = torch.arange(rows, device=keys.device)[:, None], self.positions[:rows]
+            cache[0][row, :, at], cache[1][row, :, at] = keys, values
 
 
 class Decoder:
@@ -140,6 +151,7 @@ class Decoder:
         matrices = (p.numel() for p in self.layers[0].parameters() if p.ndim == 2)
         self._flop_per_token = 2 * sum(matrices)
         self._product = fastest_product(self.layers[0].mlp.gate_proj.weight)
+        self._head_product = fastest_product(self.head)
         self.flop = 0
 
     def new_cache(self, rows: int, positions: int) -> Tensor:
@@ -157,14 +169,21 @@ class Decoder:
 
     def places(self, start: int, stop: int) -> Places:
         """Return the places of a pass in which every row is fed positions ``start`` to ``stop``."""
+        return self._places(self._all[None, start:stop], stop)
+
+    def places_of(self, positions: Tensor) -> Places:
+        """Return the places of a pass in which every row is fed its own positions, [rows, steps]."""
+        return self._places(positions, int(positions.max()) + 1)
+
+    def _places(self, positions: Tensor, stop: int) -> Places:
         masks = {}
-        if stop - start > 1:
-            keys, own = self._all[None, :stop], self._all[start:stop, None]
+        if positions.numel() > 1:
+            keys, own = self._all[:stop], positions[:, None, :, None]
             for window in set(self.windows):
                 seen = (keys <= own) & (keys > own - window)
                 mask = torch.zeros(seen.shape, dtype=self.dtype, device=self.device)
-                masks[window] = mask.masked_fill_(~seen, -torch.inf).repeat(self.queries, 1)
-        return Places(start, stop, self._cos[start:stop, None], self._sin[start:stop, None], masks)
+                masks[window] = mask.masked_fill_(~seen, -torch.inf).repeat(1, 1, self.queries, 1)
+        return Places(positions, stop, self._cos[positions, None], self._sin[positions, None], masks)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the embeddings of token ids, [..., hidden]."""
@@ -177,7 +196,7 @@ class Decoder:
     def logits(self, final: Tensor) -> Tensor:
         """Return the logits of final states [n, hidden], [n, vocabulary]."""
         self.flop += 2 * len(final) * self.head.numel()
-        return self._product(final, self.head, None)
+        return self._head_product(final, self.head, None)
 
     def some_logits(self, final: Tensor, tokens: Tensor) -> Tensor:
         """Return the logits of a few tokens [m] for final states [n, hidden], as [n, m]."""
@@ -222,16 +241,15 @@ class Decoder:
         if hasattr(block, "q_norm"):
             q, k = _norm(block.q_norm, q), _norm(block.k_norm, k)
         q, k = _rotate(q, places), _rotate(k, places)
-        keys, values, here = cache[0, :rows], cache[1, :rows], slice(places.start, places.stop)
-        keys[:, :, here], values[:, :, here] = k.transpose(1, 2), v.transpose(1, 2)
+        places.store(cache, k, v)
         # the queries of a key/value head are packed along the positions: no repeated keys and values
         packed = q.view(rows, steps, self.groups, self.queries, self.width).permute(0, 2, 3, 1, 4)
         packed = packed.reshape(rows, self.groups, self.queries * steps, self.width)
         window = self.windows[index]
-        seen = slice(max(0, places.stop - window) if steps == 1 else 0, places.stop)
-        keys, values = keys[:, :, seen], values[:, :, seen]
-        if steps > 1:
-            mask = places.masks[window]
+        seen = slice(0 if places.masks else max(0, places.stop - window), places.stop)
+        keys, values = cache[0, :rows, :, seen], cache[1, :rows, :, seen]
+        if places.masks:
+            mask = places.masks[window][:rows]
             mixed = F.scaled_dot_product_attention(packed, keys, values, attn_mask=mask, scale=block.scaling)
         else:  # a few queries per row: two small products are faster than the fused kernel
             mixed = packed.mul_(block.scaling).matmul(keys.transpose(2, 3)).softmax(-1).matmul(values)
@@ -255,17 +273,14 @@ class Decoder:
         v = deltas.add(index, "v", x, self._linear(block.v_proj, x)).view(rows, steps, -1, self.width)
         if hasattr(block, "k_norm"):
             k = _norm(block.k_norm, k)
-        here = slice(places.start, places.stop)
-        cache[0, :rows, :, here], cache[1, :rows, :, here] = (
-            _rotate(k, places).transpose(1, 2),
-            v.transpose(1, 2),
-        )
+        places.store(cache, _rotate(k, places), v)
 
 
 def _rotate(x: Tensor, places: Places) -> Tensor:
     """Apply the rotary embedding to [rows, steps, heads, width]."""
     first, second = x.chunk(2, dim=-1)
-    return torch.cat((-second, first), dim=-1).mul_(places.sin).addcmul_(x, places.cos)
+    sin, cos = places.sin[: len(x)], places.cos[: len(x)]
+    return torch.cat((-second, first), dim=-1).mul_(sin).addcmul_(x, cos)
 
 
 def _norm(module: Any, x: Tensor) -> Tensor:

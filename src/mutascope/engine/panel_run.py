@@ -24,6 +24,7 @@ from mutascope.engine.reference import ReferenceEngine
 from mutascope.engine.replay import Replay
 from mutascope.engine.sweep import Sweep
 from mutascope.engine.trace import Row, Trace
+from mutascope.engine.verifier import Verifier
 from mutascope.genome import Mutant
 from mutascope.readout import Generation, Outcome, Output, Prompt
 from mutascope.sampling import Picker
@@ -76,7 +77,6 @@ class PanelRun:
         with torch.inference_mode():
             self.head = Head(self.decoder, self.picker)
             self.cache = self.decoder.new_cache(self.slots, positions)
-            self.verified = self.cache[:, :, :_VERIFY_ROWS]  # nothing is decoded while mutants are verified
         self.near_tie = NEAR_TIE
         self.underway, self._ended = 0.0, 0
         self._errors: list[Tensor] = []
@@ -132,8 +132,8 @@ class PanelRun:
         for place, home in enumerate(self._homes):
             with self.clock("verifying"):
                 home.prepare()
-            for first in range(0, len(deltas), len(self.verified[0, 0])):
-                rows = [Row(*each) for each in deltas[first : first + len(self.verified[0, 0])]]
+            for first in range(0, len(deltas), home.verify_rows):
+                rows = [Row(*each, home.wild) for each in deltas[first : first + home.verify_rows]]
                 places.update(dict.fromkeys(rows, place))
                 for row in home.verify(rows):
                     if row.seen is None:
@@ -154,7 +154,7 @@ class PanelRun:
             return
         homes = {row: self._homes[places[row]] for row in divergent}
         divergent.sort(key=lambda row: (homes[row].position(row), places[row]), reverse=True)
-        sweep, position = Sweep(self.decoder, homes[divergent[-1]].wild, self.cache), 0
+        sweep, position = Sweep(self.decoder, self.cache), 0
         while divergent or sweep.rows:
             position = position + 1 if sweep.rows else homes[divergent[-1]].position(divergent[-1])
             with self.clock("decoding"):
@@ -167,7 +167,6 @@ class PanelRun:
                         and home.position(divergent[-1]) == position
                     ):
                         new.append(divergent.pop())
-                    sweep.wild = home.wild
                     sweep.admit(new, position)
                 final = self.decoder.final(sweep.step(position))
                 steps = torch.tensor(
@@ -207,9 +206,7 @@ class PanelRun:
         nothing = Delta(0, "q", 0, 0, self.decoder.head.new_zeros(1, 1))
         places: dict[Row, int] = {}
         for place, home in enumerate(self._homes):
-            row = Row(noop, nothing)
-            home.begin(row)
-            places[row] = place
+            places[home.begin(noop, nothing)] = place
         waiting = [
             row for row in places if not self._homes[places[row]].has_ended(row) and not row.handed_over
         ]
@@ -236,20 +233,24 @@ class _PanelPrompt(PromptRun):
             panel.head,
         )
         self.replay = Replay(panel.reference, prompt, readout, panel.picker, panel.decoder)
-        self.picker, self.verified, self.device = panel.picker, panel.verified, panel.decoder.device
-        self.start = len(prompt.tokens)
+        self.picker, self.device, self.start = panel.picker, panel.decoder.device, len(prompt.tokens)
+        self.verify_rows = min(_VERIFY_ROWS, panel.slots)
+        # nothing is decoded while mutants are verified
+        self.verifier = Verifier(self.decoder, self.head, panel.cache[:, :, : self.verify_rows], self.start)
         self.steps: int = readout.resolved["max_new_tokens"]
         self.continuation, self.shortlists = None, []
         self.tokens: tuple[int, ...] = ()
 
-    def begin(self, row: Row) -> None:
-        """Let a row read the prompt, all layers its own, and pick its first token."""
+    def begin(self, mutant: Mutant, delta: Delta) -> Row:
+        """Let a mutant read the prompt, all layers its own, and pick its first token."""
         self.near_tie = self.panel.near_tie
         self.wild = Trace(self.decoder, self.prompt.tokens, ())
+        row = Row(mutant, delta, self.wild)
         final = self.decoder.final(self.wild.hidden(len(self.decoder.layers))[-1:])
         picks = self.head.pick(final, torch.zeros(1, dtype=torch.long, device=self.device))
         self.settle(row, int(picks.tokens), float(picks.margins), bool(picks.finite))
         row.seen = self.wild.cache[:, :, 0]
+        return row
 
     def prepare(self) -> None:
         """Compute the wild type's hidden states; shortlists would not pay for a few dozen mutants."""

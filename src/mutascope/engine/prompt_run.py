@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
@@ -11,12 +11,14 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from mutascope.engine.decoder import Decoder, Deltas, delta_of
+from mutascope.engine.decoder import Decoder, delta_of
 from mutascope.engine.head import Head
+from mutascope.engine.library import Library
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.engine.replay import Replay, recorded
 from mutascope.engine.sweep import Sweep
 from mutascope.engine.trace import Row, Trace
+from mutascope.engine.verifier import Pick, Verifier
 from mutascope.genome import Mutant
 from mutascope.measures import Continuation
 from mutascope.readout import Generation, Output, Prompt
@@ -28,13 +30,15 @@ mutants of the default model, 12,019 picks (docs/engine.md, Near ties)."""
 NOISE_FACTOR = 8
 """Threshold in root mean squares of the errors of margins on the wild type."""
 SLOTS = 576
-"""Mutants decoded at a time, at most."""
+"""Divergent mutants in flight, at most."""
 _VERIFY_ROWS = 128
 _WINDOW = 1024
 """Mutants that are looked ahead, to verify those of neighbouring layers together."""
 _PASS = 1024
 """Tokens of a verification pass: the fewer rows are left, the more positions each is fed before it is looked at."""
 _SHORTEST = 8
+_LIBRARY = 2**29
+"""Bytes that the network's states on texts may take."""
 
 
 def margin_errors(picks: Picks, truth: Picks) -> Tensor:
@@ -96,8 +100,11 @@ class PromptRun:
             self.shortlists = self.head.known(final, logits, wild.tokens)
             self.continuation = Continuation(wild.tokens, logits) if readout.measure else None
             self.cache = self.decoder.new_cache(self.slots, positions)
+            self.library = Library(self.decoder, self.wild, _LIBRARY)
             # nothing is decoded while mutants are verified
-            self.verified = self.cache[:, :, : self.verify_rows]
+            self.verifier = Verifier(
+                self.decoder, self.head, self.cache[:, :, : self.verify_rows], self.start
+            )
 
     def reproduces_wild_type(self) -> bool:
         """Whether the wild type, run through this engine, picks the reference engine's tokens."""
@@ -120,7 +127,11 @@ class PromptRun:
                 yield row, replace(outcome.outputs[0], values=row.values)
 
     def _batched(self, mutants: Iterator[Mutant]) -> Iterator[Row]:
-        """Yield rows that ended: verify until the divergent ones could fill the slots, then decode these."""
+        """Yield rows that ended.
+
+        Mutants are verified against the wild type until the divergent ones could fill the slots. These follow the texts
+        that others have written; when those that leave them could fill the slots, they are decoded.
+        """
         waiting: deque[Mutant] = deque()
         divergent: list[Row] = []
         while True:
@@ -131,18 +142,39 @@ class PromptRun:
             size = min(self.verify_rows, len(waiting), free)
             if waiting and free >= max(1, min(self.verify_rows, self.slots // 8)):
                 batch = [waiting.popleft() for _ in range(size)]
-                rows = [Row(mutant, delta_of(self.reference.mutagen, mutant)) for mutant in batch]
-                for row in self._verify(rows):
-                    if row.seen is None:
-                        yield row
-                    else:
-                        divergent.append(row)
-                self.underway = self._share(divergent)
+                work = self._verify(
+                    [Row(mutant, delta_of(self.reference.mutagen, mutant), self.wild) for mutant in batch]
+                )
+            elif followers := self._followers(divergent):
+                divergent = _without(divergent, followers)
+                work = self._follow(followers)
             elif divergent:
-                yield from self._decode(divergent)
-                divergent = []
+                work, divergent = self._noted(self._decode(divergent)), []
             else:
                 return
+            for row in work:
+                if row.seen is None:
+                    yield row
+                else:
+                    divergent.append(row)
+            self.underway = self._share(divergent)
+
+    def _followers(self, divergent: list[Row]) -> list[Row]:
+        """Return the rows that follow a text that another mutant has written."""
+        with self.clock("verifying"):
+            return self.library.follow(divergent)
+
+    def _follow(self, rows: list[Row]) -> Iterator[Row]:
+        """Verify rows against the texts that they follow; yield those that end, and those that leave them."""
+        for first in range(0, len(rows), self.verify_rows):
+            yield from self._noted(self._verify(rows[first : first + self.verify_rows]))
+
+    def _noted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield rows; what those that ended have written goes into the library."""
+        for row in rows:
+            if row.seen is None and not row.handed_over:
+                self.library.add(row.tokens)
+            yield row
 
     def _settle(self, row: Row, token: int, margin: float, finite: bool) -> None:
         """Append the row's next token, which the reference engine picks when the margin is too small."""
@@ -159,84 +191,60 @@ class PromptRun:
     # verification
 
     def _verify(self, rows: list[Row]) -> Iterator[Row]:
-        """Feed rows the wild type's tokens; yield those that end, and those that diverge with what they have seen."""
-        rows.sort(key=lambda row: row.delta.layer)
-        left, end = 0, self.start - 1 + len(self.wild.tokens)
-        if self.continuation:
-            self._measure(rows, end)
-        while rows and left < end:
-            right = min(end, left + max(_SHORTEST, _PASS // len(rows)))
-            with self.clock("verifying"):
-                hidden = self._verify_chunk(rows, left, right)
-            first = max(left, self.start - 1)
-            if first >= right:  # nothing is picked within the prompt
-                left = right
-                continue
-            with self.clock("verifying"):
-                picks = self._verify_picks(hidden[:, first - left :], first - self.start + 1)
-            self._compare(rows, picks, first - self.start + 1)
-            keep = []
-            for index, row in enumerate(rows):
-                if not row.handed_over and row.tokens == list(self.wild.tokens[: len(row.tokens)]):
-                    keep.append(index)
-                    continue
-                if not row.handed_over and not self._ended(row):
-                    seen = self.start + len(row.tokens) - 1
-                    row.seen = self.verified[row.delta.layer :, :, index, :, :seen].clone()
-                yield row
-            for place, index in enumerate(keep):
-                if place != index:
-                    self.verified[:, :, place, :, :right] = self.verified[:, :, index, :, :right]
-            rows, left = [rows[index] for index in keep], right
-        yield from rows
+        """Feed rows the tokens of their texts; yield those that end, and those that leave with what they have seen.
 
-    def _measure(self, rows: list[Row], end: int) -> None:
-        """Measure rows along the wild type's continuation, whether they would leave it or not."""
-        assert self.continuation is not None
+        The rows are all at the beginning of the wild type, or none is.
+        """
+        verifier, known = self.verifier, []
+        rows.sort(key=lambda row: row.delta.layer)
+        if rows and rows[0].text is self.wild:
+            known = self.shortlists
+            self._measure(rows)
+        with self.clock("verifying"):
+            at, reach = [verifier.recall(row, slot) for slot, row in enumerate(rows)], 0
+        while rows:
+            ends = [self.start - 1 + len(row.text.tokens) for row in rows]
+            width = max(_SHORTEST, _PASS // len(rows))
+            spans = [range(begin, min(begin + width, end)) for begin, end in zip(at, ends, strict=True)]
+            reach = max(reach, *(span.stop for span in spans))
+            with self.clock("verifying"):
+                picks = verifier.picks(rows, verifier.states(rows, spans), spans, known)
+            self._compare(rows, picks)
+            keep = []
+            for slot, row in enumerate(rows):
+                ended = row.handed_over or (row.tokens and self._ended(row))
+                if not ended and row.tokens == list(row.text.tokens[: len(row.tokens)]):
+                    keep.append(slot)
+                    continue
+                if not ended:
+                    verifier.retire(row, slot)
+                yield row
+            for to, slot in enumerate(keep):
+                if to != slot:
+                    verifier.move(rows[slot], slot, to, reach)
+            rows, at = [rows[slot] for slot in keep], [spans[slot].stop for slot in keep]
+
+    def _measure(self, rows: list[Row]) -> None:
+        """Measure rows along the wild type's continuation, whether they would leave it or not, if that is asked."""
+        if not self.continuation:
+            return
+        end = self.start - 1 + len(self.wild.tokens)
         sums = torch.zeros(len(rows), 2, dtype=self.decoder.dtype, device=self.device)
         with self.clock("measuring"):
             for left in range(0, end, _SHORTEST):
-                final = self._verify_chunk(rows, left, min(end, left + _SHORTEST))
+                final = self.verifier.states(rows, [range(left, min(end, left + _SHORTEST))] * len(rows))
                 for place in range(max(0, self.start - 1 - left), final.shape[1]):
                     for some, logits in self.head.logits(final[:, place]):
                         self.continuation.add(sums[some], logits, left + place - self.start + 1)
         for row, values in zip(rows, self.continuation.values(sums), strict=True):
             row.values = values
 
-    def _verify_chunk(self, rows: list[Row], begin: int, end: int) -> Tensor:
-        """Return final states of positions ``begin`` to ``end``, [rows, positions, hidden]."""
-        decoder, trace = self.decoder, self.wild
-        deltas = Deltas(((place, row.delta) for place, row in enumerate(rows)), self.device)
-        places = decoder.places(begin, end)
-        hidden = trace.hidden(0).new_empty(len(rows), end - begin, trace.hidden(0).shape[-1])
-        active = 0
-        for index in range(rows[0].delta.layer, len(decoder.layers)):
-            joined = active
-            while active < len(rows) and rows[active].delta.layer == index:
-                active += 1
-            if joined < active:
-                hidden[joined:active] = trace.hidden(index)[begin:end]
-            hidden[:active] = decoder.layer(index, hidden[:active], deltas, self.verified[index], places)
-        return decoder.final(hidden)
-
-    def _verify_picks(self, final: Tensor, step: int) -> Picks:
-        """Pick a token for final states [rows, steps, hidden] of steps ``step`` on; fields are [rows, steps]."""
-        count, steps = final.shape[:2]
-        if self.shortlists and steps:  # a pass over the prompt alone has none
-            return self.head.pick_near(final, self.shortlists[step : step + steps])
-        at = torch.arange(step, step + steps, device=self.device).repeat(count)
-        return Picks(*(values.view(count, steps) for values in self.head.pick(final.flatten(0, 1), at)))
-
-    def _compare(self, rows: list[Row], picks: Picks, step: int) -> None:
-        """Extend rows by the tokens that they pick from ``step`` on, up to the first that is not the wild type's."""
-        expected = self.wild.tokens[step:]
-        tokens, margins, finite = (values.tolist() for values in picks)
-        for index, row in enumerate(rows):
-            for token, margin, sound, wanted in zip(
-                tokens[index], margins[index], finite[index], expected, strict=False
-            ):
-                self._settle(row, token, margin, sound)
-                if row.handed_over or row.tokens[-1] != wanted:
+    def _compare(self, rows: list[Row], picks: Sequence[Sequence[Pick]]) -> None:
+        """Extend rows by the tokens that they pick, up to the first that is not their text's."""
+        for row, picked in zip(rows, picks, strict=True):
+            for pick in picked:
+                self._settle(row, *pick)
+                if row.handed_over or row.tokens[-1] != row.text.tokens[len(row.tokens) - 1]:
                     break
 
     # decoding
@@ -244,7 +252,7 @@ class PromptRun:
     def _decode(self, divergent: list[Row]) -> Iterator[Row]:
         """Decode rows to their end, each from its divergence; yield them as they end."""
         divergent = sorted(divergent, key=lambda row: len(row.tokens), reverse=True)
-        sweep, count = Sweep(self.decoder, self.wild, self.cache), 0
+        sweep, count = Sweep(self.decoder, self.cache), 0
         while divergent or sweep.rows:
             count = len(divergent[-1].tokens) if not sweep.rows else count + 1
             position = self.start + count - 1
@@ -273,3 +281,9 @@ class PromptRun:
 
     def _ended(self, row: Row) -> bool:
         return row.tokens[-1] in self.picker.ends or len(row.tokens) >= self.picker.steps
+
+
+def _without(rows: Sequence[Row], others: Iterable[Row]) -> list[Row]:
+    """Return rows but for some of them."""
+    gone = set(others)
+    return [row for row in rows if row not in gone]

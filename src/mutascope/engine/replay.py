@@ -4,8 +4,9 @@
 the same on the same modules, so that its logits are the same to the last bit, but for what it leaves out:
 
 - the output head and the picking of tokens that are known;
-- the layers below the mutation, as long as the text is the wild type's: what they put out was recorded when the
-  reference engine generated the wild type.
+- the layers below the mutation on texts that they have run on, call by call, at batch size 1: the wild type's, recorded
+  when the reference engine generated it, and those of the latest replays. Mutants that say the same are often near a
+  tie at the same token.
 
 Before the first replay a no-op mutant is replayed; where its logits are not bit for bit the wild type's, and where a
 pick is within the rounding of picking itself, ``generate`` settles instead.
@@ -13,6 +14,7 @@ pick is within the rounding of picking itself, ``generate`` settles instead.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from transformers import DynamicCache
 
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.reference import ReferenceEngine
+from mutascope.engine.trace import common
 from mutascope.genome import Mutant
 from mutascope.readout import Generation, Prompt
 from mutascope.sampling import Picker
@@ -33,19 +36,35 @@ _ROUNDING = 1e-5
 rounded to 4e-6 there."""
 _CHECKED = 12
 """Tokens of the no-op mutant."""
+_RECENT = 8
+"""Texts of the latest replays that are kept: some 20 MB each in the default model, for 150 tokens."""
 
 
 @dataclass
 class Recording:
-    """What the layers of a network see while the wild type is generated.
+    """What the layers of the unmodified network see on a text.
 
     Attributes:
-        inputs: by layer and call, [1, tokens of the call, hidden].
-        cache: keys and values of all layers.
+        inputs: by layer and call, [1, tokens of the call, hidden]; deeper layers may have run on fewer calls.
+        cache: keys and values of all layers but the deepest that has inputs.
+        calls: token ids that the network was fed, call by call.
     """
 
     inputs: list[list[Tensor]] = field(default_factory=list)
     cache: Any = None
+    calls: list[tuple[int, ...]] = field(default_factory=list)
+
+    def upto(self, calls: int, cache: Any) -> Recording:
+        """Return a copy of the first calls, with an empty ``cache`` to fill."""
+        inputs = [some[:calls] for some in self.inputs]
+        for index, some in enumerate(inputs[1:]):
+            stop = sum(given.shape[1] for given in some)
+            if stop:
+                kept = self.cache.layers[index]
+                cache.update(
+                    kept.keys[:, :, :stop].contiguous(), kept.values[:, :, :stop].contiguous(), index
+                )
+        return Recording(inputs, cache, self.calls[:calls])
 
 
 @contextmanager
@@ -99,6 +118,10 @@ class Replay:
         if min(decoder.windows) < positions:  # a sliding cache forgets the wild type's first keys and values
             wild = None
         self.wild = wild
+        if wild:
+            tokens, _, recording = wild
+            recording.calls = self._calls(tokens)[: len(recording.inputs[0])]
+        self._recent: deque[Recording] = deque(maxlen=_RECENT)
         self._exact: bool | None = None
 
     def next_token(self, mutant: Mutant, tokens: Sequence[int]) -> int | None:
@@ -117,57 +140,84 @@ class Replay:
         return self.reference.next_token(self.prompt, self.readout, mutant, tokens)
 
     def _is_exact(self, mutant: Mutant) -> bool:
-        """Whether replaying the wild type, as if mutated in a layer, gives the logits that it was picked from."""
+        """Whether replaying the wild type, as if mutated in a layer, gives the logits that it was picked from.
+
+        What is recorded along a few of its tokens must be equal, too.
+        """
         if self.wild is None:
             return True
-        tokens, logits, _ = self.wild
+        tokens, logits, recording = self.wild
         count = min(_CHECKED, len(tokens) - 1)
-        return torch.equal(self._logits(mutant.layer, tokens[:count]), logits[count])
+        again = recording.upto(1, self._new_cache())
+        with torch.inference_mode():
+            self._extend(again, recording.calls[:count], mutant.layer)
+        pairs = zip(again.inputs[mutant.layer], recording.inputs[mutant.layer], strict=False)
+        return all(torch.equal(*pair) for pair in pairs) and torch.equal(
+            self._logits(mutant.layer, tokens[:count]), logits[count]
+        )
+
+    def _calls(self, tokens: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return what the network is fed until it puts out the logits after ``tokens``."""
+        return [self.prompt.tokens, *((token,) for token in tokens)]
+
+    def _new_cache(self) -> Any:
+        return DynamicCache(config=self.reference.model.network.config)
 
     @torch.inference_mode()
     def _logits(self, layer: int, tokens: Sequence[int]) -> Tensor:
         """Return the logits after ``tokens`` of the network as it is, mutated in ``layer`` or above, [vocabulary]."""
-        body, network = self.decoder.body, self.reference.model.network
-        cache, known, final = DynamicCache(config=network.config), 0, None
-        fed = [self.prompt.tokens, *((token,) for token in tokens)]
-        if self.wild is not None:
-            known, final = self._along_wild_type(layer, tokens, cache)
-        for call in fed[known:]:
-            ids = torch.tensor([call], device=network.device)
-            final = body(ids, past_key_values=cache, use_cache=True).last_hidden_state
+        body, network, cache, final = self.decoder.body, self.reference.model.network, self._new_cache(), None
+        if self.wild is None:
+            for call in self._calls(tokens):
+                ids = torch.tensor([call], device=network.device)
+                final = body(ids, past_key_values=cache, use_cache=True).last_hidden_state
+        else:
+            start = 0
+            for given in self._inputs(layer, self._calls(tokens)):
+                hidden, start = self._run(range(layer, len(self.decoder.layers)), given, start, cache)
+                final = body.norm(hidden)
         assert final is not None
         logits: Tensor = network.lm_head(final[:, -1:])
         return logits[0, 0].float()  # as generate does
 
-    def _along_wild_type(self, layer: int, tokens: Sequence[int], cache: Any) -> tuple[int, Tensor]:
-        """Run the calls in which the text is the wild type's; return their number and the last final states.
-
-        Below ``layer`` the cache is filled with the wild type's keys and values.
-        """
+    def _inputs(self, layer: int, calls: Sequence[tuple[int, ...]]) -> list[Tensor]:
+        """Return what a layer of the unmodified network is given on a text, call by call."""
         assert self.wild is not None
-        wild, _, recording = self.wild
-        calls = 1
-        while (
-            calls <= len(tokens) and calls < len(recording.inputs[0]) and tokens[calls - 1] == wild[calls - 1]
-        ):
-            calls += 1
-        stop = len(self.prompt.tokens) + calls - 1
+        wild = self.wild[2]
+        known = max([wild, *self._recent], key=lambda recording: common(recording.calls, calls))
+        shared = common(known.calls, calls)
+        if len(known.inputs[layer]) < len(calls) or shared < len(calls):
+            if known is wild or shared < len(known.calls):
+                known = known.upto(shared, self._new_cache())
+                self._recent.append(known)
+            self._extend(known, calls, layer)
+        return known.inputs[layer][: len(calls)]
+
+    def _extend(self, recording: Recording, calls: Sequence[tuple[int, ...]], layer: int) -> None:
+        """Run the layers below ``layer`` on what they have not yet seen of a text that goes on from a recording's."""
+        device = self.reference.model.network.device
+        for call in calls[len(recording.calls) :]:
+            recording.calls.append(call)
+            recording.inputs[0].append(self.decoder.body.embed_tokens(torch.tensor([call], device=device)))
         for index in range(layer):
-            kept = recording.cache.layers[index]
-            cache.update(kept.keys[:, :, :stop].contiguous(), kept.values[:, :, :stop].contiguous(), index)
-        body, start, hidden = self.decoder.body, 0, recording.inputs[layer][0]
-        for given in recording.inputs[layer][:calls]:
-            hidden, end = given, start + given.shape[1]
-            places = torch.arange(start, end, device=hidden.device)[None]
-            rotary = body.rotary_emb(hidden, places)
-            for block in self.decoder.layers[layer:]:
-                hidden = block(
-                    hidden,
-                    attention_mask=None,
-                    position_ids=places,
-                    past_key_values=cache,
-                    use_cache=True,
-                    position_embeddings=rotary,
-                )
-            start = end
-        return calls, body.norm(hidden)
+            ran = recording.inputs[index + 1]
+            start = sum(given.shape[1] for given in ran)
+            for given in recording.inputs[index][len(ran) :]:
+                hidden, start = self._run(range(index, index + 1), given, start, recording.cache)
+                ran.append(hidden)
+
+    def _run(self, layers: range, given: Tensor, start: int, cache: Any) -> tuple[Tensor, int]:
+        """Run layers on the tokens of a call, the first at position ``start``; also return the position after it."""
+        stop = start + given.shape[1]
+        places = torch.arange(start, stop, device=given.device)[None]
+        rotary = self.decoder.body.rotary_emb(given, places)
+        for index in layers:
+            given = self.decoder.layers[index](
+                given,
+                attention_mask=None,
+                position_ids=places,
+                past_key_values=cache,
+                use_cache=True,
+                position_embeddings=rotary,
+            )
+        return given, stop

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mutascope.engine.decoder import Decoder, Deltas
-from mutascope.engine.trace import Row, Trace
+from mutascope.engine.trace import Row
 
 
 class Sweep:
@@ -25,15 +25,14 @@ class Sweep:
 
     Args:
         decoder: of the network.
-        wild: the wild type, whose text every mutant shares up to its divergence.
         cache: room for the keys and values of as many mutants as there will be (:meth:`Decoder.new_cache`).
 
     Attributes:
         rows: the mutants in decoding, in the order of :meth:`step`'s result.
     """
 
-    def __init__(self, decoder: Decoder, wild: Trace, cache: Tensor) -> None:
-        self.decoder, self.wild, self.cache = decoder, wild, cache
+    def __init__(self, decoder: Decoder, cache: Tensor) -> None:
+        self.decoder, self.cache = decoder, cache
         self._batches: list[list[Row]] = [[] for _ in decoder.layers]
         self._places: dict[Row, list[int | None]] = {}
         self._leaders: dict[Row, Row] = {}
@@ -44,16 +43,19 @@ class Sweep:
         return self._batches[-1]
 
     def admit(self, rows: Iterable[Row], position: int) -> None:
-        """Take in mutants that have picked their first own token, which stands at ``position``."""
-        families: dict[int, list[Row]] = {}
+        """Take in mutants of one prompt whose latest token stands at ``position`` and has left their text."""
+        families: dict[tuple[int, ...], list[Row]] = {}
         for row in rows:
             self._deltas = None
-            families.setdefault(row.tokens[-1], []).append(row)
+            families.setdefault(tuple(row.tokens), []).append(row)
             self._places[row] = [None] * len(self._batches)
             for layer, seen in enumerate(row.take_seen(), start=row.delta.layer):
                 self._join(row, layer)[:, :, :position] = seen
         for family in families.values():
-            self._lead(family, [cache[:, 0] for cache in self.wild.cache], position)
+            leader = max(family, key=lambda row: row.delta.layer)
+            self._lead(
+                leader, family, [leader.text.memory(layer, position) for layer in range(leader.delta.layer)]
+            )
 
     def step(self, position: int) -> Tensor:
         """Feed every mutant its last token, which stands at ``position``; return the last layer's output."""
@@ -92,19 +94,18 @@ class Sweep:
                 families.setdefault((self._leaders[row], row.tokens[-1]), []).append(row)
         for (leader, _), family in families.items():
             if leader not in family:
-                below = range(max(row.delta.layer for row in family))
-                self._lead(
-                    family, [self.cache[layer][:, self._place(leader, layer)] for layer in below], position
-                )
+                heir = max(family, key=lambda row: row.delta.layer)
+                places = [self._place(leader, layer) for layer in range(heir.delta.layer)]
+                below = [self.cache[layer][:, place, :, :position] for layer, place in enumerate(places)]
+                self._lead(heir, family, below)
         for row in ended:
             self._deltas = None
             self._release(row, position)
 
-    def _lead(self, family: list[Row], below: Sequence[Tensor], position: int) -> None:
+    def _lead(self, leader: Row, family: list[Row], below: Sequence[Tensor]) -> None:
         """Make the deepest member the leader, with the keys and values of the layers below it."""
-        leader = max(family, key=lambda row: row.delta.layer)
-        for layer in range(leader.delta.layer):
-            self._join(leader, layer)[:, :, :position] = below[layer][:, :, :position]
+        for layer, memory in enumerate(below):
+            self._join(leader, layer)[:, :, : memory.shape[2]] = memory
         for row in family:
             self._leaders[row] = leader
 

@@ -1,8 +1,8 @@
-"""A mutant on its way, and the wild type that it is verified against."""
+"""A mutant on its way, and the texts that it is verified against: the wild type's and those of other mutants."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,17 +17,19 @@ class Row:
     """A mutant on its way.
 
     Attributes:
+        text: what it was last verified against, and shares its tokens with, up to the last.
         tokens: what it has picked so far.
         margins: of its picks, as this engine computes them.
         replayed: the reference engine made one of the picks.
         handed_over: it is left to the reference engine altogether.
         values: what was measured along the wild type's continuation.
-        seen: keys and values of what it was fed, from its own layer upwards, while it waits to be decoded,
+        seen: keys and values of what it was fed, from its own layer upwards, while it waits,
             [layers, 2, heads, positions, width].
     """
 
     mutant: Mutant
     delta: Delta
+    text: Trace | Branch
     tokens: list[int] = field(default_factory=list)
     margins: list[float] = field(default_factory=list)
     replayed: bool = False
@@ -38,7 +40,7 @@ class Row:
     def take_seen(self) -> Tensor:
         """Return :attr:`seen` and forget it."""
         seen, self.seen = self.seen, None
-        assert seen is not None, "only rows that wait to be decoded have seen"
+        assert seen is not None, "only rows that wait have seen"
         return seen
 
 
@@ -53,6 +55,7 @@ class Trace:
 
     def __init__(self, decoder: Decoder, prompt: Sequence[int], tokens: Sequence[int]) -> None:
         self.tokens = tuple(tokens)
+        self.start = len(prompt)
         fed = torch.tensor([*prompt, *self.tokens[:-1]], device=decoder.device)
         self.cache = decoder.new_cache(1, len(fed))
         self._inputs = [decoder.embed(fed)[None]]
@@ -64,6 +67,79 @@ class Trace:
         """Return the input of a layer (of the final norm, one above the last), [positions, hidden]."""
         return self._inputs[layer][0]
 
+    def inputs(self, layer: int, begin: int, end: int) -> Tensor:
+        """Return the input of a layer at some positions, [positions, hidden]."""
+        return self._inputs[layer][0, begin:end]
+
+    def memory(self, layer: int, end: int) -> Tensor:
+        """Return keys and values of a layer before position ``end``, [2, heads, positions, width]."""
+        return self.cache[layer][:, 0, :, :end]
+
     def forget_states(self) -> None:
         """Free the hidden states; keys and values stay."""
         self._inputs.clear()
+
+
+class Branch:
+    """The unmodified network on a text that leaves the wild type's; what it has in common with it is not kept twice.
+
+    Attributes:
+        tokens: generated token ids.
+        fork: position of the first token that is not the wild type's.
+    """
+
+    def __init__(self, decoder: Decoder, wild: Trace, tokens: Sequence[int]) -> None:
+        self.decoder, self.wild, self.tokens = decoder, wild, tuple(tokens)
+        shared = common(wild.tokens, tokens)
+        self.fork = wild.start + shared
+        fed = torch.tensor(self.tokens[shared:-1], device=decoder.device)
+        self._places = decoder.places(self.fork, self.fork + len(fed))
+        self._inputs = {0: decoder.embed(fed)[None]}
+        self._memory: list[Tensor] = []
+
+    @property
+    def nbytes(self) -> int:
+        """What is kept, in bytes."""
+        return sum(tensor.nbytes for tensor in (*self._inputs.values(), *self._memory))
+
+    @property
+    def depth(self) -> int:
+        """Layers that were run."""
+        return len(self._memory)
+
+    def extend(self, layers: Iterable[int]) -> None:
+        """Run the network up to the deepest of ``layers``, and keep the inputs of these and of the deepest so far."""
+        wanted = set(layers)
+        missing = wanted - set(self._inputs)
+        if not missing:
+            return
+        begin = max(layer for layer in self._inputs if layer <= min(missing))
+        hidden, none = self._inputs[begin], Deltas([], self.decoder.device)
+        room = self.wild.cache.new_empty(*self.wild.cache.shape[1:4], self._places.stop, self.decoder.width)
+        for layer in range(begin, max(wanted)):
+            room[:, 0, :, : self.fork] = self.wild.memory(layer, self.fork)
+            hidden = self.decoder.layer(layer, hidden, none, room, self._places)
+            if layer == self.depth:
+                self._memory.append(room[:, 0, :, self.fork :].clone())
+            if layer + 1 in wanted:
+                self._inputs[layer + 1] = hidden
+
+    def inputs(self, layer: int, begin: int, end: int) -> Tensor:
+        """Return the input of a layer at some positions from the fork on, [positions, hidden]."""
+        self.extend([layer])
+        return self._inputs[layer][0, begin - self.fork : end - self.fork]
+
+    def memory(self, layer: int, end: int) -> Tensor:
+        """Return keys and values of a layer that was run, before position ``end``, [2, heads, positions, width]."""
+        own = self._memory[layer][:, :, : max(0, end - self.fork)]
+        return torch.cat([self.wild.memory(layer, min(end, self.fork)), own], dim=2)
+
+
+def common(one: Sequence[object], other: Sequence[object]) -> int:
+    """Return how many items, tokens say, two sequences begin with alike.
+
+    >>> common([1, 2, 3], [1, 2, 4, 3])
+    2
+    """
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (mine, yours) in enumerate(pairs) if mine != yours), min(len(one), len(other)))

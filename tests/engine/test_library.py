@@ -1,0 +1,114 @@
+"""Known texts: which a mutant may follow, and what the unmodified network computes on them."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from builders import tiny_model
+from mutascope import Design, Tiling, load_model
+from mutascope.assays import TextAssay
+from mutascope.engine import library as shelves
+from mutascope.engine.decoder import Decoder, Delta
+from mutascope.engine.fast import FastEngine
+from mutascope.engine.library import Library
+from mutascope.engine.prompt_run import PromptRun
+from mutascope.engine.trace import Branch, Row, Trace
+from mutascope.genome import Mutant
+
+PROMPT, WILD = (5, 6, 7), (1, 2, 3, 4, 5, 6)
+MUTANT = Mutant(1, "o", 0, 0, "max")
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    return load_model(str(tiny_model(tmp_path_factory.mktemp("llama"), "llama", 3, std=0.15)), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def decoder(llama):
+    return Decoder(llama.network, 12)
+
+
+@pytest.fixture(scope="module")
+def wild(decoder):
+    with torch.inference_mode():
+        return Trace(decoder, PROMPT, WILD)
+
+
+def rows(wild, *texts, layer=1):
+    return [Row(MUTANT, Delta(layer, "o", 0, 0, torch.zeros(1, 1)), wild, list(text)) for text in texts]
+
+
+@torch.inference_mode()
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    tokens=st.lists(st.integers(0, 20), min_size=1, max_size=6),
+    shared=st.integers(0, 5),
+    asked=st.lists(st.sets(st.integers(0, 3), min_size=1), min_size=1, max_size=3),
+)
+def test_a_branch_is_the_unmodified_network_on_its_text(decoder, wild, tokens, shared, asked):
+    text = (*WILD[:shared], *tokens)[:6]
+    if text[:-1] == WILD[: len(text) - 1]:  # nothing is fed after the fork
+        return
+    branch, truth = Branch(decoder, wild, text), Trace(decoder, PROMPT, text)
+    end = len(PROMPT) + len(text) - 1
+    for layers in asked:
+        branch.extend(layers)
+        for layer in layers:
+            found = branch.inputs(layer, branch.fork, end)
+            torch.testing.assert_close(found, truth.inputs(layer, branch.fork, end), rtol=1e-4, atol=1e-5)
+    assert branch.depth == max(max(layers) for layers in asked)
+    for layer in range(branch.depth):
+        for stop in (1, branch.fork, end):
+            torch.testing.assert_close(
+                branch.memory(layer, stop), truth.memory(layer, stop), rtol=1e-4, atol=1e-5
+            )
+
+
+@torch.inference_mode()
+def test_rows_follow_the_commonest_text_that_begins_with_their_tokens(decoder, wild):
+    library = Library(decoder, wild, 2**30)
+    common, rare, other = (1, 2, 9, 4, 4, 4), (1, 2, 9, 4, 5, 5), (1, 8, 8, 8, 8, 8)
+    for text in 3 * (rare,) + 4 * (common,) + 2 * (other,):
+        library.add(text)
+    some = rows(wild, (1, 2, 9), (1, 2, 9, 4), (1, 2, 9), (1, 2, 9, 4, 5), (1, 2, 7), *3 * [(1, 8)])
+    followers = library.follow(some)
+    assert followers == some[:3]  # a single row is not worth a pass, nor is a rare text
+    assert {row.text.tokens for row in followers} == {common}
+    assert some[3].text is wild
+    assert library.follow(rows(wild, (1, 2, 9, 4, 4))) != []  # the pass was made
+    assert library.follow(rows(wild, *[(1, 2, 9, 4, 5)] * shelves._WORTH))[0].text.tokens == rare
+
+
+@torch.inference_mode()
+def test_the_library_is_bounded(decoder, wild, monkeypatch):
+    monkeypatch.setattr(shelves, "_TEXTS", 10)
+    library = Library(decoder, wild, most=1)
+    for round_ in range(3):
+        for token in range(20, 20 + 8 * (round_ + 1)):
+            library.add((1, token, 3, 3))
+            library.add((1, 20, 3, 3))
+    assert len(library._counts) <= 10
+    assert sum(map(len, library._texts.values())) == len(library._counts)
+    assert library.follow(rows(wild, *[(1, 20)] * 3))[0].text.tokens == (1, 20, 3, 3)  # the commonest is kept
+    for _ in range(3):
+        library.add((1, 21, 5, 5))
+    assert library.follow(rows(wild, *[(1, 21)] * 3)) != []
+    assert len(library._branches) == 1  # no more than one fits
+
+
+@pytest.mark.parametrize(
+    "sampling", [{"temperature": 0.7}, {"greedy": True}, {"temperature": 1.0, "top_p": 0.9}]
+)
+def test_mutants_that_follow_texts_say_what_the_reference_engine_lets_them_say(llama, sampling):
+    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=44, **sampling).resolve(llama)
+    design = Design(layers=(1, 2), kinds=("o", "down"), sample=300)
+    mutants = design.plan(llama.genome, Tiling(5)).mutants()
+    engine = FastEngine(llama, Tiling(5), slots=48)
+    found = {o.mutant: o.outputs for o in engine.run(assay.prompts, assay.readout, mutants)}
+    truth = {o.mutant: o.outputs for o in engine.reference.run(assay.prompts, assay.readout, mutants)}
+    assert found == truth
+    run = engine._latest
+    assert isinstance(run, PromptRun)
+    assert len(run.library._branches) > 2  # some were followed
