@@ -24,7 +24,7 @@ def draw(out: Path, locus: str, counts: list[int], costs: list[float], kinds: li
     axes.plot(counts, costs, "o-", color="#333333")
     for count, cost, kind in zip(counts, costs, kinds, strict=True):
         axes.annotate(
-            f"{kind} phenotypes", (count, cost), xytext=(0, 8), textcoords="offset points", ha="center"
+            f"{kind} phenotypes", (count, cost), xytext=(0, -16), textcoords="offset points", ha="center"
         )
     axes.set(xscale="log", ylim=(0, 1.25 * max(costs)), xlabel="mutants of the locus", ylabel="ms a mutant")
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
