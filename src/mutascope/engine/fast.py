@@ -6,8 +6,9 @@ Per prompt, in the order of the code below (docs/engine.md says why it is exact)
 2. *Verification.* Mutants are fed the wild type's own tokens, in parallel over positions, from their own layer upwards
    (below it they see what the wild type saw). The first position where a mutant picks another token is its divergence;
    without one it is silent.
-3. *Decoding.* Divergent mutants go on token by token, in slots that are refilled as rows end.
-4. *Settling.* A pick whose margin is within the numerical noise is made by the reference engine, which generates up to
+3. *Following.* Divergent mutants are verified in the same way against texts that others have written.
+4. *Decoding.* Those that leave all known texts go on token by token, all at the same position.
+5. *Settling.* A pick whose margin is within the numerical noise is made by the reference engine, which generates up to
    that token; a mutant with a non-finite logit is left to it altogether, and so is one that overwrites an outlier.
 
 Where one token is read from many prompts, :mod:`mutascope.engine.choice_run` does all of this, and where texts are,

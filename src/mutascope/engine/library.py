@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from weakref import WeakSet
 
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.trace import Branch, Row, Trace, common
@@ -19,7 +20,7 @@ class Library:
     Args:
         decoder: of the network.
         wild: the wild type.
-        most: bytes that the network's states on texts may take; the longest unused go first.
+        most: bytes that the network's states on texts may take, but for those of one text; the longest unused go first.
     """
 
     def __init__(self, decoder: Decoder, wild: Trace, most: int) -> None:
@@ -27,6 +28,7 @@ class Library:
         self._counts: dict[tuple[int, ...], int] = {}
         self._texts: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
         self._branches: dict[tuple[int, ...], Branch] = {}
+        self._alive: WeakSet[Branch] = WeakSet()  # rows that have left a text still need it
 
     def add(self, tokens: Sequence[int]) -> None:
         """Note that a divergent mutant has written a text."""
@@ -53,18 +55,25 @@ class Library:
                 followers.setdefault(text, []).append(row)
         chosen = []
         for text, some in followers.items():
-            if min(len(some), self._counts[text]) >= _WORTH or text in self._branches:
-                branch = self._branches.pop(text, None) or Branch(self.decoder, self.wild, text)
+            branch = self._branches.pop(text, None)
+            worth = min(len(some), self._counts[text]) >= _WORTH
+            if branch is None and worth and self._has_room(besides=followers):
+                branch = Branch(self.decoder, self.wild, text)
+                self._alive.add(branch)
+            if branch is not None:
                 self._branches[text] = branch
                 branch.extend(row.delta.layer for row in some)
                 for row in some:
                     row.text = branch
                 chosen += some
-        while (
-            len(self._branches) > 1 and sum(branch.nbytes for branch in self._branches.values()) > self.most
-        ):
-            del self._branches[next(iter(self._branches))]
         return chosen
+
+    def _has_room(self, besides: Container[tuple[int, ...]]) -> bool:
+        """Whether there is room for another text, once the longest unused ones but for some are forgotten."""
+        unused = [text for text in self._branches if text not in besides]
+        while (full := sum(branch.nbytes for branch in self._alive) > self.most) and unused:
+            del self._branches[unused.pop(0)]
+        return not full
 
     def _commonest(self, tokens: tuple[int, ...]) -> tuple[int, ...] | None:
         texts = [
