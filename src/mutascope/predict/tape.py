@@ -99,7 +99,7 @@ class Tape:
         self.layout, self.positions = layout, len(layout)
         self.width, self.groups, self.queries = self.decoder.width, self.decoder.groups, self.decoder.queries
         rotary, places = self.decoder.places(0, layout.longest), layout.places()
-        self.cos, self.sin = rotary.cos[places, 0].float(), rotary.sin[places, 0].float()
+        self.cos, self.sin = rotary.cos[0, places, 0].float(), rotary.sin[0, places, 0].float()
         fed = torch.tensor(layout.tokens, device=self.decoder.device)
         self._inputs = [self.decoder.embed(fed).float()]
         for index in range(len(self.decoder.layers)):
