@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from mutascope.engine.products import fastest_product
+from mutascope.engine.products import Product, fastest_product
 from mutascope.genome import Mutant
 from mutascope.mutations import Mutagen
 
@@ -151,8 +152,12 @@ class Decoder:
         matrices = (p.numel() for p in self.layers[0].parameters() if p.ndim == 2)
         self._flop_per_token = 2 * sum(matrices)
         self._product = fastest_product(self.layers[0].mlp.gate_proj.weight)
-        self._head_product = fastest_product(self.head)
         self.flop = 0
+
+    @cached_property
+    def _head_product(self) -> Product:
+        """Timed when it is first needed: on a large head that takes a second, and predictions have their own."""
+        return fastest_product(self.head)
 
     def new_cache(self, rows: int, positions: int) -> Tensor:
         """Return room for keys and values, [layers, 2, rows, key/value heads, positions, width]."""
