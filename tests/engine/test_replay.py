@@ -67,7 +67,7 @@ def test_what_is_kept_of_one_text_leaves_the_logits_of_others_alone(tmp_path):
 def test_a_sliding_window_that_forgets_is_replayed_from_the_start(tmp_path):
     model = load_model(str(tiny_model(tmp_path, "mistral", sliding_window=9)), device="cpu")
     replay, reference, _ = make(model)
-    assert replay.wild is None
+    assert replay._forgets
     (mutant, *_) = Design(sample=3).plan(model.genome, TILING).mutants()
     with reference.mutagen.mutated(mutant):
         truth, logits = reference.wild_type_logits(replay.prompt, replay.readout)
@@ -78,27 +78,28 @@ def test_a_sliding_window_that_forgets_is_replayed_from_the_start(tmp_path):
 def test_layers_below_the_mutation_are_left_out_along_the_wild_type(tmp_path):
     model = load_model(str(tiny_model(tmp_path, "llama")), device="cpu")
     replay, _, wild = make(model)
-    calls = [0] * len(replay.decoder.layers)
+    start = len(replay.prompt.tokens)
+    ran = [0] * len(replay.decoder.layers)
 
     def count(at):
-        def hook(*_):
-            calls[at] += 1
+        def hook(_module, _given, out):
+            ran[at] += out.shape[1]
 
         return hook
 
     handles = [layer.register_forward_hook(count(at)) for at, layer in enumerate(replay.decoder.layers)]
     replay._logits(2, wild[:6])
-    assert calls == [0, 0, 7]  # the prompt and six tokens
+    assert ran == [0, 0, start + 6]
     other = (wild[3] + 1) % 50
-    calls[:] = [0, 0, 0]
+    ran[:] = [0, 0, 0]
     replay._logits(2, (*wild[:3], other, *wild[4:6]))
-    assert calls == [3, 3, 7]
-    calls[:] = [0, 0, 0]
+    assert ran == [3, 3, start + 6]
+    ran[:] = [0, 0, 0]
     replay._logits(2, (*wild[:3], other, *wild[4:7]))  # this text is known by now, but for its last token
-    assert calls == [1, 1, 8]
-    calls[:] = [0, 0, 0]
+    assert ran == [1, 1, start + 7]
+    ran[:] = [0, 0, 0]
     replay._logits(1, (*wild[:3], other, other))
-    assert calls == [1, 6, 6]
+    assert ran == [1, start + 5, start + 5]
     for handle in handles:
         handle.remove()
 
