@@ -65,7 +65,7 @@ class Deltas:
         groups: dict[tuple[int, str], list[tuple[int, Delta]]] = {}
         for row, delta in deltas:
             groups.setdefault((delta.layer, delta.kind), []).append((row, delta))
-        self._groups = {key: _stack(members, device) for key, members in groups.items()}
+        self._groups = {key: _Group(members, device) for key, members in groups.items()}
 
     def add(self, layer: int, kind: str, x: Tensor, out: Tensor) -> Tensor:
         """Add the deltas of a linear map to its output, in place.
@@ -75,22 +75,31 @@ class Deltas:
             out: output, [rows, positions, output features].
         """
         group = self._groups.get((layer, kind))
-        if group is None:
-            return out
-        rows, left, top, change = group
-        steps = torch.arange(x.shape[1], device=x.device)[None, :, None]
-        picked = x[rows[:, None, None], steps, left[:, None, :]]
-        out[rows[:, None, None], steps, top[:, None, :]] += picked @ change
+        if group is not None:
+            read, written = group.elements(x, out)
+            out.put_(written, x.take(read) @ group.change, accumulate=True)
         return out
 
 
-def _stack(members: list[tuple[int, Delta]], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    high, wide = members[0][1].change.shape
-    rows = torch.tensor([row for row, _ in members], device=device)
-    left = torch.tensor([delta.left for _, delta in members], device=device)[:, None]
-    top = torch.tensor([delta.top for _, delta in members], device=device)[:, None]
-    change = torch.stack([delta.change.T for _, delta in members])
-    return rows, left + torch.arange(wide, device=device), top + torch.arange(high, device=device), change
+class _Group:
+    """The deltas of one matrix: ``change`` [members, tile cols, tile rows]."""
+
+    def __init__(self, members: Sequence[tuple[int, Delta]], device: torch.device) -> None:
+        high, wide = members[0][1].change.shape
+        at = torch.tensor([(row, delta.left, delta.top) for row, delta in members], device=device)
+        self._row, left, top = at[:, :, None, None].unbind(1)
+        self._left = left + torch.arange(wide, device=device)
+        self._top = top + torch.arange(high, device=device)
+        self.change = torch.stack([delta.change.T for _, delta in members])
+        self._elements: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def elements(self, x: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where the tiles read and write, as indices into all elements, [members, positions, tile side]."""
+        steps = x.shape[1]
+        if steps not in self._elements:
+            places = self._row * steps + torch.arange(steps, device=x.device)[:, None]
+            self._elements[steps] = (places * x.shape[2] + self._left, places * out.shape[2] + self._top)
+        return self._elements[steps]
 
 
 @dataclass(frozen=True)
