@@ -99,12 +99,9 @@ class PromptRun:
             self.near_tie = max(NEAR_TIE, NOISE_FACTOR * self.noise)
             self.shortlists = self.head.known(final, logits, wild.tokens)
             self.continuation = Continuation(wild.tokens, logits) if readout.measure else None
-            self.cache = self.decoder.new_cache(self.slots, positions)
             self.library = Library(self.decoder, self.wild, _LIBRARY)
-            # nothing is decoded while mutants are verified
-            self.verifier = Verifier(
-                self.decoder, self.head, self.cache[:, :, : self.verify_rows], self.start
-            )
+            room = self.decoder.new_cache(self.verify_rows, positions)
+            self.verifier = Verifier(self.decoder, self.head, room, self.start)
 
     def reproduces_wild_type(self) -> bool:
         """Whether the wild type, run through this engine, picks the reference engine's tokens."""
@@ -252,7 +249,9 @@ class PromptRun:
     def _decode(self, divergent: list[Row]) -> Iterator[Row]:
         """Decode rows to their end, each from its divergence; yield them as they end."""
         divergent = sorted(divergent, key=lambda row: len(row.tokens), reverse=True)
-        sweep, count = Sweep(self.decoder, self.cache), 0
+        # a cache of its own: what mutants that wait have seen does not lie beside that of a cohort that has ended
+        room = self.decoder.new_cache(len(divergent), self.start + self.picker.steps)
+        sweep, count = Sweep(self.decoder, room), 0
         while divergent or sweep.rows:
             count = len(divergent[-1].tokens) if not sweep.rows else count + 1
             position = self.start + count - 1
