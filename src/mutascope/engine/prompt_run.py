@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 
 import torch
@@ -100,8 +101,15 @@ class PromptRun:
             self.shortlists = self.head.known(final, logits, wild.tokens)
             self.continuation = Continuation(wild.tokens, logits) if readout.measure else None
             self.library = Library(self.decoder, self.wild, _LIBRARY)
-            room = self.decoder.new_cache(self.verify_rows, positions)
-            self.verifier = Verifier(self.decoder, self.head, room, self.start)
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Feeds mutants known texts; made anew after each decoding."""
+        return Verifier(self.decoder, self.head, self._room(self.verify_rows), self.start)
+
+    def _room(self, rows: int) -> Tensor:
+        """Return room for the keys and values of rows that run to the end."""
+        return self.decoder.new_cache(rows, self.start + self.picker.steps)
 
     def reproduces_wild_type(self) -> bool:
         """Whether the wild type, run through this engine, picks the reference engine's tokens."""
@@ -249,9 +257,9 @@ class PromptRun:
     def _decode(self, divergent: list[Row]) -> Iterator[Row]:
         """Decode rows to their end, each from its divergence; yield them as they end."""
         divergent = sorted(divergent, key=lambda row: len(row.tokens), reverse=True)
-        # a cache of its own: what mutants that wait have seen does not lie beside that of a cohort that has ended
-        room = self.decoder.new_cache(len(divergent), self.start + self.picker.steps)
-        sweep, count = Sweep(self.decoder, room), 0
+        self.__dict__.pop("verifier", None)  # frees its cache
+        # one of its own: what mutants that wait have seen does not lie beside the cache of a cohort that has ended
+        sweep, count = Sweep(self.decoder, self._room(len(divergent))), 0
         while divergent or sweep.rows:
             count = len(divergent[-1].tokens) if not sweep.rows else count + 1
             position = self.start + count - 1
