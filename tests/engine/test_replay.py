@@ -45,6 +45,17 @@ def test_logits_are_those_of_generate_to_the_last_bit(tmp_path, family, keep, dt
     assert replay._exact
 
 
+def test_products_that_round_otherwise_in_a_batch_are_made_for_each_token(tmp_path):
+    model = load_model(str(tiny_model(tmp_path, "qwen2")), device="cpu")
+    replay, *_, wild = make(model)
+    _, logits, _ = replay.wild
+    replay._alone.batched = {tuple(p.shape): False for p in model.network.parameters() if p.ndim == 2}
+    known = dict(replay._alone.batched)
+    for step in (0, 5, 20):
+        assert torch.equal(replay._logits(1, wild[:step]), logits[step])
+    assert replay._alone.batched == known
+
+
 def test_what_is_kept_of_one_text_leaves_the_logits_of_others_alone(tmp_path):
     """Texts that share beginnings, mutated in all layers, in an order that cuts, deepens and forgets what is kept."""
     model = load_model(str(tiny_model(tmp_path, "llama")), device="cpu")
