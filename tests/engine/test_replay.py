@@ -51,7 +51,8 @@ def test_products_that_round_otherwise_in_a_batch_are_made_for_each_token(tmp_pa
     _, logits, _ = replay.wild
     replay._alone.batched = {tuple(p.shape): False for p in model.network.parameters() if p.ndim == 2}
     known = dict(replay._alone.batched)
-    for step in (0, 5, 20):
+    assert len(wild) > 4
+    for step in range(0, len(wild), 3):
         assert torch.equal(replay._logits(1, wild[:step]), logits[step])
     assert replay._alone.batched == known
 
