@@ -8,6 +8,7 @@ import torch
 from builders import tiny_model
 from mutascope import Design, Tiling, load_model
 from mutascope.assays import TextAssay
+from mutascope.engine import alone
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.engine.replay import Replay, recorded
@@ -126,3 +127,15 @@ def test_without_equal_logits_generate_settles(tmp_path, monkeypatch):
     (mutant, *_) = Design(sample=3).plan(model.genome, TILING).mutants()
     assert replay.next_token(mutant, wild[:4]) == 7
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_tie_at_the_first_token_does_not_hide_that_later_ones_differ(tmp_path, monkeypatch, keep):
+    """Only the prompt is run for it, in one call: tokens on their own are checked nevertheless."""
+    model = load_model(str(tiny_model(tmp_path, "llama")), device="cpu")
+    replay, *_ = make(model, keep=keep)
+    attend = alone._attention
+    monkeypatch.setattr(alone, "_attention", lambda *given, **settings: attend(*given, **settings) * 1.000001)
+    (mutant, *_) = Design(sample=3).plan(model.genome, TILING).mutants()
+    replay.next_token(mutant, ())
+    assert replay._exact is False

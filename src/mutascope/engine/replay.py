@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, islice, pairwise
 from typing import Any
 
 import torch
@@ -151,14 +151,18 @@ class Replay:
     def _is_exact(self, mutant: Mutant, tokens: Sequence[int]) -> bool:
         """Whether replaying the wild type, as if mutated in a layer, gives the logits that it was picked from.
 
-        What is recorded along a few of its tokens must be equal, too. Where there is no wild type, ``tokens`` are fed
-        to the network one after the other.
+        What is recorded along a few of its tokens must be equal, too. Where there is no wild type, or its text is
+        short, some text, beginning with ``tokens``, is fed to the network one token after the other as well.
         """
         if self._forgets:
             return True
+        if self.wild is None or len(self.wild[0]) <= _CHECKED:
+            most = min(_CHECKED, self.readout.resolved["max_new_tokens"] - 1)
+            some = tuple(islice(cycle((*tokens, *self.prompt.tokens)), most))
+            if not torch.equal(self._logits(mutant.layer, some), self._logits_in_turn(some)):
+                return False
         if self.wild is None:
-            some = tokens[:_CHECKED]
-            return torch.equal(self._logits(mutant.layer, some), self._logits_in_turn(some))
+            return True
         tokens, logits, recording = self.wild
         count = min(_CHECKED, len(tokens) - 1)
         text = (*self.prompt.tokens, *tokens[:count])
