@@ -21,7 +21,8 @@ from torch import Tensor
 from mutascope import Results
 from mutascope.analysis.calibration import auc
 from mutascope.cli.show import reopen
-from mutascope.engine.decoder import Decoder, Deltas, delta_of
+from mutascope.engine.decoder import Decoder
+from mutascope.engine.deltas import Deltas, delta_of
 from mutascope.engine.trace import Trace
 from mutascope.genome import Mutant
 from mutascope.mutations import Mutagen

@@ -9,7 +9,8 @@ from builders import tiny_model
 from mutascope import Design, Tiling, load_model
 from mutascope.assays import TextAssay
 from mutascope.engine import library as shelves
-from mutascope.engine.decoder import Decoder, Delta
+from mutascope.engine.decoder import Decoder
+from mutascope.engine.deltas import Delta
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.library import Library
 from mutascope.engine.prompt_run import PromptRun

@@ -14,7 +14,9 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from mutascope.engine.decoder import Decoder, Delta, Deltas, Places, delta_of
+from mutascope.engine.decoder import Decoder
+from mutascope.engine.deltas import Delta, Deltas, delta_of
+from mutascope.engine.places import Places
 from mutascope.engine.prompt_run import NEAR_TIE, NOISE_FACTOR, margin_errors
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.genome import Mutant

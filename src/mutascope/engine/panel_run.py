@@ -17,7 +17,8 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from mutascope.engine.decoder import Decoder, Delta, delta_of
+from mutascope.engine.decoder import Decoder
+from mutascope.engine.deltas import Delta, delta_of
 from mutascope.engine.head import Head
 from mutascope.engine.prompt_run import NEAR_TIE, NOISE_FACTOR, SLOTS, PromptRun, margin_errors
 from mutascope.engine.reference import ReferenceEngine

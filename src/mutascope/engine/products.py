@@ -1,7 +1,8 @@
-"""The faster of the two products that torch has for a linear map on a CPU.
+"""The fastest of the products that there are for a linear map on a CPU.
 
-``F.linear`` sends float32 to MKL, which reaches less than half of oneDNN's rate on some processors and more on others.
-Both round in the last bits only, like batches of another shape. So they are timed once, at a map of the network.
+``F.linear`` sends float32 to MKL, which reaches less than half of oneDNN's rate on some processors and more on others,
+and leaves a quarter of what some can do to a product with weights packed once. All round in the last bits only, like
+batches of another shape. So they are timed once, at a map of the network.
 """
 
 from __future__ import annotations
@@ -13,37 +14,64 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""Of an input [..., cols], a weight [rows, cols] and a bias [rows] or None: the output, [..., rows]."""
+from mutascope.engine.kernels import kernels
+
+LinearMap = Callable[[Tensor], Tensor]
+"""Of an input [..., cols]: the output, [..., rows]."""
+Product = Callable[[Tensor, Tensor | None], LinearMap]
+"""Of a weight [rows, cols] and a bias [rows] or None: their linear map."""
 
 _ROWS = 128
 _TIMES = 9
 _CLEARLY = 1.2
 
 
-def onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return what ``F.linear`` returns, from oneDNN."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def default(weight: Tensor, bias: Tensor | None) -> LinearMap:
+    """Return ``F.linear``."""
+    return lambda x: F.linear(x, weight, bias)
 
 
-def fastest_product(weight: Tensor) -> Product:
-    """Return the faster product for a weight [rows, cols], timed on its device; ``F.linear`` where there is but one.
+def onednn(weight: Tensor, bias: Tensor | None) -> LinearMap:
+    """Return the map by oneDNN."""
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def packed(weight: Tensor, bias: Tensor | None) -> LinearMap:
+    """Return the map by the compiled kernel, which keeps a copy of the weight."""
+    compiled = kernels()
+    assert compiled is not None, "there is a compiler where this is taken"
+    panels = compiled.pack(weight)
+    return lambda x: compiled.product(x, panels, bias, len(weight))
+
+
+def fastest_product(weight: Tensor, may_copy: bool = True) -> Product:
+    """Return the fastest product for a weight [rows, cols], timed on its device; ``F.linear`` where there is but one.
 
     oneDNN must be clearly faster: it rounds more, so that more picks are near ties.
+
+    Args:
+        weight: one of those that the product is for.
+        may_copy: whether there is memory for copies of the weights.
     """
-    has_onednn = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not has_onednn:
-        return F.linear
-    x = torch.ones(_ROWS, weight.shape[1])
-    return onednn if _seconds(F.linear, x, weight) > _CLEARLY * _seconds(onednn, x, weight) else F.linear
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+        return default
+    handicaps = {default: 1.0}
+    if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        handicaps[onednn] = _CLEARLY
+    if may_copy and kernels():
+        handicaps[packed] = 1.0
+    seconds = _seconds({product: product(weight, None) for product in handicaps}, weight.shape[1])
+    return min(handicaps, key=lambda product: handicaps[product] * seconds[product])
 
 
-def _seconds(product: Product, x: Tensor, weight: Tensor) -> float:
-    """Return the median time of a product."""
-    times = []
+def _seconds(maps: dict[Product, LinearMap], cols: int) -> dict[Product, float]:
+    """Return the median times of maps, taken in turns, as a machine is not equally fast all the time."""
+    x = torch.ones(_ROWS, cols)
+    times: dict[Product, list[float]] = {product: [] for product in maps}
     with torch.inference_mode():
         for _ in range(_TIMES):
-            start = time.perf_counter()
-            product(x, weight, None)
-            times.append(time.perf_counter() - start)
-    return sorted(times)[_TIMES // 2]
+            for product, apply in maps.items():
+                start = time.perf_counter()
+                apply(x)
+                times[product].append(time.perf_counter() - start)
+    return {product: sorted(some)[_TIMES // 2] for product, some in times.items()}

@@ -12,7 +12,8 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from mutascope.engine.decoder import Decoder, delta_of
+from mutascope.engine.decoder import Decoder
+from mutascope.engine.deltas import delta_of
 from mutascope.engine.head import Head
 from mutascope.engine.library import Library
 from mutascope.engine.reference import ReferenceEngine

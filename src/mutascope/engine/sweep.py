@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from mutascope.engine.decoder import Decoder, Deltas
+from mutascope.engine.decoder import Decoder
+from mutascope.engine.deltas import Deltas
 from mutascope.engine.trace import Row
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mutascope.engine.decoder import Decoder, Delta, Deltas
+from mutascope.engine.decoder import Decoder
+from mutascope.engine.deltas import Delta, Deltas
 from mutascope.genome import Mutant
 
 

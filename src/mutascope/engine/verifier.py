@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mutascope.engine.decoder import Decoder, Deltas
+from mutascope.engine.decoder import Decoder
+from mutascope.engine.deltas import Deltas
 from mutascope.engine.head import Head, Shortlist
 from mutascope.engine.trace import Row
 
