@@ -13,6 +13,7 @@ All numbers are float32, all arrays dense and row by row where no stride is give
 #endif
 #define PANEL (2 * LANES)
 #define CHAIN 192 /* inputs that are added up one after the other: more round worse */
+#define UNROLLED 4
 #define DEEP 576
 #define BLOCK 96
 #define GROUP (48 / PANEL)
@@ -37,6 +38,17 @@ void pack(const float *weight, float *panels, long outs, long ins, int threads) 
 
 long panel_width(void) { return PANEL; }
 
+/* Add to chains what one input, x [rows, 1] and panel [1, PANEL], gives. */
+INLINE void link(int rows, const float *x, long x_row, const float *panel, lanes chains[TILE][2]) {
+  lanes low = *(const lanes *)panel, high = *(const lanes *)(panel + LANES);
+#pragma GCC unroll 12
+  for (int r = 0; r < rows; r++) {
+    float value = x[r * x_row];
+    chains[r][0] += value * low;
+    chains[r][1] += value * high;
+  }
+}
+
 /* Add to out [rows, width] what x [rows, deep] and a panel [deep, PANEL] give; out begins as bias, or as zeros. */
 INLINE void tile(int rows, const float *x, long x_row, const float *panel, long deep, float *out, long out_row,
                  long width, int first, const float *bias) {
@@ -48,15 +60,11 @@ INLINE void tile(int rows, const float *x, long x_row, const float *panel, long 
   }
   for (long k = 0; k < deep;) {
     for (int r = 0; r < rows; r++) chains[r][0] = chains[r][1] = (lanes){0};
-    for (long end = least(k + CHAIN, deep); k < end; k++) {
-      lanes low = *(const lanes *)(panel + k * PANEL), high = *(const lanes *)(panel + k * PANEL + LANES);
-#pragma GCC unroll 12
-      for (int r = 0; r < rows; r++) {
-        float value = x[r * x_row + k];
-        chains[r][0] += value * low;
-        chains[r][1] += value * high;
-      }
-    }
+    long end = least(k + CHAIN, deep);
+    for (; k + UNROLLED <= end; k += UNROLLED)
+#pragma GCC unroll 4
+      for (int u = 0; u < UNROLLED; u++) link(rows, x + k + u, x_row, panel + (k + u) * PANEL, chains);
+    for (; k < end; k++) link(rows, x + k, x_row, panel + k * PANEL, chains);
     for (int r = 0; r < rows; r++) {
       sums[r][0] += chains[r][0];
       sums[r][1] += chains[r][1];
