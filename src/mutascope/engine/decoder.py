@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from mutascope.engine.deltas import Deltas, Group
 from mutascope.engine.kernels import kernels
 from mutascope.engine.operations import Operations
 from mutascope.engine.places import Places
-from mutascope.engine.products import LinearMap, fastest_product
+from mutascope.engine.products import LinearMap, Product, fastest_product
 
 FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 
@@ -41,7 +42,7 @@ class Decoder:
         config: Any = network.config
         if type(network) not in FAMILIES:
             raise ValueError(f"{type(network).__name__} is not implemented")
-        if config.hidden_act != "silu":
+        if config.hidden_act not in ("silu", "swish"):
             raise ValueError(f"the activation {config.hidden_act} is not implemented")
         if config.rope_parameters.get("rope_type", "default") in ("dynamic", "longrope"):
             raise ValueError("rotary embeddings that depend on the length are not implemented")
@@ -61,16 +62,29 @@ class Decoder:
         self._all = places
         matrices = (p.numel() for p in self.layers[0].parameters() if p.ndim == 2)
         self._flop_per_token = 2 * sum(matrices)
-        self._may_copy = sum(p.nbytes for p in network.parameters()) < self._free() // 4
-        self._product = fastest_product(self.layers[0].mlp.gate_proj.weight, self._may_copy)
+        self._on_cpu = self.device.type == "cpu" and all(
+            p.dtype == torch.float32 for p in network.parameters()
+        )
+        self._bytes = sum(parameter.nbytes for parameter in network.parameters())
         self._maps: dict[Any, LinearMap] = {}
-        on_cpu = self.device.type == "cpu" and self.dtype == torch.float32
-        self._operations = (on_cpu and kernels()) or Operations()
         self.flop = 0
+
+    # Compiled and timed when they are first needed: predictions use a decoder that runs nothing.
+
+    @cached_property
+    def _operations(self) -> Operations:
+        return (self._on_cpu and kernels()) or Operations()
+
+    @cached_property
+    def _may_copy(self) -> bool:
+        return self._bytes < self._free() // 4
+
+    @cached_property
+    def _product(self) -> Product:
+        return fastest_product(self.layers[0].mlp.gate_proj.weight, self._may_copy)
 
     @cached_property
     def _head_map(self) -> LinearMap:
-        """Timed when it is first needed: on a large head that takes a second, and predictions have their own."""
         return fastest_product(self.head, self._may_copy)(self.head, None)
 
     def new_cache(self, rows: int, positions: int) -> Tensor:
@@ -83,10 +97,10 @@ class Decoder:
         return max(1, min(most, self._free() // 4 // self.new_cache(1, positions).nbytes))
 
     def _free(self) -> int:
-        """Return the free memory of the device, in bytes."""
+        """Return the memory of the device that can be had, in bytes."""
         if self.device.type == "cuda":
             return torch.cuda.mem_get_info(self.device)[0]
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return available_memory()
 
     def places(self, start: int, stop: int) -> Places:
         """Return the places of a pass in which every row is fed positions ``start`` to ``stop``."""
@@ -191,3 +205,12 @@ def _window(attention: Any, config: Any, positions: int) -> int:
     if config.model_type == "mistral":
         sliding = config.sliding_window
     return sliding or positions
+
+
+def available_memory() -> int:
+    """Return the main memory that can be had without swapping, in bytes; all there is where a system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))

@@ -28,7 +28,8 @@ def delta_of(mutagen: Mutagen, mutant: Mutant) -> Delta:
     locus = mutagen.locus(mutant)
     top, bottom, left, right = mutagen.tiling.bounds(locus, mutant.row, mutant.col)
     high, wide = min(mutagen.tiling.tile, locus.rows), min(mutagen.tiling.tile, locus.cols)
-    change = mutagen.replacement(mutant) - mutagen.wild_type_tile(mutant)
+    wild = mutagen.wild_type_tile(mutant)
+    change = mutagen.replacement(mutant).to(wild.dtype) - wild
     padded = change.new_zeros(high, wide)
     moved_up, moved_left = high - (bottom - top), wide - (right - left)
     padded[moved_up:, moved_left:] = change
@@ -36,7 +37,7 @@ def delta_of(mutagen: Mutagen, mutant: Mutant) -> Delta:
 
 
 class Deltas:
-    """The deltas of a batch, grouped by (layer, kind) for one small batched product per group.
+    """The deltas of a batch, grouped by (layer, kind).
 
     Args:
         deltas: each with the row of the batch that it belongs to, in its own layer.

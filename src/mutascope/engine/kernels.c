@@ -116,10 +116,10 @@ INLINE float total(lanes x) {
   return sum;
 }
 
-/* exp(x) for x <= 0, to 2 units in the last place; below -87 that of -87. */
+/* exp(x) for x <= 0, to 2 units in the last place; 0 below -87. */
 INLINE float exponential(float x) {
-  x = x < -87 ? -87 : x;
-  float whole = rintf(x * 1.44269504f), rest = x - whole * 0.693359375f + whole * 2.12194440e-4f;
+  float some = x < -87 ? -87 : x;
+  float whole = rintf(some * 1.44269504f), rest = some - whole * 0.693359375f + whole * 2.12194440e-4f;
   float sum = 1.9875691500e-4f;
   sum = sum * rest + 1.3981999507e-3f;
   sum = sum * rest + 8.3334519073e-3f;
@@ -127,10 +127,10 @@ INLINE float exponential(float x) {
   sum = sum * rest + 1.6666665459e-1f;
   sum = sum * rest + 5.0000001201e-1f;
   union {
-    int bits;
+    unsigned bits;
     float value;
-  } power = {((int)whole + 127) << 23};
-  return (sum * rest * rest + rest + 1) * power.value;
+  } power = {(unsigned)((int)whole + 127) << 23};
+  return x < -87 ? 0 : (sum * rest * rest + rest + 1) * power.value;
 }
 
 /* out [count, wide LANES] = weights [count, length] times values [length, width]. */

@@ -24,6 +24,8 @@ from mutascope.engine.operations import Operations
 from mutascope.engine.places import Places
 
 _FLAGS = "-O3 -march=native -std=gnu11 -fopenmp -fno-math-errno -fno-trapping-math -shared -fPIC"
+_PATIENCE = 60
+"""Seconds that a compiler may take; it takes one or two."""
 _POSITIONS = 2**15
 """Positions whose attention weights fit on a thread's stack."""
 
@@ -121,15 +123,16 @@ def kernels() -> Kernels | None:
     the same cores.
     """
     source = resources.files("mutascope.engine") / "kernels.c"
-    with TemporaryDirectory() as folder, resources.as_file(source) as path:
-        library = Path(folder) / "kernels.so"
-        command = [*shlex.split(os.environ.get("CC", "cc")), *shlex.split(_FLAGS), str(path)]
-        try:
-            subprocess.run([*command, "-o", str(library), "-lm"], check=True, capture_output=True)
+    try:
+        command = shlex.split(os.environ.get("CC") or "cc") + shlex.split(_FLAGS)
+        with TemporaryDirectory() as folder, resources.as_file(source) as path:
+            library = Path(folder) / "kernels.so"
+            command += [str(path), "-o", str(library), "-lm"]
+            subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE)
             before = _runtimes()
             compiled = Kernels(CDLL(str(library)))
-        except (OSError, subprocess.CalledProcessError):
-            return None
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
     return compiled if _runtimes() == before else None
 
 
