@@ -103,7 +103,7 @@ def test_mutations_are_those_of_torch(compiled, steps, high, wide, members):
 
 @given(
     rows=st.integers(1, 5),
-    steps=st.integers(1, 6),
+    steps=st.sampled_from([1, 1, 1, 4]),
     groups=st.integers(1, 3),
     queries=st.integers(1, 5),
     width=st.sampled_from([16, 32, 64, 80, 12]),

@@ -228,23 +228,23 @@ void mutate(const float *x, const float *change, float *out, const long long *at
     }
 }
 
-/* Attention: out and q [rows, steps, heads, width], positions [rows or 1, steps], keys and values [rows, groups,
-   positions, width] with strides between rows and between groups; width is a multiple of LANES. */
+/* Attention of one token per row: out and q [rows, heads, width], positions [rows] (or [1], with next_position 0), keys
+   and values [rows, groups, positions, width] with strides between rows and between groups; width is a multiple of
+   LANES. */
 void attend(const float *q, const float *keys, const float *values, float *out, const long long *positions,
-            long next_positions, long rows, long steps, long groups, long heads, long width, long next_row,
-            long next_group, long window, float scale, int threads) {
+            long next_position, long rows, long heads, long width, long groups, long next_row, long next_group,
+            long window, float scale, int threads) {
   long each = heads / groups;
 #pragma omp parallel for schedule(dynamic, 8) num_threads(threads)
   for (long job = 0; job < rows * groups; job++) {
-    long row = job / groups, group = job % groups, at = row * next_row + group * next_group;
-    for (long step = 0; step < steps; step++) {
-      long stop = positions[row * next_positions + step] + 1, start = stop > window ? stop - window : 0;
-      for (long a = 0; a < each; a += TOGETHER) {
-        long to = ((row * steps + step) * heads + group * each + a) * width, seen = at + start * width;
+    long row = job / groups, group = job % groups;
+    long stop = positions[row * next_position] + 1, start = stop > window ? stop - window : 0;
+    long seen = row * next_row + group * next_group + start * width;
+    for (long a = 0; a < each; a += TOGETHER) {
+      long to = (row * heads + group * each + a) * width;
 #define LOOK(count) \
   case count: look(count, q + to, keys + seen, values + seen, out + to, width, stop - start, scale); break;
-        switch (least(TOGETHER, each - a)) { LOOK(1) LOOK(2) LOOK(3) }
-      }
+      switch (least(TOGETHER, each - a)) { LOOK(1) LOOK(2) LOOK(3) }
     }
   }
 }

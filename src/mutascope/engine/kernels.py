@@ -40,7 +40,7 @@ class Kernels(Operations):
     def __init__(self, library: CDLL) -> None:
         self._pack = _function(library, "pack", 2 * [c_void_p] + 2 * [c_long])
         self._product = _function(library, "product", 4 * [c_void_p] + 3 * [c_long])
-        self._attend = _function(library, "attend", 5 * [c_void_p] + 9 * [c_long] + [c_float])
+        self._attend = _function(library, "attend", 5 * [c_void_p] + 8 * [c_long] + [c_float])
         self._rotate = _function(library, "rotate", 3 * [c_void_p] + 5 * [c_long])
         self._place = _function(library, "place", 7 * [c_void_p] + 7 * [c_long])
         self._mutate = _function(library, "mutate", 4 * [c_void_p] + 6 * [c_long])
@@ -105,14 +105,15 @@ class Kernels(Operations):
 
     def attend(self, q: Tensor, cache: Tensor, places: Places, window: int, scale: float) -> Tensor:
         rows, steps, heads, width = q.shape
-        if places.stop > _POSITIONS or width % self._lanes:
+        # torch's fused kernel is the faster one from a few tokens per row on
+        if steps > 1 or places.stop > _POSITIONS or width % self._lanes:
             return super().attend(q, cache, places, window, scale)
         out = torch.empty_like(q)
         keys, values = cache
         at = (q.data_ptr(), keys.data_ptr(), values.data_ptr(), out.data_ptr(), places.positions.data_ptr())
-        sizes = (rows, steps, keys.shape[1], heads, width)
+        sizes = (rows, heads, width, keys.shape[1])
         self._attend(*at, places.stride, *sizes, keys.stride(0), keys.stride(1), window, scale)
-        return out.view(rows, steps, -1)
+        return out.view(rows, 1, -1)
 
 
 @cache
