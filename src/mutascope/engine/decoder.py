@@ -62,7 +62,7 @@ class Decoder:
         self._all = places
         matrices = (p.numel() for p in self.layers[0].parameters() if p.ndim == 2)
         self._flop_per_token = 2 * sum(matrices)
-        self._on_cpu = self.device.type == "cpu" and all(
+        self._is_float32_on_cpu = self.device.type == "cpu" and all(
             p.dtype == torch.float32 for p in network.parameters()
         )
         self._bytes = sum(parameter.nbytes for parameter in network.parameters())
@@ -73,7 +73,7 @@ class Decoder:
 
     @cached_property
     def _operations(self) -> Operations:
-        return (self._on_cpu and kernels()) or Operations()
+        return (self._is_float32_on_cpu and kernels()) or Operations()
 
     @cached_property
     def _may_copy(self) -> bool:
