@@ -27,8 +27,8 @@ from mutascope.readout import Generation, Output, Prompt
 from mutascope.sampling import Picker, Picks
 
 NEAR_TIE = 1.8e-4
-"""Margin below which a pick is left to the reference engine: 1.5 times the largest error of a margin measured on 464
-mutants of the default model, 25,715 picks (docs/engine.md, Near ties)."""
+"""Margin below which a pick is left to the reference engine: 1.5 times the largest error of a margin measured on 463
+mutants of the default model, some 25,700 picks (docs/engine.md, Near ties)."""
 NOISE_FACTOR = 10
 """Threshold in root mean squares of the errors of margins on the wild type."""
 SLOTS = 576
