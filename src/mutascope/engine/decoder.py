@@ -129,7 +129,7 @@ class Decoder:
     def some_logits(self, final: Tensor, tokens: Tensor) -> Tensor:
         """Return the logits of a few tokens [m] for final states [n, hidden], as [n, m]."""
         self.flop += 2 * final.numel() * len(tokens)
-        return final @ self.head[tokens].T
+        return final @ self.head.index_select(0, tokens).T
 
     def layer(self, index: int, hidden: Tensor, deltas: Deltas, cache: Tensor, places: Places) -> Tensor:
         """Run one decoder layer.

@@ -150,12 +150,12 @@ class Head:
     def _shortlist(self, final: Tensor, logits: Tensor, picked: Tensor, step: int) -> Shortlist:
         """Return the shortlist around a final state [hidden] with known logits [vocabulary] and pick."""
         logits = logits - self._mean @ final
-        noise = self._noise(step, slice(None))
-        bars = self._bars(logits[None], logits[picked][None], self._noise(step, picked))[0]
+        noise, best = self._noise(step, slice(None)), logits.topk(self._top)
+        bars = self._bars(best.values[None], logits[picked][None], self._noise(step, picked))[0]
         # a token is picked only from the top k, and only when it beats the picked one
         gap = torch.maximum(bars[2], bars[1] - self.picker.temperature * noise) - logits
         danger = torch.minimum(gap, bars[0] - logits).div_(self._norms)
-        danger[logits.topk(self._top).indices] = -torch.inf
+        danger[best.indices] = -torch.inf
         radius = next((some for some in _RADII if (danger < some).sum() <= _LONGEST), _RADII[-1])
         return Shortlist(step, final, (danger < radius).nonzero()[:, 0], radius, bars)
 
@@ -166,15 +166,21 @@ class Head:
         picks = self.picker.pick(logits, torch.full((len(final),), step, device=final.device), tokens)
         centred = logits - (final @ self._mean)[:, None]
         own = centred.gather(-1, torch.searchsorted(tokens, picks.tokens)[:, None])[:, 0]
-        bars = self._bars(centred, own, self._noise(step, picks.tokens))
+        bars = self._bars(centred.topk(self._top).values, own, self._noise(step, picks.tokens))
         lowered = (shortlist.bars - bars).amax(-1).clamp(min=0) + _SLACK * (1 + self.picker.temperature)
         distance = (final - shortlist.final).norm(dim=-1)
         return picks, ((shortlist.radius - distance) * self._least > lowered) & picks.finite
 
-    def _bars(self, logits: Tensor, own: Tensor, noise: Tensor) -> Tensor:
-        """Return what tokens not computed stay below, in logits [n, 3]: see :class:`Shortlist`."""
+    def _bars(self, best: Tensor, own: Tensor, noise: Tensor) -> Tensor:
+        """Return what tokens not computed stay below, in logits [n, 3]: see :class:`Shortlist`.
+
+        Args:
+            best: the largest logits, descending, [n, the top k or more].
+            own: those of the picked tokens, [n].
+            noise: of these tokens, [n].
+        """
         if self.picker.top_k < self.decoder.head.shape[0]:
-            last = logits.topk(self.picker.top_k, dim=-1).values[:, -1]
+            last = best[:, self.picker.top_k - 1]
         else:
             last = torch.full_like(own, torch.finfo(own.dtype).min)
         return torch.stack([own, own + self.picker.temperature * noise, last], dim=-1)

@@ -70,7 +70,7 @@ class Sweep:
         for layer, batch in enumerate(self._batches):
             if layer:
                 sources = [self._place(row, layer - 1) for row in batch]
-                hidden = hidden[torch.tensor(sources, device=decoder.device)]
+                hidden = hidden.index_select(0, torch.tensor(sources, device=decoder.device))
             hidden = decoder.layer(layer, hidden, self._deltas, self.cache[layer], places)
         return hidden[:, 0]
 
