@@ -19,6 +19,7 @@ All numbers are float32, all arrays dense and row by row where no stride is give
 #define GROUP (48 / PANEL)
 #define TOGETHER 3
 #define LINE 16 /* of the processor's cache */
+#define AHEAD 16
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -153,7 +154,7 @@ INLINE void look(int count, const float *queries, const float *keys, const float
   for (long t = 0; t < length; t++) {
     for (long w = 0; w < width; w += LINE) {
       __builtin_prefetch(values + t * width + w);
-      __builtin_prefetch(keys + (t + 16) * width + w);
+      __builtin_prefetch(keys + (t + AHEAD) * width + w);
     }
     for (int a = 0; a < count; a++) {
       lanes sum = {0};
@@ -206,6 +207,7 @@ void place(const float *keys, const float *values, float *key_cache, float *valu
   for (long token = 0; token < rows * steps; token++) {
     long row = token / steps, seat = row * next_positions + token % steps;
     long to = row * next_row + positions[seat] * width;
+    /* rows lie far apart: no processor foresees where the next one is written */
     for (long group = 0; group < groups && row + 1 < rows; group++)
       for (long n = 0; n < width; n += LINE) {
         __builtin_prefetch(key_cache + to + next_row + group * next_group + n, 1);
