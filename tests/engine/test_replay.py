@@ -31,6 +31,18 @@ def make(model, *, keep: bool = True, length: int = 40) -> tuple[Replay, Referen
     return Replay(reference, prompt, readout, picker, decoder, known), reference, wild.tokens
 
 
+@pytest.fixture(autouse=True, scope="module")
+def exact_replays(tmp_path_factory):
+    """Skip where torch rounds the product of one token by where the weight lies in memory: no replay is exact there."""
+    for offset in range(1, 16):
+        store, x = torch.randn(48 * 48 + offset), torch.randn(1, 48)
+        weight = store[offset:].view(48, 48)
+        if not torch.equal(
+            torch.nn.functional.linear(x, weight), torch.nn.functional.linear(x, weight.clone())
+        ):
+            pytest.skip("torch's product of one token depends on the alignment of the weight")
+
+
 @pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3"])
 @pytest.mark.parametrize("keep, dtype", [(True, "float32"), (False, "float32"), (True, "float64")])
 def test_logits_are_those_of_generate_to_the_last_bit(tmp_path, family, keep, dtype):
