@@ -54,7 +54,7 @@ def write_screen(
 
     Args:
         folder: where to.
-        records: columns of a record without phenotype and replayed, and ``continuation``, which is the text; further
+        records: columns of a record without phenotype, and ``continuation``, which is the text; further
             columns are measures.
         name: of the assay.
         model: its name.
@@ -88,12 +88,10 @@ def write_screen(
         numbered = outputs.with_columns(phenotype=pl.col("continuation").replace_strict(said))
         outputs = numbered.with_columns(first_divergence=pl.lit(None, pl.Int32)).select(list(OUTPUT_SCHEMA))
     phenotypes = pl.concat(frames).unique(maintain_order=True)
-    told = records.with_columns(
-        phenotype=pl.col("continuation").replace_strict(hashes), replayed=pl.lit(False)
-    ).drop("continuation")
+    told = records.with_columns(phenotype=pl.col("continuation").replace_strict(hashes)).drop("continuation")
     measures = [column for column in told.columns if column not in RECORD_SCHEMA]
     manifest = {
-        "format_version": 1,
+        "format_version": 2,
         "model": {"name": model, "fingerprint": "0" * 64},
         "assay": {"name": name},
         "generation": {},

@@ -57,13 +57,12 @@ def test_different_tokens_with_the_same_text_are_silent_and_still_diverge(llama)
 
 def test_a_phenotype_is_the_hash_of_its_text(llama):
     reader = reader_of(llama, (Output((40,)),))
-    shard = reader.shard([Outcome(Mutant(0, "q", 0, 0, "max"), (Output((41, 1)),), replayed=True)])
+    shard = reader.shard([Outcome(Mutant(0, "q", 0, 0, "max"), (Output((41, 1)),))])
     text = llama.tokenizer.decode([0, *llama.tokenizer("Hi").input_ids[1:], 41, 1])
     assert text.endswith("</s>")
     digest = hashlib.sha256(text.encode()).hexdigest()[:32]
     assert shard.phenotypes.rows() == [(digest, text, text.removeprefix("<s>Hi").removesuffix("</s>"))]
     assert shard.records.row(0, named=True)["phenotype"] == digest
-    assert shard.records["replayed"].to_list() == [True]
     assert shard.outputs is None
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mutascope.screen import Screen
 
 __version__ = "0.1.0"
-__format_version__ = 1
+__format_version__ = 2
 
 _HOMES = {
     "Atlas": "atlas",

@@ -170,7 +170,12 @@ class Atlas:
         folder.check_free()
         codes = self._drawn()
         manifest = new_manifest(
-            identity, plan, screen.tiling, screen.reader, _unit_size(len(codes), len(plan.mutations))
+            identity,
+            screen.engine.describe_numerics(screen.resolved.readout),
+            plan,
+            screen.tiling,
+            screen.reader,
+            _unit_size(len(codes), len(plan.mutations)),
         )
         manifest["loci"] = describe_loci(self._listed(codes), screen.tiling)
         manifest["units"]["mutants"] = 0
@@ -334,6 +339,7 @@ class Atlas:
         pending = [unit for unit in units.sizes() if unit not in folder.finished_units()]
         if not pending:
             return
+        screen.check_numerics(folder, manifest)
         folder.write_mutants(pl.DataFrame(plan.mutants()))
         manifest["units"]["mutants"] = len(plan)
         folder.write_manifest(manifest)

@@ -56,7 +56,6 @@ def run_controls(
         "replay_mismatches": mismatches(reader, tiling, chosen),
         "noops": len(noops),
         "noops_not_silent": loud,
-        "near_ties_settled": int(records["replayed"].sum()),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mutascope.design import Design, Plan
@@ -54,8 +55,33 @@ def check_same_screen(manifest: dict[str, Any], description: dict[str, Any], fol
         raise MutascopeError(f"{folder} holds another screen: {'; '.join(differences[:4])}{more}")
 
 
+def check_same_numerics(manifest: dict[str, Any], numerics: dict[str, str], folder: str) -> None:
+    """Raise MutascopeError when a folder's records are of another arithmetic than what would be added."""
+    stored = manifest.get("numerics")
+    if stored is None:
+        raise MutascopeError(
+            f"{folder} was begun by an earlier version, whose records depend on the machine: it can be read, and not be"
+            " continued; screen into another --out"
+        )
+    if stored != numerics:
+        raise MutascopeError(
+            f"{folder} was made with the numerics {_named(stored)}, and here they are {_named(numerics)}: their records"
+            " do not mix; screen into another --out"
+        )
+
+
+def _named(numerics: dict[str, str]) -> str:
+    operations, sampling = numerics["operations"], numerics["sampling"]
+    return operations if sampling == operations else f"{operations} (sampling: {sampling})"
+
+
 def new_manifest(
-    description: dict[str, Any], plan: Plan, tiling: Tiling, reader: PhenotypeReader, unit_size: int
+    description: dict[str, Any],
+    numerics: dict[str, str],
+    plan: Plan,
+    tiling: Tiling,
+    reader: PhenotypeReader,
+    unit_size: int,
 ) -> dict[str, Any]:
     """Return the manifest of a screen that starts now (docs/format.md, Manifest)."""
     wild_type = []
@@ -71,6 +97,7 @@ def new_manifest(
     return {
         "format_version": FORMAT_VERSION,
         **description,
+        "numerics": numerics,
         "loci": describe_loci(plan, tiling),
         "units": {"mutants": len(plan), "size": unit_size},
         "wild_type": wild_type,
@@ -78,10 +105,21 @@ def new_manifest(
         "platform": {
             "python": platform.python_version(),
             "machine": platform.machine(),
+            "processor": processor(),
             "device": str(reader.model.network.device),
         },
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def processor() -> str:
+    """Return the name of the processor, as the system has it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def describe_loci(plan: Plan, tiling: Tiling) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ measures look at the distributions, at temperature 1 and unfiltered, along the w
     log_probability = mean over t of log p_mutant(w_t | prompt, w_1 ... w_t-1)
     kl_divergence   = mean over t of KL(p_wild || p_mutant) at the same place
 
-in nats. A no-op has a kl_divergence of 0 up to rounding.
+in nats. A no-op has a kl_divergence of 0.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+
+from mutascope.numerics import cpu
 
 MEASURES = ("log_probability", "kl_divergence")
 
@@ -29,23 +31,24 @@ class Continuation:
     """
 
     def __init__(self, tokens: tuple[int, ...], logits: Tensor) -> None:
-        self.tokens = torch.tensor(tokens, device=logits.device)
-        self.logits = logits
-        self.log_probabilities = logits.log_softmax(-1)
+        self.tokens = tokens
+        self.logits = logits.float().cpu().contiguous()
+        largest, sums, _ = cpu.weigh(self.logits)
+        self._sums, self._logs = sums, largest + cpu.log(sums)
 
     def add(self, sums: Tensor, logits: Tensor, step: int) -> None:
         """Add one step of n mutants to their sums.
 
         Args:
-            sums: of the two measures, [n, 2], changed in place.
+            sums: of the two measures, float64 [n, 2], changed in place.
             logits: of the mutants, [n, vocabulary].
             step: index of the token.
         """
-        sums[:, 0] += logits[:, self.tokens[step]] - logits.logsumexp(-1)
-        known = self.log_probabilities[step]
-        change = logits - self.logits[step]
-        change -= (change @ known.exp())[:, None]  # exact for small changes: no difference of large numbers
-        sums[:, 1] += change.add_(known).logsumexp(-1)
+        logits = logits.float().cpu()
+        largest, own, changes = cpu.weigh(logits, self.logits[step])
+        logs = largest + cpu.log(own)
+        sums[:, 0] += logits[:, self.tokens[step]].double() - logs
+        sums[:, 1] += (logs - self._logs[step]) - changes / self._sums[step]
 
     def values(self, sums: Tensor) -> list[dict[str, float | None]]:
         """Return the measures of mutants from their sums [n, 2]; None where a logit was not finite."""
@@ -68,9 +71,15 @@ def choice_probabilities(
     Returns:
         n times ``p_<name>`` by choice; None where a logit was not finite.
     """
-    known = logits.log_softmax(-1)
-    columns = [known[:, list(tokens)].logsumexp(-1).exp() for tokens in choices.values()]
+    logits = logits.float().cpu()
+    largest, sums, _ = cpu.weigh(logits)
     names = [f"p_{name}" for name in choices]
+    columns = []
+    for tokens in choices.values():
+        total = torch.zeros_like(sums)
+        for token in tokens:
+            total += cpu.exp(logits[:, token].double() - largest) / sums
+        columns.append(total)
     return [
         dict(zip(names, (value if math.isfinite(value) else None for value in row), strict=True))
         for row in torch.stack(columns, dim=-1).tolist()

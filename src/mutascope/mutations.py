@@ -120,6 +120,16 @@ class Mutagen:
         parameter, rows, cols = self._site(mutant)
         return parameter[rows, cols].clone()
 
+    def edited_rows(self, mutant: Mutant) -> tuple[int, Tensor]:
+        """Return the first row of the mutant's tile in its locus, and a copy of the tile's rows with the mutation
+        in place, [tile rows, cols]; nothing is written.
+        """
+        locus = self.locus(mutant)
+        top, bottom, left, right = self.tiling.bounds(locus, mutant.row, mutant.col)
+        rows = self._parameter(locus)[self._features(locus, top, bottom)].clone()
+        rows[:, left:right] = self.replacement(mutant)
+        return top, rows
+
     @contextmanager
     def mutated(self, mutant: Mutant) -> Iterator[PreTrainedModel]:
         """Hand out the network with the mutation in place; restore the tile bit for bit, whatever happens."""

@@ -95,7 +95,6 @@ class PhenotypeReader:
             "silent": hashes == self.wild_phenotypes,
             "first_divergence": min(divergences, default=None),
             "phenotype": phenotype,
-            "replayed": outcome.replayed,
             **self.assay.measures(outcome.outputs, said),
         }
 

@@ -85,11 +85,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one mutant puts out, an output per prompt; ``replayed``: settled by the reference engine."""
+    """What one mutant puts out, an output per prompt."""
 
     mutant: Mutant
     outputs: tuple[Output, ...]
-    replayed: bool = False
 
 
 class Engine(Protocol):
@@ -114,6 +113,10 @@ class Engine(Protocol):
 
     def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
         """Return why the engine cannot give the reference engine's records, None when it can."""
+        ...
+
+    def describe_numerics(self, readout: Readout) -> dict[str, str]:
+        """Return whose arithmetic the network (``operations``) and the ``sampling`` have, as a manifest says it."""
         ...
 
     def run(

@@ -6,23 +6,27 @@ is the argmax, over the tokens that the filters leave, of
 
     s_v = logit_v / temperature - log q_tv
 
-and a pick can be disputed when the *margin*, the smallest change of any s_v or filter boundary that would change it, is
-within the numerical noise between two ways to compute the same logits.
+docs/numerics.md says it to the last bit. The *margin* of a pick is the smallest change of any s_v or filter
+boundary that would change it: what predictions are made of (:mod:`mutascope.predict`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
-BEYOND = 8
+from mutascope.numerics import cpu
+
+SAMPLING = "fma32-1"
+"""Name of the numerics of sampling (docs/numerics.md)."""
+_BEYOND = 8
 """Tokens looked at beyond the top-k boundary: they could cross it and win."""
-_BLOCK = 16
-"""Columns whose maximum is looked at first."""
 
 _IMPLEMENTED = {
     *("do_sample", "temperature", "top_k", "top_p", "min_p", "max_length", "max_new_tokens"),
@@ -41,14 +45,6 @@ def unsupported_fields(resolved: Mapping[str, Any]) -> list[str]:
     ]
 
 
-class Picks(NamedTuple):
-    """Picked tokens [n], their margins [n] in units of s, and whether all logits were finite [n]."""
-
-    tokens: Tensor
-    margins: Tensor
-    finite: Tensor
-
-
 class Picker:
     """Picks tokens as ``generate`` does with the given seed and sampling fields.
 
@@ -56,11 +52,14 @@ class Picker:
         resolved: generation fields in force.
         seed: of the assay.
         vocabulary: number of logits.
-        device: where ``generate`` would draw its random numbers.
+        device: where the noise is wanted; it is drawn on the CPU, so that it is the same for all.
     """
 
-    def __init__(self, resolved: Mapping[str, Any], seed: int, vocabulary: int, device: torch.device) -> None:
+    def __init__(
+        self, resolved: Mapping[str, Any], seed: int, vocabulary: int, device: torch.device | None = None
+    ) -> None:
         self.steps: int = resolved["max_new_tokens"]
+        self.vocabulary = vocabulary
         ends = resolved.get("eos_token_id")
         self.ends = frozenset([ends] if isinstance(ends, int) else ends or ())
         self.sample = bool(resolved.get("do_sample"))
@@ -70,38 +69,46 @@ class Picker:
         )
         self.top_p = float(resolved.get("top_p") or 1.0) if self.sample else 1.0
         self.min_p = float(resolved.get("min_p") or 0.0) if self.sample else 0.0
-        self.noise = _draw_noise(seed, self.steps, vocabulary, device) if self.sample else None
+        self.noise = draw_noise(seed, self.steps, vocabulary).to(device) if self.sample else None
 
-    def pick(self, logits: Tensor, steps: Tensor, shortlist: Tensor | None = None) -> Picks:
-        """Pick a token per row.
+    @cached_property
+    def largest_noise(self) -> float:
+        """Size of the largest noise, 0 where there is none."""
+        return 0.0 if self.noise is None else float(self.noise.abs().max())
+
+    def pick(
+        self,
+        logits: Tensor,
+        steps: Tensor,
+        shortlist: Tensor | None = None,
+        facts: Tensor | None = None,
+    ) -> Tensor:
+        """Return the token that every row picks, [n]; -1 where a logit is NaN or +inf.
 
         Args:
             logits: [n, vocabulary], or [n, m] of a shortlist.
             steps: index of the generated token that each row is at, [n].
-            shortlist: the tokens that may be picked, [m]; by default all.
+            shortlist: the tokens that may be picked, ascending, [m]; by default all.
+            facts: as in :func:`mutascope.numerics.cpu.pick`.
         """
-        if self.top_k < logits.shape[-1]:
-            scores, columns = largest(logits, min(self.top_k + BEYOND, logits.shape[-1]))
-        elif self.top_p < 1 or self.min_p > 0:
-            scores, columns = logits.sort(dim=-1, descending=True)
-        else:
-            noise = 0 if self.noise is None else self.noise[steps]
-            if shortlist is not None and self.noise is not None:
-                noise = self.noise[steps[:, None], shortlist]
-            values = logits / self.temperature + noise
-            best, columns = values.topk(min(2, values.shape[-1]), dim=-1)
-            tokens = columns[:, 0] if shortlist is None else shortlist[columns[:, 0]]
-            return Picks(tokens, best[:, 0] - best[:, -1], _finite(best[:, 0]))
-        candidates = columns if shortlist is None else shortlist[columns]
-        noise = 0 if self.noise is None else self.noise[steps[:, None], candidates]
-        return self._pick_filtered(scores / self.temperature, candidates, noise)
+        return cpu.pick(
+            logits,
+            noise=self.noise,
+            steps=steps,
+            ids=shortlist,
+            vocabulary=self.vocabulary,
+            top_k=self.top_k,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            min_p=self.min_p,
+            facts=facts,
+        )
 
     def threats(self, logits: Tensor, steps: Tensor) -> Tensor:
         """Return the margin of every step's pick against each way to lose it, [n, threats], differentiable.
 
         The threats are the tokens that could be picked instead and, last, the filters that could drop the pick
-        itself. The smallest is the margin of :meth:`pick` but for what lies beyond the candidates looked at, and for
-        top-p, where it is the distance at which the pick is lost and not a bound below it.
+        itself. The smallest is the margin of the pick, but for what lies beyond the candidates looked at.
 
         Args:
             logits: [n, vocabulary].
@@ -109,39 +116,28 @@ class Picker:
         """
         candidates = logits.shape[-1]
         if self.top_k < candidates:
-            candidates = min(self.top_k + BEYOND, candidates)
+            candidates = min(self.top_k + _BEYOND, candidates)
         scores, columns = logits.topk(candidates, dim=-1)
         noise = 0 if self.noise is None else self.noise[steps[:, None], columns]
-        _, rivals, own = self._contest(scores / self.temperature, noise, bound=False)
+        rivals, own = self._contest(scores / self.temperature, noise)
         return torch.cat([rivals, own[:, None]], dim=-1)
 
-    def _pick_filtered(self, scores: Tensor, candidates: Tensor, noise: Tensor | int) -> Picks:
-        """Pick among candidates in descending order of ``scores`` (tempered logits), [n, candidates]."""
-        place, rivals, own = self._contest(scores, noise)
-        margins = torch.minimum(rivals.amin(-1), own)
-        if self.top_k + BEYOND == scores.shape[-1]:
-            margins = torch.minimum(margins, scores[:, self.top_k - 1] - scores[:, -1])
-        return Picks(candidates.gather(-1, place).squeeze(-1), margins, _finite(scores[:, 0]))
-
-    def _contest(
-        self, scores: Tensor, noise: Tensor | int, *, bound: bool = True
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the place of the pick [n, 1], its margin against every candidate (inf at its own place) and against
-        the filters [n]; ``scores`` descend. For ``bound`` see :meth:`_slack`.
+    def _contest(self, scores: Tensor, noise: Tensor | int) -> tuple[Tensor, Tensor]:
+        """Return the pick's margin against every candidate (inf at its own place) and against the filters [n];
+        ``scores`` (tempered logits) descend, [n, candidates].
         """
-        slack = self._slack(scores, bound=bound)
+        slack = self._slack(scores)
         values = scores + noise
         allowed = values.masked_fill(slack < 0, -torch.inf)
         best, place = allowed.max(-1, keepdim=True)
         # a rival wins when it passes the filters and beats the pick: both must change for a token outside
         rivals = torch.maximum(best - values, -slack).scatter(-1, place, torch.inf)
-        return place, rivals, slack.gather(-1, place).squeeze(-1)
+        return rivals, slack.gather(-1, place).squeeze(-1)
 
-    def _slack(self, scores: Tensor, *, bound: bool) -> Tensor:
+    def _slack(self, scores: Tensor) -> Tensor:
         """Return how far inside (>= 0) or outside (< 0) the filters each candidate is, in units of s.
 
-        With ``bound``, no smaller change of any score moves a candidate across top-p; without, it is the change of the
-        logarithm of the mass there, which moves with all scores.
+        For top-p it is the change of the logarithm of the mass there, which moves with all scores.
         """
         slack = torch.full_like(scores, torch.inf)
         last = self.top_k - 1
@@ -156,8 +152,7 @@ class Picker:
             probabilities = kept.softmax(-1)
             ascending = probabilities.flip(-1).cumsum(-1).flip(-1)  # mass of the token and all below it
             least = torch.finfo(ascending.dtype).tiny  # keeps gradients finite
-            mass = (ascending.clamp(min=least) / (1 - self.top_p)).log()
-            slack = torch.minimum(slack, _nucleus_slack(scores, mass / 2) if bound else mass)
+            slack = torch.minimum(slack, (ascending.clamp(min=least) / (1 - self.top_p)).log())
         if self.min_p > 0:
             slack = torch.minimum(slack, scores - scores[:, :1] - torch.tensor(self.min_p).log())
         # the filters always leave the most probable token: it goes when another one becomes that
@@ -165,59 +160,18 @@ class Picker:
         return torch.cat([first, slack[:, 1:]], dim=-1)
 
 
-def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the largest values of every row, descending, and their columns, as ``topk`` does, in half its time.
-
-    They lie in the blocks with the largest maxima, as many blocks as values.
-
-    Args:
-        values: [n, columns].
-        count: of the largest.
-    """
-    apart, rest = divmod(values.shape[-1], _BLOCK)
-    if rest or apart < 4 * count:
-        return values.topk(count, dim=-1)
-    maxima = values.reshape(-1, _BLOCK, apart).amax(1)
-    blocks = maxima.topk(count, dim=-1, sorted=False).indices
-    columns = torch.arange(0, values.shape[-1], apart, device=values.device)[:, None] + blocks[:, None]
-    columns = columns.flatten(1)
-    best, places = values.gather(-1, columns).topk(count, dim=-1)
-    return best, columns.gather(-1, places)
+_drawn: dict[tuple[int, int], Tensor] = {}
+"""The noise that was last drawn, by seed and vocabulary."""
 
 
-def _nucleus_slack(scores: Tensor, mass: Tensor) -> Tensor:
-    """Return how far inside (>= 0) or outside (< 0) the top-p filter each candidate is, [n, candidates].
-
-    A candidate leaves the filter when the mass at its rank changes, or when others of nearly the same score overtake
-    it: at least the next one, up to a rank whose mass is as near the boundary as that of the last one inside.
-
-    Args:
-        scores: descending.
-        mass: of each candidate alone, as an inside distance; it falls with the rank.
-    """
-    last = (mass >= 0).sum(-1, keepdim=True).sub_(1).clamp_(min=0)
-    some_out = last + 1 < scores.shape[-1]
-    first_out = (last + 1).clamp_(max=scores.shape[-1] - 1)
-    score_out = scores.gather(-1, first_out).masked_fill(~some_out, -torch.inf)
-    gaps = torch.nn.functional.pad(scores[:, :-1] - scores[:, 1:], (1, 1), value=torch.inf).nan_to_num(
-        nan=0.0
-    )
-    overtaken = torch.maximum(gaps[:, 1:], mass.gather(-1, last))
-    overtakes = torch.maximum(gaps[:, :-1], -mass.gather(-1, first_out))
-    inside = torch.minimum(torch.minimum(mass, overtaken), scores - score_out)
-    outside = torch.maximum(torch.maximum(mass, -overtakes), scores - scores.gather(-1, last))
-    return torch.where(mass >= 0, inside, outside)
-
-
-def _finite(best: Tensor) -> Tensor:
-    """Whether no logit was NaN or +inf, from the best one of each row: both count as the largest when sorted."""
-    return ~(torch.isnan(best) | torch.isposinf(best))
-
-
-def _draw_noise(seed: int, steps: int, vocabulary: int, device: torch.device) -> Tensor:
-    """Return -log q of every step, [steps, vocabulary], drawn as ``generate`` draws it."""
-    generator = torch.Generator(device).manual_seed(seed)
-    rows = [
-        torch.empty(1, vocabulary, device=device).exponential_(1, generator=generator) for _ in range(steps)
-    ]
-    return torch.cat(rows).log_().neg_()
+def draw_noise(seed: int, steps: int, vocabulary: int) -> Tensor:
+    """Return -log q of every step, float32 [steps, vocabulary], of the draws that ``generate`` makes on a CPU."""
+    known = _drawn.get((seed, vocabulary))
+    if known is None or len(known) < steps:
+        twister = np.random.RandomState(seed % 2**32)
+        halves = twister.randint(0, 2**32, 2 * steps * vocabulary, dtype=np.uint32).astype(np.uint64)
+        words = (halves[0::2] << np.uint64(32)) | halves[1::2]
+        known = cpu.gumbel(torch.from_numpy(words.view(np.int64)).view(steps, vocabulary))
+        _drawn.clear()
+        _drawn[seed, vocabulary] = known
+    return known[:steps]

@@ -23,7 +23,7 @@ from mutascope.engine import make_engine
 from mutascope.errors import MutascopeError
 from mutascope.executor.local import Units, run_units, unit_size
 from mutascope.genome import Mutant, Tiling, auto_tile
-from mutascope.manifest import check_same_screen, describe_screen, new_manifest
+from mutascope.manifest import check_same_numerics, check_same_screen, describe_screen, new_manifest
 from mutascope.models import Model, fingerprint, load_model
 from mutascope.mutations import Mutagen, check_mutations
 from mutascope.phenotypes import PhenotypeReader
@@ -56,7 +56,9 @@ class Screen:
         batch: mutants that the fast engine decodes at a time; by default what the free memory holds.
         measure: also record, for every mutant, the mean log-probability of the wild type's continuation and the mean
             KL divergence along it (:mod:`mutascope.measures`).
-        dtype: of the weights; float32 is the exact mode.
+        dtype: of the weights.
+        numerics: ``own``, which are the same on every CPU (docs/numerics.md), or ``stock``: torch's kernels, on the
+            reference engine, to audit.
 
     Raises:
         MutascopeError: for an unknown model, assay or engine.
@@ -73,6 +75,7 @@ class Screen:
         batch: int | None = None,
         measure: bool = False,
         dtype: str = "float32",
+        numerics: str = "own",
     ) -> None:
         self.assay = load_assay(assay) if isinstance(assay, str) else assay
         self.design = design or Design()
@@ -80,6 +83,7 @@ class Screen:
         self.model = load_model(model, dtype=dtype) if isinstance(model, str) else model
         self.tiling = Tiling(check_tile(tile) or auto_tile(self.model.genome.hidden_size))
         self.engine_name = engine
+        self.numerics = numerics
         self.batch = batch
         self.measure = measure
         if measure and not isinstance(self.assay, TextAssay):
@@ -103,12 +107,12 @@ class Screen:
     @cached_property
     def engine(self) -> Engine:
         """The engine that runs the mutants: the one asked for, or the reference engine where that one refuses."""
-        engine = make_engine(self.engine_name, self.model, self.tiling, self.batch)
+        engine = make_engine(self.engine_name, self.model, self.tiling, self.batch, self.numerics)
         refusal = engine.refusal(self.resolved.prompts, self.resolved.readout)
         if refusal is None:
             return engine
         print(f"the {engine.name} engine refuses: {refusal}; running the reference engine", file=sys.stderr)
-        return make_engine("reference", self.model, self.tiling)
+        return make_engine("reference", self.model, self.tiling, numerics=self.numerics)
 
     @cached_property
     def mutagen(self) -> Mutagen:
@@ -151,6 +155,7 @@ class Screen:
             self._add_covariates(folder, manifest)
             return Finished(0, len(self.plan))
         folder.check_writable()
+        self.check_numerics(folder, manifest)
         if not quiet:
             print(self, file=sys.stderr)
         self._check_wild_type(folder, manifest)
@@ -240,6 +245,7 @@ class Screen:
             folder.check_free()
             manifest = new_manifest(
                 identity,
+                self.engine.describe_numerics(self.resolved.readout),
                 self.plan,
                 self.tiling,
                 self.reader,
@@ -253,6 +259,10 @@ class Screen:
     def _least_unit(self) -> int:
         """Return how many mutants take about a minute; several prompts take longer than one."""
         return max(1, self.engine.unit_size // (4 if len(self.resolved.prompts) > 1 else 1))
+
+    def check_numerics(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
+        """Raise MutascopeError when what is run here does not mix with the records of a folder."""
+        check_same_numerics(manifest, self.engine.describe_numerics(self.resolved.readout), folder.path)
 
     def _check_wild_type(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
         """Raise MutascopeError when this machine does not reproduce the wild type that the folder was made with."""

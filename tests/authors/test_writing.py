@@ -35,7 +35,7 @@ def screen_of(
         for row, col, mutation in itertools.product(range(high), range(wide), ("max", "min")):
             text = texts.get((kind, row, col, mutation), wild_type)
             shown[text] = content_hash(text)
-            rows.append((0, kind, row, col, mutation, text == wild_type, None, content_hash(text), False))
+            rows.append((0, kind, row, col, mutation, text == wild_type, None, content_hash(text)))
     rows = rows[leave_out:]
     records = pl.DataFrame(rows, schema=RECORD_SCHEMA, orient="row")
     loci = []
@@ -45,7 +45,7 @@ def screen_of(
     manifest = {
         **{key: {} for key in ("model", "generation", "engine", "libraries")},
         **{
-            "format_version": 1,
+            "format_version": 2,
             "assay": ASSAY,
             "prompts": [{"text": "Say:", "tokens": []}],
             "tile": 2,

@@ -140,7 +140,7 @@ def test_a_shard_that_does_not_belong_is_named(cli, damaged, llama_folder):
         ("{", ["manifest.json is damaged"]),
         ("[]", ["manifest.json is damaged"]),
         ("{}", ["manifest.json is damaged"]),
-        ('{"format_version": 2}', ["format version 2", "reads 1"]),
+        ('{"format_version": 3}', ["format version 3", "reads up to 2"]),
         ('{"format_version": 1}', ["manifest.json is damaged"]),
     ],
 )

@@ -10,7 +10,6 @@ import torch
 from builders import FAMILIES, choice_model, question_rows, tiny_model
 from mutascope import Design, Screen, Tiling, load_model
 from mutascope.assays import ChoiceAssay
-from mutascope.engine import choice_run
 from mutascope.engine.choice_run import common_beginning
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
@@ -32,7 +31,7 @@ def model(tmp_path_factory):
     return load_model(str(choice_model(tmp_path_factory.mktemp("models") / "choice")))
 
 
-def compare(model, assay, design, rows, tile=8, *, error=1e-4):
+def compare(model, assay, design, rows, tile=8):
     """Run both engines, compare every answer, and return the fast engine's outcomes."""
     resolved = assay.resolve(model)
     tiling = Tiling(tile)
@@ -42,12 +41,9 @@ def compare(model, assay, design, rows, tile=8, *, error=1e-4):
     found = list(fast.run(resolved.prompts, resolved.readout, mutants))
     found.sort(key=lambda outcome: mutants.index(outcome.mutant))
     assert [outcome.mutant for outcome in found] == mutants
-    for mine, truth in zip(found, reference.run(resolved.prompts, resolved.readout, mutants), strict=True):
-        for one, other in zip(mine.outputs, truth.outputs, strict=True):
-            assert (one.tokens, one.finite) == (other.tokens, other.finite), mine.mutant
-            assert one.values == pytest.approx(dict(other.values), abs=error)
+    assert found == list(reference.run(resolved.prompts, resolved.readout, mutants))  # probabilities included
     wild = reference.wild_type(resolved.prompts, resolved.readout)
-    assert [o.tokens for o in fast.wild_type(resolved.prompts, resolved.readout)] == [o.tokens for o in wild]
+    assert fast.wild_type(resolved.prompts, resolved.readout) == wild
     return found, wild
 
 
@@ -88,23 +84,15 @@ def test_other_architectures(family, questions, tmp_path):
     compare(load_model(str(folder)), assay, Design(sample=12, mutations=("max", "zero")), 5)
 
 
-def test_a_non_finite_mutant_is_left_to_the_reference_engine(questions, tmp_path):
+def test_non_finite_mutants(questions, tmp_path):
     model = load_model(str(tiny_model(tmp_path, "llama", 5, std=0.15, max_position_embeddings=2048)))
     with torch.no_grad():  # alone it is harmless, a tile of it overflows
         model.network.get_parameter("model.layers.1.mlp.down_proj.weight")[0, 0] = 1e38
     assay = ChoiceAssay(name="quiz", questions=questions, shots=1, right=0, wrong=3, greedy=False)
     design = Design(layers=(1,), kinds=("down",), rows=(0, 1), cols=(0, 1), mutations=("max", "zero"))
-    found, _ = compare(model, assay, design, 3, tile=9, error=0.01)  # weights of 1e38 round coarsely
+    found, _ = compare(model, assay, design, 3, tile=9)
     broken = [outcome for outcome in found if not all(output.finite for output in outcome.outputs)]
     assert 0 < len(broken) < len(found)
-    assert all(outcome.replayed for outcome in broken)
-
-
-def test_near_ties_are_settled_by_the_reference_engine(model, questions, monkeypatch):
-    monkeypatch.setattr(choice_run, "NEAR_TIE", 1e9)
-    assay = ChoiceAssay(name="quiz", questions=questions, shots=1, right=2, wrong=0)
-    found, _ = compare(model, assay, Design(sample=3), 2)
-    assert all(outcome.replayed for outcome in found)
 
 
 def test_questions_without_a_common_beginning(model, questions):
@@ -127,7 +115,7 @@ def test_a_screen_of_both_engines_is_the_same(model, questions, tmp_path):
     for engine in ("fast", "reference"):
         screen = Screen(model, assay, design, tile=8, engine=engine, batch=4)
         screen.run(tmp_path / engine, quiet=True)
-        records.append(screen.records().drop("replayed"))
+        records.append(screen.records())
     assert records[0].equals(records[1])
     assert screen.results.manifest["letters"] == list("ABCD")
 

@@ -10,7 +10,6 @@ from mutascope import Design, Tiling, load_model
 from mutascope.assays import TextAssay
 from mutascope.engine import library as shelves
 from mutascope.engine.decoder import Decoder
-from mutascope.engine.deltas import Delta
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.library import Library
 from mutascope.engine.prompt_run import PromptRun
@@ -38,7 +37,15 @@ def wild(decoder):
 
 
 def rows(wild, *texts, layer=1):
-    return [Row(MUTANT, Delta(layer, "o", 0, 0, torch.zeros(1, 1)), wild, list(text)) for text in texts]
+    return [Row(MUTANT, layer, None, wild, list(text)) for text in texts]
+
+
+def in_order(memory: torch.Tensor, stop: int, width: int) -> torch.Tensor:
+    """Keys and values position by position, [2, heads, stop, width]; keys lie in blocks of 16, feature by feature."""
+    keys, values = memory
+    heads, positions, padded = keys.shape
+    keys = keys.reshape(heads, positions // 16, padded, 16).transpose(2, 3).reshape(heads, positions, padded)
+    return torch.stack([keys, values])[:, :, :stop, :width]
 
 
 @torch.inference_mode()
@@ -58,13 +65,12 @@ def test_a_branch_is_the_unmodified_network_on_its_text(decoder, wild, tokens, s
         branch.extend(layers)
         for layer in layers:
             found = branch.inputs(layer, branch.fork, end)
-            torch.testing.assert_close(found, truth.inputs(layer, branch.fork, end), rtol=1e-4, atol=1e-5)
+            assert torch.equal(found, truth.inputs(layer, branch.fork, end))
     assert branch.depth == max(max(layers) for layers in asked)
     for layer in range(branch.depth):
         for stop in (1, branch.fork, end):
-            torch.testing.assert_close(
-                branch.memory(layer, stop), truth.memory(layer, stop), rtol=1e-4, atol=1e-5
-            )
+            found, true = (in_order(text.memory(layer, stop), stop, 12) for text in (branch, truth))
+            assert torch.equal(found, true)
 
 
 @torch.inference_mode()

@@ -66,12 +66,6 @@ def test_more_mutants_than_are_run_together(llama, tmp_path, monkeypatch):
     compare(llama, panel(tmp_path, LINES[:4]), Design(sample=4), 6)
 
 
-def test_near_ties_are_settled_by_the_reference_engine(llama, tmp_path, monkeypatch):
-    monkeypatch.setattr(panel_run, "NEAR_TIE", 0.3)
-    found, _ = compare(llama, panel(tmp_path, LINES[:3], max_length=30), Design(sample=3), 4)
-    assert any(outcome.replayed for outcome in found)
-
-
 def test_a_text_that_ends_early(llama, tmp_path, monkeypatch):
     assay = panel(tmp_path, LINES[:4])
     resolved = assay.resolve(llama)

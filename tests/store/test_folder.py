@@ -42,7 +42,6 @@ def shard_of(number: int, rows: int = 3) -> Shard:
         "silent": [False] * rows,
         "first_divergence": [None, *range(1, rows)],
         "phenotype": phenotypes,
-        "replayed": [False] * rows,
     }
     texts = {"phenotype": phenotypes, "text": [f"{p} " * 5 for p in phenotypes], "continuation": phenotypes}
     return Shard(pl.DataFrame(records, schema=RECORD_SCHEMA), pl.DataFrame(texts))
@@ -111,7 +110,9 @@ def test_shards_are_plain_parquet_that_says_its_format_version(tmp_path):
     files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert files == ["phenotypes/000000.parquet", "records/000000.parquet"]
     for name in files:
-        assert pq.read_schema(tmp_path / name).metadata == {b"mutascope.format_version": b"1"}
+        assert pq.read_schema(tmp_path / name).metadata == {
+            b"mutascope.format_version": str(FORMAT_VERSION).encode()
+        }
     types = {field.name: str(field.type) for field in pq.read_schema(tmp_path / "records/000000.parquet")}
     assert types == {
         "layer": "int16",
@@ -122,7 +123,6 @@ def test_shards_are_plain_parquet_that_says_its_format_version(tmp_path):
         "silent": "bool",
         "first_divergence": "int32",
         "phenotype": "large_string",
-        "replayed": "bool",
     }
 
 

@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 
 from mutascope.assays.questions import Question, Questions, load_questions
 from mutascope.assays.text import Resolved, Sampled, resolve_generation
-from mutascope.engine.reference import read_out
+from mutascope.engine.reference import ReferenceEngine
 from mutascope.errors import MutascopeError
+from mutascope.genome import Tiling
 from mutascope.models import Model
 from mutascope.readout import NextToken, Output, Prompt
 
@@ -93,8 +94,9 @@ class ChoiceAssay(Sampled):
         wanted, found = {True: self.right, False: self.wrong}, {True: 0, False: 0}
         chosen = []
         print(f"{self.name}: asking {model.name}, to choose questions", file=sys.stderr)
+        reference = ReferenceEngine(model, Tiling(1))
         for number, question in enumerate(questions.asked):
-            output = read_out(model, few_shot_prompt(model, questions, question), readout)
+            (output,) = reference.wild_type([few_shot_prompt(model, questions, question)], readout)
             correct = answer_of(model, output) == question.key
             if found[correct] < wanted[correct]:
                 found[correct] += 1

@@ -299,7 +299,6 @@ def _records(plan: Plan, entries: pl.DataFrame, chosen: np.ndarray) -> pl.DataFr
             "silent": measured["phenotype"] == entries["phenotype"][_STANDARD],
             "first_divergence": None,
             "phenotype": measured["phenotype"],
-            "replayed": False,
         },
         schema_overrides=RECORD_SCHEMA,
     )

@@ -28,6 +28,7 @@ class ScreenSpec(BaseModel):
     batch: int | None = Field(default=None, ge=1)
     measure: bool = False
     dtype: str = "float32"
+    numerics: str = "own"
     layers: int | str | list[int] | None = None
     kinds: str | list[str] | None = None
     rows: int | str | list[int] | None = None
@@ -96,6 +97,9 @@ def screen(
         bool | None, typer.Option("--measure", help="also measure every mutant along the wild type's text")
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="of the weights; default float32")] = None,
+    numerics: Annotated[
+        str | None, typer.Option(help="own, or stock: torch's kernels, to audit; default own")
+    ] = None,
     allow_pickle: Annotated[bool | None, typer.Option("--allow-pickle", help="accept unsafe weights")] = None,
     trust_remote_code: Annotated[
         bool | None, typer.Option("--trust-remote-code", help="run its code")
@@ -110,7 +114,7 @@ def screen(
 def run_screen(spec: ScreenSpec) -> None:
     """Run the screen of a spec, with progress, and say what to do next."""
     from mutascope.assays import build_assay, load_assay
-    from mutascope.engine import ENGINES
+    from mutascope.engine import ENGINES, NUMERICS
     from mutascope.genome import check_name
     from mutascope.models import load_model
     from mutascope.mutations import check_mutations
@@ -119,6 +123,7 @@ def run_screen(spec: ScreenSpec) -> None:
 
     design = spec.design()
     check_name("engine", spec.engine, list(ENGINES))
+    check_name("numerics", spec.numerics, list(NUMERICS))
     check_mutations(list(design.mutations or ()))
     check_tile(spec.tile)
     changes = {key: getattr(spec, key) for key in _ASSAY_KEYS}
@@ -133,15 +138,23 @@ def run_screen(spec: ScreenSpec) -> None:
         spec.model, dtype=spec.dtype, allow_pickle=spec.allow_pickle, trust_remote_code=spec.trust_remote_code
     )
     job = Screen(
-        model, assay, design, tile=spec.tile, engine=spec.engine, batch=spec.batch, measure=spec.measure
+        model,
+        assay,
+        design,
+        tile=spec.tile,
+        engine=spec.engine,
+        batch=spec.batch,
+        measure=spec.measure,
+        numerics=spec.numerics,
     )
     try:
         done = job.run(spec.out)
     except KeyboardInterrupt:
         if job.folder is None:
             raise
+        stored = len(job.records()) + job.folder.count_parts()
         typer.echo(
-            f"stopped: {len(job.records()):,} of {len(job.plan):,} mutants are stored in {job.folder.path};"
+            f"stopped: {stored:,} of {len(job.plan):,} mutants are stored in {job.folder.path};"
             " run the same command again to go on",
             err=True,
         )

@@ -117,7 +117,7 @@ def _with_model(
         from mutascope.engine.reference import ReferenceEngine
         from mutascope.phenotypes import PhenotypeReader
 
-        engine = ReferenceEngine(screen.model, screen.tiling)
+        engine = ReferenceEngine(screen.model, screen.tiling, stock=screen.numerics == "stock")
         prompts, readout = screen.resolved.prompts, screen.resolved.readout
         reader = PhenotypeReader(screen.model, screen.resolved, engine.wild_type(prompts, readout))
         (outcome,) = engine.run(prompts, readout, [mutant])
@@ -151,7 +151,15 @@ def reopen(results: Results, **loading: Any) -> Screen:
 
     model = load_screened(results, **loading)
     resolved = reopened(model, results.manifest)
-    screen = Screen(model, resolved.assay, tile=results.manifest["tile"], engine=results.manifest["engine"])
+    manifest = results.manifest
+    stock = manifest.get("numerics", {}).get("sampling") == "stock"
+    screen = Screen(
+        model,
+        resolved.assay,
+        tile=manifest["tile"],
+        engine=manifest["engine"],
+        numerics="stock" if stock else "own",
+    )
     screen.resolved = resolved
     return screen
 

@@ -11,11 +11,27 @@ from mutascope.readout import Engine
 ENGINES = ("fast", "reference")
 
 
-def make_engine(name: str, model: Model, tiling: Tiling, batch: int | None = None) -> Engine:
-    """Return the engine of that name (``batch``: mutants at a time, for engines that run several).
+NUMERICS = ("own", "stock")
+"""mutascope's own, or torch's kernels, which only the reference engine runs."""
+
+
+def make_engine(
+    name: str, model: Model, tiling: Tiling, batch: int | None = None, numerics: str = "own"
+) -> Engine:
+    """Return the engine of that name.
+
+    Args:
+        name: one of :data:`ENGINES`.
+        model: that it runs.
+        tiling: of the screen.
+        batch: mutants at a time, for engines that run several.
+        numerics: one of :data:`NUMERICS`.
 
     Raises:
         MutascopeError: when there is none.
     """
     check_name("engine", name, list(ENGINES))
-    return FastEngine(model, tiling, batch) if name == "fast" else ReferenceEngine(model, tiling)
+    check_name("numerics", numerics, list(NUMERICS))
+    if name == "fast" and numerics == "own":
+        return FastEngine(model, tiling, batch)
+    return ReferenceEngine(model, tiling, stock=numerics == "stock")

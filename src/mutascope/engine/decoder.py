@@ -1,210 +1,217 @@
 """The forward pass of Llama, Mistral, Qwen2 and Qwen3, over rows that each carry one mutation.
 
-The weights are the network's own and are never written: a row's mutation is added to the output of its one linear map
-(mutascope.engine.deltas).
+The weights are the network's own, packed once; a mutated row has weights of its own for the outputs of its tile
+(mutascope.engine.edits).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
-from transformers import (
-    LlamaForCausalLM,
-    MistralForCausalLM,
-    PreTrainedModel,
-    Qwen2ForCausalLM,
-    Qwen3ForCausalLM,
-)
+from transformers import PreTrainedModel
 
-from mutascope.engine.deltas import Deltas, Group
-from mutascope.engine.kernels import kernels
-from mutascope.engine.operations import Operations
-from mutascope.engine.places import Places
-from mutascope.engine.products import LinearMap, Product, fastest_product
+from mutascope.engine.architecture import Architecture
+from mutascope.numerics import cpu
+from mutascope.numerics.install import Norm, norm_of, numerics_of, refusal
 
-FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
+if TYPE_CHECKING:
+    from mutascope.engine.edits import Edits
+
+SLOTS = {"q": "qkv", "k": "qkv", "v": "qkv", "o": "o", "gate": "gate_up", "up": "gate_up", "down": "down"}
+"""The decoder's map that computes a kind of locus."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a decoder layer does: packed maps, norms, attention."""
+
+    first: Norm
+    second: Norm
+    head_norms: tuple[Norm, Norm] | None
+    qkv: cpu.Packed
+    o: cpu.Packed
+    gate_up: cpu.Packed
+    down: cpu.Packed
+    attention: cpu.Heads
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the tokens of a pass stand: int64 [rows, steps], or [1, steps] where all rows are fed the same; and one
+    above the last of them.
+    """
+
+    positions: Tensor
+    stop: int
 
 
 class Decoder:
     """Runs the layers of a network on batches of rows; ``flop`` counts the arithmetic done.
 
+    Activations are float32; of a network in bfloat16 they are rounded to it.
+
+    Args:
+        network: of one of :data:`mutascope.engine.architecture.FAMILIES`.
+        positions: that a text has at most.
+
     Raises:
-        ValueError: for an architecture or a rotary embedding that it does not implement.
+        ValueError: for an architecture, dtype or device that it does not implement.
     """
 
     def __init__(self, network: PreTrainedModel, positions: int) -> None:
-        config: Any = network.config
-        if type(network) not in FAMILIES:
-            raise ValueError(f"{type(network).__name__} is not implemented")
-        if config.hidden_act not in ("silu", "swish"):
-            raise ValueError(f"the activation {config.hidden_act} is not implemented")
-        if config.rope_parameters.get("rope_type", "default") in ("dynamic", "longrope"):
-            raise ValueError("rotary embeddings that depend on the length are not implemented")
-        body: Any = network.model
-        self.body = body
-        self.head: Tensor = network.lm_head.weight
-        self.layers: Sequence[Any] = list(body.layers)
-        attention = self.layers[0].self_attn
-        self.width: int = attention.head_dim
-        self.groups: int = config.num_key_value_heads
-        self.queries: int = config.num_attention_heads // config.num_key_value_heads
-        self.dtype, self.device = network.dtype, network.device
-        places = torch.arange(positions, device=self.device)
-        cos, sin = body.rotary_emb(self.head[:1, :1], places[None])
-        self._cos, self._sin = cos[0], sin[0]
-        self.windows = [_window(layer.self_attn, config, positions) for layer in self.layers]
-        self._all = places
-        matrices = (p.numel() for p in self.layers[0].parameters() if p.ndim == 2)
+        self.architecture = parts = Architecture(network, positions)
+        if reason := refusal(network):
+            raise ValueError(reason)
+        self.numerics = numerics_of(network)
+        self.half = self.numerics.half
+        self.hidden_size = parts.head.shape[1]
+        self.rotary = parts.rotary()
+        self.layers = [self._layer(index) for index in range(len(parts.blocks))]
+        self.norm = norm_of(parts.body.norm)
+        self.head = cpu.floats(parts.head)
+        self._embedding = parts.body.embed_tokens.weight.detach()
+        self._head_map = self.numerics.packed(cast(Any, network).lm_head)
+        self._all = torch.arange(positions)
+        matrices = (p.numel() for p in parts.blocks[0].parameters() if p.ndim == 2)
         self._flop_per_token = 2 * sum(matrices)
-        self._is_float32_on_cpu = self.device.type == "cpu" and all(
-            p.dtype == torch.float32 for p in network.parameters()
-        )
-        self._bytes = sum(parameter.nbytes for parameter in network.parameters())
-        self._maps: dict[Any, LinearMap] = {}
         self.flop = 0
 
-    # Compiled and timed when they are first needed: predictions use a decoder that runs nothing.
+    def _layer(self, index: int) -> Layer:
+        parts, numerics = self.architecture, self.numerics
+        block = parts.blocks[index]
+        attention, mlp = block.self_attn, block.mlp
+        has_norms = hasattr(attention, "q_norm")
+        return Layer(
+            first=norm_of(block.input_layernorm),
+            second=norm_of(block.post_attention_layernorm),
+            head_norms=(norm_of(attention.q_norm), norm_of(attention.k_norm)) if has_norms else None,
+            qkv=numerics.packed(attention.q_proj, attention.k_proj, attention.v_proj),
+            o=numerics.packed(attention.o_proj),
+            gate_up=numerics.packed_pair(mlp.gate_proj, mlp.up_proj),
+            down=numerics.packed(mlp.down_proj),
+            attention=cpu.Heads(
+                parts.heads, parts.kv_heads, parts.head_dim, attention.scaling, parts.windows[index]
+            ),
+        )
 
-    @cached_property
-    def _operations(self) -> Operations:
-        return (self._is_float32_on_cpu and kernels()) or Operations()
+    def offset(self, kind: str) -> int:
+        """Return the first output feature of a kind in its map."""
+        parts = self.architecture
+        before = {"k": parts.heads, "v": parts.heads + parts.kv_heads}.get(kind, 0)
+        return parts.head_dim * before
 
-    @cached_property
-    def _may_copy(self) -> bool:
-        return self._bytes < self._free() // 4
-
-    @cached_property
-    def _product(self) -> Product:
-        return fastest_product(self.layers[0].mlp.gate_proj.weight, self._may_copy)
-
-    @cached_property
-    def _head_map(self) -> LinearMap:
-        return fastest_product(self.head, self._may_copy)(self.head, None)
+    # rows of keys and values
 
     def new_cache(self, rows: int, positions: int) -> Tensor:
-        """Return room for keys and values, [layers, 2, rows, key/value heads, positions, width]."""
-        shape = (len(self.layers), 2, rows, self.groups, positions, self.width)
-        return torch.empty(shape, dtype=self.dtype, device=self.device)
+        """Return room for keys and values, [layers, 2, rows, key/value heads, positions, width], both rounded up."""
+        shape = (len(self.layers), 2, rows, self.architecture.kv_heads)
+        return cpu.new_cache(*shape, positions=positions, width=self.architecture.head_dim)
 
     def affordable_rows(self, positions: int, most: int) -> int:
         """Return how many rows of keys and values fit into a quarter of the free memory, between 1 and ``most``."""
-        return max(1, min(most, self._free() // 4 // self.new_cache(1, positions).nbytes))
-
-    def _free(self) -> int:
-        """Return the memory of the device that can be had, in bytes."""
-        if self.device.type == "cuda":
-            return torch.cuda.mem_get_info(self.device)[0]
-        return available_memory()
+        return max(1, min(most, available_memory() // 4 // self.new_cache(1, positions).nbytes))
 
     def places(self, start: int, stop: int) -> Places:
         """Return the places of a pass in which every row is fed positions ``start`` to ``stop``."""
-        return self._places(self._all[None, start:stop], stop)
+        return Places(self._all[None, start:stop], stop)
 
-    def places_of(self, positions: Tensor) -> Places:
-        """Return the places of a pass in which every row is fed its own positions, [rows, steps]."""
-        return self._places(positions, int(positions.max()) + 1)
-
-    def _places(self, positions: Tensor, stop: int) -> Places:
-        return Places(positions, stop, self._cos[positions, None], self._sin[positions, None])
+    # the pass
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the embeddings of token ids, [..., hidden]."""
-        return self.body.embed_tokens(tokens)
+        return self._embedding[tokens].float()
 
     def final(self, hidden: Tensor) -> Tensor:
         """Return what the output head sees of the last layer's hidden states, [..., hidden]."""
-        return self._norm(self.body.norm, hidden)
+        return self._norm(self.norm, hidden)
 
     def logits(self, final: Tensor) -> Tensor:
         """Return the logits of final states [n, hidden], [n, vocabulary]."""
         self.flop += 2 * len(final) * self.head.numel()
-        return self._head_map(final)
+        return cpu.linear(final, self._head_map, half=self.half)
 
-    def some_logits(self, final: Tensor, tokens: Tensor) -> Tensor:
-        """Return the logits of a few tokens [m] for final states [n, hidden], as [n, m]."""
-        self.flop += 2 * final.numel() * len(tokens)
-        return final @ self.head.index_select(0, tokens).T
+    def some_logits(self, final: Tensor, rows: Tensor) -> Tensor:
+        """Return the logits of some rows of the head [m, hidden] for final states [n, hidden], as [n, m].
 
-    def layer(self, index: int, hidden: Tensor, deltas: Deltas, cache: Tensor, places: Places) -> Tensor:
+        The states are packed, and the rows are fed: a product has the same bits either way round.
+        """
+        self.flop += 2 * final.numel() * len(rows)
+        return cpu.linear(rows, cpu.pack(final), half=self.half).T.contiguous()
+
+    def layer(self, index: int, hidden: Tensor, edits: Edits, cache: Tensor, places: Places) -> Tensor:
         """Run one decoder layer.
 
         Args:
             index: of the layer.
-            hidden: [rows, positions, hidden].
-            deltas: of the rows.
+            hidden: [rows, steps, hidden], dense.
+            edits: of the rows.
             cache: keys and values of this layer, [2, rows or more, heads, positions, width]; those of ``places`` are
                 written.
             places: where the tokens stand.
 
         Returns:
-            The new hidden states, [rows, positions, hidden].
+            The new hidden states, [rows, steps, hidden].
         """
-        block = self.layers[index]
-        tokens = hidden.shape[0] * hidden.shape[1]
-        self.flop += tokens * (
-            self._flop_per_token + 4 * places.stop * self.groups * self.queries * self.width
+        layer, half = self.layers[index], self.half
+        rows, steps, _ = hidden.shape
+        self.flop += rows * steps * (self._flop_per_token + 4 * places.stop * layer.o.ins)
+        mixed = self._attend(index, hidden, edits, cache, places, read=True)
+        assert mixed is not None
+        strips = edits.of(index, "o")
+        hidden = cpu.linear(
+            mixed.view(rows, steps, layer.o.ins),
+            layer.o,
+            residual=hidden,
+            strips=strips,
+            steps=steps,
+            half=half,
         )
-        x = self._norm(block.input_layernorm, hidden)
-        hidden = self._attend(index, block.self_attn, x, deltas, cache, places).add_(hidden)
-        x = self._norm(block.post_attention_layernorm, hidden)
-        mlp = block.mlp
-        gate = self._linear(mlp.gate_proj, x, deltas.of(index, "gate"))
-        up = self._linear(mlp.up_proj, x, deltas.of(index, "up"))
-        inner = self._operations.gate(gate, up)
-        return self._linear(mlp.down_proj, inner, deltas.of(index, "down")).add_(hidden)
+        x = self._norm(layer.second, hidden)
+        strips = edits.of(index, "gate_up")
+        inner = cpu.linear(x, layer.gate_up, act="silu", strips=strips, steps=steps, half=half)
+        strips = edits.of(index, "down")
+        return cpu.linear(inner, layer.down, residual=hidden, strips=strips, steps=steps, half=half)
 
-    def _attend(
-        self, index: int, block: Any, x: Tensor, deltas: Deltas, cache: Tensor, places: Places
-    ) -> Tensor:
-        rows, steps = x.shape[:2]
-        q = self._linear(block.q_proj, x, deltas.of(index, "q")).view(rows, steps, -1, self.width)
-        k = self._linear(block.k_proj, x, deltas.of(index, "k")).view(rows, steps, -1, self.width)
-        v = self._linear(block.v_proj, x, deltas.of(index, "v")).view(rows, steps, -1, self.width)
-        if hasattr(block, "q_norm"):
-            q, k = self._norm(block.q_norm, q), self._norm(block.k_norm, k)
-        self._operations.place(k, v, cache, places)
-        mixed = self._operations.attend(
-            self._operations.rotate(q, places), cache, places, self.windows[index], block.scaling
-        )
-        return self._linear(block.o_proj, mixed, deltas.of(index, "o"))
-
-    def _norm(self, module: Any, x: Tensor) -> Tensor:
-        return self._operations.norm(x, module.weight, module.variance_epsilon)
-
-    def _linear(self, module: Any, x: Tensor, group: Group | None) -> Tensor:
-        if module not in self._maps:
-            self._maps[module] = self._product(module.weight, module.bias)
-        out = self._maps[module](x)
-        return self._operations.mutate(group, x, out) if group else out
-
-    def remember(self, index: int, hidden: Tensor, deltas: Deltas, cache: Tensor, places: Places) -> None:
+    def remember(self, index: int, hidden: Tensor, edits: Edits, cache: Tensor, places: Places) -> None:
         """Write the keys and values of a layer into its cache, for tokens from which nothing is read in this layer.
 
         The arguments are those of :meth:`layer`.
         """
-        block = self.layers[index].self_attn
-        x = self._norm(self.layers[index].input_layernorm, hidden)
-        rows, steps = x.shape[:2]
-        self.flop += 2 * rows * steps * (block.k_proj.weight.numel() + block.v_proj.weight.numel())
-        k = self._linear(block.k_proj, x, deltas.of(index, "k")).view(rows, steps, -1, self.width)
-        v = self._linear(block.v_proj, x, deltas.of(index, "v")).view(rows, steps, -1, self.width)
-        if hasattr(block, "k_norm"):
-            k = self._norm(block.k_norm, k)
-        self._operations.place(k, v, cache, places)
+        self.flop += 2 * hidden.shape[0] * hidden.shape[1] * self.layers[index].qkv.panels.numel()
+        self._attend(index, hidden, edits, cache, places, read=False)
+
+    def _attend(
+        self, index: int, hidden: Tensor, edits: Edits, cache: Tensor, places: Places, *, read: bool
+    ) -> Tensor | None:
+        layer, (rows, steps, _) = self.layers[index], hidden.shape
+        x = self._norm(layer.first, hidden)
+        strips = edits.of(index, "qkv")
+        qkv = cpu.linear(x, layer.qkv, strips=strips, steps=steps, half=self.half).flatten(0, 1)
+        if layer.head_norms:
+            counts = (layer.attention.heads, layer.attention.groups)
+            for norm, kind, heads in zip(layer.head_norms, "qk", counts, strict=True):
+                first = self.offset(kind)
+                cpu.norm_heads(qkv, first, heads, norm.weight, norm.epsilon, early=norm.early, half=self.half)
+        return cpu.attend(
+            qkv, layer.attention, cache, self.rotary, places.positions, rows, read=read, half=self.half
+        )
+
+    def _norm(self, norm: Norm, x: Tensor) -> Tensor:
+        return cpu.norm(x, *norm[:3], centred=norm.centred, early=norm.early, half=self.half)
 
 
-def _window(attention: Any, config: Any, positions: int) -> int:
-    """Return how many positions a token of this layer looks back at, itself included."""
-    sliding = getattr(attention, "sliding_window", None)
-    if config.model_type == "mistral":
-        sliding = config.sliding_window
-    return sliding or positions
+def whole_blocks(positions: int) -> int:
+    """Return the positions of a cache that hold the first ``positions``: it is copied in whole blocks.
+
+    >>> whole_blocks(17)
+    32
+    """
+    return -(-positions // cpu.SUMS) * cpu.SUMS
 
 
 def available_memory() -> int:

@@ -8,8 +8,9 @@ Per prompt, in the order of the code below (docs/engine.md says why it is exact)
    without one it is silent.
 3. *Following.* Divergent mutants are verified in the same way against texts that others have written.
 4. *Decoding.* Those that leave all known texts go on token by token, all at the same position.
-5. *Settling.* A pick whose margin is within the numerical noise is made by the reference engine, which generates up to
-   that token; a mutant with a non-finite logit is left to it altogether, and so is one that overwrites an outlier.
+
+All of it has the bits of the reference engine, because no operation depends on what else is in its batch
+(mutascope.numerics).
 
 Where one token is read from many prompts, :mod:`mutascope.engine.choice_run` does all of this, and where texts are,
 :mod:`mutascope.engine.panel_run`.
@@ -20,10 +21,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass
 
 from mutascope.engine.choice_run import ChoiceRun
 from mutascope.engine.panel_run import PanelRun
@@ -31,24 +29,18 @@ from mutascope.engine.prompt_run import PromptRun
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.genome import Mutant, Tiling
 from mutascope.models import Model
+from mutascope.numerics.install import STOCK
 from mutascope.readout import NextToken, Outcome, Output, Prompt, Readout
 from mutascope.sampling import unsupported_fields
-
-_OUTLIER = 1e3
-"""Size of a weight, in median sizes of its matrix, from which on its mutants are left to the reference engine: in small
-random models, margins had errors below 1e-4 up to some 1e4 and of 2e-4 at 1e5."""
-_SAMPLED = 2**16
-"""Elements of a matrix, about, that its median size is computed from."""
 
 
 @dataclass
 class Account:
-    """Where the time of a run went, in seconds; settling is the reference engine's part."""
+    """Where the time of a run went, in seconds."""
 
     measuring: float = 0.0
     verifying: float = 0.0
     decoding: float = 0.0
-    settling: float = 0.0
 
     @contextmanager
     def clock(self, phase: str) -> Iterator[None]:
@@ -64,7 +56,7 @@ class FastEngine:
     """Same records as the reference engine, for the cases that :meth:`refusal` does not name.
 
     Args:
-        model: of a family in :data:`mutascope.engine.decoder.FAMILIES`, in float32 or float64.
+        model: of a family in :data:`mutascope.engine.decoder.FAMILIES`, in float32 or bfloat16, on a CPU.
         tiling: of the screen.
         slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 576 at most.
     """
@@ -78,7 +70,6 @@ class FastEngine:
         self.reference = ReferenceEngine(model, tiling)
         self.mutagen = self.reference.mutagen
         self.account = Account()
-        self._outliers: dict[str, float] = {}
         self._asked: tuple[tuple[Prompt, ...], Readout] | None = None
         self._latest: PromptRun | ChoiceRun | PanelRun | None = None
 
@@ -93,7 +84,7 @@ class FastEngine:
     def underway(self) -> float:
         """How much of the work on mutants that were not yielded yet is done, in mutants."""
         latest = self._latest
-        return (latest.underway if latest else 0.0) + self.reference.underway
+        return latest.underway if latest else 0.0
 
     def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
         """Return why this engine cannot promise the reference engine's records, None when it can."""
@@ -102,8 +93,8 @@ class FastEngine:
         fields = unsupported_fields(readout.resolved)
         if fields:
             return f"it does not implement {', '.join(fields)}"
-        if self.model.network.dtype not in (torch.float32, torch.float64):
-            return f"{self.model.dtype} has no truth that does not depend on the batch"
+        if self.reference.numerics == STOCK:
+            return "torch's own kernels round otherwise in a batch"
         try:
             run = self._start(prompts, readout)
         except ValueError as error:
@@ -116,37 +107,19 @@ class FastEngine:
         """Yield the outcome of every mutant, once each, in order of completion."""
         run = self._start(prompts, readout)
         run.underway = 0.0
-        left: list[Mutant] = []
-        fit = self._without_outliers(mutants, left)
         if not isinstance(run, PromptRun):
-            yield from run.outcomes(fit)
+            yield from run.outcomes(mutants)
         else:
-            for row, output in run.outputs(fit):
-                yield Outcome(row.mutant, (output,), row.replayed)
-        with self.account.clock("settling"):
-            for outcome in self.reference.run(prompts, readout, left):
-                yield replace(outcome, replayed=True)
+            for row, output in run.outputs(mutants):
+                yield Outcome(row.mutant, (output,))
+
+    def describe_numerics(self, readout: Readout) -> dict[str, str]:
+        """Return whose arithmetic the network and the sampling have, as a manifest says it."""
+        return self.reference.describe_numerics(readout)
 
     def arithmetic(self) -> int:
-        """Return the floating-point operations done for the latest prompts, the reference engine's excluded."""
+        """Return the floating-point operations done for the latest prompts."""
         return self._latest.decoder.flop if self._latest else 0
-
-    def _without_outliers(self, mutants: Iterable[Mutant], left: list[Mutant]) -> Iterator[Mutant]:
-        """Yield mutants, but for those that overwrite an outlier of their matrix, which go to ``left``.
-
-        Taking the outlier out again, ``(new - wild type) @ x``, leaves the rounding error of its product behind.
-        """
-        for mutant in mutants:
-            locus = self.mutagen.locus(mutant)
-            if locus.name not in self._outliers:
-                matrix = self.mutagen.matrix(locus)
-                usual = _OUTLIER * _typical_size(matrix)
-                self._outliers[locus.name] = usual if float(matrix.abs().max()) > usual else float("inf")
-            outlier = self._outliers[locus.name]
-            if outlier < float("inf") and float(self.mutagen.wild_type_tile(mutant).abs().max()) > outlier:
-                left.append(mutant)
-            else:
-                yield mutant
 
     def _start(self, prompts: Sequence[Prompt], readout: Readout) -> PromptRun | ChoiceRun | PanelRun:
         """Return what runs these prompts, which keeps its memory until others are asked for."""
@@ -162,10 +135,3 @@ class FastEngine:
                 self._latest = PromptRun(self.reference, prompts[0], readout, *settings)
             self._asked = asked
         return self._latest
-
-
-def _typical_size(matrix: Tensor) -> float:
-    """Return the median size of a matrix's elements other than 0, of a regular sample where there are many."""
-    sizes = matrix.flatten()[:: max(1, matrix.numel() // _SAMPLED)].abs()
-    sizes = sizes[sizes > 0]
-    return float(sizes.median()) if len(sizes) else 0.0

@@ -7,7 +7,8 @@ of a token's row of the head (centred: what all logits share picks nothing), Cau
 
 So where the logits of one state are known, only the tokens of its *shortlist*, those that the bound leaves within a
 radius, need computing for the others. For all other tokens it shows that they cannot be picked, nor push the picked
-token out of the top k. A pick for which the bound is too weak is not *proved*, and all its logits are computed.
+token out of the top k. A pick for which the bound is too weak is not *proved*, and all its logits are computed. The
+bound is of exact logits; docs/engine.md bounds how far those that are computed are from them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import torch
 from torch import Tensor
 
 from mutascope.engine.decoder import Decoder
-from mutascope.sampling import BEYOND, Picker, Picks
+from mutascope.numerics import cpu
+from mutascope.sampling import Picker
 
 _ROWS = 128
 """States whose logits are computed at a time."""
@@ -28,8 +30,10 @@ _FAMILY = 3
 _RADII = (4.0, 3.0, 2.0, 1.0)
 _LONGEST = 1024
 """Of the radii, the largest is taken that leaves no longer list than this."""
-_SLACK = 0.01
-"""By how much a bound must hold, in logits and in logits / temperature: far above the rounding errors of both."""
+_BEYOND = 8
+"""Tokens beyond the top k that are on a list whatever the bound says: their order may change."""
+_UNIT = 2.0**-24
+"""Half a unit in the last place of 1."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Shortlist:
         step: index of the generated token.
         final: the known final state, [hidden].
         tokens: the list, ascending, [m].
+        rows: of the head, of these tokens, [m, hidden].
         radius: distance below which no other token can be picked, when nothing else changes.
         bars: the known state's picked logit, picked logit with noise, and last logit of the top k, [3].
     """
@@ -47,6 +52,7 @@ class Shortlist:
     step: int
     final: Tensor
     tokens: Tensor
+    rows: Tensor
     radius: float
     bars: Tensor
 
@@ -62,20 +68,26 @@ class Head:
     def __init__(self, decoder: Decoder, picker: Picker) -> None:
         self.decoder, self.picker = decoder, picker
         rows, vocabulary = decoder.head, decoder.head.shape[0]
-        self._mean = rows.mean(0)
-        self._norms = torch.cat([(some - self._mean).norm(dim=-1) for some in rows.split(_ROWS)])
-        self._least = float(self._norms.min())
-        self._top = BEYOND + (picker.top_k if picker.top_k < vocabulary else 1)
+        self._mean = rows.double().mean(0)
+        norms = torch.cat([(some.double() - self._mean).norm(dim=-1) for some in rows.split(_ROWS)])
+        self._least = float(norms.min()) * (1 - _UNIT)
+        self._norms = (norms * (1 + 4 * _UNIT)).float()
+        # what rounds a logit, in units of |row| |state|: its sum (docs/engine.md), or bfloat16
+        chain = 2 * (192 + rows.shape[1] // 192 + 64) * _UNIT + (2.0**-7 if decoder.half else 0.0)
+        self._rounding = chain * float(rows.norm(dim=-1).max())
+        self._top = _BEYOND + (picker.top_k if picker.top_k < vocabulary else 1)
         # top-p looks at every probability; a small vocabulary is as quick to compute
-        self.has_shortlists = picker.top_p >= 1 and vocabulary >= 4 * _LONGEST and self._top <= _LONGEST
+        self.has_shortlists = (
+            picker.top_p >= 1 and picker.min_p <= 0 and vocabulary >= 4 * _LONGEST and self._top <= _LONGEST
+        )
 
-    def pick(self, final: Tensor, steps: Tensor) -> Picks:
-        """Pick a token for every final state [n, hidden], at generated token ``steps`` [n], from all logits."""
+    def pick(self, final: Tensor, steps: Tensor) -> Tensor:
+        """Return the token that every final state [n, hidden] picks at ``steps`` [n], from all logits."""
         parts = [
             self.picker.pick(self.decoder.logits(some), at)
             for some, at in zip(final.split(_ROWS), steps.split(_ROWS), strict=True)
         ]
-        return Picks(*(torch.cat(values) for values in zip(*parts, strict=True)))
+        return torch.cat(parts)
 
     def logits(self, final: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Yield the logits of final states [n, hidden], some at a time."""
@@ -83,114 +95,93 @@ class Head:
             some = slice(first, first + _ROWS)
             yield some, self.decoder.logits(final[some])
 
-    def pick_near(self, final: Tensor, shortlists: Sequence[Shortlist]) -> Picks:
-        """Pick tokens for final states that are near known ones.
+    def pick_near(self, final: Tensor, shortlists: Sequence[Shortlist]) -> Tensor:
+        """Return the tokens that final states near known ones pick.
 
         Args:
             final: [rows, steps, hidden].
             shortlists: one per step.
 
         Returns:
-            Fields of [rows, steps].
+            [rows, steps].
         """
         columns = [self._pick_near(final[:, at], shortlist) for at, shortlist in enumerate(shortlists)]
-        picks = Picks(
-            *(torch.stack(values, dim=1) for values in zip(*(some for some, _ in columns), strict=True))
-        )
+        tokens = torch.stack([column for column, _ in columns], dim=1)
         doubtful = ~torch.stack([proved for _, proved in columns], dim=1)
         if doubtful.any():
-            steps = torch.tensor([shortlist.step for shortlist in shortlists], device=final.device)
-            sure = self.pick(final[doubtful], steps.expand(doubtful.shape)[doubtful])
-            for some, value in zip(picks, sure, strict=True):
-                some[doubtful] = value
-        return picks
+            steps = torch.tensor([shortlist.step for shortlist in shortlists])
+            tokens[doubtful] = self.pick(final[doubtful], steps.expand(doubtful.shape)[doubtful])
+        return tokens
 
-    def pick_families(self, final: Tensor, steps: Tensor, families: Sequence[Sequence[int]]) -> Picks:
-        """Pick a token for final states [n, hidden] at ``steps`` [n]; a family (indices) is near its first."""
+    def pick_families(self, final: Tensor, steps: Tensor, families: Sequence[Sequence[int]]) -> Tensor:
+        """Return the tokens that states [n, hidden] pick at ``steps`` [n]; a family (indices) is near its first."""
         large = {
             family[0]: family[1:] for family in families if len(family) >= _FAMILY and self.has_shortlists
         }
         alone = [index for family in families for index in (family[:1] if family[0] in large else family)]
-        picks = Picks(
-            torch.empty(len(final), dtype=torch.long, device=final.device),
-            final.new_empty(len(final)),
-            torch.empty(len(final), dtype=torch.bool, device=final.device),
-        )
+        tokens = torch.empty(len(final), dtype=torch.long)
         while alone:
             doubtful = []
-            for at in torch.tensor(alone, device=final.device).chunk(-(-len(alone) // _ROWS)):
+            for at in torch.tensor(alone).chunk(-(-len(alone) // _ROWS)):
                 logits = self.decoder.logits(final[at])
-                _put(picks, at, self.picker.pick(logits, steps[at]))
+                tokens[at] = self.picker.pick(logits, steps[at])
                 for row, index in enumerate(at.tolist()):
-                    if index in large:
-                        others = torch.tensor(large.pop(index), device=final.device)
-                        shortlist = self._shortlist(
-                            final[index], logits[row], picks.tokens[index], int(steps[index])
-                        )
-                        near, proved = self._pick_near(final[others], shortlist)
-                        _put(picks, others, near)
+                    others = torch.tensor(large.pop(index, ()), dtype=torch.long)
+                    if len(others) and tokens[index] < 0:
+                        doubtful += others.tolist()
+                    elif len(others):
+                        known = (final[index], logits[row], int(tokens[index]), int(steps[index]))
+                        tokens[others], proved = self._pick_near(final[others], self._shortlist(*known))
                         doubtful += others[~proved].tolist()
             alone = doubtful
-        return picks
+        return tokens
 
     def known(self, final: Tensor, logits: Tensor, tokens: Sequence[int]) -> list[Shortlist]:
         """Return the shortlists of a whole output; none where they do not exist.
 
         Args:
             final: final states, [steps, hidden].
-            logits: of these states, [steps, vocabulary]; another engine's will do, rounding is far below the slack.
+            logits: of these states, [steps, vocabulary].
             tokens: picked from the logits, one per step.
         """
         if not self.has_shortlists:
             return []
-        picked = torch.tensor(tokens, device=final.device)
         steps = range(len(tokens))
-        return [self._shortlist(*known) for known in zip(final, logits, picked, steps, strict=True)]
+        return [self._shortlist(*known) for known in zip(final, logits, tokens, steps, strict=True)]
 
-    def _shortlist(self, final: Tensor, logits: Tensor, picked: Tensor, step: int) -> Shortlist:
+    def _shortlist(self, final: Tensor, logits: Tensor, picked: int, step: int) -> Shortlist:
         """Return the shortlist around a final state [hidden] with known logits [vocabulary] and pick."""
-        logits = logits - self._mean @ final
-        noise, best = self._noise(step, slice(None)), logits.topk(self._top)
-        bars = self._bars(best.values[None], logits[picked][None], self._noise(step, picked))[0]
-        # a token is picked only from the top k, and only when it beats the picked one
-        gap = torch.maximum(bars[2], bars[1] - self.picker.temperature * noise) - logits
-        danger = torch.minimum(gap, bars[0] - logits).div_(self._norms)
-        danger[best.indices] = -torch.inf
-        radius = next((some for some in _RADII if (danger < some).sum() <= _LONGEST), _RADII[-1])
-        return Shortlist(step, final, (danger < radius).nonzero()[:, 0], radius, bars)
+        noise = None if self.picker.noise is None else self.picker.noise[step]
+        tokens, radius, bars = cpu.shortlist(
+            logits,
+            self._norms,
+            noise,
+            picked,
+            top_k=self.picker.top_k,
+            always=self._top,
+            temperature=self.picker.temperature,
+            shift=float(final.double() @ self._mean),
+            radii=_RADII,
+            longest=_LONGEST,
+        )
+        return Shortlist(step, final, tokens, self.decoder.head.index_select(0, tokens), radius, bars)
 
-    def _pick_near(self, final: Tensor, shortlist: Shortlist) -> tuple[Picks, Tensor]:
-        """Pick a token for every final state [n, hidden]; also return which picks are proved, bool [n]."""
+    def _pick_near(self, final: Tensor, shortlist: Shortlist) -> tuple[Tensor, Tensor]:
+        """Return the tokens that final states [n, hidden] pick from a list, and which picks are proved, bool [n]."""
         tokens, step = shortlist.tokens, shortlist.step
-        logits = self.decoder.some_logits(final, tokens)
-        picks = self.picker.pick(logits, torch.full((len(final),), step, device=final.device), tokens)
-        centred = logits - (final @ self._mean)[:, None]
-        own = centred.gather(-1, torch.searchsorted(tokens, picks.tokens)[:, None])[:, 0]
-        bars = self._bars(centred.topk(self._top).values, own, self._noise(step, picks.tokens))
-        lowered = (shortlist.bars - bars).amax(-1).clamp(min=0) + _SLACK * (1 + self.picker.temperature)
-        distance = (final - shortlist.final).norm(dim=-1)
-        return picks, ((shortlist.radius - distance) * self._least > lowered) & picks.finite
-
-    def _bars(self, best: Tensor, own: Tensor, noise: Tensor) -> Tensor:
-        """Return what tokens not computed stay below, in logits [n, 3]: see :class:`Shortlist`.
-
-        Args:
-            best: the largest logits, descending, [n, the top k or more].
-            own: those of the picked tokens, [n].
-            noise: of these tokens, [n].
-        """
-        if self.picker.top_k < self.decoder.head.shape[0]:
-            last = best[:, self.picker.top_k - 1]
-        else:
-            last = torch.full_like(own, torch.finfo(own.dtype).min)
-        return torch.stack([own, own + self.picker.temperature * noise, last], dim=-1)
-
-    def _noise(self, step: int, tokens: Tensor | slice) -> Tensor:
+        logits, facts = self.decoder.some_logits(final, shortlist.rows), final.new_empty(2, len(final))
+        picked = self.picker.pick(logits, torch.full((len(final),), step), tokens, facts)
+        own, last = facts - (final.double() @ self._mean).float()
         if self.picker.noise is None:
-            return self._norms.new_zeros(())
-        return self.picker.noise[step, tokens]
+            loud = own
+        else:
+            loud = own + self.picker.temperature * self.picker.noise[step, picked]
+        lowered = (shortlist.bars - torch.stack([own, loud, last], dim=-1)).amax(-1).clamp(min=0)
+        lowered += self._slack(final, shortlist.final)
+        distance = (final.double() - shortlist.final.double()).norm(dim=-1) * (1 + _UNIT)
+        return picked, ((shortlist.radius - distance) * self._least > lowered) & (picked >= 0)
 
-
-def _put(picks: Picks, at: Tensor, values: Picks) -> None:
-    for field, value in zip(picks, values, strict=True):
-        field[at] = value
+    def _slack(self, final: Tensor, known: Tensor) -> Tensor:
+        """Return by how much a bound must hold, [n]: no less than what all the numbers in it are rounded by."""
+        sizes = (final.norm(dim=-1) + known.norm()) * self._rounding
+        return sizes + self.picker.temperature * self.picker.largest_noise * 64 * _UNIT

@@ -62,7 +62,7 @@ class Library:
                 self._alive.add(branch)
             if branch is not None:
                 self._branches[text] = branch
-                branch.extend(row.delta.layer for row in some)
+                branch.extend(row.layer for row in some)
                 for row in some:
                     row.text = branch
                 chosen += some

@@ -4,8 +4,7 @@ Each prompt is verified as in :mod:`mutascope.engine.prompt_run`. Divergent rows
 from position to position: at a position, rows of prompts of different length are at different steps of their text.
 
 The wild type is a row like any other, as 151 calls of the reference engine would cost more than twenty mutants. The
-reference engine gives the wild type of three prompts, which must come out equal and measure the noise, and every pick
-whose margin is too small.
+reference engine gives the wild type of three prompts, which must come out equal.
 """
 
 from __future__ import annotations
@@ -15,18 +14,17 @@ from contextlib import AbstractContextManager
 from itertools import islice
 
 import torch
-from torch import Tensor
 
 from mutascope.engine.decoder import Decoder
-from mutascope.engine.deltas import Delta, delta_of
+from mutascope.engine.edits import edit_of
 from mutascope.engine.head import Head
-from mutascope.engine.prompt_run import NEAR_TIE, NOISE_FACTOR, SLOTS, PromptRun, margin_errors
+from mutascope.engine.prompt_run import SLOTS, PromptRun
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.engine.replay import Replay
 from mutascope.engine.sweep import Sweep
 from mutascope.engine.trace import Row, Trace
 from mutascope.engine.verifier import Verifier
 from mutascope.genome import Mutant
+from mutascope.numerics.cpu import threads_for_kernels
 from mutascope.readout import Generation, Outcome, Output, Prompt
 from mutascope.sampling import Picker
 
@@ -44,16 +42,14 @@ class PanelRun:
 
     Attributes:
         wild: outputs of the wild type, one per prompt.
-        noise: root mean square of the errors of margins on the checked prompts, in units of logit / temperature.
-        near_tie: margin below which a pick is left to the reference engine.
         underway: how much of the work on mutants that were not yielded yet is done, in mutants.
 
     Args:
-        reference: engine that settles what this one cannot.
+        reference: engine that gives the wild type of some prompts.
         prompts: what the mutants are asked.
         readout: how they answer, resolved for the first prompt.
         slots: rows decoded at a time; by default as many as a quarter of the free memory holds, 576 at most.
-        clock: accounts for the time of a phase (verifying, decoding, settling).
+        clock: accounts for the time of a phase (verifying, decoding).
 
     Raises:
         ValueError: for an architecture that the decoder does not implement, and for a wild type that is not finite.
@@ -73,25 +69,20 @@ class PanelRun:
         positions = max(len(prompt.tokens) + count for prompt, count in zip(prompts, steps, strict=True))
         self.decoder = Decoder(reference.model.network, positions)
         resolved = {**readout.resolved, "max_new_tokens": max(steps)}
-        self.picker = Picker(resolved, readout.seed, self.decoder.head.shape[0], self.decoder.device)
+        self.picker = Picker(resolved, readout.seed, self.decoder.head.shape[0])
         self.slots = slots or self.decoder.affordable_rows(positions, SLOTS)
-        with torch.inference_mode():
+        with torch.inference_mode(), threads_for_kernels():
             self.head = Head(self.decoder, self.picker)
             self.cache = self.decoder.new_cache(self.slots, positions)
-        self.near_tie = NEAR_TIE
         self.underway, self._ended = 0.0, 0
-        self._errors: list[Tensor] = []
         self._homes = [_PanelPrompt(self, *each) for each in zip(prompts, readouts, strict=True)]
-        self._checked = {
-            place: self._measure(self._homes[place]) for place in _spread(len(prompts), _CHECKED)
-        }
-        self.noise = float(torch.cat(self._errors).square().mean().sqrt())
-        self.near_tie = max(NEAR_TIE, NOISE_FACTOR * self.noise)
         self.wild = self._wild_type()
 
     def reproduces_wild_type(self) -> bool:
         """Whether the checked prompts have the reference engine's wild type."""
-        return all(self.wild[place] == output for place, output in self._checked.items())
+        places = _spread(len(self.prompts), _CHECKED)
+        checked = [self.prompts[place] for place in places]
+        return tuple(self.wild[place] for place in places) == self.reference.wild_type(checked, self.readout)
 
     def outcomes(self, mutants: Iterable[Mutant]) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, a few mutants at a time."""
@@ -99,42 +90,34 @@ class PanelRun:
         while batch := list(islice(waiting, min(_MUTANTS, self.slots))):
             self._ended, self.underway = 0, 0.0
             outputs: dict[Mutant, dict[int, Output]] = {mutant: {} for mutant in batch}
-            replayed = set()
             work = self._rows(batch)
             while True:
-                with torch.inference_mode():
+                with torch.inference_mode(), threads_for_kernels():
                     found = next(work, None)
                 if found is None:
                     break
                 row, place = found
                 self._ended += 1
                 self.underway += 1 / len(self.prompts)
-                outputs[row.mutant][place] = self._output(row, self.prompts[place])
-                if row.replayed:
-                    replayed.add(row.mutant)
+                outputs[row.mutant][place] = Output(tuple(row.tokens), finite=row.finite)
             for left, mutant in zip(range(len(batch) - 1, -1, -1), batch, strict=True):
                 self.underway = float(left)
                 said = tuple(outputs[mutant][place] for place in range(len(self.prompts)))
-                yield Outcome(mutant, said, mutant in replayed)
-
-    def _output(self, row: Row, prompt: Prompt) -> Output:
-        """Return the output of a row that ended; the reference engine's where it was handed over."""
-        if not row.handed_over:
-            return Output(tuple(row.tokens))
-        with self.clock("settling"):
-            (outcome,) = self.reference.run([prompt], self.readout, [row.mutant])
-        return outcome.outputs[0]
+                yield Outcome(mutant, said)
 
     def _rows(self, mutants: Sequence[Mutant]) -> Iterator[tuple[Row, int]]:
         """Yield rows that ended with the place of their prompt: verify until the slots are full, then decode."""
         places: dict[Row, int] = {}
         divergent: list[Row] = []
-        deltas = [(mutant, delta_of(self.reference.mutagen, mutant)) for mutant in mutants]
+        edits = [
+            (mutant, mutant.layer, edit_of(self.reference.mutagen, self.decoder, mutant))
+            for mutant in mutants
+        ]
         for place, home in enumerate(self._homes):
             with self.clock("verifying"):
                 home.prepare()
-            for first in range(0, len(deltas), home.verify_rows):
-                rows = [Row(*each, home.wild) for each in deltas[first : first + home.verify_rows]]
+            for first in range(0, len(edits), home.verify_rows):
+                rows = [Row(*each, home.wild) for each in edits[first : first + home.verify_rows]]
                 places.update(dict.fromkeys(rows, place))
                 for row in home.verify(rows):
                     if row.seen is None:
@@ -170,14 +153,11 @@ class PanelRun:
                         new.append(divergent.pop())
                     sweep.admit(new, position)
                 final = self.decoder.final(sweep.step(position))
-                steps = torch.tensor(
-                    [position - homes[row].start + 1 for row in sweep.rows], device=final.device
-                )
-                picks = self.head.pick_families(final, steps, sweep.families())
-                table = list(zip(*(values.tolist() for values in picks), strict=True))
-            for row, (token, margin, finite) in zip(sweep.rows, table, strict=True):
-                homes[row].settle(row, token, margin, finite)
-            ended = [row for row in sweep.rows if row.handed_over or homes[row].has_ended(row)]
+                steps = torch.tensor([position - homes[row].start + 1 for row in sweep.rows])
+                tokens = self.head.pick_families(final, steps, sweep.families()).tolist()
+            for row, token in zip(sweep.rows, tokens, strict=True):
+                row.take(token)
+            ended = [row for row in sweep.rows if homes[row].has_ended(row)]
             with self.clock("decoding"):
                 sweep.part(ended, position + 1)
             texts = sum(len(row.tokens) / homes[row].steps for row in (*divergent, *sweep.rows))
@@ -186,35 +166,19 @@ class PanelRun:
 
     # wild type
 
-    def _measure(self, home: _PanelPrompt) -> Output:
-        """Return the reference engine's wild type on a prompt, and note the errors of its margins."""
-        output, logits = self.reference.wild_type_logits(home.prompt, home.readout)
-        if not output.finite:
-            raise ValueError("the wild type puts out NaN or inf")
-        with torch.inference_mode():
-            trace = Trace(self.decoder, home.prompt.tokens, output.tokens)
-            final = self.decoder.final(trace.hidden(len(self.decoder.layers))[home.start - 1 :])
-            steps = torch.arange(len(final), device=final.device)
-            picks, truth = self.head.pick(final, steps), self.picker.pick(logits, steps)
-            self._errors.append(margin_errors(picks, truth))
-        return output
-
     @torch.inference_mode()
     def _wild_type(self) -> tuple[Output, ...]:
         """Return the wild type's outputs: it is decoded as a mutant of layer 0 that changes nothing."""
         locus = next(iter(self.reference.model.genome))
         noop = Mutant(locus.layer, locus.kind, 0, 0, "noop")
-        nothing = Delta(0, "q", 0, 0, self.decoder.head.new_zeros(1, 1))
         places: dict[Row, int] = {}
         for place, home in enumerate(self._homes):
-            places[home.begin(noop, nothing)] = place
-        waiting = [
-            row for row in places if not self._homes[places[row]].has_ended(row) and not row.handed_over
-        ]
+            places[home.begin(noop)] = place
+        waiting = [row for row in places if not self._homes[places[row]].has_ended(row)]
         for first in range(0, len(waiting), self.slots):
             for _ in self._decode(waiting[first : first + self.slots], places):
                 pass
-        if any(row.handed_over for row in places):
+        if not all(row.finite for row in places):
             raise ValueError("the wild type puts out NaN or inf")
         for home, row in zip(self._homes, places, strict=True):
             home.tokens = tuple(row.tokens)
@@ -233,8 +197,7 @@ class _PanelPrompt(PromptRun):
             panel.decoder,
             panel.head,
         )
-        self.replay = Replay(panel.reference, prompt, readout, panel.picker, panel.decoder)
-        self.picker, self.device, self.start = panel.picker, panel.decoder.device, len(prompt.tokens)
+        self.picker, self.start = panel.picker, len(prompt.tokens)
         self.verify_rows = min(_VERIFY_ROWS, panel.slots)
         # nothing is decoded while mutants are verified
         self.verifier = Verifier(self.decoder, self.head, panel.cache[:, :, : self.verify_rows], self.start)
@@ -242,20 +205,17 @@ class _PanelPrompt(PromptRun):
         self.continuation, self.shortlists = None, []
         self.tokens: tuple[int, ...] = ()
 
-    def begin(self, mutant: Mutant, delta: Delta) -> Row:
-        """Let a mutant read the prompt, all layers its own, and pick its first token."""
-        self.near_tie = self.panel.near_tie
+    def begin(self, noop: Mutant) -> Row:
+        """Let the wild type read the prompt and pick its first token, as a mutant of layer 0 that changes nothing."""
         self.wild = Trace(self.decoder, self.prompt.tokens, ())
-        row = Row(mutant, delta, self.wild)
+        row = Row(noop, 0, None, self.wild)
         final = self.decoder.final(self.wild.hidden(len(self.decoder.layers))[-1:])
-        picks = self.head.pick(final, torch.zeros(1, dtype=torch.long, device=self.device))
-        self.settle(row, int(picks.tokens), float(picks.margins), bool(picks.finite))
+        row.take(int(self.head.pick(final, torch.zeros(1, dtype=torch.long))))
         row.seen = self.wild.cache[:, :, 0]
         return row
 
     def prepare(self) -> None:
         """Compute the wild type's hidden states; shortlists would not pay for a few dozen mutants."""
-        self.near_tie = self.panel.near_tie
         self.wild = Trace(self.decoder, self.prompt.tokens, self.tokens)
 
     def forget_states(self) -> None:
@@ -274,16 +234,12 @@ class _PanelPrompt(PromptRun):
         """Yield rows that end, and those that diverge with what they have seen."""
         return self._verify(rows)
 
-    def settle(self, row: Row, token: int, margin: float, finite: bool) -> None:
-        """Append the row's next token."""
-        self._settle(row, token, margin, finite)
-
     def has_ended(self, row: Row) -> bool:
         """Whether the row's text is complete."""
         return self._ended(row)
 
     def _ended(self, row: Row) -> bool:
-        return row.tokens[-1] in self.picker.ends or len(row.tokens) >= self.steps
+        return len(row.tokens) >= self.steps or super()._ended(row)
 
 
 def _spread(size: int, count: int) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 
@@ -13,24 +12,19 @@ import torch
 from torch import Tensor
 
 from mutascope.engine.decoder import Decoder
-from mutascope.engine.deltas import delta_of
+from mutascope.engine.edits import edit_of
 from mutascope.engine.head import Head
 from mutascope.engine.library import Library
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.engine.replay import Replay, recorded
 from mutascope.engine.sweep import Sweep
 from mutascope.engine.trace import Row, Trace
-from mutascope.engine.verifier import Pick, Verifier
+from mutascope.engine.verifier import Verifier
 from mutascope.genome import Mutant
 from mutascope.measures import Continuation
+from mutascope.numerics.cpu import threads_for_kernels
 from mutascope.readout import Generation, Output, Prompt
-from mutascope.sampling import Picker, Picks
+from mutascope.sampling import Picker
 
-NEAR_TIE = 1.8e-4
-"""Margin below which a pick is left to the reference engine: 1.5 times the largest error of a margin measured on 463
-mutants of the default model, some 25,700 picks (docs/engine.md, Near ties)."""
-NOISE_FACTOR = 10
-"""Threshold in root mean squares of the errors of margins on the wild type."""
 SLOTS = 576
 """Divergent mutants in flight, at most."""
 _VERIFY_ROWS = 128
@@ -43,26 +37,18 @@ _LIBRARY = 2**29
 """Bytes that the network's states on texts may take."""
 
 
-def margin_errors(picks: Picks, truth: Picks) -> Tensor:
-    """Return by how much margins differ from those of the reference engine's logits; 0 where there is none."""
-    return (picks.margins - truth.margins).abs().nan_to_num(0, 0, 0)
-
-
 class PromptRun:
     """One prompt, many mutants.
 
     Attributes:
-        noise: root mean square of the errors of margins on the wild type, in units of logit / temperature.
-        near_tie: margin below which a pick is left to the reference engine; more than :data:`NEAR_TIE` where the noise
-            of the model or the device is larger than where that was measured.
         underway: how much of the work on mutants that were not yielded yet is done, in mutants.
 
     Args:
-        reference: engine that settles what this one cannot.
+        reference: engine that gives the wild type.
         prompt: what the mutants are asked.
         readout: how they answer.
         slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 576 at most.
-        clock: accounts for the time of a phase (measuring, verifying, decoding, settling).
+        clock: accounts for the time of a phase (measuring, verifying, decoding).
 
     Raises:
         ValueError: for an architecture that the decoder does not implement, and for a wild type that is not finite.
@@ -81,24 +67,17 @@ class PromptRun:
         self.start = len(prompt.tokens)
         positions = self.start + readout.resolved["max_new_tokens"]
         self.decoder = Decoder(reference.model.network, positions)
-        self.device = self.decoder.device
-        self.picker = Picker(readout.resolved, readout.seed, self.decoder.head.shape[0], self.device)
-        with recorded(self.decoder.layers) as recording:
-            wild, logits = reference.wild_type_logits(prompt, readout)
+        self.picker = Picker(readout.resolved, readout.seed, self.decoder.head.shape[0])
+        wild, logits = reference.wild_type_logits(prompt, readout)
         if not wild.finite:
             raise ValueError("the wild type puts out NaN or inf")
-        known = (wild.tokens, logits, recording)
-        self.replay = Replay(reference, prompt, readout, self.picker, self.decoder, known)
         self.slots = slots or self.decoder.affordable_rows(positions, SLOTS)
         self.verify_rows = min(_VERIFY_ROWS, self.slots)
-        with torch.inference_mode():
+        with torch.inference_mode(), threads_for_kernels():
             self.wild = Trace(self.decoder, prompt.tokens, wild.tokens)
             self.head = Head(self.decoder, self.picker)
             final = self.decoder.final(self.wild.hidden(len(self.decoder.layers))[self.start - 1 :])
-            steps = torch.arange(len(final), device=self.device)
-            self.wild_picks, truth = self.head.pick(final, steps), self.picker.pick(logits, steps)
-            self.noise = float(margin_errors(self.wild_picks, truth).square().mean().sqrt())
-            self.near_tie = max(NEAR_TIE, NOISE_FACTOR * self.noise)
+            self._reproduced = torch.equal(torch.cat([own for _, own in self.head.logits(final)]), logits)
             self.shortlists = self.head.known(final, logits, wild.tokens)
             self.continuation = Continuation(wild.tokens, logits) if readout.measure else None
             self.library = Library(self.decoder, self.wild, _LIBRARY)
@@ -113,24 +92,18 @@ class PromptRun:
         return self.decoder.new_cache(rows, self.start + self.picker.steps)
 
     def reproduces_wild_type(self) -> bool:
-        """Whether the wild type, run through this engine, picks the reference engine's tokens."""
-        return self.wild_picks.tokens.tolist() == list(self.wild.tokens)
+        """Whether the wild type, run through this engine, has the reference engine's logits, bit for bit."""
+        return self._reproduced
 
     def outputs(self, mutants: Iterable[Mutant]) -> Iterator[tuple[Row, Output]]:
         """Yield each mutant's row and output as it is settled."""
         work = self._batched(iter(mutants))
         while True:
-            with torch.inference_mode():
+            with torch.inference_mode(), threads_for_kernels():
                 row = next(work, None)
             if row is None:
                 return
-            if not row.handed_over:
-                yield row, Output(tuple(row.tokens), values=row.values)
-            else:
-                with self.clock("settling"):
-                    readout = replace(self.readout, measure=False)
-                    (outcome,) = self.reference.run([self.prompt], readout, [row.mutant])
-                yield row, replace(outcome.outputs[0], values=row.values)
+            yield row, Output(tuple(row.tokens), finite=row.finite, values=row.values)
 
     def _batched(self, mutants: Iterator[Mutant]) -> Iterator[Row]:
         """Yield rows that ended.
@@ -147,10 +120,7 @@ class PromptRun:
             free = self.slots - len(divergent)
             size = min(self.verify_rows, len(waiting), free)
             if waiting and free >= max(1, min(self.verify_rows, self.slots // 8)):
-                batch = [waiting.popleft() for _ in range(size)]
-                work = self._verify(
-                    [Row(mutant, delta_of(self.reference.mutagen, mutant), self.wild) for mutant in batch]
-                )
+                work = self._verify([self._row(waiting.popleft()) for _ in range(size)])
             elif followers := self._followers(divergent):
                 divergent = _without(divergent, followers)
                 work = self._follow(followers)
@@ -178,21 +148,13 @@ class PromptRun:
     def _noted(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield rows; what those that ended have written goes into the library."""
         for row in rows:
-            if row.seen is None and not row.handed_over:
+            if row.seen is None and row.finite:
                 self.library.add(row.tokens)
             yield row
 
-    def _settle(self, row: Row, token: int, margin: float, finite: bool) -> None:
-        """Append the row's next token, which the reference engine picks when the margin is too small."""
-        row.margins.append(margin)
-        if finite and margin < self.near_tie:
-            with self.clock("settling"):
-                picked = self.replay.next_token(row.mutant, row.tokens)
-            row.replayed = True
-            finite, token = picked is not None, token if picked is None else picked
-        if not finite:
-            row.handed_over = row.replayed = True
-        row.tokens.append(token)
+    def _row(self, mutant: Mutant) -> Row:
+        edit = edit_of(self.reference.mutagen, self.decoder, mutant)
+        return Row(mutant, mutant.layer, edit, self.wild)
 
     # verification
 
@@ -202,7 +164,7 @@ class PromptRun:
         The rows are all at the beginning of the wild type, or none is.
         """
         verifier, known = self.verifier, []
-        rows.sort(key=lambda row: row.delta.layer)
+        rows.sort(key=lambda row: row.layer)
         if rows and rows[0].text is self.wild:
             known = self.shortlists
             self._measure(rows)
@@ -218,7 +180,7 @@ class PromptRun:
             self._compare(rows, picks)
             keep = []
             for slot, row in enumerate(rows):
-                ended = row.handed_over or (row.tokens and self._ended(row))
+                ended = self._ended(row)
                 if not ended and row.tokens == list(row.text.tokens[: len(row.tokens)]):
                     keep.append(slot)
                     continue
@@ -235,7 +197,7 @@ class PromptRun:
         if not self.continuation:
             return
         end = self.start - 1 + len(self.wild.tokens)
-        sums = torch.zeros(len(rows), 2, dtype=self.decoder.dtype, device=self.device)
+        sums = torch.zeros(len(rows), 2, dtype=torch.float64)
         with self.clock("measuring"):
             for left in range(0, end, _SHORTEST):
                 final = self.verifier.states(rows, [range(left, min(end, left + _SHORTEST))] * len(rows))
@@ -245,12 +207,12 @@ class PromptRun:
         for row, values in zip(rows, self.continuation.values(sums), strict=True):
             row.values = values
 
-    def _compare(self, rows: list[Row], picks: Sequence[Sequence[Pick]]) -> None:
+    def _compare(self, rows: list[Row], picks: Sequence[Sequence[int]]) -> None:
         """Extend rows by the tokens that they pick, up to the first that is not their text's."""
         for row, picked in zip(rows, picks, strict=True):
-            for pick in picked:
-                self._settle(row, *pick)
-                if row.handed_over or row.tokens[-1] != row.text.tokens[len(row.tokens) - 1]:
+            for token in picked:
+                row.take(token)
+                if not row.finite or token != row.text.tokens[len(row.tokens) - 1]:
                     break
 
     # decoding
@@ -270,12 +232,11 @@ class PromptRun:
             with self.clock("decoding"):
                 sweep.admit(new, position)
                 final = self.decoder.final(sweep.step(position))
-                steps = torch.full((len(final),), count, device=self.device)
-                picks = self.head.pick_families(final, steps, sweep.families())
-                table = list(zip(*(values.tolist() for values in picks), strict=True))
-            for row, (token, margin, finite) in zip(sweep.rows, table, strict=True):
-                self._settle(row, token, margin, finite)
-            ended = [row for row in sweep.rows if row.handed_over or self._ended(row)]
+                steps = torch.full((len(final),), count)
+                tokens = self.head.pick_families(final, steps, sweep.families()).tolist()
+            for row, token in zip(sweep.rows, tokens, strict=True):
+                row.take(token)
+            ended = [row for row in sweep.rows if self._ended(row)]
             with self.clock("decoding"):
                 sweep.part(ended, position + 1)
             going = self._share(divergent) + self._share(sweep.rows)
@@ -288,7 +249,9 @@ class PromptRun:
         return sum(len(row.tokens) for row in rows) / self.picker.steps
 
     def _ended(self, row: Row) -> bool:
-        return row.tokens[-1] in self.picker.ends or len(row.tokens) >= self.picker.steps
+        if not row.finite or len(row.tokens) >= self.picker.steps:
+            return True
+        return bool(row.tokens) and row.tokens[-1] in self.picker.ends
 
 
 def _without(rows: Sequence[Row], others: Iterable[Row]) -> list[Row]:

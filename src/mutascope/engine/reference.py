@@ -1,9 +1,15 @@
-"""The reference engine: write the tile, seed, ``generate`` at batch size 1, restore. It defines the truth."""
+"""The reference engine: write the tile, seed, ``generate`` at batch size 1, restore. It defines the truth.
+
+``generate`` is transformers' own, with the operations of mutascope's numerics installed in the network, and with
+its tokens picked by mutascope's sampling (docs/numerics.md); with *stock* numerics both are torch's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +19,9 @@ from mutascope.genome import Mutant, Tiling
 from mutascope.measures import Continuation, choice_probabilities
 from mutascope.models import Model
 from mutascope.mutations import Mutagen
+from mutascope.numerics.install import NAMES, STOCK, numerics_of, refusal
 from mutascope.readout import Generation, Outcome, Output, Prompt, Readout
+from mutascope.sampling import SAMPLING, Picker, unsupported_fields
 
 
 class NonFiniteLogits(Exception):
@@ -24,46 +32,68 @@ class NonFiniteLogits(Exception):
         self.tokens = tokens
 
 
-class _FiniteCheck(LogitsProcessor):
-    """Raises at the first non-finite step; ``generate`` runs it before temperature and filters.
+class _Step(LogitsProcessor):
+    """Sees the logits of every step; ``generate`` runs it before temperature and filters.
 
     Args:
         prompt_length: number of tokens before the generated ones.
+        picker: picks the token: it alone is left to what follows. None leaves the choice to ``generate``.
         record: gets the logits of every step, [vocabulary] each, when given.
     """
 
-    def __init__(self, prompt_length: int, record: list[Tensor] | None) -> None:
-        self.prompt_length = prompt_length
-        self.record = record
+    def __init__(self, prompt_length: int, picker: Picker | None, record: list[Tensor] | None) -> None:
+        self.prompt_length, self.picker, self.record = prompt_length, picker, record
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if self.record is not None:
             self.record.append(scores[0].clone())
-        if torch.isnan(scores).any() or torch.isposinf(scores).any():
+        step = input_ids.shape[1] - self.prompt_length
+        if self.picker is None:
+            finite, token = not (torch.isnan(scores).any() or torch.isposinf(scores).any()), 0
+        else:
+            token = int(self.picker.pick(scores.float().cpu(), torch.tensor([step])))
+            finite = token >= 0
+        if not finite:
             raise NonFiniteLogits(tuple(input_ids[0, self.prompt_length :].tolist()))
-        return scores
+        if self.picker is None:
+            return scores
+        left = torch.full_like(scores, -torch.inf)
+        left[0, token] = 0.0
+        return left
 
 
 class ReferenceEngine:
-    """Runs mutants one at a time, as the paper does, with the same seed before every prompt."""
+    """Runs mutants one at a time, as the paper does, with the same seed before every prompt.
+
+    Args:
+        model: any that ``generate`` runs.
+        tiling: of the screen.
+        stock: keep torch's own kernels and sampling, to audit.
+
+    Attributes:
+        numerics: name of the arithmetic; ``stock`` where torch's kernels are asked for, or :attr:`refused` says why
+            there are no others.
+    """
 
     name = "reference"
     unit_size = 16
 
-    def __init__(self, model: Model, tiling: Tiling) -> None:
-        self.model = model
+    def __init__(self, model: Model, tiling: Tiling, *, stock: bool = False) -> None:
+        self.model, self.stock = model, stock
+        self.refused = None if stock else refusal(model.network)
+        self.numerics = STOCK if stock or self.refused else NAMES[model.network.dtype]
         self.mutagen = Mutagen(model.network, model.genome, tiling)
         self._continuations: dict[Prompt, Continuation] = {}
         self.underway = 0.0
 
     def wild_type(self, prompts: Sequence[Prompt], readout: Readout) -> tuple[Output, ...]:
         """Return the outputs of the unmodified model, one per prompt."""
-        return tuple(read_out(self.model, prompt, readout) for prompt in prompts)
+        return tuple(self._read_out(prompt, readout) for prompt in prompts)
 
     def wild_type_logits(self, prompt: Prompt, readout: Readout) -> tuple[Output, Tensor]:
         """Return the output of the unmodified model and the logits that it was picked from, [steps, vocabulary]."""
         record: list[Tensor] = []
-        output = generate(self.model, prompt, readout, record=record)
+        output = self.generate(prompt, readout, record)
         return output, torch.stack(record)
 
     def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
@@ -95,71 +125,65 @@ class ReferenceEngine:
         """Read out the network as it is now on every prompt."""
         for done, prompt in enumerate(prompts):
             self.underway = done / len(prompts)
-            yield read_out(self.model, prompt, readout)
-
-    def next_token(
-        self, prompt: Prompt, readout: Readout, mutant: Mutant, tokens: Sequence[int]
-    ) -> int | None:
-        """Return the token that a mutant generates after ``tokens``, None when it generates others before it."""
-        with self.mutagen.mutated(mutant):
-            output = generate(self.model, prompt, readout, limit=len(tokens) + 1)
-        if not output.finite or output.tokens[:-1] != tuple(tokens):
-            return None
-        return output.tokens[-1]
+            yield self._read_out(prompt, readout)
 
     def _measured(self, prompt: Prompt) -> Mapping[str, float | None]:
         """Measure the network as it is along the continuation of the wild type."""
         wild = self._continuations[prompt]
-        fed = torch.tensor([[*prompt.tokens, *wild.tokens.tolist()[:-1]]], device=wild.logits.device)
-        with torch.inference_mode():
+        fed = torch.tensor([[*prompt.tokens, *wild.tokens[:-1]]], device=self.model.network.device)
+        with torch.inference_mode(), self._operations():
             logits = self.model.network(fed).logits[0, len(prompt.tokens) - 1 :]
-            sums = logits.new_zeros(1, 2)
+            sums = torch.zeros(1, 2, dtype=torch.float64)
             for step, row in enumerate(logits):
                 wild.add(sums, row[None], step)
         return wild.values(sums)[0]
 
+    def _read_out(self, prompt: Prompt, readout: Readout) -> Output:
+        """Return what the network, as it is now, puts out; with probabilities where choices are read."""
+        if isinstance(readout, Generation):
+            return self.generate(prompt, readout)
+        record: list[Tensor] = []
+        output = self.generate(prompt, readout, record)
+        return replace(output, values=choice_probabilities(record[0][None], readout.choices)[0])
 
-def read_out(model: Model, prompt: Prompt, readout: Readout) -> Output:
-    """Return what the network, as it is now, puts out on a prompt; with probabilities where choices are read."""
-    if isinstance(readout, Generation):
-        return generate(model, prompt, readout)
-    record: list[Tensor] = []
-    output = generate(model, prompt, readout, record=record)
-    return replace(output, values=choice_probabilities(record[0][None], readout.choices)[0])
+    def generate(self, prompt: Prompt, readout: Readout, record: list[Tensor] | None = None) -> Output:
+        """Seed, and return what ``generate`` puts out at batch size 1.
 
+        Args:
+            prompt: what the network, as it is now, is asked.
+            readout: how it answers.
+            record: gets the logits of every step, [vocabulary] each.
+        """
+        network = self.model.network
+        tokens = torch.tensor([prompt.tokens], device=network.device)
+        step = _Step(len(prompt.tokens), self._picker(prompt, readout), record)
+        torch.manual_seed(readout.seed)
+        try:
+            with torch.inference_mode(), self._operations():
+                sequence = network.generate(  # pyright: ignore[reportCallIssue]
+                    tokens,
+                    attention_mask=torch.ones_like(tokens),
+                    logits_processor=LogitsProcessorList([step]),
+                    **readout.arguments,
+                )
+        except NonFiniteLogits as broken:
+            return Output(broken.tokens, finite=False)
+        return Output(tuple(sequence[0, len(prompt.tokens) :].tolist()))
 
-def generate(
-    model: Model,
-    prompt: Prompt,
-    readout: Readout,
-    limit: int | None = None,
-    record: list[Tensor] | None = None,
-) -> Output:
-    """Seed, and return what ``generate`` puts out at batch size 1.
+    def describe_numerics(self, readout: Readout) -> dict[str, str]:
+        """Return whose arithmetic the network and the sampling have, as a manifest says it."""
+        own = not self.stock and not unsupported_fields(readout.resolved)
+        return {"operations": self.numerics, "sampling": SAMPLING if own else STOCK}
 
-    Args:
-        model: its network is run as it is now.
-        prompt: what it is asked.
-        readout: how it answers.
-        limit: number of new tokens instead of the readout's.
-        record: gets the logits of every step, [vocabulary] each.
-    """
-    network = model.network
-    tokens = torch.tensor([prompt.tokens], device=network.device)
-    arguments = dict(readout.arguments)
-    if limit is not None:
-        arguments.pop("max_length", None)
-        arguments["max_new_tokens"] = limit
-    check = LogitsProcessorList([_FiniteCheck(len(prompt.tokens), record)])
-    torch.manual_seed(readout.seed)
-    try:
-        with torch.inference_mode():
-            sequence = network.generate(  # pyright: ignore[reportCallIssue]
-                tokens,
-                attention_mask=torch.ones_like(tokens),
-                logits_processor=check,
-                **arguments,
-            )
-    except NonFiniteLogits as broken:
-        return Output(broken.tokens, finite=False)
-    return Output(tuple(sequence[0, len(prompt.tokens) :].tolist()))
+    def _operations(self) -> AbstractContextManager[None]:
+        """Install the numerics, where there are any."""
+        network = self.model.network
+        return nullcontext() if self.numerics == STOCK else numerics_of(network).installed(network)
+
+    def _picker(self, prompt: Prompt, readout: Readout) -> Picker | None:
+        """Return what picks the tokens; None where ``generate`` does it itself."""
+        if self.stock or unsupported_fields(readout.resolved):
+            return None
+        resolved = readout.at(prompt).resolved if isinstance(readout, Generation) else readout.resolved
+        head: Any = self.model.network.get_output_embeddings()
+        return Picker(resolved, readout.seed, head.weight.shape[0])

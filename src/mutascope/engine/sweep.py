@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from mutascope.engine.decoder import Decoder
-from mutascope.engine.deltas import Deltas
+from mutascope.engine.decoder import Decoder, whole_blocks
+from mutascope.engine.edits import Edits
 from mutascope.engine.trace import Row
 
 
@@ -37,7 +37,7 @@ class Sweep:
         self._batches: list[list[Row]] = [[] for _ in decoder.layers]
         self._places: dict[Row, list[int | None]] = {}
         self._leaders: dict[Row, Row] = {}
-        self._deltas: Deltas | None = None
+        self._edits: Edits | None = None
 
     @property
     def rows(self) -> list[Row]:
@@ -47,31 +47,28 @@ class Sweep:
         """Take in mutants of one prompt whose latest token stands at ``position`` and has left their text."""
         families: dict[tuple[int, ...], list[Row]] = {}
         for row in rows:
-            self._deltas = None
+            self._edits = None
             families.setdefault(tuple(row.tokens), []).append(row)
             self._places[row] = [None] * len(self._batches)
-            for layer, seen in enumerate(row.take_seen(), start=row.delta.layer):
-                self._join(row, layer)[:, :, :position] = seen
+            for layer, seen in enumerate(row.take_seen(), start=row.layer):
+                self._join(row, layer)[:, :, : seen.shape[2]] = seen
         for family in families.values():
-            leader = max(family, key=lambda row: row.delta.layer)
-            self._lead(
-                leader, family, [leader.text.memory(layer, position) for layer in range(leader.delta.layer)]
-            )
+            leader = max(family, key=lambda row: row.layer)
+            self._lead(leader, family, [leader.text.memory(layer, position) for layer in range(leader.layer)])
 
     def step(self, position: int) -> Tensor:
         """Feed every mutant its last token, which stands at ``position``; return the last layer's output."""
         decoder = self.decoder
         places = decoder.places(position, position + 1)
-        if self._deltas is None:
-            rows = ((self._place(row, row.delta.layer), row.delta) for row in self.rows)
-            self._deltas = Deltas(rows, decoder.device)
-        fed = torch.tensor([row.tokens[-1] for row in self._batches[0]], device=decoder.device)
+        if self._edits is None:
+            self._edits = Edits((self._place(row, row.layer), row.edit) for row in self.rows)
+        fed = torch.tensor([row.tokens[-1] for row in self._batches[0]])
         hidden = decoder.embed(fed)[:, None]
         for layer, batch in enumerate(self._batches):
             if layer:
                 sources = [self._place(row, layer - 1) for row in batch]
-                hidden = hidden.index_select(0, torch.tensor(sources, device=decoder.device))
-            hidden = decoder.layer(layer, hidden, self._deltas, self.cache[layer], places)
+                hidden = hidden.index_select(0, torch.tensor(sources))
+            hidden = decoder.layer(layer, hidden, self._edits, self.cache[layer], places)
         return hidden[:, 0]
 
     def families(self) -> list[list[int]]:
@@ -95,12 +92,13 @@ class Sweep:
                 families.setdefault((self._leaders[row], row.tokens[-1]), []).append(row)
         for (leader, _), family in families.items():
             if leader not in family:
-                heir = max(family, key=lambda row: row.delta.layer)
-                places = [self._place(leader, layer) for layer in range(heir.delta.layer)]
-                below = [self.cache[layer][:, place, :, :position] for layer, place in enumerate(places)]
+                heir = max(family, key=lambda row: row.layer)
+                places = [self._place(leader, layer) for layer in range(heir.layer)]
+                blocks = whole_blocks(position)
+                below = [self.cache[layer][:, place, :, :blocks] for layer, place in enumerate(places)]
                 self._lead(heir, family, below)
         for row in ended:
-            self._deltas = None
+            self._edits = None
             self._release(row, position)
 
     def _lead(self, leader: Row, family: list[Row], below: Sequence[Tensor]) -> None:
@@ -132,7 +130,8 @@ class Sweep:
             last = self._batches[layer].pop()
             if last is not row:
                 cache = self.cache[layer]
-                cache[:, slot, :, :position] = cache[:, len(self._batches[layer]), :, :position]
+                blocks = whole_blocks(position)
+                cache[:, slot, :, :blocks] = cache[:, len(self._batches[layer]), :, :blocks]
                 self._batches[layer][slot] = last
                 self._places[last][layer] = slot
         del self._leaders[row]

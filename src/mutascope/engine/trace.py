@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mutascope.engine.decoder import Decoder
-from mutascope.engine.deltas import Delta, Deltas
+from mutascope.engine.decoder import Decoder, whole_blocks
+from mutascope.engine.edits import Edit, Edits
 from mutascope.genome import Mutant
 
 
@@ -18,25 +18,32 @@ class Row:
     """A mutant on its way.
 
     Attributes:
+        mutant: which.
+        layer: the lowest that is its own; below, it sees what the unmodified network sees.
+        edit: what it computes otherwise; None for the wild type.
         text: what it was last verified against, and shares its tokens with, up to the last.
         tokens: what it has picked so far.
-        margins: of its picks, as this engine computes them.
-        replayed: the reference engine made one of the picks.
-        handed_over: it is left to the reference engine altogether.
+        finite: whether all of its logits were.
         values: what was measured along the wild type's continuation.
         seen: keys and values of what it was fed, from its own layer upwards, while it waits,
             [layers, 2, heads, positions, width].
     """
 
     mutant: Mutant
-    delta: Delta
+    layer: int
+    edit: Edit | None
     text: Trace | Branch
     tokens: list[int] = field(default_factory=list)
-    margins: list[float] = field(default_factory=list)
-    replayed: bool = False
-    handed_over: bool = False
+    finite: bool = True
     values: Mapping[str, float | None] = field(default_factory=dict)
     seen: Tensor | None = None
+
+    def take(self, token: int) -> None:
+        """Append the token that it picks; -1 is of logits that are not finite."""
+        if token < 0:
+            self.finite = False
+        else:
+            self.tokens.append(token)
 
     def take_seen(self) -> Tensor:
         """Return :attr:`seen` and forget it."""
@@ -57,10 +64,10 @@ class Trace:
     def __init__(self, decoder: Decoder, prompt: Sequence[int], tokens: Sequence[int]) -> None:
         self.tokens = tuple(tokens)
         self.start = len(prompt)
-        fed = torch.tensor([*prompt, *self.tokens[:-1]], device=decoder.device)
+        fed = torch.tensor([*prompt, *self.tokens[:-1]])
         self.cache = decoder.new_cache(1, len(fed))
         self._inputs = [decoder.embed(fed)[None]]
-        places, none = decoder.places(0, len(fed)), Deltas([], decoder.device)
+        places, none = decoder.places(0, len(fed)), Edits()
         for index, cache in enumerate(self.cache):
             self._inputs.append(decoder.layer(index, self._inputs[index], none, cache, places))
 
@@ -73,8 +80,8 @@ class Trace:
         return self._inputs[layer][0, begin:end]
 
     def memory(self, layer: int, end: int) -> Tensor:
-        """Return keys and values of a layer before position ``end``, [2, heads, positions, width]."""
-        return self.cache[layer][:, 0, :, :end]
+        """Return keys and values of a layer before position ``end``, in whole blocks, [2, heads, positions, width]."""
+        return self.cache[layer][:, 0, :, : whole_blocks(end)]
 
     def forget_states(self) -> None:
         """Free the hidden states; keys and values stay."""
@@ -93,8 +100,9 @@ class Branch:
         self.decoder, self.wild, self.tokens = decoder, wild, tuple(tokens)
         shared = common(wild.tokens, tokens)
         self.fork = wild.start + shared
-        fed = torch.tensor(self.tokens[shared:-1], device=decoder.device)
+        fed = torch.tensor(self.tokens[shared:-1], dtype=torch.long)
         self._places = decoder.places(self.fork, self.fork + len(fed))
+        self._base = whole_blocks(self.fork + 1) - whole_blocks(1)  # of the block that the fork lies in
         self._inputs = {0: decoder.embed(fed)[None]}
         self._memory: list[Tensor] = []
 
@@ -115,13 +123,14 @@ class Branch:
         if not missing:
             return
         begin = max(layer for layer in self._inputs if layer <= min(missing))
-        hidden, none = self._inputs[begin], Deltas([], self.decoder.device)
-        room = self.wild.cache.new_empty(*self.wild.cache.shape[1:4], self._places.stop, self.decoder.width)
+        hidden, none = self._inputs[begin], Edits()
+        room = self.decoder.new_cache(1, self._places.stop)[0]
         for layer in range(begin, max(wanted)):
-            room[:, 0, :, : self.fork] = self.wild.memory(layer, self.fork)
+            known = self.wild.memory(layer, self.fork)
+            room[:, 0, :, : known.shape[2]] = known
             hidden = self.decoder.layer(layer, hidden, none, room, self._places)
             if layer == self.depth:
-                self._memory.append(room[:, 0, :, self.fork :].clone())
+                self._memory.append(room[:, 0, :, self._base :].clone())
             if layer + 1 in wanted:
                 self._inputs[layer + 1] = hidden
 
@@ -131,9 +140,11 @@ class Branch:
         return self._inputs[layer][0, begin - self.fork : end - self.fork]
 
     def memory(self, layer: int, end: int) -> Tensor:
-        """Return keys and values of a layer that was run, before position ``end``, [2, heads, positions, width]."""
-        own = self._memory[layer][:, :, : max(0, end - self.fork)]
-        return torch.cat([self.wild.memory(layer, min(end, self.fork)), own], dim=2)
+        """Return keys and values of a layer that was run, as :meth:`Trace.memory` does."""
+        if end <= self._base:
+            return self.wild.memory(layer, end)
+        own = self._memory[layer][:, :, : whole_blocks(end) - self._base]
+        return torch.cat([self.wild.memory(layer, self._base), own], dim=2)
 
 
 def common(one: Sequence[object], other: Sequence[object]) -> int:

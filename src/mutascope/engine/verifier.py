@@ -7,13 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mutascope.engine.decoder import Decoder
-from mutascope.engine.deltas import Deltas
+from mutascope.engine.decoder import Decoder, Places, whole_blocks
+from mutascope.engine.edits import Edits
 from mutascope.engine.head import Head, Shortlist
 from mutascope.engine.trace import Row
-
-Pick = tuple[int, float, bool]
-"""Token, margin, and whether all logits are finite."""
 
 
 class Verifier:
@@ -36,19 +33,18 @@ class Verifier:
         if row.seen is None:
             return 0
         seen = row.take_seen()
-        room, count = self.cache[row.delta.layer :, :, slot], seen.shape[3]
-        # a pass reads, and masks, the positions up to that of the row that is furthest on
-        room[:, :, :, :count], room[:, :, :, count:] = seen, 0
-        return count
+        self.cache[row.layer :, :, slot, :, : seen.shape[3]] = seen
+        return self.start + len(row.tokens) - 1
 
     def retire(self, row: Row, slot: int) -> None:
         """Let a row remember what it has seen: all but its latest token."""
-        row.seen = self.cache[row.delta.layer :, :, slot, :, : self.start + len(row.tokens) - 1].clone()
+        blocks = whole_blocks(self.start + len(row.tokens) - 1)
+        row.seen = self.cache[row.layer :, :, slot, :, :blocks].clone()
 
     def move(self, row: Row, slot: int, to: int, positions: int) -> None:
         """Move the first positions of a row to another slot."""
-        layers = slice(row.delta.layer, None)
-        self.cache[layers, :, to, :, :positions] = self.cache[layers, :, slot, :, :positions]
+        layers, blocks = slice(row.layer, None), whole_blocks(positions)
+        self.cache[layers, :, to, :, :blocks] = self.cache[layers, :, slot, :, :blocks]
 
     def states(self, rows: Sequence[Row], spans: Sequence[range]) -> Tensor:
         """Feed rows the tokens at their positions; return the final states, [rows, most positions, hidden].
@@ -59,29 +55,29 @@ class Verifier:
             rows: in the order of their slots, those that are mutated in lower layers first.
             spans: positions of each.
         """
-        decoder, count, device = self.decoder, max(map(len, spans)), self.decoder.device
-        deltas = Deltas(((place, row.delta) for place, row in enumerate(rows)), device)
+        decoder, count = self.decoder, max(map(len, spans))
+        edits = Edits((place, row.edit) for place, row in enumerate(rows))
         if len(set(spans)) == 1:
             places = decoder.places(spans[0].start, spans[0].stop)
         else:
-            last = torch.tensor([span.stop - 1 for span in spans], device=device)
-            begin = torch.tensor([span.start for span in spans], device=device)
-            steps = torch.arange(count, device=device)
-            places = decoder.places_of(torch.minimum(begin[:, None] + steps, last[:, None]))
-        hidden = self.cache.new_empty(len(rows), count, decoder.head.shape[1])
+            last = torch.tensor([span.stop - 1 for span in spans])
+            begin = torch.tensor([span.start for span in spans])
+            positions = torch.minimum(begin[:, None] + torch.arange(count), last[:, None])
+            places = Places(positions, int(last.max()) + 1)
+        hidden = self.cache.new_empty(len(rows), count, decoder.hidden_size)
         active = 0
-        for index in range(rows[0].delta.layer, len(decoder.layers)):
-            while active < len(rows) and rows[active].delta.layer == index:
+        for index in range(rows[0].layer, len(decoder.layers)):
+            while active < len(rows) and rows[active].layer == index:
                 span = spans[active]
                 known = rows[active].text.inputs(index, span.start, span.stop)
                 hidden[active, : len(span)], hidden[active, len(span) :] = known, known[-1]
                 active += 1
-            hidden[:active] = decoder.layer(index, hidden[:active], deltas, self.cache[index], places)
+            hidden[:active] = decoder.layer(index, hidden[:active], edits, self.cache[index], places)
         return decoder.final(hidden)
 
     def picks(
         self, rows: Sequence[Row], final: Tensor, spans: Sequence[range], known: Sequence[Shortlist] = ()
-    ) -> list[list[Pick]]:
+    ) -> list[list[int]]:
         """Return what each row picks after each of its positions, but those within the prompt.
 
         Args:
@@ -94,22 +90,19 @@ class Verifier:
         first = max(0, self.start - 1 - spans[0].start)
         if known and first < len(spans[0]):
             step = spans[0].start + first - self.start + 1
-            picks = self.head.pick_near(final[:, first:], known[step : step + len(spans[0]) - first])
-            return [
-                list(zip(*row, strict=True)) for row in zip(*(some.tolist() for some in picks), strict=True)
-            ]
-        table: list[list[Pick]] = [[] for _ in rows]
+            return self.head.pick_near(final[:, first:], known[step : step + len(spans[0]) - first]).tolist()
+        table: list[list[int]] = [[] for _ in rows]
         families: dict[tuple[int, int], list[int]] = {}
         fed = [(slot, at) for slot, span in enumerate(spans) for at in span[first:]]
         if not fed:
             return table
         for index, (slot, at) in enumerate(fed):
             families.setdefault((id(rows[slot].text), at), []).append(index)
-        slots, at = torch.tensor(fed, device=final.device).T
-        begins = torch.tensor([span.start for span in spans], device=final.device)
-        picks = self.head.pick_families(
+        slots, at = torch.tensor(fed).T
+        begins = torch.tensor([span.start for span in spans])
+        tokens = self.head.pick_families(
             final[slots, at - begins[slots]], at - self.start + 1, list(families.values())
         )
-        for (slot, _), pick in zip(fed, zip(*(some.tolist() for some in picks), strict=True), strict=True):
-            table[slot].append(pick)
+        for (slot, _), token in zip(fed, tokens.tolist(), strict=True):
+            table[slot].append(token)
         return table

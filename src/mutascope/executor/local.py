@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mutascope.design import Plan
+import polars as pl
+
+from mutascope.design import MUTANT_COLUMNS, Plan
 from mutascope.genome import Mutant
 from mutascope.phenotypes import PhenotypeReader
 from mutascope.readout import Engine, Outcome
-from mutascope.store import ScreenFolder
+from mutascope.store import ScreenFolder, Shard
+from mutascope.store.folder import RECORD_SCHEMA
 
 Progress = Callable[[bool], None]
 """Called once per mutant, with whether it is silent."""
@@ -54,23 +57,66 @@ def run_units(
 ) -> None:
     """Run units, storing each in design order as soon as its last mutant is done.
 
-    The engine is fed across the borders of units, so that small units do not starve its batches; an interrupt loses
-    the units in flight and nothing else.
+    The engine is fed across the borders of units, so that small units do not starve its batches. What an interrupt
+    finds done of units that are not is kept, and not run again.
     """
-    home: dict[Mutant, str] = {}
-    members: dict[str, list[Mutant]] = {}
-    outcomes: dict[str, dict[Mutant, Outcome]] = {}
+    home: dict[Mutant, _Unit] = {}
+    open_units: list[_Unit] = []
 
     def feed() -> Iterator[Mutant]:
-        for unit in pending:
-            members[unit], outcomes[unit] = plan.mutants(*units.span(unit)), {}
-            home.update(dict.fromkeys(members[unit], unit))
-            yield from members[unit]
+        for name in pending:
+            unit = _Unit(name, plan.mutants(*units.span(name)), folder.part(name))
+            open_units.append(unit)
+            for silent in unit.known["silent"]:
+                progress(silent)
+            home.update(dict.fromkeys(unit.missing, unit))
+            yield from unit.missing
 
-    for outcome in engine.run(reader.assay.prompts, reader.assay.readout, feed()):
-        unit = home.pop(outcome.mutant)
-        outcomes[unit][outcome.mutant] = outcome
-        if len(outcomes[unit]) == len(members[unit]):
-            done, order = outcomes.pop(unit), members.pop(unit)
-            folder.write_unit(unit, reader.shard([done[mutant] for mutant in order]))
-        progress(reader.is_silent(outcome))
+    try:
+        for outcome in engine.run(reader.assay.prompts, reader.assay.readout, feed()):
+            unit = home.pop(outcome.mutant)
+            unit.outcomes[outcome.mutant] = outcome
+            if len(unit.outcomes) == len(unit.missing):
+                folder.write_unit(unit.name, unit.shard(reader))
+                open_units.remove(unit)
+            progress(reader.is_silent(outcome))
+    except BaseException:
+        for unit in open_units:
+            if unit.outcomes:
+                folder.write_part(unit.name, unit.shard(reader))
+        raise
+
+
+class _Unit:
+    """A unit that is being run.
+
+    Attributes:
+        known: records of an earlier run that was interrupted.
+        missing: mutants that these lack.
+        outcomes: of those that are done.
+    """
+
+    def __init__(self, name: str, mutants: Sequence[Mutant], part: Shard | None) -> None:
+        self.name, self.mutants, self.part = name, mutants, part
+        self.known = pl.DataFrame(schema=RECORD_SCHEMA) if part is None else part.records
+        stored = {Mutant(*row) for row in self.known.select(MUTANT_COLUMNS).iter_rows()}
+        self.missing = [mutant for mutant in mutants if mutant not in stored]
+        self.outcomes: dict[Mutant, Outcome] = {}
+
+    def shard(self, reader: PhenotypeReader) -> Shard:
+        """Return what is stored of all mutants that are done, in design order."""
+        done = [self.outcomes[mutant] for mutant in self.missing if mutant in self.outcomes]
+        fresh = reader.shard(done)
+        if self.part is None:
+            return fresh
+        order = pl.DataFrame(self.mutants).select(
+            pl.col(name).cast(RECORD_SCHEMA[name]) for name in MUTANT_COLUMNS
+        )
+        both = zip(self.part.tables(), fresh.tables(), strict=True)
+        tables = {kind: pl.concat([older, newer]) for (kind, older), (_, newer) in both}
+        for kind in tables.keys() - {"phenotypes"}:
+            tables[kind] = order.join(
+                tables[kind], on=MUTANT_COLUMNS, how="inner", maintain_order="left_right"
+            )
+        tables["phenotypes"] = tables["phenotypes"].unique("phenotype", keep="first", maintain_order=True)
+        return Shard(**tables)

@@ -126,7 +126,7 @@ class Predictor:
         """Return the gradient at what the output head reads of one at the logits of the places, [places, hidden]."""
         if self._chain is None:
             assert self.tape is not None
-            head = self.tape.decoder.head.detach()
+            head = self.tape.parts.head.detach()
             return direction.to(head.dtype) @ head
         own, at = self.layout.owners()[places.cpu()], self.layout.places()[places.cpu()]
         pulled = [

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from mutascope.engine.decoder import Decoder
+from mutascope.engine.architecture import Architecture
 from mutascope.predict.layout import Layout
 
 
@@ -87,7 +87,7 @@ class Tape:
     """The wild type's forward pass over its texts.
 
     Args:
-        network: of a family in :data:`mutascope.engine.decoder.FAMILIES`.
+        network: of a family in :data:`mutascope.engine.architecture.FAMILIES`.
         layout: of prompts and continuations, as they were fed.
 
     Raises:
@@ -95,23 +95,22 @@ class Tape:
     """
 
     def __init__(self, network: PreTrainedModel, layout: Layout) -> None:
-        self.decoder = Decoder(network, layout.longest)
+        self.parts = parts = Architecture(network, layout.longest)
         self.layout, self.positions = layout, len(layout)
-        self.width, self.groups, self.queries = self.decoder.width, self.decoder.groups, self.decoder.queries
-        rotary, places = self.decoder.places(0, layout.longest), layout.places()
-        self.cos, self.sin = rotary.cos[0, places, 0].float(), rotary.sin[0, places, 0].float()
-        fed = torch.tensor(layout.tokens, device=self.decoder.device)
-        self._inputs = [self.decoder.embed(fed).float()]
-        for index in range(len(self.decoder.layers)):
+        self.width, self.groups, self.queries = parts.head_dim, parts.kv_heads, parts.heads // parts.kv_heads
+        self.cos, self.sin = (table[layout.places()].to(network.device) for table in parts.rotary())
+        fed = torch.tensor(layout.tokens, device=network.device)
+        self._inputs = [parts.body.embed_tokens(fed).float()]
+        for index in range(len(parts.blocks)):
             self._inputs.append(self.layer(index).out)
-        self.norm = Norm.of(self.decoder.body.norm, self._inputs.pop())
+        self.norm = Norm.of(parts.body.norm, self._inputs.pop())
 
     def __len__(self) -> int:
-        return len(self.decoder.layers)
+        return len(self.parts.blocks)
 
     def layer(self, index: int) -> Layer:
         """Run one layer on the wild type's hidden states."""
-        hidden, block = self._inputs[index], self.decoder.layers[index]
+        hidden, block = self._inputs[index], self.parts.blocks[index]
         first = Norm.of(block.input_layernorm, hidden)
         attention, x = block.self_attn, first.y
         q, k, v = (
@@ -126,7 +125,7 @@ class Tape:
         scores = (q.view(self.groups, -1, self.width) @ k.transpose(1, 2)).view(
             -1, self.positions, self.positions
         )
-        seen = self.layout.seen(self.decoder.windows[index]).to(hidden.device)
+        seen = self.layout.seen(self.parts.windows[index]).to(hidden.device)
         weights = (scores * attention.scaling).masked_fill_(~seen, -torch.inf).softmax(-1)
         mixed = weights.view(self.groups, -1, self.positions) @ v
         mixed = mixed.view(-1, self.positions, self.width).transpose(0, 1).reshape(self.positions, -1)

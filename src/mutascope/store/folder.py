@@ -19,7 +19,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from mutascope.errors import MutascopeError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 
 RECORD_SCHEMA = {
     "layer": pl.Int16,
@@ -30,7 +31,6 @@ RECORD_SCHEMA = {
     "silent": pl.Boolean,
     "first_divergence": pl.Int32,
     "phenotype": pl.String,
-    "replayed": pl.Boolean,
 }
 OUTPUT_SCHEMA = {
     **{name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col", "mutation")},
@@ -84,6 +84,11 @@ class Shard:
     records: pl.DataFrame
     phenotypes: pl.DataFrame
     outputs: pl.DataFrame | None = None
+
+    def tables(self) -> list[tuple[str, pl.DataFrame]]:
+        """Return the tables by kind, the records last: their presence says that the others are there."""
+        some = [("phenotypes", self.phenotypes), ("outputs", self.outputs), ("records", self.records)]
+        return [(kind, frame) for kind, frame in some if frame is not None]
 
 
 class ScreenFolder:
@@ -146,13 +151,14 @@ class ScreenFolder:
             raise MutascopeError(
                 f"{self.path}/manifest.json is damaged: it is not the JSON of a screen"
             ) from error
-        missing = [key for key in MANIFEST_KEYS if key not in manifest] if version == FORMAT_VERSION else []
+        if version not in READABLE_VERSIONS:
+            raise MutascopeError(
+                f"{self.path} has format version {version}, this mutascope reads up to {FORMAT_VERSION}:"
+                " install another one"
+            )
+        missing = [key for key in MANIFEST_KEYS if key not in manifest]
         if missing:
             raise MutascopeError(f"{self.path}/manifest.json is damaged: it has no {missing[0]!r}")
-        if version != FORMAT_VERSION:
-            raise MutascopeError(
-                f"{self.path} has format version {version}, this mutascope reads {FORMAT_VERSION}: install another one"
-            )
         return manifest
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
@@ -242,10 +248,41 @@ class ScreenFolder:
 
     def write_unit(self, unit: str, shard: Shard) -> None:
         """Write a unit: phenotypes and outputs first, so that the presence of its records says that it is done."""
-        self._put(f"phenotypes/{unit}.parquet", _parquet(shard.phenotypes))
-        if shard.outputs is not None:
-            self._put(f"outputs/{unit}.parquet", _parquet(shard.outputs))
-        self._put(f"records/{unit}.parquet", _parquet(shard.records))
+        for kind, frame in shard.tables():
+            self._put(f"{kind}/{unit}.parquet", _parquet(frame))
+        self.drop_part(unit)
+
+    def write_part(self, unit: str, shard: Shard) -> None:
+        """Keep what is done of a unit that is not: the same run again goes on from there."""
+        for kind, frame in shard.tables():
+            self._put(f"partial/{kind}/{unit}.parquet", _parquet(frame))
+
+    def part(self, unit: str) -> Shard | None:
+        """Return what is done of a unit, None where nothing is, or it is damaged: then it is run again."""
+        if not self._fs.exists(self._join(f"partial/records/{unit}.parquet")):
+            return None
+        try:
+            found = {
+                kind: self._read_table(f"partial/{kind}/{unit}.parquet", schema)
+                for kind, schema in _SCHEMAS.items()
+                if self._fs.exists(self._join(f"partial/{kind}/{unit}.parquet"))
+            }
+        except _DamagedError:
+            return None
+        return Shard(**found)
+
+    def drop_part(self, unit: str) -> None:
+        """Forget what was done of a unit."""
+        for kind in ("records", "outputs", "phenotypes"):
+            path = self._join(f"partial/{kind}/{unit}.parquet")
+            if self._fs.exists(path):
+                self._fs.rm_file(path)
+
+    def count_parts(self) -> int:
+        """Return the number of mutants that are done of units that are not."""
+        return sum(
+            self._count(f"partial/records/{os.path.basename(n)}") for n in self._shards("partial/records")
+        )
 
     def records(self) -> pl.DataFrame:
         """Return all records, a row per mutant, in design order (columns: ``RECORD_SCHEMA``, then measures)."""
@@ -310,7 +347,8 @@ class ScreenFolder:
         frames = list(self._frames(kind))
         if not frames:
             return pl.DataFrame(schema=schema)
-        return pl.concat(frames, how="diagonal_relaxed", rechunk=True)
+        found = pl.concat(frames, how="diagonal_relaxed", rechunk=True)
+        return found.drop("replayed", strict=False)  # of format version 1
 
     def _frames(self, kind: str) -> Iterator[pl.DataFrame]:
         """Read the shards of the finished units in order, several at a time."""

@@ -1,0 +1,59 @@
+"""Mutations as weights of their own for the outputs of a tile: the rows of a matrix that the tile lies in, edited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mutascope.engine.decoder import SLOTS, Decoder
+from mutascope.genome import Mutant
+from mutascope.mutations import Mutagen
+from mutascope.numerics.cpu import Packed, Strips, pack, pack_pair
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a mutant computes otherwise.
+
+    Attributes:
+        layer: that is mutated.
+        map: name of the decoder's map that it is in.
+        top: first output feature of the map that is edited.
+        weights: of the tile's outputs, packed; of a pair, those of both matrices.
+    """
+
+    layer: int
+    map: str
+    top: int
+    weights: Packed
+
+
+def edit_of(mutagen: Mutagen, decoder: Decoder, mutant: Mutant) -> Edit:
+    """Return what a mutant computes otherwise."""
+    name = SLOTS[mutant.kind]
+    top, rows = mutagen.edited_rows(mutant)
+    if name != "gate_up":
+        return Edit(mutant.layer, name, top + decoder.offset(mutant.kind), pack(rows))
+    same = slice(top, top + len(rows))
+    other = decoder.architecture.weight(mutant.layer, "up" if mutant.kind == "gate" else "gate")[same]
+    pair = (rows, other) if mutant.kind == "gate" else (other, rows)
+    return Edit(mutant.layer, name, top, pack_pair(*pair))
+
+
+class Edits:
+    """The edits of a batch, by layer and map.
+
+    Args:
+        edits: each with the row of the batch that it belongs to, in its own layer.
+    """
+
+    def __init__(self, edits: Iterable[tuple[int, Edit | None]] = ()) -> None:
+        groups: dict[tuple[int, str], list[tuple[int, int, Packed]]] = {}
+        for row, edit in edits:
+            if edit is not None:
+                groups.setdefault((edit.layer, edit.map), []).append((row, edit.top, edit.weights))
+        self._strips = {key: Strips(members) for key, members in groups.items()}
+
+    def of(self, layer: int, name: str) -> Strips | None:
+        """Return the edits of a map of a layer, if there are any."""
+        return self._strips.get((layer, name))

@@ -1,0 +1,272 @@
+"""Puts the operations of mutascope's numerics into a network of transformers, for as long as a context lasts.
+
+What torch computes in its own way (linear maps, norms, activations, attention, angles of the rotary embedding) is
+replaced. What is left of a forward pass are additions, multiplications and copies of elements, which round the same
+everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from mutascope.numerics import cpu
+
+NAMES = {torch.float32: "fma32-1", torch.bfloat16: "fma32-bf16-1"}
+"""Name of the numerics of a network's dtype; the number goes up when a bit of a result changes."""
+STOCK = "stock"
+"""Name of torch's own kernels, which differ from machine to machine."""
+
+_ARCHITECTURES = {
+    *("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Phi3ForCausalLM"),
+    *("GemmaForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM", "GPT2LMHeadModel", "GPTNeoXForCausalLM"),
+}
+"""Those whose forward passes do nothing but what is replaced, and element by element arithmetic."""
+_RMS = {"LlamaRMSNorm", "MistralRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm", "Phi3RMSNorm"}
+_RMS_PLUS_ONE = {"GemmaRMSNorm", "Gemma2RMSNorm", "Gemma3RMSNorm"}
+_ACTIVATIONS = {
+    **{"SiLUActivation": "silu", "SiLU": "silu", "GELUActivation": "gelu"},
+    **{"NewGELUActivation": "gelu_tanh", "GELUTanh": "gelu_tanh"},
+}
+_ATTENTION = "mutascope"
+
+
+class Norm(NamedTuple):
+    """Arguments of :func:`mutascope.numerics.cpu.norm`."""
+
+    weight: Tensor
+    bias: Tensor | None
+    epsilon: float
+    centred: bool
+    early: bool
+
+
+class Numerics:
+    """mutascope's operations on one network: its weights are packed once, and again when they have changed.
+
+    Args:
+        network: on a CPU, of an architecture and dtype that :func:`refusal` does not name.
+    """
+
+    def __init__(self, network: PreTrainedModel) -> None:
+        self.half = network.dtype == torch.bfloat16
+        self._packed: dict[tuple[nn.Module, ...], tuple[Any, cpu.Packed]] = {}
+        self._rotary: dict[nn.Module, nn.Module] = {}
+
+    def packed(self, *modules: nn.Module) -> cpu.Packed:
+        """Return the weights of linear modules of one input, one below the other, as they are now."""
+        return self._fresh(modules, lambda: cpu.pack(*_stacked(modules)))
+
+    def packed_pair(self, gate: nn.Module, up: nn.Module) -> cpu.Packed:
+        """Return the weights of a gate and of what it gates as they are now."""
+        (first, one), (second, other) = _stacked([gate]), _stacked([up])
+        return self._fresh((gate, up), lambda: cpu.pack_pair(first, second, (one, other)))
+
+    def _fresh(self, modules: tuple[nn.Module, ...], pack: Callable[[], cpu.Packed]) -> cpu.Packed:
+        """Return what was packed of modules, packed again if they have changed since."""
+        parameters = [each for module in modules for each in module.parameters(recurse=False)]
+        # a tensor that was made in inference mode does not count its changes
+        state = [(p.data_ptr(), object() if p.is_inference() else p._version) for p in parameters]
+        known = self._packed.get(modules)
+        if known is None or known[0] != state:
+            known = self._packed[modules] = (state, pack())
+        return known[1]
+
+    def linear(self, module: nn.Module, x: Tensor) -> Tensor:
+        """Apply a linear module."""
+        return cpu.linear(cpu.floats(x), self.packed(module), half=self.half).to(x.dtype)
+
+    def norm(self, module: nn.Module, x: Tensor) -> Tensor:
+        """Apply a norm module."""
+        weight, bias, epsilon, centred, early = norm_of(module)
+        out = cpu.norm(cpu.floats(x), weight, bias, epsilon, centred=centred, early=early, half=self.half)
+        return out.to(x.dtype)
+
+    def activation(self, module: nn.Module, x: Tensor) -> Tensor:
+        """Apply an activation module."""
+        return cpu.activate(cpu.floats(x), _ACTIVATIONS[type(module).__name__], half=self.half).to(x.dtype)
+
+    def rotary(
+        self, module: nn.Module, positions: Tensor, layer_type: str | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return cosines and sines at positions [...], float32 [..., features], rounded as the network rounds them.
+
+        Args:
+            module: the network's rotary embedding.
+            positions: int64.
+            layer_type: of the layers that they are for, where these differ.
+        """
+        if module not in self._rotary:
+            with _OwnPower():
+                self._rotary[module] = type(module)(module.config)
+        prefix = f"{layer_type}_" if layer_type else ""
+        frequencies = getattr(self._rotary[module], f"{prefix}inv_freq")
+        scaling = getattr(self._rotary[module], f"{prefix}attention_scaling")
+        angles = positions[..., None].float() * frequencies.float()
+        cos, sin = (torch.cat((values, values), dim=-1) * scaling for values in cpu.cos_sin(angles))
+        if self.half:
+            cos, sin = (values.bfloat16().float() for values in (cos, sin))
+        return cos, sin
+
+    @contextmanager
+    def installed(self, network: PreTrainedModel) -> Iterator[None]:
+        """Let a network compute with these operations; what it was before comes back, whatever happens."""
+        config: Any = network.config
+        with ExitStack() as stack:
+            stack.enter_context(cpu.threads_for_kernels())
+            for module in network.modules():
+                forward = _replacement(self, module)
+                if forward is not None:
+                    module.forward = forward
+                    stack.callback(module.__dict__.pop, "forward")
+            before = config._attn_implementation
+            config._attn_implementation = _ATTENTION
+            stack.callback(setattr, config, "_attn_implementation", before)
+            if getattr(config, "final_logit_softcapping", None):
+                stack.enter_context(_OwnTanh())
+            yield
+
+
+_numerics: WeakKeyDictionary[PreTrainedModel, Numerics] = WeakKeyDictionary()
+
+
+def numerics_of(network: PreTrainedModel) -> Numerics:
+    """Return the numerics of a network, which keep its packed weights as long as it lives."""
+    if network not in _numerics:
+        _numerics[network] = Numerics(network)
+    return _numerics[network]
+
+
+def refusal(network: PreTrainedModel) -> str | None:
+    """Return why a network keeps torch's kernels, None where all of its operations are known."""
+    if network.device.type != "cpu":
+        return f"there are no kernels for {network.device.type} devices"
+    if type(network).__name__ not in _ARCHITECTURES:
+        return f"{type(network).__name__} has operations that are not known"
+    if network.dtype not in NAMES:
+        return f"there are no kernels for {str(network.dtype).removeprefix('torch.')}"
+    config: Any = network.config
+    rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
+    types = {
+        rope.get("rope_type"),
+        *(each.get("rope_type") for each in rope.values() if isinstance(each, dict)),
+    }
+    changing = types & {"dynamic", "longrope"}
+    if changing:
+        return f"rotary embeddings of type {min(map(str, changing))} depend on the length"
+    for module in network.modules():
+        unknown = type(module).__module__.startswith("transformers.activations")
+        if unknown and type(module).__name__ not in _ACTIVATIONS:
+            return f"the activation {type(module).__name__} is not known"
+    return None
+
+
+def _stacked(modules: Sequence[nn.Module]) -> tuple[Tensor, Tensor | None]:
+    """Return the weights of linear modules, [outs, ins], one below the other, and their biases, if they have any."""
+    weights = [module.get_parameter("weight") for module in modules]
+    matrices = [w.T if isinstance(m, Conv1D) else w for m, w in zip(modules, weights, strict=True)]
+    biases = [getattr(module, "bias", None) for module in modules]
+    if all(bias is None for bias in biases):
+        return torch.cat(matrices), None
+    filled = [
+        matrix.new_zeros(len(matrix)) if bias is None else bias
+        for matrix, bias in zip(matrices, biases, strict=True)
+    ]
+    return torch.cat(matrices), torch.cat(filled)
+
+
+def norm_of(module: nn.Module) -> Norm:
+    """Return what a norm module does."""
+    name, weight = type(module).__name__, cpu.floats(module.get_parameter("weight"))
+    if name in _RMS:
+        return Norm(weight, None, module.variance_epsilon, False, True)  # pyright: ignore[reportArgumentType]
+    if name in _RMS_PLUS_ONE:
+        return Norm(1.0 + weight, None, module.eps, False, False)  # pyright: ignore[reportArgumentType]
+    bias = getattr(module, "bias", None)
+    bias = torch.zeros_like(weight) if bias is None else cpu.floats(bias)
+    return Norm(weight, bias, module.eps, True, False)  # pyright: ignore[reportArgumentType]
+
+
+def _replacement(numerics: Numerics, module: nn.Module) -> Callable[..., Any] | None:
+    """Return what replaces a module's forward, None where it stays."""
+    name = type(module).__name__
+    if isinstance(module, nn.Linear | Conv1D):
+        return partial(numerics.linear, module)
+    if name in _RMS | _RMS_PLUS_ONE or isinstance(module, nn.LayerNorm):
+        return partial(numerics.norm, module)
+    if name in _ACTIVATIONS:
+        return partial(numerics.activation, module)
+    if name.endswith("RotaryEmbedding"):
+
+        def rotary(x: Tensor, position_ids: Tensor, layer_type: str | None = None) -> tuple[Tensor, Tensor]:
+            cos, sin = numerics.rotary(module, position_ids, layer_type)
+            return cos.to(x.dtype), sin.to(x.dtype)
+
+        return rotary
+    return None
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention of one row, causal, as transformers calls it: query [1, heads, tokens, width], keys and values so far
+    [1, groups, positions, width]; returns [1, tokens, heads, width].
+    """
+    half = query.dtype == torch.bfloat16
+    heads, tokens, width = query.shape[1:]
+    groups, positions = key.shape[1:3]
+    k, v = (cpu.floats(some[0].transpose(0, 1)).flatten(1) for some in (key, value))
+    q = cpu.floats(query[0].transpose(0, 1)).flatten(1)
+    window = sliding_window or positions
+    layout = cpu.Heads(heads, groups, width, scaling or width**-0.5, window, softcap or 0.0)
+    room = cpu.new_cache(2, 1, groups, positions=positions, width=width)
+    places = torch.arange(positions)[None]
+    cpu.attend(torch.cat((k, v), 1), layout, room, None, places, 1, read=False)
+    out = cpu.attend(
+        torch.cat((q, k[-tokens:], v[-tokens:]), 1), layout, room, None, places[:, -tokens:], 1, half=half
+    )
+    assert out is not None
+    return out.view(1, tokens, heads, width).to(query.dtype), None
+
+
+AttentionInterface.register(_ATTENTION, _attention)
+
+
+class _OwnTanh(TorchFunctionMode):
+    """The soft-cap of logits calls ``torch.tanh``."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.tanh:
+            return cpu.tanh(cpu.floats(args[0])).to(args[0].dtype)
+        return func(*args, **(kwargs or {}))
+
+
+class _OwnPower(TorchFunctionMode):
+    """The frequencies of a rotary embedding are powers of a number, which torch rounds otherwise on other
+    processors.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__rpow__:  # base ** exponents
+            return cpu.power(float(args[1]), args[0].float())
+        if func is torch.pow and isinstance(args[0], int | float):
+            return cpu.power(float(args[0]), args[1].float())
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,231 @@
+/* Rotary embedding, the key/value cache, and attention (docs/numerics.md, Attention).
+
+   A cache holds, for a row and a key/value head, `room` positions of keys and then as many of values, `width` numbers
+   each; `width` is rounded up to a multiple of SUMS, and `room` to one of 2 SUMS. Values lie position by position. Keys lie in blocks of SUMS positions,
+   feature by feature, so that the scores of a block are sums over features side by side. */
+
+#if LANES == 16
+#define QUERIES 12
+#define WIDE 4
+#else
+#define QUERIES 6
+#define WIDE 2
+#endif
+#define BLOCKS (PARTS == 1 ? 2 : 1)
+#define MIXED 6
+
+struct attention {
+  float *q, *k, *v;          /* [tokens, heads, width], a token `x_row` numbers after the last */
+  float *keys, *values, *out;
+  const float *cosines, *sines; /* [positions, turned] */
+  const int64_t *positions;     /* [rows or 1, steps] */
+  long next_positions, rows, steps, heads, groups, width, turned, x_row, next_row, next_group, window;
+  float scale, cap;
+  int to_half;
+};
+
+static long up(long n) { return parts(n, SUMS) * SUMS; }
+
+INLINE long position(const struct attention *t, long row, long step) {
+  return t->positions[row * t->next_positions + step];
+}
+
+/* Rotate a head's features n and n + turned / 2. */
+INLINE void turn(const struct attention *t, float *x, long at) {
+  const float *cosines = t->cosines + at * t->turned, *sines = t->sines + at * t->turned;
+  long other = t->turned / 2;
+  for (long n = 0; n < other; n += LANES) {
+    long some = other - n;
+    lanes first = load_some(x + n, some), second = load_some(x + n + other, some);
+    lanes a = rounded(first * load_some(cosines + n, some), t->to_half);
+    lanes b = rounded(second * load_some(sines + n, some), t->to_half);
+    lanes c = rounded(second * load_some(cosines + n + other, some), t->to_half);
+    lanes d = rounded(first * load_some(sines + n + other, some), t->to_half);
+    store_some(x + n, rounded(a - b, t->to_half), some);
+    store_some(x + n + other, rounded(c + d, t->to_half), some);
+  }
+}
+
+/* Rotate the keys of a row and write keys and values into the cache. */
+static void place_row(const struct attention *t, long row, long group) {
+  long seat = row * t->next_row + group * t->next_group, wide = up(t->width);
+  for (long step = 0; step < t->steps; step++) {
+    long at = position(t, row, step), from = (row * t->steps + step) * t->x_row + group * t->width;
+    float *key = t->k + from, *value = t->values + seat + at * wide;
+    float *to = t->keys + seat + at / SUMS * SUMS * wide + at % SUMS;
+    turn(t, key, at);
+    for (long n = 0; n < t->width; n++) to[n * SUMS] = key[n];
+    memcpy(value, t->v + from, sizeof(float) * (size_t)t->width);
+    for (long n = t->width; n < wide; n++) value[n] = 0;
+  }
+}
+
+/* Scores of queries against BLOCKS blocks of keys. */
+INLINE void score(int count, const float *const q[], const float *keys, long wide, long width, float *scores, long next,
+                  float scale, float cap) {
+  lanes sums[QUERIES][BLOCKS * PARTS];
+  for (int i = 0; i < count; i++)
+    for (int b = 0; b < BLOCKS * PARTS; b++) sums[i][b] = all(0);
+  for (long n = 0; n < width; n++) {
+    lanes some[BLOCKS * PARTS];
+    for (int b = 0; b < BLOCKS; b++)
+      for (int part = 0; part < PARTS; part++)
+        some[b * PARTS + part] = load(keys + b * SUMS * wide + n * SUMS + part * LANES);
+#pragma GCC unroll 12
+    for (int i = 0; i < count; i++) {
+      lanes value = all(q[i][n]);
+#pragma GCC unroll 4
+      for (int b = 0; b < BLOCKS * PARTS; b++) sums[i][b] = fused(value, some[b], sums[i][b]);
+    }
+  }
+  for (int i = 0; i < count; i++)
+    for (int b = 0; b < BLOCKS * PARTS; b++) {
+      lanes value = sums[i][b] * all(scale);
+      store(scores + i * next + b * LANES, value);
+      if (cap > 0)
+        for (long n = 0; n < LANES; n++) {
+          float *each = scores + i * next + b * LANES + n;
+          *each = *each != *each ? *each : cap * (float)tanh_double(*each / cap);
+        }
+    }
+}
+
+/* Turn `length` scores into exp(score - largest); return their sum. */
+INLINE float weigh(float *scores, long length) {
+  lanes top[PARTS], sums[PARTS];
+  for (int n = 0; n < PARTS; n++) top[n] = all(-__builtin_inff()), sums[n] = all(0);
+  for (long t = 0; t < length; t += SUMS)
+    for (int n = 0; n < PARTS; n++) {
+      long from = t + n * LANES;
+      for (long over = most(length - from, 0); over < LANES; over++) scores[from + over] = -__builtin_inff();
+      lanes value = load(scores + from);
+      top[n] = choose(value > top[n], value, top[n]);
+    }
+  float some[SUMS], largest = -__builtin_inff();
+  for (int n = 0; n < PARTS; n++) store(some + n * LANES, top[n]);
+  for (int n = 0; n < SUMS; n++) largest = some[n] > largest ? some[n] : largest;
+  for (long t = 0; t < length; t += SUMS)
+    for (int n = 0; n < PARTS; n++) {
+      long from = t + n * LANES;
+      lanes value = exponential(load(scores + from) - all(largest));
+      store(scores + from, value);
+      if (from + LANES > length)
+        for (long over = most(length - from, 0); over < LANES; over++) value[over] = 0;
+      sums[n] += value;
+    }
+  return total(sums);
+}
+
+/* Add to sums [count][wide] the values at positions `from` to `to`, times weights. */
+INLINE void mix_some(int count, int vectors, const float *const weights[], const float *values, long wide, long from,
+                     long to, float *sums, long next) {
+  lanes chains[MIXED][WIDE];
+  for (int i = 0; i < count; i++)
+    for (int n = 0; n < vectors; n++) chains[i][n] = load(sums + i * next + n * LANES);
+  for (long t = from; t < to; t++) {
+    lanes some[WIDE];
+    for (int n = 0; n < vectors; n++) some[n] = load(values + t * wide + n * LANES);
+#pragma GCC unroll 6
+    for (int i = 0; i < count; i++) {
+      lanes value = all(weights[i][t]);
+#pragma GCC unroll 4
+      for (int n = 0; n < vectors; n++) chains[i][n] = fused(value, some[n], chains[i][n]);
+    }
+  }
+  for (int i = 0; i < count; i++)
+    for (int n = 0; n < vectors; n++) store(sums + i * next + n * LANES, chains[i][n]);
+}
+
+static void mix(int count, const float *const weights[], const float *values, long wide, long from, long to, float *sums) {
+  if (to <= from) return;
+  for (long n = 0; n < wide; n += WIDE * LANES) {
+#define MIX(some) \
+  case some: \
+    if (wide - n >= WIDE * LANES) mix_some(some, WIDE, weights, values + n, wide, from, to, sums + n, wide); \
+    else \
+      for (long m = n; m < wide; m += LANES) mix_some(some, 1, weights, values + m, wide, from, to, sums + m, wide); \
+    break;
+    switch (count) { MIX(1) MIX(2) MIX(3) MIX(4) MIX(5) MIX(6) }
+#undef MIX
+  }
+}
+
+/* What `count` queries of a row and a key/value head see; their positions do not fall. */
+static void look(const struct attention *t, long row, long group, long first, int count) {
+  long each = t->heads / t->groups, wide = up(t->width), begins[QUERIES], ends[QUERIES];
+  const float *q[QUERIES];
+  float *outs[QUERIES];
+  for (int i = 0; i < count; i++) {
+    long step = (first + i) / each, head = group * each + (first + i) % each, token = row * t->steps + step;
+    ends[i] = position(t, row, step) + 1;
+    begins[i] = most(0, ends[i] - t->window);
+    q[i] = t->q + token * t->x_row + head * t->width;
+    outs[i] = t->out + (token * t->heads + head) * t->width;
+  }
+  long origin = begins[0] / (BLOCKS * SUMS) * BLOCKS * SUMS, stop = ends[count - 1];
+  long next = parts(stop - origin, BLOCKS * SUMS) * BLOCKS * SUMS + 2 * SUMS;
+  float *scores = malloc(sizeof(float) * (size_t)(count * next + MIXED * wide)), *sums = scores + count * next;
+  float wholes[QUERIES];
+  const float *keys = t->keys + row * t->next_row + group * t->next_group;
+  const float *values = t->values + row * t->next_row + group * t->next_group;
+  for (long block = origin; block < stop; block += BLOCKS * SUMS) {
+    const float *some = keys + block * wide;
+#define SCORE(n) \
+  case n: score(n, q, some, wide, t->width, scores + block - origin, next, t->scale, t->cap); break;
+    switch (count) {
+      SCORE(1) SCORE(2) SCORE(3) SCORE(4) SCORE(5) SCORE(6)
+#if QUERIES > 6
+      SCORE(7) SCORE(8) SCORE(9) SCORE(10) SCORE(11) SCORE(12)
+#endif
+    }
+#undef SCORE
+  }
+  for (int i = 0; i < count; i++) wholes[i] = weigh(scores + i * next + begins[i] - origin, ends[i] - begins[i]);
+  for (int from = 0; from < count; from += MIXED) {
+    int some = (int)least(MIXED, count - from), last = from + some - 1;
+    const float *weights[MIXED];
+    for (int i = 0; i < some; i++) weights[i] = scores + (from + i) * next - origin;
+    memset(sums, 0, sizeof(float) * (size_t)(some * wide));
+    long begin = least(begins[last], ends[from]), end = most(begin, ends[from]);
+    /* each query's own keys come before and after those that all of them see */
+    for (int i = 0; i < some; i++) mix(1, weights + i, values, wide, begins[from + i], begin, sums + i * wide);
+    mix(some, weights, values, wide, begin, end, sums);
+    for (int i = 0; i < some; i++)
+      mix(1, weights + i, values, wide, most(end, begins[from + i]), ends[from + i], sums + i * wide);
+    for (int i = 0; i < some; i++)
+      for (long n = 0; n < t->width; n += LANES)
+        store_some(outs[from + i] + n, rounded(load(sums + i * wide + n) / all(wholes[from + i]), t->to_half),
+                   t->width - n);
+  }
+  free(scores);
+}
+
+static void attend_row(const void *task, long job) {
+  const struct attention *t = task;
+  long row = job / t->groups, group = job % t->groups, each = t->heads / t->groups;
+  place_row(t, row, group);
+  for (long step = 0; step < t->steps; step++)
+    for (long head = group * each; head < (group + 1) * each; head++)
+      turn(t, t->q + (row * t->steps + step) * t->x_row + head * t->width, position(t, row, step));
+  for (long first = 0; first < t->steps * each; first += QUERIES)
+    look(t, row, group, first, (int)least(QUERIES, t->steps * each - first));
+}
+
+static void remember_row(const void *task, long job) {
+  const struct attention *t = task;
+  place_row(t, job / t->groups, job % t->groups);
+}
+
+/* Rotate queries and keys, write keys and values into the cache, and let every query see what stands there up to its own
+   position and within the window. q, k and v are [rows * steps, heads, width] in one array; what they were is lost. With
+   out = NULL, keys and values are written and nothing else is done. */
+void attend(float *q, float *k, float *v, float *keys, float *values, float *out, const float *cosines,
+            const float *sines, const int64_t *positions, long next_positions, long rows, long steps, long heads,
+            long groups, long width, long turned, long x_row, long next_row, long next_group, long window, float scale,
+            float cap, int to_half, int threads) {
+  struct attention task = {q, k, v, keys, values, out, cosines, sines, positions, next_positions, rows, steps, heads,
+                           groups, width, turned, x_row, next_row, next_group, window, scale, cap, to_half};
+  long seen = steps ? positions[steps - 1] + 1 : 0; /* of the first row, to judge the work by */
+  share_out(out ? attend_row : remember_row, &task, rows * groups, rows * steps * heads * width * (out ? 2 * seen : 2),
+            threads);
+}
