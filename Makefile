@@ -8,6 +8,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+ZIGLANG := from mutascope.numerics.build import ZIGLANG; print(ZIGLANG)
 
 # pyright runs the copy of itself that its wheel brings and the `node` on the PATH; it must not look for newer ones.
 export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
@@ -28,6 +29,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@{ $(PY) -c '$(NEW_ENOUGH)' && $(PY) -m pip --version; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
+	@command -v $(firstword $(CC) cc) >/dev/null || { set -x; $(PIP) install "$$($(PY) -c '$(ZIGLANG)')"; }
 	@touch $@
 
 .PHONY: demo

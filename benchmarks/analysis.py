@@ -61,7 +61,6 @@ def records_of(
         silent=~nsm,
         phenotype=pl.when(nsm).then(pl.Series(phenotypes[pick])).otherwise(pl.lit(wild)),
         first_divergence=pl.when(nsm).then(pl.Series(random.integers(0, 140, len(both)))),
-        replayed=pl.lit(False),
     )
     return told.select(pl.col(name).cast(kind) for name, kind in RECORD_SCHEMA.items())
 

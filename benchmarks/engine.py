@@ -1,45 +1,36 @@
-"""The fast engine against the reference engine: seconds per mutant, ratio, agreement, arithmetic.
+"""The fast engine against ``generate``, in one run: seconds a mutant, ratio, agreement, share of the processor's peak.
 
-    python benchmarks/engine.py [--tile 8] [--mutations max,min] [--sites 750] [--references 40] [--assay drosophila]
-                                [--measure]
+    python -m benchmarks.engine [--tile 8] [--mutations max,min] [--sites 750] [--references 40] [--stock 12]
+                                [--assay drosophila] [--dtype float32] [--measure] [--json FILE]
 
-Everything is measured in one run on one machine. The fast engine's time includes settling near ties and the replayed
-control sample; the ratio is reference seconds per mutant over fast seconds per mutant.
+The loop is the paper's: write the tile, ``generate`` at batch size 1, restore. It is timed with torch's own (*stock*)
+kernels, and with ours, which define the truth. The ratio is stock seconds over fast seconds a mutant; the fast
+engine's include its controls.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import resource
 import time
+from importlib.metadata import version
+from pathlib import Path
 
 import torch
+from benchmarks.rates import peak, products
 
 from mutascope import Design, Tiling, load_assay, load_model
 from mutascope.controls import run_controls
 from mutascope.engine.fast import FastEngine
-from mutascope.engine.products import Product, default, fastest_product
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.models import Model
+from mutascope.manifest import processor
+from mutascope.numerics.build import find_library
 from mutascope.phenotypes import PhenotypeReader
 
 
-def matmul_rates(model: Model, rows: int = 384, product: Product = default) -> dict[str, float]:
-    """GFLOP/s in float32 at the shapes of the linear maps, ``rows`` tokens at a time; ``F.linear`` by default."""
-    rates = {}
-    for shape in sorted({(locus.rows, locus.cols) for locus in model.genome}):
-        weight, x = torch.randn(*shape), torch.randn(rows, shape[1])
-        linear_map, times = product(weight, None), []
-        for _ in range(60):
-            start = time.perf_counter()
-            linear_map(x)
-            times.append(time.perf_counter() - start)
-        rates[f"{shape[0]}x{shape[1]}"] = 2 * rows * weight.numel() / sorted(times)[30] / 1e9
-    return rates
-
-
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--assay", default="drosophila")
@@ -49,77 +40,107 @@ def main() -> None:
     parser.add_argument("--mutations", default="max,min")
     parser.add_argument("--sites", type=int, default=750)
     parser.add_argument("--references", type=int, default=40)
+    parser.add_argument("--stock", type=int, default=12)
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--measure", action="store_true")
-    options = parser.parse_args()
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
 
-    model, tiling = load_model(options.model), Tiling(options.tile)
+
+def main() -> None:
+    options = parse()
+    model, tiling = load_model(options.model, device="cpu", dtype=options.dtype), Tiling(options.tile)
     changes = {} if options.seed is None else {"seed": options.seed}
     if options.greedy:
         changes |= {"greedy": True, "temperature": None}
     assay = load_assay(options.assay, **changes).resolve(model, measure=options.measure)
-    design = Design(sample=options.sites, mutations=tuple(options.mutations.split(",")))
-    plan = design.plan(model.genome, tiling)
+    asked = (assay.prompts, assay.readout)
+    plan = Design(sample=options.sites, mutations=tuple(options.mutations.split(","))).plan(
+        model.genome, tiling
+    )
     mutants = plan.mutants()
-    products = {
-        "F.linear": default,
-        "the engine's": fastest_product(model.network.model.layers[0].mlp.gate_proj.weight),
+    found: dict[str, object] = {
+        "version": version("mutascope"),
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "kernels": find_library().name.rpartition("-")[0],
+        "model": options.model,
+        "dtype": options.dtype,
+        "assay": options.assay,
+        "tile": options.tile,
+        "mutants": len(mutants),
     }
-    rate = {}
-    for name, product in products.items():
-        rates = matmul_rates(model, product=product)
-        rate[name] = sum(rates.values()) / len(rates)
-        each = ", ".join(f"{shape} {value:.0f}" for shape, value in rates.items())
-        print(f"matmul GFLOP/s, {name}: {each}; mean {rate[name]:.0f}", flush=True)
 
-    engine, reference = FastEngine(model, tiling, options.batch), ReferenceEngine(model, tiling)
-    refusal = engine.refusal(assay.prompts, assay.readout)
+    def note(**facts: object) -> None:
+        found.update(facts)
+        print("  ".join(f"{key}: {value}" for key, value in facts.items()), flush=True)
+
+    before = peak()
+    rates = products({(locus.rows, locus.cols) for locus in model.genome})
+    note(peak_gflops=before, **{f"{name}_gflops": round(rate) for name, rate in rates.items()})
+
+    engine = FastEngine(model, tiling, options.batch)
+    refusal = engine.refusal(*asked)
     if refusal:
         raise SystemExit(f"the fast engine refuses: {refusal}")
-    reader = PhenotypeReader(model, assay, engine.wild_type(assay.prompts, assay.readout))
+    reader = PhenotypeReader(model, assay, engine.wild_type(*asked))
     start = time.perf_counter()
-    found = {}
-    for outcome in engine.run(assay.prompts, assay.readout, mutants):
-        found[outcome.mutant] = outcome
-        if len(found) % 200 == 0:
-            print(f"{len(found)} of {len(mutants)} after {time.perf_counter() - start:.0f} s", flush=True)
-    screened = time.perf_counter() - start
-    records = reader.shard([found[mutant] for mutant in mutants]).records
+    outcomes = {}
+    for outcome in engine.run(*asked, mutants):
+        outcomes[outcome.mutant] = outcome
+        if len(outcomes) % 200 == 0:
+            print(f"{len(outcomes)} of {len(mutants)} after {time.perf_counter() - start:.0f} s", flush=True)
+    screened, flop = time.perf_counter() - start, engine.arithmetic()
+    records = reader.shard([outcomes[mutant] for mutant in mutants]).records
     controls = run_controls(engine, reader, plan, tiling, records)
     total = time.perf_counter() - start
-    nsm = 1 - records["silent"].mean()
-    print(
-        f"fast: {len(mutants)} mutants, {100 * nsm:.0f} % NSM, {records['phenotype'].n_unique()} phenotypes"
+    account = engine.account
+    note(
+        nsm=round(float(1 - records["silent"].mean()), 3),
+        phenotypes=records["phenotype"].n_unique(),
+        ms_screened=round(1e3 * screened / len(mutants), 1),
+        ms=round(1e3 * total / len(mutants), 1),
+        verifying_s=round(account.verifying, 1),
+        decoding_s=round(account.decoding, 1),
+        measuring_s=round(account.measuring, 1),
+        gflop=round(flop / len(mutants) / 1e9, 2),
+        gflops=round(flop / screened / 1e9),
     )
-    print(
-        f"  {1e3 * screened / len(mutants):.1f} ms a mutant screened, {1e3 * total / len(mutants):.1f} with controls"
-    )
-    account, flop = engine.account, engine.arithmetic()
-    if options.measure:
-        print(f"  measuring {1e3 * account.measuring / len(mutants):.1f} ms a mutant")
-    print(
-        f"  verifying {account.verifying:.1f} s, decoding {account.decoding:.1f} s, settling {account.settling:.1f} s"
-    )
-    print(f"  controls: {controls}")
-    print(f"  {flop / len(mutants) / 1e9:.1f} GFLOP a mutant, {flop / screened / 1e9:.0f} GFLOP/s,", end=" ")
-    print(", ".join(f"{100 * flop / screened / 1e9 / value:.0f} % of {name}" for name, value in rate.items()))
-    print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB", flush=True)
+    note(controls=controls)
+    after = peak()
+    if before and after:
+        best = max(before, after)
+        note(
+            peak_gflops=round(best),
+            peak_share_screened=round(flop / screened / 1e9 / best, 3),
+            peak_share=round(engine.arithmetic() / total / 1e9 / best, 3),
+        )
+    note(peak_memory_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2))
 
     chosen = random.Random(0).sample(mutants, min(options.references, len(mutants)))
-    start = time.perf_counter()
-    different, largest = [], 0.0
-    for outcome in reference.run(assay.prompts, assay.readout, chosen):
-        (mine,), (true,) = found[outcome.mutant].outputs, outcome.outputs
-        if (mine.tokens, mine.finite) != (true.tokens, true.finite):
-            different.append(str(outcome.mutant))
-        known = [name for name, value in true.values.items() if value is not None]
-        largest = max([largest, *(abs(mine.values[name] - true.values[name]) for name in known)])
-    each = (time.perf_counter() - start) / len(chosen)
-    print(f"reference: {1e3 * each:.0f} ms a mutant on {len(chosen)} of them")
-    print(f"agreement: {len(chosen) - len(different)} of {len(chosen)} {different}")
-    if options.measure:
-        print(f"largest difference of a measure: {largest:.1e}")
-    print(f"RATIO: {each / (total / len(mutants)):.1f}")
+    for name, count in (("own", len(chosen)), ("stock", min(options.stock, len(chosen)))):
+        reference = ReferenceEngine(model, tiling, stock=name == "stock")
+        start = time.perf_counter()
+        truth = list(reference.run(*asked, chosen[:count]))
+        seconds = (time.perf_counter() - start) / count
+        different = [str(o.mutant) for o in truth if o.outputs != outcomes[o.mutant].outputs]
+        if name == "stock":
+            different = [
+                str(o.mutant)
+                for o in truth
+                if [each.tokens for each in o.outputs] != [each.tokens for each in outcomes[o.mutant].outputs]
+            ]
+        note(**{f"loop_{name}_s": round(seconds, 3), f"{name}_equal": f"{count - len(different)} of {count}"})
+        if different:
+            print("  different:", *different, flush=True)
+    note(
+        ratio=round(float(found["loop_stock_s"]) / (total / len(mutants)), 1),
+        ratio_own=round(float(found["loop_own_s"]) / (total / len(mutants)), 1),
+    )
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -214,3 +214,10 @@ def test_a_damaged_file_is_one_sentence(llama, tmp_path, damage):
         pl.read_parquet(file).drop("massive").write_parquet(file)
     with pytest.raises(MutascopeError, match=r"covariates\.parquet is damaged .*; delete it and run"):
         Results(tmp_path / "out").covariates()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_weights_of_other_dtypes_stay_as_they_are(llama_folder, dtype):
+    model = load_model(str(llama_folder), dtype=dtype)
+    covariates(model)
+    assert fingerprint(model.network) == model.fingerprint

@@ -199,7 +199,7 @@ def _norms(mutagen: Mutagen, locus: Locus, tiling: Tiling) -> dict[str, np.ndarr
     for start in range(0, rows, step):
         strip = matrix[start * tile : (start + step) * tile].double()
         sums[start : start + step] = _tile_sums(strip, tile)
-        squares[start : start + step] = _tile_sums(strip.square_(), tile)
+        squares[start : start + step] = _tile_sums(strip.square(), tile)
     high, wide = (np.minimum(tile, size - np.arange(0, size, tile)) for size in (locus.rows, locus.cols))
     elements = np.outer(high, wide)
     norm = np.sqrt(squares)

@@ -60,8 +60,8 @@ def check_same_numerics(manifest: dict[str, Any], numerics: dict[str, str], fold
     stored = manifest.get("numerics")
     if stored is None:
         raise MutascopeError(
-            f"{folder} was begun by an earlier version, whose records depend on the machine: it can be read, and not be"
-            " continued; screen into another --out"
+            f"{folder} was made by an earlier version, whose records depend on the machine: it can be read, but neither"
+            " continued nor checked; screen into another --out"
         )
     if stored != numerics:
         raise MutascopeError(

@@ -33,8 +33,8 @@ class Continuation:
     def __init__(self, tokens: tuple[int, ...], logits: Tensor) -> None:
         self.tokens = tokens
         self.logits = logits.float().cpu().contiguous()
-        largest, sums, _ = cpu.weigh(self.logits)
-        self._sums, self._logs = sums, largest + cpu.log(sums)
+        self._largest, self._sums, _ = cpu.weigh(self.logits)
+        self._logs = cpu.log(self._sums)
 
     def add(self, sums: Tensor, logits: Tensor, step: int) -> None:
         """Add one step of n mutants to their sums.
@@ -46,9 +46,10 @@ class Continuation:
         """
         logits = logits.float().cpu()
         largest, own, changes = cpu.weigh(logits, self.logits[step])
-        logs = largest + cpu.log(own)
-        sums[:, 0] += logits[:, self.tokens[step]].double() - logs
-        sums[:, 1] += (logs - self._logs[step]) - changes / self._sums[step]
+        logs = cpu.log(own)
+        sums[:, 0] += (logits[:, self.tokens[step]].double() - largest) - logs
+        known = self._largest[step] + self._logs[step]
+        sums[:, 1] += ((largest + logs) - known) - changes / self._sums[step]
 
     def values(self, sums: Tensor) -> list[dict[str, float | None]]:
         """Return the measures of mutants from their sums [n, 2]; None where a logit was not finite."""

@@ -112,7 +112,7 @@ def load_model(
 
     Args:
         name: an alias (``mutascope models``), a local folder, or a Hub id.
-        dtype: name of a floating dtype of torch; float32 is the exact mode.
+        dtype: name of a floating dtype of torch; in float32 and bfloat16 records are the same on every CPU.
         device: ``cpu``, ``cuda``, ...; CUDA when there is one, by default.
         allow_pickle: accept weights that are not safetensors.
         trust_remote_code: run code that comes with the checkpoint.
@@ -123,7 +123,7 @@ def load_model(
     path = _resolve(name)
     torch_dtype = getattr(torch, dtype, None)
     if not isinstance(torch_dtype, torch.dtype) or not torch_dtype.is_floating_point:
-        raise MutascopeError(f"unknown dtype {dtype!r}: use float32 (exact), float64, bfloat16 or float16")
+        raise MutascopeError(f"unknown dtype {dtype!r}: use float32, bfloat16, float64 or float16")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if Path(path).is_dir():
         _check_folder(Path(path), allow_pickle)

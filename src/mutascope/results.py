@@ -238,7 +238,7 @@ class Results:
             "assay": self.manifest["assay"]["name"],
             "tile": str(self.manifest["tile"]),
             "engine": self.manifest["engine"],
-            "mutants": f"{len(records):,} of {self.total:,} stored",
+            "mutants": f"{len(records):,} of {self.total:,} stored{_apart(self.folder.count_parts())}",
             "NSMs": f"{nsm:,}" + (f" ({100 * nsm / len(records):.1f} %)" if len(records) else ""),
             "phenotypes": f"{records['phenotype'].n_unique():,} distinct",
             "state": self._state(len(records)),
@@ -259,6 +259,11 @@ class Results:
 
     def _repr_html_(self) -> str:
         return rows_to_html(f"Screen {self.folder.path}", self.summary())
+
+
+def _apart(mutants: int) -> str:
+    """Return in words what is stored of units that are not finished."""
+    return f", and {mutants:,} of units that were interrupted" if mutants else ""
 
 
 def predicted_title(title: str) -> str:

@@ -20,6 +20,7 @@ from mutascope.controls import run_controls, warning
 from mutascope.covariates import site_covariates
 from mutascope.design import Design, Plan
 from mutascope.engine import make_engine
+from mutascope.engine.reference import ReferenceEngine
 from mutascope.errors import MutascopeError
 from mutascope.executor.local import Units, run_units, unit_size
 from mutascope.genome import Mutant, Tiling, auto_tile
@@ -108,6 +109,11 @@ class Screen:
     def engine(self) -> Engine:
         """The engine that runs the mutants: the one asked for, or the reference engine where that one refuses."""
         engine = make_engine(self.engine_name, self.model, self.tiling, self.batch, self.numerics)
+        if isinstance(engine, ReferenceEngine) and engine.refused:
+            print(
+                f"{engine.refused}: torch's own kernels run, whose records depend on the machine",
+                file=sys.stderr,
+            )
         refusal = engine.refusal(self.resolved.prompts, self.resolved.readout)
         if refusal is None:
             return engine
@@ -169,9 +175,9 @@ class Screen:
             underway=lambda: engine.underway,
             quiet=quiet,
         ) as progress:
-            run_units(pending, self.plan, units, engine, self.reader, folder, progress)
+            fresh = run_units(pending, self.plan, units, engine, self.reader, folder, progress)
         self._close(folder, manifest, time.time() - started)
-        return Finished(len(self.plan) - len(before), len(self.plan))
+        return Finished(fresh, len(self.plan))
 
     @contextmanager
     def mutant(self, name: str | Mutant) -> Iterator[PreTrainedModel]:

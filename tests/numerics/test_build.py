@@ -1,8 +1,10 @@
-"""Finding and compiling the kernels: which compiler, and what is said where that fails."""
+"""Finding and compiling the kernels: which compiler, what is said where that fails, and what wheels are given."""
 
+import importlib.util
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,8 +33,8 @@ def test_the_compiler_is_cc_or_what_cc_names(monkeypatch, tmp_path):
 
 def test_without_cc_the_compiler_is_the_one_of_ziglang(monkeypatch, no_cc):
     monkeypatch.setattr(build, "find_spec", lambda name: name == "ziglang")
-    zig = [sys.executable, "-m", "ziglang", "cc", "-mcpu=x86_64_v3"]
-    assert build.compiler(build.VARIANTS[1]) == zig
+    command = [sys.executable, "-m", "ziglang", "cc", "-s", "-mcpu=x86_64"]
+    assert build.compiler(build.VARIANTS[2]) == command
 
 
 def test_the_compiler_of_ziglang_compiles_the_kernels(no_cc, monkeypatch, tmp_path):
@@ -44,7 +46,7 @@ def test_the_compiler_of_ziglang_compiles_the_kernels(no_cc, monkeypatch, tmp_pa
 
 def test_without_any_compiler_the_message_says_how_to_get_one(monkeypatch, no_cc):
     monkeypatch.setattr(build, "find_spec", lambda name: None)
-    with pytest.raises(MutascopeError, match=r"no C compiler: 'cc' is not found; install one .*ziglang"):
+    with pytest.raises(MutascopeError, match=r"no C compiler: 'cc' is not found; install one .*ziglang=="):
         build.compiler(build.VARIANTS[0])
     monkeypatch.setenv("CC", "icc -fast")
     with pytest.raises(MutascopeError, match="'icc' is not found"):
@@ -74,10 +76,11 @@ def test_a_variant_that_does_not_run_here_is_refused(monkeypatch):
         build.find_library()
 
 
-def test_a_processor_without_kernels_is_told_to_use_stock(monkeypatch):
+def test_a_processor_of_another_kind_runs_plain_c(monkeypatch):
     monkeypatch.setattr(build.platform, "machine", lambda: "riscv64")
-    with pytest.raises(MutascopeError, match="no kernels for riscv64 processors: use --numerics stock"):
-        build.variants()
+    (variant,) = build.variants()
+    assert variant.file.startswith("riscv64-any-")
+    assert "-march" not in " ".join(build.compiler(variant))
 
 
 def test_a_library_is_compiled_once(monkeypatch, tmp_path):
@@ -115,3 +118,41 @@ def test_the_name_of_a_library_changes_with_its_sources_and_its_flags(monkeypatc
     monkeypatch.setattr(build, "FLAGS", ("-O0",))
     names.append(build.VARIANTS[0].file)
     assert len(set(names)) == 4
+
+
+@pytest.fixture
+def hook(monkeypatch):
+    """The build hook of wheels, and the commands with which it would compile."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    path = Path(__file__).parents[2] / "hatch_build.py"
+    spec = importlib.util.spec_from_file_location("hatch_build", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    commands = []
+
+    def compile_nothing(folder, variant, command):
+        commands.append(command[command.index("-target") :])
+        return folder / variant.file
+
+    monkeypatch.setattr(build, "compile_into", compile_nothing)
+    return module.KernelsHook("", {}, None, None, "", "wheel"), commands
+
+
+def test_a_wheel_is_given_every_variant_where_it_is_looked_for(hook):
+    building, commands = hook
+    files = {}
+    building.initialize("standard", {"force_include": files})
+    building.finalize("standard", {}, "")
+    assert [command[1] for command in commands] == 3 * ["x86_64-linux-gnu.2.17"] + ["aarch64-linux-gnu.2.17"]
+    assert commands[2][2:] == ["-mcpu=x86_64"]
+    package = build.SOURCES.parents[2]
+    looked_for = [build.BUILT.with_name("linux") / variant.file for variant in build.VARIANTS]
+    assert [package / place for place in files.values()] == looked_for
+    assert not [made for made in files if Path(made).parent.exists()]
+
+
+def test_an_editable_install_compiles_nothing(hook):
+    building, commands = hook
+    building.initialize("editable", {"force_include": {}})
+    building.finalize("editable", {}, "")
+    assert not commands

@@ -53,8 +53,15 @@ def panel(
     loading = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
     model = load_screened(screened, **loading)
     mutants = tuple(Mutant(*row) for row in chosen.select(_COORDINATES).iter_rows())
+    stock = set(screened.manifest.get("numerics", {}).values()) == {"stock"}
     job = Screen(
-        model, assay, Design(mutants=mutants), tile=screened.manifest["tile"], engine=engine, batch=batch
+        model,
+        assay,
+        Design(mutants=mutants),
+        tile=screened.manifest["tile"],
+        engine=engine,
+        batch=batch,
+        numerics="stock" if stock else "own",
     )
     done = job.run(out or f"{folder.rstrip('/')}/panel")
     typer.echo(f"{job.results.folder.path}: {done.total} mutants on {len(job.resolved.prompts)} prompts")
@@ -92,9 +99,14 @@ def compare_with_screen(panel: Results, screened: Results) -> str:
 
 
 def _same_sampling(panel: dict[str, Any], screened: dict[str, Any]) -> bool:
-    """Whether seed and sampling fields are the same; lengths are compared by what counts the prompt."""
+    """Whether numerics, seed and sampling fields are the same; lengths are compared by what counts the prompt."""
     fields = [
-        {**manifest["generation"], "max_new_tokens": None, "seed": manifest["assay"].get("seed")}
+        {
+            "numerics": manifest.get("numerics"),
+            **manifest["generation"],
+            "max_new_tokens": None,
+            "seed": manifest["assay"].get("seed"),
+        }
         for manifest in (panel, screened)
     ]
     return fields[0] == fields[1]

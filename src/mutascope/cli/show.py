@@ -117,6 +117,7 @@ def _with_model(
         from mutascope.engine.reference import ReferenceEngine
         from mutascope.phenotypes import PhenotypeReader
 
+        screen.check_numerics(results.folder, results.manifest)
         engine = ReferenceEngine(screen.model, screen.tiling, stock=screen.numerics == "stock")
         prompts, readout = screen.resolved.prompts, screen.resolved.readout
         reader = PhenotypeReader(screen.model, screen.resolved, engine.wild_type(prompts, readout))
@@ -152,7 +153,7 @@ def reopen(results: Results, **loading: Any) -> Screen:
     model = load_screened(results, **loading)
     resolved = reopened(model, results.manifest)
     manifest = results.manifest
-    stock = manifest.get("numerics", {}).get("sampling") == "stock"
+    stock = set(manifest.get("numerics", {}).values()) == {"stock"}
     screen = Screen(
         model,
         resolved.assay,

@@ -94,7 +94,7 @@ class FastEngine:
         if fields:
             return f"it does not implement {', '.join(fields)}"
         if self.reference.numerics == STOCK:
-            return "torch's own kernels round otherwise in a batch"
+            return f"{self.reference.refused}, and torch's own kernels round otherwise in a batch"
         try:
             run = self._start(prompts, readout)
         except ValueError as error:

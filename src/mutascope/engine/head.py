@@ -72,7 +72,7 @@ class Head:
         norms = torch.cat([(some.double() - self._mean).norm(dim=-1) for some in rows.split(_ROWS)])
         self._least = float(norms.min()) * (1 - _UNIT)
         self._norms = (norms * (1 + 4 * _UNIT)).float()
-        # what rounds a logit, in units of |row| |state|: its sum (docs/engine.md), or bfloat16
+        # what rounds a logit, in units of |row| |state|: its sum, and bfloat16 (docs/engine.md)
         chain = 2 * (192 + rows.shape[1] // 192 + 64) * _UNIT + (2.0**-7 if decoder.half else 0.0)
         self._rounding = chain * float(rows.norm(dim=-1).max())
         self._top = _BEYOND + (picker.top_k if picker.top_k < vocabulary else 1)
@@ -171,14 +171,15 @@ class Head:
         tokens, step = shortlist.tokens, shortlist.step
         logits, facts = self.decoder.some_logits(final, shortlist.rows), final.new_empty(2, len(final))
         picked = self.picker.pick(logits, torch.full((len(final),), step), tokens, facts)
-        own, last = facts - (final.double() @ self._mean).float()
+        exact = final.double()
+        own, last = facts - (exact @ self._mean).float()
         if self.picker.noise is None:
             loud = own
         else:
             loud = own + self.picker.temperature * self.picker.noise[step, picked]
         lowered = (shortlist.bars - torch.stack([own, loud, last], dim=-1)).amax(-1).clamp(min=0)
         lowered += self._slack(final, shortlist.final)
-        distance = (final.double() - shortlist.final.double()).norm(dim=-1) * (1 + _UNIT)
+        distance = (exact - shortlist.final.double()).norm(dim=-1) * (1 + _UNIT)
         return picked, ((shortlist.radius - distance) * self._least > lowered) & (picked >= 0)
 
     def _slack(self, final: Tensor, known: Tensor) -> Tensor:

@@ -38,6 +38,9 @@ class Sweep:
         self._places: dict[Row, list[int | None]] = {}
         self._leaders: dict[Row, Row] = {}
         self._edits: Edits | None = None
+        self._sources: list[
+            Tensor
+        ] = []  # by layer above the first: rows of the layer below; none when they have changed
 
     @property
     def rows(self) -> list[Row]:
@@ -62,12 +65,16 @@ class Sweep:
         places = decoder.places(position, position + 1)
         if self._edits is None:
             self._edits = Edits((self._place(row, row.layer), row.edit) for row in self.rows)
+        if not self._sources:
+            self._sources = [
+                torch.tensor([self._place(row, below) for row in batch])
+                for below, batch in enumerate(self._batches[1:])
+            ]
         fed = torch.tensor([row.tokens[-1] for row in self._batches[0]])
         hidden = decoder.embed(fed)[:, None]
         for layer, batch in enumerate(self._batches):
             if layer:
-                sources = [self._place(row, layer - 1) for row in batch]
-                hidden = hidden.index_select(0, torch.tensor(sources))
+                hidden = hidden.index_select(0, self._sources[layer - 1])
             hidden = decoder.layer(layer, hidden, self._edits, self.cache[layer], places)
         return hidden[:, 0]
 
@@ -107,9 +114,11 @@ class Sweep:
             self._join(leader, layer)[:, :, : memory.shape[2]] = memory
         for row in family:
             self._leaders[row] = leader
+        self._sources = []
 
     def _join(self, row: Row, layer: int) -> Tensor:
         """Give a row a slot in a layer and return its keys and values, [2, heads, positions, width]."""
+        self._sources = []
         slot = self._places[row][layer] = len(self._batches[layer])
         self._batches[layer].append(row)
         return self.cache[layer][:, slot]
@@ -124,6 +133,7 @@ class Sweep:
 
     def _release(self, row: Row, position: int) -> None:
         """Take a row out; in every layer the last row moves into its slot, so that the batch stays dense."""
+        self._sources = []
         for layer, slot in enumerate(self._places.pop(row)):
             if slot is None:
                 continue

@@ -54,21 +54,29 @@ def run_units(
     reader: PhenotypeReader,
     folder: ScreenFolder,
     progress: Progress,
-) -> None:
-    """Run units, storing each in design order as soon as its last mutant is done.
+) -> int:
+    """Run units, storing each in design order as soon as its last mutant is done; return the number of mutants run.
 
     The engine is fed across the borders of units, so that small units do not starve its batches. What an interrupt
     finds done of units that are not is kept, and not run again.
     """
     home: dict[Mutant, _Unit] = {}
     open_units: list[_Unit] = []
+    count = 0
+    folder.tidy_parts()
+
+    def close(unit: _Unit) -> None:
+        folder.write_unit(unit.name, unit.shard(reader))
+        open_units.remove(unit)
 
     def feed() -> Iterator[Mutant]:
         for name in pending:
-            unit = _Unit(name, plan.mutants(*units.span(name)), folder.part(name))
+            unit = _Unit(name, plan.mutants(*units.span(name)), _usable(folder.part(name), reader))
             open_units.append(unit)
             for silent in unit.known["silent"]:
                 progress(silent)
+            if not unit.missing:
+                close(unit)
             home.update(dict.fromkeys(unit.missing, unit))
             yield from unit.missing
 
@@ -76,15 +84,22 @@ def run_units(
         for outcome in engine.run(reader.assay.prompts, reader.assay.readout, feed()):
             unit = home.pop(outcome.mutant)
             unit.outcomes[outcome.mutant] = outcome
+            count += 1
             if len(unit.outcomes) == len(unit.missing):
-                folder.write_unit(unit.name, unit.shard(reader))
-                open_units.remove(unit)
+                close(unit)
             progress(reader.is_silent(outcome))
     except BaseException:
         for unit in open_units:
-            if unit.outcomes:
+            if unit.outcomes and unit.name not in folder.finished_units():
                 folder.write_part(unit.name, unit.shard(reader))
+        folder.tidy_parts()
         raise
+    return count
+
+
+def _usable(part: Shard | None, reader: PhenotypeReader) -> Shard | None:
+    """Return what an interrupted run has stored of a unit, if all of its tables are there."""
+    return part if part and (part.outputs is not None) == reader.assay.keeps_outputs else None
 
 
 class _Unit:
@@ -106,6 +121,8 @@ class _Unit:
     def shard(self, reader: PhenotypeReader) -> Shard:
         """Return what is stored of all mutants that are done, in design order."""
         done = [self.outcomes[mutant] for mutant in self.missing if mutant in self.outcomes]
+        if self.part is not None and not done:
+            return self.part
         fresh = reader.shard(done)
         if self.part is None:
             return fresh
@@ -113,7 +130,9 @@ class _Unit:
             pl.col(name).cast(RECORD_SCHEMA[name]) for name in MUTANT_COLUMNS
         )
         both = zip(self.part.tables(), fresh.tables(), strict=True)
-        tables = {kind: pl.concat([older, newer]) for (kind, older), (_, newer) in both}
+        tables = {
+            kind: pl.concat([older, newer], how="diagonal_relaxed") for (kind, older), (_, newer) in both
+        }
         for kind in tables.keys() - {"phenotypes"}:
             tables[kind] = order.join(
                 tables[kind], on=MUTANT_COLUMNS, how="inner", maintain_order="left_right"

@@ -22,7 +22,9 @@ from tempfile import TemporaryDirectory
 from mutascope.errors import MutascopeError
 
 SOURCES = Path(__file__).parent / "kernels"
-BUILT = SOURCES / "built"
+BUILT = SOURCES / "built" / sys.platform
+ZIGLANG = "ziglang==0.17.1"
+"""Requirement of the package whose compiler makes the libraries of wheels (hatch_build.py), or stands in for ``cc``."""
 CHOICE = "MUTASCOPE_KERNELS"
 """Environment variable that names a variant, instead of the best one of this processor."""
 FLAGS = (
@@ -40,13 +42,13 @@ class Variant:
         name: of the kind.
         machine: as :func:`platform.machine` has it.
         march: for compilers that are told ``-march``.
-        mcpu: for zig, which is told ``-mcpu``.
+        zig: for zig, with what makes it as fast as gcc (docs/decisions/0012).
     """
 
     name: str
     machine: str
     march: str
-    mcpu: str
+    zig: tuple[str, ...]
 
     @property
     def file(self) -> str:
@@ -57,26 +59,24 @@ class Variant:
         return f"{self.machine}-{self.name}-{digest.hexdigest()[:16]}.so"
 
 
+_AVX512 = ("-mcpu=x86_64_v4", "-mprefer-vector-width=512", "-mllvm", "-enable-misched=false")
+_AVX2 = ("-mcpu=x86_64_v3", "-mllvm", "-unroll-full-max-count=7")  # loops over 8 lanes are vectorised instead
 VARIANTS = (
-    Variant("avx512", "x86_64", "x86-64-v4", "x86_64_v4"),
-    Variant("avx2", "x86_64", "x86-64-v3", "x86_64_v3"),
-    Variant("sse2", "x86_64", "x86-64", "x86_64"),
-    Variant("neon", "aarch64", "armv8-a", "generic"),
+    Variant("avx512", "x86_64", "x86-64-v4", _AVX512),
+    Variant("avx2", "x86_64", "x86-64-v3", _AVX2),
+    Variant("sse2", "x86_64", "x86-64", ("-mcpu=x86_64",)),
+    Variant("neon", "aarch64", "armv8-a", ("-mcpu=generic",)),
 )
 
 
 def variants() -> list[Variant]:
-    """Return what this processor can run, the best first.
-
-    Raises:
-        MutascopeError: on a kind of machine that has no kernels.
-    """
+    """Return what this processor can run, the best first; plain C where no variant is for it."""
     import torch
 
     machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
     known = [variant for variant in VARIANTS if variant.machine == machine]
     if not known:
-        raise MutascopeError(f"there are no kernels for {machine} processors: use --numerics stock")
+        return [Variant("any", machine, "", ())]
     if machine == "x86_64":
         able = {"AVX512": 0, "AVX2": 1}.get(torch.backends.cpu.get_cpu_capability(), 2)
         known = known[able:]
@@ -118,18 +118,18 @@ def compiler(variant: Variant) -> list[str]:
     """
     command = shlex.split(os.environ.get("CC") or "cc")
     if shutil.which(command[0]):
-        return [*command, f"-march={variant.march}"]
+        return [*command, f"-march={variant.march}"] if variant.march else command
     if find_spec("ziglang"):
-        return zig(f"-mcpu={variant.mcpu}")
+        return zig(variant)
     raise MutascopeError(
         f"mutascope's kernels must be compiled, and there is no C compiler: '{command[0]}' is not found; install one"
-        " (apt install gcc, or pip install ziglang)"
+        f" (apt install gcc, or pip install {ZIGLANG})"
     )
 
 
-def zig(*options: str) -> list[str]:
-    """Return the command of the C compiler in the package ziglang."""
-    return [sys.executable, "-m", "ziglang", "cc", *options]
+def zig(variant: Variant, *target: str) -> list[str]:
+    """Return the command of the C compiler in the package ziglang; it compiles for this machine, or for a target."""
+    return [sys.executable, "-m", "ziglang", "cc", "-s", *target, *variant.zig]
 
 
 def compile_into(folder: Path, variant: Variant, command: list[str]) -> Path:

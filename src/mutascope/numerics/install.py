@@ -37,6 +37,9 @@ _ACTIVATIONS = {
     **{"SiLUActivation": "silu", "SiLU": "silu", "GELUActivation": "gelu"},
     **{"NewGELUActivation": "gelu_tanh", "GELUTanh": "gelu_tanh"},
 }
+_EXACT = dict.fromkeys(("ReLU", "ReLU6", "LeakyReLU"))
+"""Activations that torch computes in single operations."""
+_WHERE_ACTIVATIONS_ARE = ("transformers.activations", "torch.nn.modules.activation")
 _ATTENTION = "mutascope"
 
 
@@ -126,8 +129,8 @@ class Numerics:
             for module in network.modules():
                 forward = _replacement(self, module)
                 if forward is not None:
+                    stack.callback(_put_back, module, module.__dict__.get("forward"))
                     module.forward = forward
-                    stack.callback(module.__dict__.pop, "forward")
             before = config._attn_implementation
             config._attn_implementation = _ATTENTION
             stack.callback(setattr, config, "_attn_implementation", before)
@@ -150,8 +153,9 @@ def refusal(network: PreTrainedModel) -> str | None:
     """Return why a network keeps torch's kernels, None where all of its operations are known."""
     if network.device.type != "cpu":
         return f"there are no kernels for {network.device.type} devices"
-    if type(network).__name__ not in _ARCHITECTURES:
-        return f"{type(network).__name__} has operations that are not known"
+    name = type(network).__name__
+    if name not in _ARCHITECTURES or not type(network).__module__.startswith("transformers."):
+        return f"{name} has operations that are not known"
     if network.dtype not in NAMES:
         return f"there are no kernels for {str(network.dtype).removeprefix('torch.')}"
     config: Any = network.config
@@ -164,9 +168,9 @@ def refusal(network: PreTrainedModel) -> str | None:
     if changing:
         return f"rotary embeddings of type {min(map(str, changing))} depend on the length"
     for module in network.modules():
-        unknown = type(module).__module__.startswith("transformers.activations")
-        if unknown and type(module).__name__ not in _ACTIVATIONS:
-            return f"the activation {type(module).__name__} is not known"
+        kind = type(module)
+        if kind.__module__.startswith(_WHERE_ACTIVATIONS_ARE) and kind.__name__ not in _ACTIVATIONS | _EXACT:
+            return f"the activation {kind.__name__} is not known"
     return None
 
 
@@ -194,6 +198,13 @@ def norm_of(module: nn.Module) -> Norm:
     bias = getattr(module, "bias", None)
     bias = torch.zeros_like(weight) if bias is None else cpu.floats(bias)
     return Norm(weight, bias, module.eps, True, False)  # pyright: ignore[reportArgumentType]
+
+
+def _put_back(module: nn.Module, forward: Callable[..., Any] | None) -> None:
+    """Give a module the ``forward`` that it had of its own, or none."""
+    del module.__dict__["forward"]
+    if forward is not None:
+        module.forward = forward
 
 
 def _replacement(numerics: Numerics, module: nn.Module) -> Callable[..., Any] | None:

@@ -269,7 +269,9 @@ class ScreenFolder:
             }
         except _DamagedError:
             return None
-        return Shard(**found)
+        texts = found["phenotypes"]["phenotype"] if "phenotypes" in found else pl.Series([], dtype=pl.String)
+        complete = found["records"]["phenotype"].is_in(texts.implode()).all()
+        return Shard(**found) if complete else None
 
     def drop_part(self, unit: str) -> None:
         """Forget what was done of a unit."""
@@ -280,9 +282,17 @@ class ScreenFolder:
 
     def count_parts(self) -> int:
         """Return the number of mutants that are done of units that are not."""
-        return sum(
-            self._count(f"partial/records/{os.path.basename(n)}") for n in self._shards("partial/records")
-        )
+        parts = [self.part(unit) for unit in self._parts() - self.finished_units()]
+        return sum(len(part.records) for part in parts if part)
+
+    def tidy_parts(self) -> None:
+        """Forget what was kept of units that are done: an interrupt may have come between the two."""
+        for unit in self._parts() & self.finished_units():
+            self.drop_part(unit)
+
+    def _parts(self) -> set[str]:
+        kinds = [self._shards(f"partial/{kind}") for kind in _SCHEMAS]
+        return {os.path.basename(path).removesuffix(".parquet") for paths in kinds for path in paths}
 
     def records(self) -> pl.DataFrame:
         """Return all records, a row per mutant, in design order (columns: ``RECORD_SCHEMA``, then measures)."""

@@ -22,6 +22,7 @@ struct attention {
   long next_positions, rows, steps, heads, groups, width, turned, x_row, next_row, next_group, window;
   float scale, cap;
   int to_half;
+  long chunk; /* rows and heads that a thread takes one after the other */
 };
 
 static long up(long n) { return parts(n, SUMS) * SUMS; }
@@ -60,9 +61,9 @@ static void place_row(const struct attention *t, long row, long group) {
   }
 }
 
-/* Scores of queries against BLOCKS blocks of keys. */
-INLINE void score(int count, const float *const q[], const float *keys, long wide, long width, float *scores, long next,
-                  float scale, float cap) {
+/* Scores of queries against BLOCKS blocks of keys. The values at these positions are fetched ahead. */
+INLINE void score(int count, const float *const q[], const float *keys, const float *values, long wide, long width,
+                  float *scores, long next, float scale, float cap) {
   lanes sums[QUERIES][BLOCKS * PARTS];
   for (int i = 0; i < count; i++)
     for (int b = 0; b < BLOCKS * PARTS; b++) sums[i][b] = all(0);
@@ -71,6 +72,7 @@ INLINE void score(int count, const float *const q[], const float *keys, long wid
     for (int b = 0; b < BLOCKS; b++)
       for (int part = 0; part < PARTS; part++)
         some[b * PARTS + part] = load(keys + b * SUMS * wide + n * SUMS + part * LANES);
+    for (int b = 0; b < BLOCKS; b++) __builtin_prefetch(values + b * SUMS * wide + n * SUMS);
 #pragma GCC unroll 12
     for (int i = 0; i < count; i++) {
       lanes value = all(q[i][n]);
@@ -116,15 +118,17 @@ INLINE float weigh(float *scores, long length) {
   return total(sums);
 }
 
-/* Add to sums [count][wide] the values at positions `from` to `to`, times weights. */
-INLINE void mix_some(int count, int vectors, const float *const weights[], const float *values, long wide, long from,
-                     long to, float *sums, long next) {
+/* Add to sums [count][wide] the values at positions `from` to `to`, times weights. As much is fetched ahead of what is read
+   next. */
+INLINE void mix_some(int count, int vectors, const float *const weights[], const float *values, const float *ahead,
+                     long wide, long from, long to, float *sums, long next) {
   lanes chains[MIXED][WIDE];
   for (int i = 0; i < count; i++)
     for (int n = 0; n < vectors; n++) chains[i][n] = load(sums + i * next + n * LANES);
   for (long t = from; t < to; t++) {
     lanes some[WIDE];
     for (int n = 0; n < vectors; n++) some[n] = load(values + t * wide + n * LANES);
+    for (int n = 0; n < vectors; n += PARTS) __builtin_prefetch(ahead + t * wide + n * LANES);
 #pragma GCC unroll 6
     for (int i = 0; i < count; i++) {
       lanes value = all(weights[i][t]);
@@ -136,22 +140,24 @@ INLINE void mix_some(int count, int vectors, const float *const weights[], const
     for (int n = 0; n < vectors; n++) store(sums + i * next + n * LANES, chains[i][n]);
 }
 
-static void mix(int count, const float *const weights[], const float *values, long wide, long from, long to, float *sums) {
+static void mix(int count, const float *const weights[], const float *values, const float *ahead, long wide, long from,
+                long to, float *sums) {
   if (to <= from) return;
   for (long n = 0; n < wide; n += WIDE * LANES) {
 #define MIX(some) \
   case some: \
-    if (wide - n >= WIDE * LANES) mix_some(some, WIDE, weights, values + n, wide, from, to, sums + n, wide); \
+    if (wide - n >= WIDE * LANES) mix_some(some, WIDE, weights, values + n, ahead + n, wide, from, to, sums + n, wide); \
     else \
-      for (long m = n; m < wide; m += LANES) mix_some(some, 1, weights, values + m, wide, from, to, sums + m, wide); \
+      for (long m = n; m < wide; m += LANES) mix_some(some, 1, weights, values + m, ahead + m, wide, from, to, sums + m, wide); \
     break;
     switch (count) { MIX(1) MIX(2) MIX(3) MIX(4) MIX(5) MIX(6) }
 #undef MIX
   }
 }
 
-/* What `count` queries of a row and a key/value head see; their positions do not fall. */
-static void look(const struct attention *t, long row, long group, long first, int count) {
+/* What `count` queries of a row and a key/value head see; their positions do not fall. `ahead`: the keys that are read
+   next. */
+static void look(const struct attention *t, long row, long group, long first, int count, const float *ahead) {
   long each = t->heads / t->groups, wide = up(t->width), begins[QUERIES], ends[QUERIES];
   const float *q[QUERIES];
   float *outs[QUERIES];
@@ -169,9 +175,9 @@ static void look(const struct attention *t, long row, long group, long first, in
   const float *keys = t->keys + row * t->next_row + group * t->next_group;
   const float *values = t->values + row * t->next_row + group * t->next_group;
   for (long block = origin; block < stop; block += BLOCKS * SUMS) {
-    const float *some = keys + block * wide;
+    const float *some = keys + block * wide, *others = values + block * wide;
 #define SCORE(n) \
-  case n: score(n, q, some, wide, t->width, scores + block - origin, next, t->scale, t->cap); break;
+  case n: score(n, q, some, others, wide, t->width, scores + block - origin, next, t->scale, t->cap); break;
     switch (count) {
       SCORE(1) SCORE(2) SCORE(3) SCORE(4) SCORE(5) SCORE(6)
 #if QUERIES > 6
@@ -188,10 +194,10 @@ static void look(const struct attention *t, long row, long group, long first, in
     memset(sums, 0, sizeof(float) * (size_t)(some * wide));
     long begin = least(begins[last], ends[from]), end = most(begin, ends[from]);
     /* each query's own keys come before and after those that all of them see */
-    for (int i = 0; i < some; i++) mix(1, weights + i, values, wide, begins[from + i], begin, sums + i * wide);
-    mix(some, weights, values, wide, begin, end, sums);
+    for (int i = 0; i < some; i++) mix(1, weights + i, values, ahead, wide, begins[from + i], begin, sums + i * wide);
+    mix(some, weights, values, ahead, wide, begin, end, sums);
     for (int i = 0; i < some; i++)
-      mix(1, weights + i, values, wide, most(end, begins[from + i]), ends[from + i], sums + i * wide);
+      mix(1, weights + i, values, ahead, wide, most(end, begins[from + i]), ends[from + i], sums + i * wide);
     for (int i = 0; i < some; i++)
       for (long n = 0; n < t->width; n += LANES)
         store_some(outs[from + i] + n, rounded(load(sums + i * wide + n) / all(wholes[from + i]), t->to_half),
@@ -200,20 +206,22 @@ static void look(const struct attention *t, long row, long group, long first, in
   free(scores);
 }
 
-static void attend_row(const void *task, long job) {
-  const struct attention *t = task;
-  long row = job / t->groups, group = job % t->groups, each = t->heads / t->groups;
+static void attend_group(const struct attention *t, long row, long group) {
+  long each = t->heads / t->groups, last = group == t->groups - 1;
+  const float *ahead = t->keys + (row + (last && row < t->rows - 1)) * t->next_row + (last ? 0 : group + 1) * t->next_group;
   place_row(t, row, group);
   for (long step = 0; step < t->steps; step++)
     for (long head = group * each; head < (group + 1) * each; head++)
       turn(t, t->q + (row * t->steps + step) * t->x_row + head * t->width, position(t, row, step));
   for (long first = 0; first < t->steps * each; first += QUERIES)
-    look(t, row, group, first, (int)least(QUERIES, t->steps * each - first));
+    look(t, row, group, first, (int)least(QUERIES, t->steps * each - first), ahead);
 }
 
-static void remember_row(const void *task, long job) {
+static void attend_rows(const void *task, long job) {
   const struct attention *t = task;
-  place_row(t, job / t->groups, job % t->groups);
+  long count = t->rows * t->groups, jobs = parts(count, t->chunk);
+  for (long n = job * count / jobs; n < (job + 1) * count / jobs; n++)
+    t->out ? attend_group(t, n / t->groups, n % t->groups) : place_row(t, n / t->groups, n % t->groups);
 }
 
 /* Rotate queries and keys, write keys and values into the cache, and let every query see what stands there up to its own
@@ -224,8 +232,9 @@ void attend(float *q, float *k, float *v, float *keys, float *values, float *out
             long groups, long width, long turned, long x_row, long next_row, long next_group, long window, float scale,
             float cap, int to_half, int threads) {
   struct attention task = {q, k, v, keys, values, out, cosines, sines, positions, next_positions, rows, steps, heads,
-                           groups, width, turned, x_row, next_row, next_group, window, scale, cap, to_half};
+                           groups, width, turned, x_row, next_row, next_group, window, scale, cap, to_half, 1};
   long seen = steps ? positions[steps - 1] + 1 : 0; /* of the first row, to judge the work by */
-  share_out(out ? attend_row : remember_row, &task, rows * groups, rows * steps * heads * width * (out ? 2 * seen : 2),
+  task.chunk = most(1, least(12, rows * groups / (4 * threads)));
+  share_out(attend_rows, &task, parts(rows * groups, task.chunk), rows * steps * heads * width * (out ? 2 * seen : 2),
             threads);
 }

@@ -229,7 +229,15 @@ static void weigh_row(const void *task, long row) {
   const float *logits = t->logits + row * t->columns;
   float top = -__builtin_inff();
   double sum = 0, change = 0;
-  for (long n = 0; n < t->columns; n++) top = logits[n] > top || logits[n] != logits[n] ? logits[n] : top;
+  lanes tops = all(top);
+  long n = 0;
+  for (; n + LANES <= t->columns; n += LANES) {
+    lanes value = load(logits + n);
+    tops = choose((value > tops) | (value != value), value, tops);
+  }
+  for (int lane = 0; lane < LANES; lane++) top = tops[lane] > top || tops[lane] != tops[lane] ? tops[lane] : top;
+  for (; n < t->columns; n++) top = logits[n] > top || logits[n] != logits[n] ? logits[n] : top;
+  top += 0; /* of zeros of both signs the positive one, wherever they stand */
   for (long at = 0; at < t->columns; at += ADDED) {
     lanes some[PARTS], others[PARTS];
     for (int n = 0; n < PARTS; n++) some[n] = others[n] = all(0);

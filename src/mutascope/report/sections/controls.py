@@ -1,4 +1,4 @@
-"""What vouches for the records: replays, no-ops, restored weights, near ties. Failures come first."""
+"""What vouches for the records: replays, no-ops, restored weights. Failures come first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def blocks(source: Source) -> Iterator[Block]:
         yield Alarm(problem)
     yield Prose(
         "No-op mutants rewrite a tile with its own values and must be silent. Replays run randomly drawn mutants again"
-        " on the reference engine and must agree. Near ties are choices of a token that the reference engine settled."
+        " on the reference engine and must agree."
     )
     names = (
         "screen",
@@ -29,7 +29,6 @@ def blocks(source: Source) -> Iterator[Block]:
         "weights restored",
         "replays that agree",
         "no-ops that are silent",
-        "near ties settled",
     )
     rows = [[label, *_row(results)] for label, results in source.given.results.items()]
     yield Grid("", [Column(name) for name in names], rows)
@@ -90,14 +89,13 @@ def _row(results: Results) -> list[str]:
     restored = {True: "yes", False: "NO", None: "not checked"}[controls.get("weights_restored")]
     if "replayed" not in controls:
         nothing = "not needed: it is the reference" if engine == "reference" else "none"
-        return [results.summary()["state"], engine, restored, nothing, nothing, ""]
+        return [results.summary()["state"], engine, restored, nothing, nothing]
     return [
         results.summary()["state"],
         engine,
         restored,
         _passed(controls["replayed"], controls["replay_mismatches"]),
         _passed(controls["noops"], controls["noops_not_silent"]),
-        f"{controls.get('near_ties_settled', 0):,} of {results.done:,} mutants",
     ]
 
 

@@ -1,0 +1,113 @@
+"""Writes the tables of the docs from benchmarks/results/*.json.
+
+python -m benchmarks.tables [--check]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+
+
+def engine_table() -> str:
+    """A line per run of benchmarks.engine."""
+    runs = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("engine-*.json"))]
+    columns = (
+        "run", "mutants", "ms a mutant (screened)", "GFLOP", "loop, stock and own, s", "ratio",
+        "share of the peak (screened)", "equal to own, to stock",
+    )  # fmt: skip
+    lines = [_row(columns), _row(["---"] * len(columns))]
+    for run in runs:
+        shares = (f"{100 * run[name]:.0f} %" for name in ("peak_share", "peak_share_screened"))
+        share = "{} ({}) of ".format(*shares) + f"{run['peak_gflops']:.0f} GFLOP/s"
+        cells = (
+            f"{run['assay']}, tile {run['tile']}, {run['dtype']}",
+            f"{run['mutants']:,}",
+            f"{run['ms']} ({run['ms_screened']})",
+            f"{run['gflop']:.1f}",
+            f"{run['loop_stock_s']:.2f}, {run['loop_own_s']:.2f}",
+            f"**{run['ratio']:.0f}**",
+            share,
+            f"{run['own_equal']}, {run['stock_equal']}",
+        )
+        lines.append(_row(cells))
+    where = sorted({f"{run['threads']} threads, {run['processor']}, {run['kernels']}" for run in runs})
+    return "\n".join([*lines, "", f"Measured on {'; '.join(where)}. Peak memory {_memory(runs)}."])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _memory(runs: list[dict[str, float]]) -> str:
+    return f"{max(run['peak_memory_gb'] for run in runs):.1f} GB" if runs else "not measured"
+
+
+def bits_table() -> str:
+    """A line per run of benchmarks.bits."""
+    lines = [
+        "| assay | mutants (silent) | equal outputs | steps | steps with equal logits |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted((RESULTS / "bits").glob("*.json")):
+        run = json.loads(path.read_text())
+        how = [run["assay"], f"tile {run['tile']}", run["dtype"]]
+        how += [f"seed {run['seed']}"] * (run["seed"] is not None)
+        how += ["greedy"] * run["greedy"] + ["a weight of 1e6 in every matrix"] * run["outlier"]
+        logits = f"{run['steps']:,} | {run['equal_logits']:,}" if run["steps"] else "- | probabilities are"
+        lines.append(f"| {', '.join(how)} | {run['mutants']} ({run['silent']}) | {run['equal']} | {logits} |")
+    return "\n".join(lines)
+
+
+def stock_table() -> str:
+    """What benchmarks.stock found."""
+    path = RESULTS / "stock.json"
+    if not path.exists():
+        return "Not measured."
+    run = json.loads(path.read_text())
+    margins = [call["margin"] for call in run["calls"] if call["margin"] is not None]
+    told = f", with margins of at most {max(margins):.1e}" if margins else ""
+    return (
+        f"{run['different']} of {run['mutants']:,} calls of {run['assay']} are others with torch's own kernels"
+        f" ({100 * run['different'] / run['mutants']:.1f} %){told}. The smallest margin of a text is below 1e-4 in"
+        f" {100 * run['smallest_margin_below_1e-4']:.1f} % of the mutants."
+    )
+
+
+TABLES = {"engine": engine_table, "bits": bits_table, "stock": stock_table}
+PAGES = ("docs/engine.md", "README.md")
+
+
+def filled(text: str) -> str:
+    """The text with its tables made anew."""
+    for name, table in TABLES.items():
+        begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+        if begin in text:
+            before, _, rest = text.partition(begin)
+            _, _, after = rest.partition(end)
+            text = before + begin + table() + "\n" + end + after
+    return text
+
+
+def main() -> None:
+    stale = []
+    for page in (ROOT / name for name in PAGES):
+        text = page.read_text()
+        new = filled(text)
+        if new != text:
+            stale.append(page.name)
+            if "--check" not in sys.argv:
+                page.write_text(new)
+    if stale and "--check" in sys.argv:
+        raise SystemExit(
+            f"run python -m benchmarks.tables: {', '.join(stale)} do not show the latest results"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Folders of earlier versions, and one of this: they are read for ever (tests/data/archives/make_archives.py)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from builders import tiny_model
+from mutascope import Results, load_model
+from mutascope.genome import Mutant
+from mutascope.store.folder import OUTPUT_SCHEMA, RECORD_SCHEMA
+
+ARCHIVES = Path(__file__).resolve().parents[1] / "data" / "archives"
+TEXTS = ("format1/text", "format2/text")
+FINISHED = (*TEXTS, "format1/choice", "format1/panel")
+MUTANTS = {"text": 24, "choice": 12, "panel": 3}
+ASSAY = "name: drosophila\nprompt: The life cycle\nseed: 1\ntemperature: 0.9\nmax_length: 30\n"
+
+
+@pytest.fixture
+def archives(tmp_path, monkeypatch) -> Path:
+    """Copies that may be written, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(ARCHIVES, "archives"))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def first_nsm(results: Results) -> Mutant:
+    row = results.records().filter(~pl.col("silent")).row(0, named=True)
+    return Mutant(*(row[name] for name in ("layer", "kind", "row", "col", "mutation")))
+
+
+@pytest.mark.parametrize("name", FINISHED)
+def test_what_a_folder_holds(name):
+    results, kind = Results(ARCHIVES / name), name.partition("/")[2]
+    records = results.records()
+    added = ["score", "destructive"] if kind == "choice" else []
+    assert records.columns == [*RECORD_SCHEMA, *added]
+    assert len(records) == results.done == results.total == MUTANTS[kind]
+    assert results.finished
+    assert (results.is_choice, results.is_panel) == (kind == "choice", kind == "panel")
+    assert records["silent"].not_().any()
+    assert results.texts()["text"].null_count() == 0
+    assert len(results.covariates()) == records.select("layer", "kind", "row", "col").n_unique()
+    outputs, mutant = results.folder.outputs(), first_nsm(results)
+    probabilities = [f"p_{letter}" for letter in "ABCD"] if kind == "choice" else []
+    assert outputs.columns == [*OUTPUT_SCHEMA, *probabilities]
+    assert len(outputs) == len(results.manifest["prompts"]) * len(records) * (kind != "text")
+    assert results.record(mutant)["text"]
+    if kind != "text":
+        assert len(results.outputs_of(mutant)) == len(results.manifest["prompts"])
+
+
+def test_records_of_a_text():
+    for name in TEXTS:
+        first = Results(ARCHIVES / name).texts().row(0, named=True)
+        assert first.pop("text").startswith("<s>The life cycle")
+        assert first == {
+            **{"layer": 0, "kind": "v", "row": 1, "col": 5, "mutation": "max"},
+            **{"silent": False, "first_divergence": 0, "phenotype": "16d1522848d6112c6bbd5488b54cfbaf"},
+        }
+
+
+@pytest.mark.parametrize("name", [name for name in FINISHED if name.startswith("format1/")])
+def test_every_verb_that_reads(cli, archives, name):
+    folder, kind = archives / name, name.partition("/")[2]
+    before, mutant = tree(folder), first_nsm(Results(folder))
+
+    def run(*arguments) -> str:
+        result = cli(*arguments)
+        assert result.code == 0, result.err
+        return result.out
+
+    count = MUTANTS[kind]
+    assert f"{count} of {count} stored" in run("status", folder)
+    assert str(mutant) in run("show", folder, mutant)
+    run("map", folder, "--out", "sheet.png")
+    run("map", folder, "--layer", mutant.layer, "--kind", mutant.kind, "--out", "locus.png")
+    assert f"{count} records" in run("export", folder, "--out", "t.csv")
+    assert pl.read_csv("t.csv").columns == [*Results(folder).records().columns, "text"]
+    run("analyze", folder, "--out", "tables")
+    assert pl.read_csv("tables/screens.csv")["stored"].to_list() == [count]
+    run("report", folder, "--out", "report.html")
+    assert Results(folder).manifest["assay"]["name"] in Path("report.html").read_text()
+    if kind == "panel":
+        run("figures", folder, "--out", "pictures")
+        run("show", folder, mutant, "--page", "page.html")
+    else:
+        run("figures", folder, "--out", "pictures", "--only", "nsm_by_kind")
+        assert Path("pictures/nsm_by_kind.pdf").exists()
+        run("export", folder, "--format", "authors", "--out", "authors")
+    assert tree(folder) == before
+
+
+def test_an_unfinished_one(cli, archives):
+    folder = archives / "format1" / "unfinished"
+    result = cli("status", folder)
+    assert (result.code, "0 of 24 stored" in result.out, "unfinished" in result.out) == (0, True, True)
+    assert cli("export", folder, "--out", "t.csv").code == 0
+    assert pl.read_csv("t.csv").columns == [*RECORD_SCHEMA, "text"]
+    for verb in ("analyze", "report", "figures"):
+        result = cli(verb, folder, "--out", "out")
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert "holds no record yet" in result.err
+
+
+# with the model at hand
+
+
+@pytest.fixture
+def screen_again(archives, cli):
+    """Runs the screen of an archive into it, as if it had been made of the weights that are here."""
+    model = tiny_model("tiny-llama", "llama")
+    fingerprint = load_model(str(model)).fingerprint
+    Path("assay.yaml").write_text(ASSAY)
+
+    def run(folder: Path):
+        path = folder / "manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["model"]["fingerprint"] = fingerprint
+        path.write_text(json.dumps(manifest, indent=1))
+        options = ("--kinds", "v,down", "--tile", 8, "--sample", 12)
+        return cli("screen", "--model", "tiny-llama", "--assay", "assay.yaml", *options, "--out", folder)
+
+    return run
+
+
+def test_an_unfinished_screen_of_format_1_is_not_continued(archives, screen_again):
+    folder = archives / "format1" / "unfinished"
+    files = {path: content for path, content in tree(folder).items() if "manifest" not in path}
+    result = screen_again(folder)
+    assert result.code == 2
+    (line,) = result.err.strip().splitlines()
+    assert line.startswith(f"mutascope: {folder} was made by an earlier version, ")
+    after = tree(folder)
+    assert json.loads(after.pop(str(folder / "manifest.json")))["format_version"] == 1
+    assert after == files
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_finished_screen_is_left_alone(archives, screen_again, name):
+    folder = archives / name
+    files = {path: content for path, content in tree(folder).items() if "manifest" not in path}
+    result = screen_again(folder)
+    assert result.code == 0, result.err
+    assert "is finished: all 24 mutants are there, nothing to do" in result.out
+    after = tree(folder)
+    assert "controls" in json.loads(after.pop(str(folder / "manifest.json")))
+    assert after == files
+
+
+def make_archives():
+    spec = importlib.util.spec_from_file_location("make_archives", ARCHIVES / "make_archives.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_records_of_this_version_come_out_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module, archived = make_archives(), Results(ARCHIVES / "format2" / "text")
+    tiny_model(module.MODEL, "llama")
+    screen = module.text_screen()
+    if screen.model.fingerprint != archived.manifest["model"]["fingerprint"]:
+        pytest.skip("torch draws other weights on this processor")
+    screen.run("again", quiet=True)
+    assert screen.results.manifest["numerics"] == archived.manifest["numerics"]
+    assert screen.results.manifest["wild_type"] == archived.manifest["wild_type"]
+    assert screen.records().equals(archived.records())
+    assert screen.results.phenotypes().equals(archived.phenotypes())
