@@ -72,7 +72,7 @@ class Sweep:
             ]
         fed = torch.tensor([row.tokens[-1] for row in self._batches[0]])
         hidden = decoder.embed(fed)[:, None]
-        for layer, batch in enumerate(self._batches):
+        for layer in range(len(self._batches)):
             if layer:
                 hidden = hidden.index_select(0, self._sources[layer - 1])
             hidden = decoder.layer(layer, hidden, self._edits, self.cache[layer], places)

@@ -61,27 +61,27 @@ static void place_row(const struct attention *t, long row, long group) {
   }
 }
 
-/* Scores of queries against BLOCKS blocks of keys. The values at these positions are fetched ahead. */
-INLINE void score(int count, const float *const q[], const float *keys, const float *values, long wide, long width,
+/* Scores of queries against one or BLOCKS blocks of keys. The values at these positions are fetched ahead. */
+INLINE void score(int count, int blocks, const float *const q[], const float *keys, const float *values, long wide, long width,
                   float *scores, long next, float scale, float cap) {
   lanes sums[QUERIES][BLOCKS * PARTS];
   for (int i = 0; i < count; i++)
-    for (int b = 0; b < BLOCKS * PARTS; b++) sums[i][b] = all(0);
+    for (int b = 0; b < blocks * PARTS; b++) sums[i][b] = all(0);
   for (long n = 0; n < width; n++) {
     lanes some[BLOCKS * PARTS];
-    for (int b = 0; b < BLOCKS; b++)
+    for (int b = 0; b < blocks; b++)
       for (int part = 0; part < PARTS; part++)
         some[b * PARTS + part] = load(keys + b * SUMS * wide + n * SUMS + part * LANES);
-    for (int b = 0; b < BLOCKS; b++) __builtin_prefetch(values + b * SUMS * wide + n * SUMS);
+    for (int b = 0; b < blocks; b++) __builtin_prefetch(values + b * SUMS * wide + n * SUMS);
 #pragma GCC unroll 12
     for (int i = 0; i < count; i++) {
       lanes value = all(q[i][n]);
 #pragma GCC unroll 4
-      for (int b = 0; b < BLOCKS * PARTS; b++) sums[i][b] = fused(value, some[b], sums[i][b]);
+      for (int b = 0; b < blocks * PARTS; b++) sums[i][b] = fused(value, some[b], sums[i][b]);
     }
   }
   for (int i = 0; i < count; i++)
-    for (int b = 0; b < BLOCKS * PARTS; b++) {
+    for (int b = 0; b < blocks * PARTS; b++) {
       lanes value = sums[i][b] * all(scale);
       store(scores + i * next + b * LANES, value);
       if (cap > 0)
@@ -176,8 +176,12 @@ static void look(const struct attention *t, long row, long group, long first, in
   const float *values = t->values + row * t->next_row + group * t->next_group;
   for (long block = origin; block < stop; block += BLOCKS * SUMS) {
     const float *some = keys + block * wide, *others = values + block * wide;
+    float *to = scores + block - origin;
 #define SCORE(n) \
-  case n: score(n, q, some, others, wide, t->width, scores + block - origin, next, t->scale, t->cap); break;
+  case n: \
+    if (stop - block > SUMS) score(n, BLOCKS, q, some, others, wide, t->width, to, next, t->scale, t->cap); \
+    else score(n, 1, q, some, others, wide, t->width, to, next, t->scale, t->cap); \
+    break;
     switch (count) {
       SCORE(1) SCORE(2) SCORE(3) SCORE(4) SCORE(5) SCORE(6)
 #if QUERIES > 6
@@ -198,6 +202,8 @@ static void look(const struct attention *t, long row, long group, long first, in
     mix(some, weights, values, ahead, wide, begin, end, sums);
     for (int i = 0; i < some; i++)
       mix(1, weights + i, values, ahead, wide, most(end, begins[from + i]), ends[from + i], sums + i * wide);
+    for (const float *line = ahead + end * wide; line < ahead + up(stop) * wide; line += SUMS)
+      __builtin_prefetch(line, 1); /* the block that the next key is written into */
     for (int i = 0; i < some; i++)
       for (long n = 0; n < t->width; n += LANES)
         store_some(outs[from + i] + n, rounded(load(sums + i * wide + n) / all(wholes[from + i]), t->to_half),
