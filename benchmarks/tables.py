@@ -90,7 +90,7 @@ def filled(text: str) -> str:
         if begin in text:
             before, _, rest = text.partition(begin)
             _, _, after = rest.partition(end)
-            text = before + begin + table() + "\n" + end + after
+            text = before + begin + "\n" + table() + "\n\n" + end + after
     return text
 
 

@@ -61,8 +61,8 @@ static void place_row(const struct attention *t, long row, long group) {
   }
 }
 
-/* Scores of queries against one or BLOCKS blocks of keys. The values at these positions are fetched ahead. */
-INLINE void score(int count, int blocks, const float *const q[], const float *keys, const float *values, long wide, long width,
+/* Scores of queries against one or BLOCKS blocks of keys. The values at these positions may be fetched ahead. */
+INLINE void score(int count, int blocks, int fetch, const float *const q[], const float *keys, const float *values, long wide, long width,
                   float *scores, long next, float scale, float cap) {
   lanes sums[QUERIES][BLOCKS * PARTS];
   for (int i = 0; i < count; i++)
@@ -72,7 +72,8 @@ INLINE void score(int count, int blocks, const float *const q[], const float *ke
     for (int b = 0; b < blocks; b++)
       for (int part = 0; part < PARTS; part++)
         some[b * PARTS + part] = load(keys + b * SUMS * wide + n * SUMS + part * LANES);
-    for (int b = 0; b < blocks; b++) __builtin_prefetch(values + b * SUMS * wide + n * SUMS);
+    if (fetch)
+      for (int b = 0; b < blocks; b++) __builtin_prefetch(values + b * SUMS * wide + n * SUMS);
 #pragma GCC unroll 12
     for (int i = 0; i < count; i++) {
       lanes value = all(q[i][n]);
@@ -92,34 +93,35 @@ INLINE void score(int count, int blocks, const float *const q[], const float *ke
     }
 }
 
-/* Turn `length` scores into exp(score - largest); return their sum. */
+/* Turn `length` scores into exp(score - largest), and some more behind them; return the sum of these. */
 INLINE float weigh(float *scores, long length) {
-  lanes top[PARTS], sums[PARTS];
-  for (int n = 0; n < PARTS; n++) top[n] = all(-__builtin_inff()), sums[n] = all(0);
+  const lanes nothing = all(-__builtin_inff());
+  lanes tops[2][PARTS], sums[PARTS];
+  for (int n = 0; n < PARTS; n++) {
+    /* up to a multiple of SUMS; where exp(-inf - largest) is not 0, the sum is NaN anyway */
+    store(scores + length + n * LANES, nothing);
+    tops[0][n] = tops[1][n] = nothing;
+    sums[n] = all(0);
+  }
   for (long t = 0; t < length; t += SUMS)
     for (int n = 0; n < PARTS; n++) {
-      long from = t + n * LANES;
-      for (long over = most(length - from, 0); over < LANES; over++) scores[from + over] = -__builtin_inff();
-      lanes value = load(scores + from);
-      top[n] = choose(value > top[n], value, top[n]);
+      lanes value = load(scores + t + n * LANES), *top = &tops[t / SUMS % 2][n];
+      *top = choose(value > *top, value, *top);
     }
-  float some[SUMS], largest = -__builtin_inff();
-  for (int n = 0; n < PARTS; n++) store(some + n * LANES, top[n]);
-  for (int n = 0; n < SUMS; n++) largest = some[n] > largest ? some[n] : largest;
+  float some[2 * SUMS], largest = -__builtin_inff();
+  for (int n = 0; n < 2 * PARTS; n++) store(some + n * LANES, tops[n / PARTS][n % PARTS]);
+  for (int n = 0; n < 2 * SUMS; n++) largest = some[n] > largest ? some[n] : largest;
   for (long t = 0; t < length; t += SUMS)
     for (int n = 0; n < PARTS; n++) {
-      long from = t + n * LANES;
-      lanes value = exponential(load(scores + from) - all(largest));
-      store(scores + from, value);
-      if (from + LANES > length)
-        for (long over = most(length - from, 0); over < LANES; over++) value[over] = 0;
+      lanes value = exponential(load(scores + t + n * LANES) - all(largest));
+      store(scores + t + n * LANES, value);
       sums[n] += value;
     }
   return total(sums);
 }
 
-/* Add to sums [count][wide] the values at positions `from` to `to`, times weights. As much is fetched ahead of what is read
-   next. */
+/* Add to sums [count][wide] the values at positions `from` to `to`, times weights. Where something else is read next, as much of it is
+   fetched ahead. */
 INLINE void mix_some(int count, int vectors, const float *const weights[], const float *values, const float *ahead,
                      long wide, long from, long to, float *sums, long next) {
   lanes chains[MIXED][WIDE];
@@ -128,7 +130,8 @@ INLINE void mix_some(int count, int vectors, const float *const weights[], const
   for (long t = from; t < to; t++) {
     lanes some[WIDE];
     for (int n = 0; n < vectors; n++) some[n] = load(values + t * wide + n * LANES);
-    for (int n = 0; n < vectors; n += PARTS) __builtin_prefetch(ahead + t * wide + n * LANES);
+    if (ahead)
+      for (int n = 0; n < vectors; n += PARTS) __builtin_prefetch(ahead + t * wide + n * LANES);
 #pragma GCC unroll 6
     for (int i = 0; i < count; i++) {
       lanes value = all(weights[i][t]);
@@ -146,9 +149,9 @@ static void mix(int count, const float *const weights[], const float *values, co
   for (long n = 0; n < wide; n += WIDE * LANES) {
 #define MIX(some) \
   case some: \
-    if (wide - n >= WIDE * LANES) mix_some(some, WIDE, weights, values + n, ahead + n, wide, from, to, sums + n, wide); \
+    if (wide - n >= WIDE * LANES) mix_some(some, WIDE, weights, values + n, ahead ? ahead + n : NULL, wide, from, to, sums + n, wide); \
     else \
-      for (long m = n; m < wide; m += LANES) mix_some(some, 1, weights, values + m, ahead + m, wide, from, to, sums + m, wide); \
+      for (long m = n; m < wide; m += LANES) mix_some(some, 1, weights, values + m, ahead ? ahead + m : NULL, wide, from, to, sums + m, wide); \
     break;
     switch (count) { MIX(1) MIX(2) MIX(3) MIX(4) MIX(5) MIX(6) }
 #undef MIX
@@ -156,7 +159,7 @@ static void mix(int count, const float *const weights[], const float *values, co
 }
 
 /* What `count` queries of a row and a key/value head see; their positions do not fall. `ahead`: the keys that are read
-   next. */
+   next, if they are others. */
 static void look(const struct attention *t, long row, long group, long first, int count, const float *ahead) {
   long each = t->heads / t->groups, wide = up(t->width), begins[QUERIES], ends[QUERIES];
   const float *q[QUERIES];
@@ -179,8 +182,8 @@ static void look(const struct attention *t, long row, long group, long first, in
     float *to = scores + block - origin;
 #define SCORE(n) \
   case n: \
-    if (stop - block > SUMS) score(n, BLOCKS, q, some, others, wide, t->width, to, next, t->scale, t->cap); \
-    else score(n, 1, q, some, others, wide, t->width, to, next, t->scale, t->cap); \
+    if (stop - block > SUMS) score(n, BLOCKS, first == 0, q, some, others, wide, t->width, to, next, t->scale, t->cap); \
+    else score(n, 1, first == 0, q, some, others, wide, t->width, to, next, t->scale, t->cap); \
     break;
     switch (count) {
       SCORE(1) SCORE(2) SCORE(3) SCORE(4) SCORE(5) SCORE(6)
@@ -202,8 +205,9 @@ static void look(const struct attention *t, long row, long group, long first, in
     mix(some, weights, values, ahead, wide, begin, end, sums);
     for (int i = 0; i < some; i++)
       mix(1, weights + i, values, ahead, wide, most(end, begins[from + i]), ends[from + i], sums + i * wide);
-    for (const float *line = ahead + end * wide; line < ahead + up(stop) * wide; line += SUMS)
-      __builtin_prefetch(line, 1); /* the block that the next key is written into */
+    if (ahead)
+      for (const float *line = ahead + end * wide; line < ahead + up(stop) * wide; line += SUMS)
+        __builtin_prefetch(line, 1); /* the block that the next key is written into */
     for (int i = 0; i < some; i++)
       for (long n = 0; n < t->width; n += LANES)
         store_some(outs[from + i] + n, rounded(load(sums + i * wide + n) / all(wholes[from + i]), t->to_half),
@@ -220,7 +224,8 @@ static void attend_group(const struct attention *t, long row, long group) {
     for (long head = group * each; head < (group + 1) * each; head++)
       turn(t, t->q + (row * t->steps + step) * t->x_row + head * t->width, position(t, row, step));
   for (long first = 0; first < t->steps * each; first += QUERIES)
-    look(t, row, group, first, (int)least(QUERIES, t->steps * each - first), ahead);
+    look(t, row, group, first, (int)least(QUERIES, t->steps * each - first),
+         first + QUERIES < t->steps * each ? NULL : ahead);
 }
 
 static void attend_rows(const void *task, long job) {
