@@ -137,16 +137,14 @@ class Mutagen:
         wild, new = self.wild_type_tile(mutant), self.replacement(mutant)
         interrupt: KeyboardInterrupt | None = None
         try:
-            with torch.no_grad():
-                parameter[rows, cols] = new
+            parameter[rows, cols] = new
             yield self.network
         finally:
             # An interrupt that arrives here is raised once the tile is whole again. Not in a function of its own:
             # Python delivers interrupts at the moment of a call, before the function's first `try`.
             while True:
                 try:
-                    with torch.no_grad():
-                        parameter[rows, cols] = wild
+                    parameter[rows, cols] = wild
                     break
                 except KeyboardInterrupt as arrived:
                     interrupt = arrived
