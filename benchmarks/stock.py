@@ -58,18 +58,20 @@ def main() -> None:
                     narrow.append({"mutant": str(outcome.mutant), "step": step, "margin": margin})
                     print(f"{outcome.mutant} differs at step {step}, margin {margin}", flush=True)
         errors.append(float(margins.min()))
-        if done % 50 == 0:
+        if done % 50 == 0 or done == len(mutants):
+            smallest = torch.tensor(errors)
+            found = {
+                **{"assay": options.assay, "mutants": done, "run_in_full": run, "different": different},
+                **{
+                    "near": options.near,
+                    "smallest_margin_below_1e-4": float((smallest < 1e-4).float().mean()),
+                },
+                "calls": narrow,
+            }
             print(f"{done} of {len(mutants)}: {run} run in full, {different} differ", flush=True)
-    margins = torch.tensor(errors)
-    found = {
-        **{"assay": options.assay, "mutants": len(mutants), "run_in_full": run, "different": different},
-        **{"near": options.near, "smallest_margin_below_1e-4": float((margins < 1e-4).float().mean())},
-        "calls": narrow,
-    }
-    print(found)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+            if options.json:
+                options.json.parent.mkdir(parents=True, exist_ok=True)
+                options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -247,6 +247,8 @@ class Screen:
         if folder.exists():
             manifest = folder.manifest()
             check_same_screen(manifest, identity, folder.path)
+            if "numerics" in manifest:
+                self.check_numerics(folder, manifest)
         else:
             folder.check_free()
             manifest = new_manifest(
@@ -268,7 +270,9 @@ class Screen:
 
     def check_numerics(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
         """Raise MutascopeError when what is run here does not mix with the records of a folder."""
-        check_same_numerics(manifest, self.engine.describe_numerics(self.resolved.readout), folder.path)
+        reference = ReferenceEngine(self.model, self.tiling, stock=self.numerics == "stock")
+        numerics = reference.describe_numerics(self.resolved.readout)
+        check_same_numerics(manifest, numerics, folder.path)
 
     def _check_wild_type(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
         """Raise MutascopeError when this machine does not reproduce the wild type that the folder was made with."""
