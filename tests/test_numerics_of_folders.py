@@ -164,7 +164,7 @@ def test_a_folder_is_opened_again_with_its_numerics(
     Screen(str(path), TALE, DESIGN, tile=8, numerics=numerics).run(tmp_path / "s", quiet=True)
     results = Results(tmp_path / "s")
     again = reopen(results)
-    assert again.engine.describe_numerics(again.resolved.readout) == results.manifest["numerics"]
+    assert again.described_numerics == results.manifest["numerics"]
     mutant = "{layer}.{kind}:{row},{col}:{mutation}".format(**results.records().row(3, named=True))
     shown = cli("show", tmp_path / "s", mutant, "--check")
     assert (shown.code, "checked: " in shown.out) == (0, True), shown.err

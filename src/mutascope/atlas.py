@@ -171,7 +171,7 @@ class Atlas:
         codes = self._drawn()
         manifest = new_manifest(
             identity,
-            screen.engine.describe_numerics(screen.resolved.readout),
+            screen.described_numerics,
             plan,
             screen.tiling,
             screen.reader,

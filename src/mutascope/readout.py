@@ -115,10 +115,6 @@ class Engine(Protocol):
         """Return why the engine cannot give the reference engine's records, None when it can."""
         ...
 
-    def describe_numerics(self, readout: Readout) -> dict[str, str]:
-        """Return whose arithmetic the network (``operations``) and the ``sampling`` have, as a manifest says it."""
-        ...
-
     def run(
         self, prompts: Sequence[Prompt], readout: Readout, mutants: Iterable[Mutant]
     ) -> Iterator[Outcome]:

@@ -121,6 +121,12 @@ class Screen:
         return make_engine("reference", self.model, self.tiling, numerics=self.numerics)
 
     @cached_property
+    def described_numerics(self) -> dict[str, str]:
+        """Whose arithmetic the network and the sampling have, as a manifest says it: that of the reference engine."""
+        reference = ReferenceEngine(self.model, self.tiling, stock=self.numerics == "stock")
+        return reference.describe_numerics(self.resolved.readout)
+
+    @cached_property
     def mutagen(self) -> Mutagen:
         """Reads and writes tiles of the model."""
         return Mutagen(self.model.network, self.model.genome, self.tiling)
@@ -253,7 +259,7 @@ class Screen:
             folder.check_free()
             manifest = new_manifest(
                 identity,
-                self.engine.describe_numerics(self.resolved.readout),
+                self.described_numerics,
                 self.plan,
                 self.tiling,
                 self.reader,
@@ -270,9 +276,7 @@ class Screen:
 
     def check_numerics(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
         """Raise MutascopeError when what is run here does not mix with the records of a folder."""
-        reference = ReferenceEngine(self.model, self.tiling, stock=self.numerics == "stock")
-        numerics = reference.describe_numerics(self.resolved.readout)
-        check_same_numerics(manifest, numerics, folder.path)
+        check_same_numerics(manifest, self.described_numerics, folder.path)
 
     def _check_wild_type(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
         """Raise MutascopeError when this machine does not reproduce the wild type that the folder was made with."""

@@ -113,10 +113,6 @@ class FastEngine:
             for row, output in run.outputs(mutants):
                 yield Outcome(row.mutant, (output,))
 
-    def describe_numerics(self, readout: Readout) -> dict[str, str]:
-        """Return whose arithmetic the network and the sampling have, as a manifest says it."""
-        return self.reference.describe_numerics(readout)
-
     def arithmetic(self) -> int:
         """Return the floating-point operations done for the latest prompts."""
         return self._latest.decoder.flop if self._latest else 0

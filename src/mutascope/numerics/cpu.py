@@ -372,7 +372,7 @@ def pick(
     logits = logits.contiguous()
     picked, bars = (None, None) if facts is None else facts
     tokens = torch.empty(len(logits), dtype=torch.int64)
-    low = float("-inf") if min_p <= 0 else float(_logarithm(min_p))
+    low = float("-inf") if min_p <= 0 else float(log(torch.tensor([min_p], dtype=torch.float64)))
     library().pick(
         *(_at(logits), _at(noise), _at(steps), _at(ids), _at(tokens), _at(picked), _at(bars)),
         *(*logits.shape, vocabulary, top_k, temperature, low, top_p),
@@ -417,13 +417,6 @@ def shortlist(
         *(len(logits), picked, top_k, always, len(radii), longest, temperature, shift),
     )
     return tokens[: int(count)].clone(), float(radius[0]), bars
-
-
-def _logarithm(x: float) -> Tensor:
-    out = torch.empty(1, dtype=torch.float64)
-    given = torch.tensor([x], dtype=torch.float64)
-    library().logarithms(_at(given), _at(out), 1)
-    return out
 
 
 def log(x: Tensor) -> Tensor:
