@@ -34,7 +34,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 .PHONY: demo
 demo: setup ## Run a real screen of the default model; draw its maps, write its report
-	$(PY) -m mutascope.demo
+	$(PY) -m mutascope.cli.demo
 
 .PHONY: test
 test: setup ## Run the tests (make test ARGS="-m slow" runs the slow ones)

@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 
 from mutascope import Screens, write_figures, write_report, write_tables
-from mutascope.phenotypes import content_hash
+from mutascope.assays.phenotype import content_hash
 from mutascope.store.folder import COVARIATE_SCHEMA, OUTPUT_SCHEMA, RECORD_SCHEMA, ScreenFolder, Shard
 
 LAYERS, TILE = 32, 64

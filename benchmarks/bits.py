@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from mutascope import Design, Tiling, load_assay, load_model
+from mutascope.core.genome import Mutant
+from mutascope.core.protocol import Generation
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.edits import Edits, edit_of
 from mutascope.engine.fast import FastEngine
-from mutascope.genome import Mutant
-from mutascope.readout import Generation
 
 ROWS, STEPS = 8, 7
 

@@ -18,11 +18,11 @@ from benchmarks.rates import products
 
 from mutascope import Design, Tiling, load_assay, load_model
 from mutascope.assays import ChoiceAssay, ResolvedChoice
-from mutascope.controls import run_controls
+from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.models import Model
-from mutascope.phenotypes import PhenotypeReader
+from mutascope.model.loading import Model
+from mutascope.run.controls import run_controls
 
 
 def reference_flop(model: Model, assay: ResolvedChoice) -> int:

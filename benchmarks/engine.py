@@ -22,12 +22,12 @@ import torch
 from benchmarks.rates import peak, products
 
 from mutascope import Design, Tiling, load_assay, load_model
-from mutascope.controls import run_controls
+from mutascope.assays.phenotype import PhenotypeReader
+from mutascope.core.manifest import processor
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.manifest import processor
 from mutascope.numerics.build import find_library
-from mutascope.phenotypes import PhenotypeReader
+from mutascope.run.controls import run_controls
 
 
 def parse() -> argparse.Namespace:

@@ -17,7 +17,7 @@ from benchmarks.rates import products
 from mutascope import Mutant, Results, Tiling, load_model
 from mutascope.analysis.selection import PAPER, parse_selection, select_mutants
 from mutascope.assays import PanelAssay
-from mutascope.design import MUTANT_COLUMNS
+from mutascope.core.design import MUTANT_COLUMNS
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 

@@ -18,10 +18,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from mutascope import Model, Tiling, load_assay, load_model
 from mutascope.assays.text import resolve_generation
-from mutascope.cost import measure_machine
-from mutascope.discovery import find_genome
+from mutascope.core.protocol import Generation, Prompt
+from mutascope.model.discovery import find_genome
 from mutascope.predict.predictor import Predictor
-from mutascope.readout import Generation, Prompt
+from mutascope.run.cost import measure_machine
 
 WIDTHS = {
     "llama-2-7b": {"intermediate_size": 11008, "num_key_value_heads": 32},

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 
 from mutascope import Design, Tiling, load_assay, load_model
+from mutascope.core.protocol import first_divergence
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.readout import first_divergence
-from mutascope.sampling import Picker
+from mutascope.numerics.sampling import Picker
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PreTr
 
 from mutascope import Design, Tiling
 from mutascope.assays.text import resolve_generation
-from mutascope.discovery import find_genome
+from mutascope.core.protocol import Generation, Prompt
 from mutascope.engine.fast import FastEngine
-from mutascope.models import Model
-from mutascope.readout import Generation, Prompt
+from mutascope.model.discovery import find_genome
+from mutascope.model.loading import Model
 
 _COMMON: dict[str, Any] = {
     "hidden_size": 4096,

@@ -15,7 +15,12 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-_PRELOAD = ["mutascope.screen", "mutascope.cli.main", "transformers.models.llama.modeling_llama", "processes"]
+_PRELOAD = [
+    "mutascope.run.screen",
+    "mutascope.cli.main",
+    "transformers.models.llama.modeling_llama",
+    "processes",
+]
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(_PRELOAD)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mutascope.phenotypes import content_hash
+from mutascope.assays.phenotype import content_hash
 from mutascope.store.folder import OUTPUT_SCHEMA, RECORD_SCHEMA, ScreenFolder, Shard
 
 CODES = {".": "", "+": "+", "-": "-", "#": "+-"}

@@ -15,8 +15,8 @@ from mutascope import Design, MutascopeError, Screen, load_model
 from mutascope.analysis.choice import choice_frame
 from mutascope.assays import ChoiceAssay, load_assay
 from mutascope.assays.choice import few_shot_prompt, letter_tokens
+from mutascope.assays.phenotype import content_hash
 from mutascope.assays.questions import load_questions
-from mutascope.phenotypes import content_hash
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def screened(model, assay, tmp_path_factory):
 
 
 def test_records_hold_answers_score_and_probabilities(model, assay, screened):
-    from mutascope.results import Results
+    from mutascope.store.reader import Results
 
     results = Results(screened[0])
     records, outputs = results.texts(), results.folder.outputs()
@@ -202,8 +202,8 @@ def test_a_sampled_answer_has_its_own_seed_at_every_question(model, assay):
 def test_a_non_finite_mutant_has_no_answers(model, assay):
     from dataclasses import replace
 
-    from mutascope.phenotypes import PhenotypeReader
-    from mutascope.readout import Mutant, Outcome
+    from mutascope.assays.phenotype import PhenotypeReader
+    from mutascope.core.protocol import Mutant, Outcome
 
     resolved = assay.resolve(model)
     screen = Screen(model, assay, tile=8, engine="reference")

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from refusals import check_refused
 
-from mutascope.harness import SCORES
+from mutascope.interop.lm_eval import SCORES
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_blanks_around_tasks_are_no_part_of_them(cli, monkeypatch, folders, tmp_
     asked = []
     monkeypatch.setattr("mutascope.cli.show.reopen", lambda _: None)
     monkeypatch.setattr(
-        "mutascope.harness.score_mutants",
+        "mutascope.interop.lm_eval.score_mutants",
         lambda screen, tasks, *_, **__: asked.extend(tasks) or pl.DataFrame(schema=SCORES),
     )
     done = cli("lm-eval", folders["drosophila"], "arc_easy, boolq,", "--out", tmp_path / "scores.csv")

@@ -10,10 +10,10 @@ import torch
 from builders import FAMILIES, choice_model, question_rows, tiny_model
 from mutascope import Design, Screen, Tiling, load_model
 from mutascope.assays import ChoiceAssay
+from mutascope.core.protocol import Prompt
 from mutascope.engine.choice_run import common_beginning
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.readout import Prompt
 
 MUTATIONS = ("max", "min", "zero", "noop")
 

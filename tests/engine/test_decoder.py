@@ -7,11 +7,11 @@ import torch
 
 from builders import tiny_model, tiny_network
 from mutascope import Tiling, load_model
+from mutascope.core.genome import Mutant
 from mutascope.engine.decoder import Decoder, Places, available_memory
 from mutascope.engine.edits import Edits, edit_of
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.genome import Mutant
-from mutascope.mutations import OPERATORS
+from mutascope.model.mutations import OPERATORS
 from mutascope.numerics.install import numerics_of
 
 LENGTH = 12

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from builders import tiny_model
 from mutascope.assays import TextAssay
-from mutascope.design import Design
+from mutascope.core.design import Design
+from mutascope.core.genome import Mutant, Tiling
+from mutascope.core.protocol import Generation
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.genome import Mutant, Tiling
-from mutascope.models import Model, load_model
-from mutascope.readout import Generation
-from mutascope.sampling import unsupported_fields
+from mutascope.model.loading import Model, load_model
+from mutascope.numerics.sampling import unsupported_fields
 
 MUTATIONS = ("max", "min", "zero", "noop", "random")
 FIXED = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from builders import tiny_network
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.head import Head, Shortlist
-from mutascope.sampling import Picker
+from mutascope.numerics.sampling import Picker
 
 VOCABULARY, STEPS = 5000, 6
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from builders import tiny_model
 from mutascope import Design, Tiling, load_model
 from mutascope.assays import TextAssay
+from mutascope.core.genome import Mutant
 from mutascope.engine import library as shelves
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.library import Library
 from mutascope.engine.prompt_run import PromptRun
 from mutascope.engine.trace import Branch, Row, Trace
-from mutascope.genome import Mutant
 
 PROMPT, WILD = (5, 6, 7), (1, 2, 3, 4, 5, 6)
 MUTANT = Mutant(1, "o", 0, 0, "max")

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from builders import GROUPS, HEADS, HIDDEN, INTERMEDIATE, WIDTH, tiny_model
 from mutascope import Design, Model, Mutant, MutascopeError, Screen, TextAssay, Tiling, load_assay, load_model
-from mutascope.models import fingerprint
+from mutascope.model.loading import fingerprint
 
 TILE = 7  # divides none of the sides
 PROMPT = "Once upon a time:"

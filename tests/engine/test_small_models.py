@@ -11,7 +11,7 @@ from builders import tiny_model
 from mutascope import Design, Tiling, load_model
 from mutascope.assays import TextAssay
 from mutascope.engine.fast import FastEngine
-from mutascope.models import Model
+from mutascope.model.loading import Model
 
 SHAPE = {
     **{"hidden_size": 64, "intermediate_size": 160, "head_dim": 16, "num_hidden_layers": 5},

@@ -15,19 +15,19 @@ from test_fast import MUTATIONS, SAMPLING
 
 from builders import tiny_model, tiny_network
 from mutascope.assays import Resolved, TextAssay, load_assay
-from mutascope.design import Design
-from mutascope.discovery import find_genome
+from mutascope.core.design import Design
+from mutascope.core.genome import Mutant, Tiling
+from mutascope.core.protocol import Output
 from mutascope.engine import prompt_run
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.edits import Edits, edit_of
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.genome import Mutant, Tiling
-from mutascope.models import Model, load_model
-from mutascope.mutations import Mutagen
+from mutascope.model.discovery import find_genome
+from mutascope.model.loading import Model, load_model
+from mutascope.model.mutations import Mutagen
 from mutascope.numerics.install import numerics_of
-from mutascope.readout import Output
-from mutascope.sampling import Picker
+from mutascope.numerics.sampling import Picker
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 DTYPES = ("float32", "bfloat16")

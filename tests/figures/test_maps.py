@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 from mutascope.figures.maps import map_figure, save_figure, sheet_figure
 from mutascope.figures.palette import PAPER
 

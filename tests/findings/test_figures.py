@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError, NotHere
+from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.figures.gallery import Panel, gallery_figure
 from mutascope.figures.palette import COLOURBLIND, PAPER
 from mutascope.figures.registry import FIGURES

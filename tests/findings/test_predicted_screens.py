@@ -12,12 +12,12 @@ from matplotlib.colors import to_rgb
 
 from mutascope.analysis.calibration import calibration_scores, cross_fitted
 from mutascope.analysis.status import Status
-from mutascope.errors import NotHere
+from mutascope.core.errors import NotHere
 from mutascope.figures.palette import PAPER
 from mutascope.figures.registry import FIGURES
 from mutascope.findings import TABLES, Screens, build_tables, patterns
 from mutascope.report import report_html
-from mutascope.results import Results
+from mutascope.store.reader import Results
 from stores import WILD, random_covariates, random_records, write_predictions, write_screen
 
 GRID = {"v": (6, 8)}

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 from mutascope.findings import TABLES, Screens, build_tables
 from stores import SHAPES, as_choice, random_records, records_of, write_screen
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 from mutascope.numerics import build
 
 FAILS = [sys.executable, "-c", "import sys; sys.exit('kernels.c:1: what is this?')"]

@@ -14,12 +14,12 @@ from torch import Tensor
 from builders import choice_model, question_rows, tiny_model
 from mutascope import Atlas, Design, Tiling, load_model
 from mutascope.assays import ChoiceAssay
+from mutascope.core.protocol import NextToken, Prompt
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.predict import predictor as predicting
 from mutascope.predict.fills import Fill
 from mutascope.predict.layout import Layout, Reach
 from mutascope.predict.predictor import Predictor
-from mutascope.readout import NextToken, Prompt
 
 STEP = 5e-3
 TEXTS = [(5, 9, 4, 17, 3), (5, 9, 4, 30, 31, 8, 2), (5, 9, 4, 40), (5, 9, 4, 17, 11)]

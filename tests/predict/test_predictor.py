@@ -11,11 +11,11 @@ from torch import Tensor
 
 from builders import tiny_model
 from mutascope.assays import TextAssay
-from mutascope.design import Design
+from mutascope.core.design import Design
+from mutascope.core.errors import MutascopeError
+from mutascope.core.genome import Tiling
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.errors import MutascopeError
-from mutascope.genome import Tiling
-from mutascope.models import load_model
+from mutascope.model.loading import load_model
 from mutascope.predict import predictor as predicting
 from mutascope.predict.calls import make_calls
 from mutascope.predict.fills import Fill

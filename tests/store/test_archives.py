@@ -12,7 +12,7 @@ import pytest
 
 from builders import tiny_model
 from mutascope import Results, load_model
-from mutascope.genome import Mutant
+from mutascope.core.genome import Mutant
 from mutascope.store.folder import OUTPUT_SCHEMA, RECORD_SCHEMA
 
 ARCHIVES = Path(__file__).resolve().parents[1] / "data" / "archives"

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from mutascope.analysis.sites import LOCUS, SITE, by_assay, in_order
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 
 LETTERS = ("A", "B", "C", "D")
 UNDERPERFORMING = 10

@@ -13,7 +13,7 @@ from scipy import stats
 
 from mutascope.analysis.nulls import q_values
 from mutascope.analysis.sites import SITE, check_equal_shapes, in_order
-from mutascope.errors import MutascopeError, NotHere
+from mutascope.core.errors import MutascopeError, NotHere
 
 MUTANT = (*SITE, "mutation")
 

@@ -22,7 +22,7 @@ from mutascope.analysis.enrichment import AXES
 from mutascope.analysis.nulls import q_values
 from mutascope.analysis.sites import LOCUS, in_order, site_frame
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 
 MEASURES = ("strength", "asymmetry")
 SHUFFLES = 200

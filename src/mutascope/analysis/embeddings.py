@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 
 
 def embedding_frame(

@@ -21,7 +21,7 @@ from scipy import stats
 from mutascope.analysis.nulls import padded, poisson_binomial_tail, q_values
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, SITE, in_order, site_frame
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError, NotHere
+from mutascope.core.errors import MutascopeError, NotHere
 
 FDR = 0.05
 """Share of false lines among those called that is tolerated."""

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from mutascope.analysis.sites import LOCUS, in_order
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 
 RANKS = (1, 2, 3)
 _BOUND = 5.0

@@ -10,7 +10,7 @@ import polars as pl
 from mutascope.analysis.rates import nsm_rates
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, check_equal_shapes, in_order, site_frame
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError, NotHere
+from mutascope.core.errors import MutascopeError, NotHere
 
 _ONE = (Status.MAX_ONLY, Status.MIN_ONLY)
 

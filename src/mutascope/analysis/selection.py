@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 
 PAPER = "distinct phenotypes, at most 3 NSMs each"
 """Who goes on the writer panel (METHOD)."""

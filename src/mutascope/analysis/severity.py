@@ -18,7 +18,7 @@ from rapidfuzz.distance import Levenshtein
 
 from mutascope.analysis.chrf import chrf_scores
 from mutascope.analysis.sites import LOCUS, SITE, site_frame
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 
 COSINE_THRESHOLDS = (0.1, 0.2, 0.5, 0.6, 0.7)
 """Thresholds of the cosine maps that the paper shows."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import polars as pl
 
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError, NotHere
-from mutascope.genome import KIND_ORDER
+from mutascope.core.errors import MutascopeError, NotHere
+from mutascope.core.genome import KIND_ORDER
 
 LOCUS = ("layer", "kind")
 SITE = ("layer", "kind", "row", "col")

@@ -12,11 +12,11 @@ from pydantic import Field, model_validator
 
 from mutascope.assays.questions import Question, Questions, load_questions
 from mutascope.assays.text import Resolved, Sampled, resolve_generation
+from mutascope.core.errors import MutascopeError
+from mutascope.core.genome import Tiling
+from mutascope.core.protocol import NextToken, Output, Prompt
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.errors import MutascopeError
-from mutascope.genome import Tiling
-from mutascope.models import Model
-from mutascope.readout import NextToken, Output, Prompt
+from mutascope.model.loading import Model
 
 
 class ChoiceAssay(Sampled):

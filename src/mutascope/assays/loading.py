@@ -10,11 +10,11 @@ from mutascope.assays.choice import ChoiceAssay, ResolvedChoice
 from mutascope.assays.panel import WRITERS, PanelAssay, ResolvedPanel
 from mutascope.assays.questions import GENERAL
 from mutascope.assays.text import TEXT_PRESETS, ResolvedAssay, TextAssay
-from mutascope.errors import MutascopeError
-from mutascope.genome import check_name
-from mutascope.models import Model
-from mutascope.readout import Generation, Prompt
-from mutascope.yamlfile import load_yaml, validate
+from mutascope.core.errors import MutascopeError
+from mutascope.core.genome import check_name
+from mutascope.core.protocol import Generation, Prompt
+from mutascope.core.yamlfile import load_yaml, validate
+from mutascope.model.loading import Model
 
 Assay = TextAssay | ChoiceAssay | PanelAssay
 AnyResolved = ResolvedAssay | ResolvedChoice | ResolvedPanel

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import Field
 
 from mutascope.assays.text import Resolved, Sampled, check_positions, resolve_generation
-from mutascope.errors import MutascopeError
-from mutascope.models import Model
-from mutascope.readout import Generation, Prompt
+from mutascope.core.errors import MutascopeError
+from mutascope.core.protocol import Generation, Prompt
+from mutascope.model.loading import Model
 
 WRITERS = "writers"
 """Name of the built-in panel of 151 prompts."""

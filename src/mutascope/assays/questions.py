@@ -14,7 +14,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from mutascope.errors import MutascopeError, nearest
+from mutascope.core.errors import MutascopeError, nearest
 
 GENERAL = "general"
 """Name of the built-in questions."""

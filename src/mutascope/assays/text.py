@@ -8,9 +8,9 @@ from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mutascope.errors import MutascopeError
-from mutascope.models import Model
-from mutascope.readout import Generation, Output, Prompt, Readout
+from mutascope.core.errors import MutascopeError
+from mutascope.core.protocol import Generation, Output, Prompt, Readout
+from mutascope.model.loading import Model
 
 AssayT = TypeVar("AssayT", bound=BaseModel, covariant=True)
 ReadoutT = TypeVar("ReadoutT", bound=Readout, covariant=True)
@@ -88,7 +88,7 @@ class TextAssay(Sampled):
     def resolve(self, model: Model, *, measure: bool = False) -> ResolvedAssay:
         """Tokenise the prompt and resolve every sampling field against the model's generation config.
 
-        ``measure``: also measure every mutant along the wild type's continuation (:mod:`mutascope.measures`).
+        ``measure``: also measure every mutant along the wild type's continuation (:mod:`mutascope.engine.measures`).
 
         Raises:
             MutascopeError: when the prompt leaves no room for a token, the model has no position for the last one, or

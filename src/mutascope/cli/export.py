@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mutascope.errors import MutascopeError
-from mutascope.genome import check_name
-from mutascope.results import Results
+from mutascope.core.errors import MutascopeError
+from mutascope.core.genome import check_name
+from mutascope.store.reader import Results
 
 
 def export(
@@ -32,7 +32,7 @@ def export(
 
 
 def _export_authors(folder: str, out: Path) -> None:
-    from mutascope.authors import export_authors
+    from mutascope.interop.authors import export_authors
 
     changed = export_authors(Results(folder), out)
     typer.echo(f"{out}: log, code and done files")

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mutascope.genome import Genome, Tiling, auto_tile
+from mutascope.core.genome import Genome, Tiling, auto_tile
 
 
 def genome(
@@ -18,10 +18,10 @@ def genome(
     tokens: Annotated[int, typer.Option(help="tokens that each mutant generates", min=1)] = 144,
 ) -> None:
     """Print the loci of a model by kind, the number of mutants and the estimated cost of a full screen."""
-    from mutascope.cost import ScreenCost, measure_machine
-    from mutascope.models import load_genome
-    from mutascope.progress import duration
-    from mutascope.screen import check_tile
+    from mutascope.model.loading import load_genome
+    from mutascope.run.cost import ScreenCost, measure_machine
+    from mutascope.run.progress import duration
+    from mutascope.run.screen import check_tile
 
     side = check_tile(tile)
     found, network = load_genome(model)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mutascope.errors import MutascopeError
-from mutascope.genome import check_name
+from mutascope.core.errors import MutascopeError
+from mutascope.core.genome import check_name
 
 
 def import_authors(
@@ -29,7 +29,7 @@ def import_authors(
     done: Annotated[str, typer.Option(help="done files within FOLDER")] = "*_done*.txt",
 ) -> None:
     """Read logs in the format of the paper's scripts into a screen folder (docs/authors.md)."""
-    from mutascope import authors
+    from mutascope.interop import authors
 
     names = tuple(dict.fromkeys(name.strip() for name in mutations.split(",")))
     known = _shapes(model, shapes)
@@ -73,7 +73,7 @@ def _found(folder: Path, pattern: str, what: str, *, needed: bool = True) -> lis
 
 
 def _shapes(model: str, shapes: str | None) -> dict[str, tuple[int, int]]:
-    from mutascope.authors.importing import SHAPES
+    from mutascope.interop.authors.importing import SHAPES
 
     if shapes is None:
         check_name("model", model, [*SHAPES])

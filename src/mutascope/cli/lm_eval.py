@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from mutascope.errors import MutascopeError
-from mutascope.genome import Mutant
-from mutascope.results import Results
+from mutascope.core.errors import MutascopeError
+from mutascope.core.genome import Mutant
+from mutascope.store.reader import Results
 
 
 def lm_eval(
@@ -29,8 +29,8 @@ def lm_eval(
 ) -> None:
     """Score the wild type and mutants in any task of lm-evaluation-harness (extra lm-eval)."""
     from mutascope.cli.show import reopen
-    from mutascope.design import read_mutants
-    from mutascope.harness import score_mutants
+    from mutascope.core.design import read_mutants
+    from mutascope.interop.lm_eval import score_mutants
 
     named = [task.strip() for task in tasks.split(",") if task.strip()]
     if not named:

@@ -21,7 +21,7 @@ from mutascope.cli.report import report
 from mutascope.cli.screen import screen
 from mutascope.cli.show import show
 from mutascope.cli.status import status
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 
 app = typer.Typer(
     name="mutascope",

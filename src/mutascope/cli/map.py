@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 from mutascope.figures.maps import save_figure
 from mutascope.figures.palette import palette_named
-from mutascope.results import Results
+from mutascope.store.reader import Results
 
 
 def draw_map(

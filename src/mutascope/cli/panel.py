@@ -8,9 +8,9 @@ import polars as pl
 import typer
 
 from mutascope.analysis.selection import PAPER, parse_selection, select_mutants
-from mutascope.errors import MutascopeError
-from mutascope.genome import Mutant
-from mutascope.results import Results
+from mutascope.core.errors import MutascopeError
+from mutascope.core.genome import Mutant
+from mutascope.store.reader import Results
 
 _COORDINATES = ("layer", "kind", "row", "col", "mutation")
 
@@ -35,9 +35,9 @@ def panel(
     """Run mutants of a screen on a panel of prompts; on a panel that is unfinished, finish it."""
     from mutascope.assays import PanelAssay, load_assay
     from mutascope.cli.show import load_screened
-    from mutascope.design import Design
-    from mutascope.screen import Screen
-    from mutascope.yamlfile import validate
+    from mutascope.core.design import Design
+    from mutascope.core.yamlfile import validate
+    from mutascope.run.screen import Screen
 
     fields: dict[str, Any] = {
         "prompts": prompts,

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from mutascope.design import Design, parse_indices
-from mutascope.errors import MutascopeError
-from mutascope.yamlfile import validate
+from mutascope.core.design import Design, parse_indices
+from mutascope.core.errors import MutascopeError
+from mutascope.core.yamlfile import validate
 
 
 def predict(
@@ -49,12 +49,12 @@ def predict(
 ) -> None:
     """Predict every mutant of whole loci from gradients, with a measured error; go on where a run stopped."""
     from mutascope.assays import ChoiceAssay, TextAssay, load_assay
-    from mutascope.atlas import Atlas
+    from mutascope.core.genome import check_name
     from mutascope.engine import ENGINES
-    from mutascope.genome import check_name
-    from mutascope.mutations import check_mutations
+    from mutascope.model.mutations import check_mutations
     from mutascope.predict.fills import fills_of
-    from mutascope.screen import check_tile
+    from mutascope.run.predicted import Atlas
+    from mutascope.run.screen import check_tile
     from mutascope.store import ScreenFolder
 
     seconds = None if budget is None else parse_duration(budget)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 
-from mutascope.design import Design, parse_indices
-from mutascope.errors import MutascopeError
-from mutascope.yamlfile import load_yaml, validate
+from mutascope.core.design import Design, parse_indices
+from mutascope.core.errors import MutascopeError
+from mutascope.core.yamlfile import load_yaml, validate
 
 _ASSAY_KEYS = ("seed", "max_length", "questions", "subject", "shots", "right", "wrong")
 """Keys that replace those of the assay."""
@@ -114,11 +114,11 @@ def screen(
 def run_screen(spec: ScreenSpec) -> None:
     """Run the screen of a spec, with progress, and say what to do next."""
     from mutascope.assays import build_assay, load_assay
+    from mutascope.core.genome import check_name
     from mutascope.engine import ENGINES, NUMERICS
-    from mutascope.genome import check_name
-    from mutascope.models import load_model
-    from mutascope.mutations import check_mutations
-    from mutascope.screen import Screen, check_tile
+    from mutascope.model.loading import load_model
+    from mutascope.model.mutations import check_mutations
+    from mutascope.run.screen import Screen, check_tile
     from mutascope.store import ScreenFolder
 
     design = spec.design()

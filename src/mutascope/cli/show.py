@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from mutascope.diff import diff_to_rich, word_diff
-from mutascope.errors import MutascopeError
-from mutascope.genome import Mutant
-from mutascope.results import Results
+from mutascope.analysis.diff import diff_to_rich, word_diff
+from mutascope.core.errors import MutascopeError
+from mutascope.core.genome import Mutant
+from mutascope.store.reader import Results
 
 if TYPE_CHECKING:
-    from mutascope.models import Model
-    from mutascope.screen import Screen
+    from mutascope.model.loading import Model
+    from mutascope.run.screen import Screen
 
 _LETTERS_IN_LINE = 5
 """Choices whose probabilities fit into 80 characters."""
@@ -64,7 +64,7 @@ def show(
 
 def write_page(results: Results, mutant: Mutant, page: Path) -> None:
     """Write the outputs of a mutant on a panel (the folder's own, or the one stored with a screen)."""
-    from mutascope.panel_page import panel_page
+    from mutascope.report.panel import panel_page
 
     panel = results if results.is_panel else Results(f"{results.folder.path.rstrip('/')}/panel")
     try:
@@ -114,8 +114,8 @@ def _with_model(
         raise MutascopeError(f"{save} is not an empty folder: choose another one for the mutated model")
     screen = reopen(results, **loading)
     if check:
+        from mutascope.assays.phenotype import PhenotypeReader
         from mutascope.engine.reference import ReferenceEngine
-        from mutascope.phenotypes import PhenotypeReader
 
         screen.check_numerics(results.folder, results.manifest)
         engine = ReferenceEngine(screen.model, screen.tiling, stock=screen.numerics == "stock")
@@ -148,7 +148,7 @@ def reopen(results: Results, **loading: Any) -> Screen:
         MutascopeError: as :func:`load_screened`.
     """
     from mutascope.assays import reopened
-    from mutascope.screen import Screen
+    from mutascope.run.screen import Screen
 
     model = load_screened(results, **loading)
     resolved = reopened(model, results.manifest)
@@ -171,7 +171,7 @@ def load_screened(results: Results, **loading: Any) -> Model:
     Raises:
         MutascopeError: when the model of that name has other weights now, or the screen was imported.
     """
-    from mutascope.models import load_model
+    from mutascope.model.loading import load_model
 
     stored = results.manifest["model"]
     if "imported" in results.manifest:

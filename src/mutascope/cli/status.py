@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mutascope.genome import kind_rank
-from mutascope.results import Results
+from mutascope.core.genome import kind_rank
+from mutascope.store.reader import Results
 
 
 def status(folder: Annotated[str, typer.Argument(help="screen folder")]) -> None:

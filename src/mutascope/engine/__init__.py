@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from mutascope.core.genome import Tiling, check_name
+from mutascope.core.protocol import Engine
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.genome import Tiling, check_name
-from mutascope.models import Model
-from mutascope.readout import Engine
+from mutascope.model.loading import Model
 
 ENGINES = ("fast", "reference")
 

@@ -14,14 +14,14 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from mutascope.core.genome import Mutant
+from mutascope.core.protocol import NextToken, Outcome, Output, Prompt
 from mutascope.engine.decoder import Decoder, Places
 from mutascope.engine.edits import Edits, edit_of
+from mutascope.engine.measures import choice_probabilities
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.genome import Mutant
-from mutascope.measures import choice_probabilities
 from mutascope.numerics.cpu import threads_for_kernels
-from mutascope.readout import NextToken, Outcome, Output, Prompt
-from mutascope.sampling import Picker
+from mutascope.numerics.sampling import Picker
 
 _ROWS = 16
 """Mutants of a pass: with questions of a hundred tokens, matrix products of some thousand rows."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mutascope.core.genome import Mutant
 from mutascope.engine.decoder import SLOTS, Decoder
-from mutascope.genome import Mutant
-from mutascope.mutations import Mutagen
+from mutascope.model.mutations import Mutagen
 from mutascope.numerics.cpu import Packed, Strips, pack, pack_pair
 
 

@@ -23,15 +23,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from mutascope.core.genome import Mutant, Tiling
+from mutascope.core.protocol import NextToken, Outcome, Output, Prompt, Readout
 from mutascope.engine.choice_run import ChoiceRun
 from mutascope.engine.panel_run import PanelRun
 from mutascope.engine.prompt_run import PromptRun
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.genome import Mutant, Tiling
-from mutascope.models import Model
+from mutascope.model.loading import Model
 from mutascope.numerics.install import STOCK
-from mutascope.readout import NextToken, Outcome, Output, Prompt, Readout
-from mutascope.sampling import unsupported_fields
+from mutascope.numerics.sampling import unsupported_fields
 
 
 @dataclass

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mutascope.engine.decoder import Decoder
 from mutascope.numerics import cpu
-from mutascope.sampling import Picker
+from mutascope.numerics.sampling import Picker
 
 _ROWS = 128
 """States whose logits are computed at a time."""

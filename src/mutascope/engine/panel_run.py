@@ -15,6 +15,8 @@ from itertools import islice
 
 import torch
 
+from mutascope.core.genome import Mutant
+from mutascope.core.protocol import Generation, Outcome, Output, Prompt
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.edits import edit_of
 from mutascope.engine.head import Head
@@ -23,10 +25,8 @@ from mutascope.engine.reference import ReferenceEngine
 from mutascope.engine.sweep import Sweep
 from mutascope.engine.trace import Row, Trace
 from mutascope.engine.verifier import Verifier
-from mutascope.genome import Mutant
 from mutascope.numerics.cpu import threads_for_kernels
-from mutascope.readout import Generation, Outcome, Output, Prompt
-from mutascope.sampling import Picker
+from mutascope.numerics.sampling import Picker
 
 _MUTANTS = 24
 """Mutants that are run on all prompts before the next ones: what a kill loses."""

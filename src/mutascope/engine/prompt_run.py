@@ -11,19 +11,19 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from mutascope.core.genome import Mutant
+from mutascope.core.protocol import Generation, Output, Prompt
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.edits import edit_of
 from mutascope.engine.head import Head
 from mutascope.engine.library import Library
+from mutascope.engine.measures import Continuation
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.engine.sweep import Sweep
 from mutascope.engine.trace import Row, Trace
 from mutascope.engine.verifier import Verifier
-from mutascope.genome import Mutant
-from mutascope.measures import Continuation
 from mutascope.numerics.cpu import threads_for_kernels
-from mutascope.readout import Generation, Output, Prompt
-from mutascope.sampling import Picker
+from mutascope.numerics.sampling import Picker
 
 SLOTS = 576
 """Divergent mutants in flight, at most."""

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from mutascope.genome import Mutant, Tiling
-from mutascope.measures import Continuation, choice_probabilities
-from mutascope.models import Model
-from mutascope.mutations import Mutagen
+from mutascope.core.genome import Mutant, Tiling
+from mutascope.core.protocol import Generation, Outcome, Output, Prompt, Readout
+from mutascope.engine.measures import Continuation, choice_probabilities
+from mutascope.model.loading import Model
+from mutascope.model.mutations import Mutagen
 from mutascope.numerics.install import NAMES, STOCK, numerics_of, refusal
-from mutascope.readout import Generation, Outcome, Output, Prompt, Readout
-from mutascope.sampling import SAMPLING, Picker, unsupported_fields
+from mutascope.numerics.sampling import SAMPLING, Picker, unsupported_fields
 
 
 class NonFiniteLogits(Exception):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from mutascope.core.genome import Mutant
 from mutascope.engine.decoder import Decoder, whole_blocks
 from mutascope.engine.edits import Edit, Edits
-from mutascope.genome import Mutant
 
 
 @dataclass(eq=False)

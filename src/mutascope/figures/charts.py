@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.status import Status
-from mutascope.errors import NotHere
+from mutascope.core.errors import NotHere
+from mutascope.core.genome import kind_rank
 from mutascope.figures.palette import Palette
-from mutascope.genome import kind_rank
 
 INK = "#404040"
 _FEW_LAYERS = 6

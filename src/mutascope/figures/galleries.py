@@ -16,12 +16,12 @@ from mutascope.analysis.copa import rearrange, sign_map
 from mutascope.analysis.severity import marked_sites
 from mutascope.analysis.sites import LOCUS
 from mutascope.analysis.status import Status, site_status
+from mutascope.core.genome import kind_rank
 from mutascope.figures.gallery import Panel, gallery_figure
 from mutascope.figures.palette import Palette
 from mutascope.findings import maps, outputs, patterns, writers
 from mutascope.findings.registry import need
 from mutascope.findings.screens import Screens
-from mutascope.genome import kind_rank
 
 Drawn = Iterator[tuple[str, Figure]]
 Locus = tuple[int, str]

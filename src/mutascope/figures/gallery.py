@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation, Transform
 
-from mutascope.errors import NotHere
+from mutascope.core.errors import NotHere
 from mutascope.figures.charts import MARK
 from mutascope.figures.maps import (
     ENLARGED,

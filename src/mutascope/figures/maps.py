@@ -22,9 +22,9 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.status import Status
-from mutascope.errors import MutascopeError, NotHere
+from mutascope.core.errors import MutascopeError, NotHere
+from mutascope.core.genome import KIND_ORDER
 from mutascope.figures.palette import PAPER, Palette
-from mutascope.genome import KIND_ORDER
 
 LABELS = {
     Status.MAX_ONLY: "max only",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mutascope.analysis.status import Status
-from mutascope.genome import check_name
+from mutascope.core.genome import check_name
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from mutascope.analysis.sites import LOCUS, in_order
+from mutascope.core.genome import check_name
 from mutascope.figures.counts import kinds_figure, layers_figure, mutations_figure
 from mutascope.figures.enrichment import by_locus_figure, conserved_lines_figure
 from mutascope.figures.galleries import GALLERIES
@@ -22,8 +23,7 @@ from mutascope.figures.writers import writers_figure
 from mutascope.findings import maps, outputs, patterns, predictions, writers
 from mutascope.findings.registry import need
 from mutascope.findings.screens import Screens
-from mutascope.genome import check_name
-from mutascope.results import predicted_title
+from mutascope.store.reader import predicted_title
 
 Drawn = Iterator[tuple[str, Figure]]
 """A suffix of the file name (empty, or what tells several pictures of one name apart), and the figure."""

@@ -7,13 +7,13 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
-from mutascope.errors import MutascopeError, NotHere
+from mutascope.core.errors import MutascopeError, NotHere
+from mutascope.core.genome import check_name
 from mutascope.figures.maps import save_figure, settle
 from mutascope.figures.palette import PAPER, Palette
 from mutascope.figures.registry import FIGURES
 from mutascope.findings.screens import Screens
 from mutascope.findings.writing import make_folder
-from mutascope.genome import check_name
 
 
 def write_figures(

@@ -20,7 +20,7 @@ from mutascope.analysis.enrichment import (
     sensitive_points,
 )
 from mutascope.analysis.sites import LOCUS, SITE, by_assay
-from mutascope.errors import NotHere
+from mutascope.core.errors import NotHere
 from mutascope.findings.maps import TWO, need_pairs
 from mutascope.findings.registry import need, table
 from mutascope.findings.screens import Screens, stack

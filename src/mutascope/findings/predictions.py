@@ -11,7 +11,7 @@ from mutascope.analysis.lowrank_patterns import low_rank_by_kind, low_rank_patte
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS
 from mutascope.findings.registry import need, table
 from mutascope.findings.screens import Screens, stack
-from mutascope.results import Results
+from mutascope.store.reader import Results
 
 PREDICTED = "it takes a predicted screen (mutascope predict)"
 SAMPLED = "it takes a predicted screen with an exact sample"

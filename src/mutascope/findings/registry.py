@@ -8,10 +8,10 @@ from functools import wraps
 
 import polars as pl
 
-from mutascope.errors import NotHere
+from mutascope.core.errors import NotHere
+from mutascope.core.genome import check_name
 from mutascope.findings.meanings import MEANINGS
 from mutascope.findings.screens import Screens
-from mutascope.genome import check_name
 
 
 @dataclass(frozen=True)

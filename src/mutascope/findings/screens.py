@@ -13,9 +13,9 @@ import polars as pl
 from mutascope.analysis.severity import severity_frame, with_severity
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, check_equal_shapes
 from mutascope.analysis.status import exact_loci, locus_statuses
-from mutascope.errors import MutascopeError, NotHere
+from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.findings.meanings import MEANINGS
-from mutascope.results import Results
+from mutascope.store.reader import Results
 
 PANEL_SIZE, LITERARY = 151, 100
 """A writer panel is the drosophila prompt, then 100 literary ones, then factual ones (METHOD, Writer panel)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mutascope.errors import MutascopeError, NotHere
+from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.findings.registry import TABLES, Table
 from mutascope.findings.screens import Screens
 

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 
 SOURCES = Path(__file__).parent / "kernels"
 BUILT = SOURCES / "built" / sys.platform

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from mutascope.discovery import decoder_layers
-from mutascope.genome import Locus
+from mutascope.core.genome import Locus
+from mutascope.model.discovery import decoder_layers
 from mutascope.predict.fills import Fill
 from mutascope.predict.layout import Layout, Reach
 from mutascope.predict.response import Tiles, linear_changes
@@ -49,7 +49,7 @@ class Chain:
     """The wild type's forward passes over some texts, and gradients through them.
 
     Args:
-        network: any whose decoder layers are found (:func:`mutascope.discovery.find_genome`).
+        network: any whose decoder layers are found (:func:`mutascope.model.discovery.find_genome`).
         texts: token ids, as they were fed.
     """
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mutascope.genome import Locus
+from mutascope.core.genome import Locus
 from mutascope.predict.targets import Targets
 from mutascope.store.folder import PREDICTION_SCHEMA
 

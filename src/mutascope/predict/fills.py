@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mutascope.core.errors import MutascopeError
+from mutascope.core.genome import Locus, Tiling
+from mutascope.core.protocol import NextToken, Prompt, Readout
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.errors import MutascopeError
-from mutascope.genome import Locus, Tiling
-from mutascope.models import Model
-from mutascope.mutations import Mutagen
+from mutascope.model.loading import Model
+from mutascope.model.mutations import Mutagen
+from mutascope.numerics.sampling import Picker, unsupported_fields
 from mutascope.predict.attention import attention_changes
 from mutascope.predict.autograd import Chain
 from mutascope.predict.calls import Calls, make_calls
@@ -29,8 +31,6 @@ from mutascope.predict.pullback import Pullback
 from mutascope.predict.response import Tiles, gated, linear_changes, response_changes
 from mutascope.predict.tape import Layer, Tape
 from mutascope.predict.targets import make_targets
-from mutascope.readout import NextToken, Prompt, Readout
-from mutascope.sampling import Picker, unsupported_fields
 
 _SCORES = 2**16
 """Pairs of a query and a key per layer and head whose attention is computed for every mutant of q and k."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mutascope.sampling import Picker
+from mutascope.numerics.sampling import Picker
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a section is made of. Each block is data, and is drawn by the template that it names.
 
 Blocks hold plain text, model output included: the templates escape it. The one exception is ``Change.diff``, which
-:mod:`mutascope.diff` has escaped.
+:mod:`mutascope.analysis.diff` has escaped.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mutascope.diff import visible
-from mutascope.errors import MutascopeError, NotHere
+from mutascope.analysis.diff import visible
+from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.figures.palette import PAPER, Palette
 from mutascope.findings.screens import Screens
 from mutascope.report.sections import SECTIONS

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import polars as pl
 
-from mutascope.errors import NotHere
+from mutascope.core.errors import NotHere
 from mutascope.figures.palette import Palette
 from mutascope.figures.registry import FIGURES
 from mutascope.findings.registry import TABLES, build_table

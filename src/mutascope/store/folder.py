@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from mutascope.errors import MutascopeError
+from mutascope.core.errors import MutascopeError
 
 FORMAT_VERSION = 2
 READABLE_VERSIONS = (1, 2)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from mutascope.errors import NotHere
+from mutascope.core.errors import NotHere
 from mutascope.report.blocks import Alarm, Block, Card, Cards, Points
 from mutascope.report.cells import chance, number, per_cent, rate
 from mutascope.report.sections.controls import problems, verdict

@@ -8,7 +8,7 @@ from typing import Any
 from mutascope.findings.screens import Screens
 from mutascope.report.blocks import Alarm, Block, Column, Grid, Prose
 from mutascope.report.source import Source
-from mutascope.results import Results
+from mutascope.store.reader import Results
 
 _NAMED = 5
 """Failed controls that are named."""

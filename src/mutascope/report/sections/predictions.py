@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mutascope.errors import NotHere
+from mutascope.core.errors import NotHere
 from mutascope.findings.predictions import PREDICTED
 from mutascope.report.blocks import Block, Points, Prose
 from mutascope.report.source import Source

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from mutascope.errors import NotHere
+from mutascope.core.errors import NotHere
 from mutascope.findings.outputs import TEXT
 from mutascope.report.blocks import Block, Prose
 from mutascope.report.source import Source

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from mutascope.diff import diff_to_html, word_diff
+from mutascope.analysis.diff import diff_to_html, word_diff
 from mutascope.report.blocks import Block, Change, Heading, Prose
 from mutascope.report.cells import number
 from mutascope.report.source import Source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mutascope.errors import NotHere
+from mutascope.core.errors import NotHere
 from mutascope.findings.writers import PANEL
 from mutascope.report.blocks import Block, Prose
 from mutascope.report.source import Source

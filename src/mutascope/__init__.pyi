@@ -1,0 +1,40 @@
+from .analysis.diff import word_diff
+from .assays import TextAssay, load_assay
+from .core.design import Design
+from .core.errors import MutascopeError
+from .core.genome import Genome, Locus, Mutant, Tiling
+from .figures.registry import draw_figure
+from .figures.writing import write_figures
+from .findings import Screens, build_table, write_tables
+from .model.loading import Model, load_genome, load_model
+from .report import write_report
+from .run.predicted import Atlas
+from .run.screen import Screen
+from .store.reader import Results
+
+__version__: str
+__format_version__: int
+
+__all__ = [
+    "Atlas",
+    "Design",
+    "Genome",
+    "Locus",
+    "Model",
+    "Mutant",
+    "MutascopeError",
+    "Results",
+    "Screen",
+    "Screens",
+    "TextAssay",
+    "Tiling",
+    "build_table",
+    "draw_figure",
+    "load_assay",
+    "load_genome",
+    "load_model",
+    "word_diff",
+    "write_figures",
+    "write_report",
+    "write_tables",
+]

@@ -1,0 +1,19 @@
+from .choice import ChoiceAssay, ResolvedChoice
+from .loading import PRESETS, Assay, build_assay, load_assay, reopened
+from .panel import PanelAssay, ResolvedPanel
+from .text import Resolved, ResolvedAssay, TextAssay
+
+__all__ = [
+    "PRESETS",
+    "Assay",
+    "ChoiceAssay",
+    "PanelAssay",
+    "Resolved",
+    "ResolvedAssay",
+    "ResolvedChoice",
+    "ResolvedPanel",
+    "TextAssay",
+    "build_assay",
+    "load_assay",
+    "reopened",
+]

@@ -1,7 +1,0 @@
-"""The log files of the paper's authors, read into a screen folder and written from one (docs/authors.md)."""
-
-from mutascope.authors.importing import Imported, import_authors
-from mutascope.authors.reading import AuthorsFiles
-from mutascope.authors.writing import export_authors
-
-__all__ = ["AuthorsFiles", "Imported", "export_authors", "import_authors"]

@@ -1,0 +1,108 @@
+"""``make demo``: a predicted atlas of the default model, calibrated by exact calls; then an exact screen of a part of a
+matrix, its maps, one mutant, and the report of all, in the folder ``demo``.
+
+A second run finds the screen finished and only draws again; an interrupted one goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from transformers.utils.logging import disable_progress_bar
+
+from mutascope import Atlas, Design, Mutant, MutascopeError, Results, Screen, word_diff
+from mutascope.analysis.diff import diff_to_html, diff_to_rich
+from mutascope.cli.status import status
+from mutascope.figures.maps import save_figure
+from mutascope.findings import Screens
+from mutascope.report import write_report
+
+# A part of a matrix that shows every status: 384 mutants.
+DESIGN = Design(layers=(15,), kinds=("v",), rows=tuple(range(8, 16)), cols=tuple(range(24, 48)))
+TILE = 8
+SAMPLED_SITES = 105
+"""Of the atlas, run exactly with max, min and zero: 315 mutants."""
+
+OUT = Path("demo")
+ATLAS = f"atlas-tile{TILE}"
+
+
+def main() -> None:
+    """Run or finish the screen (each design, tile and engine has its own folder), then show what it found."""
+    disable_progress_bar()
+    files = predict_atlas()
+    screen = Screen("smollm2-135m", "drosophila", DESIGN, tile=TILE)
+    folder = OUT / f"screen-{screen.engine_name}-tile{TILE}-{screen.plan.digest[:8]}"
+    try:
+        done = screen.run(folder)
+    except KeyboardInterrupt:
+        print(f"stopped; finished units are in {folder}, `make demo` goes on", file=sys.stderr)
+        sys.exit(130)
+    print(f"{folder} was finished already: nothing to run" if done.fresh == 0 else f"finished {folder}")
+    print()
+    status(str(folder))
+    files += draw_maps(screen.results) + show_mutant(screen.results)
+    print("\nThe report:")
+    write_report(
+        Screens([OUT / ATLAS, folder]), OUT / "report.html", tell=lambda line: print(f"  {line}", flush=True)
+    )
+    print("\nOpen these files:")
+    for path, what in [*files, (OUT / "report.html", "the report: all of it on one page")]:
+        print(f"  {path!s:24} {what}")
+    print(f"Go on with (in .venv/bin): mutascope show {folder} MUTANT")
+
+
+def predict_atlas() -> list[tuple[Path, str]]:
+    """Predict every mutant of the model (about five million), run a sample exactly, and draw all maps."""
+    atlas = Atlas(
+        "smollm2-135m",
+        "drosophila",
+        Design(mutations=("max", "min", "zero")),
+        tile=TILE,
+        sample=SAMPLED_SITES,
+    )
+    try:
+        results = atlas.run(OUT / ATLAS)
+    except KeyboardInterrupt:
+        print(f"stopped; what was finished is in {OUT / ATLAS}, `make demo` goes on", file=sys.stderr)
+        sys.exit(130)
+    save_figure(results.sheet(), OUT / "atlas.png")
+    return [(OUT / "atlas.png", "atlas: the maps of all loci, predicted; dots mark what was run exactly")]
+
+
+def draw_maps(results: Results) -> list[tuple[Path, str]]:
+    """Draw the locus with the most records, and the sheet of all."""
+    counts = results.records().group_by("layer", "kind", maintain_order=True).len()
+    layer, kind, _ = counts.row(counts["len"].arg_max() or 0)
+    save_figure(results.map(layer, kind), OUT / "map.png")
+    save_figure(results.sheet(), OUT / "sheet.png")
+    return [
+        (OUT / "map.png", f"map of {layer}.{kind}: what max and min do at every screened site"),
+        (OUT / "sheet.png", "sheet: the maps of all screened loci"),
+    ]
+
+
+def show_mutant(results: Results) -> list[tuple[Path, str]]:
+    """Print and write the word diff of an NSM that shares a beginning with the wild type."""
+    path = OUT / "mutant.html"
+    nsms = results.texts().filter(pl.col("text").is_not_null() & ~pl.col("silent"))
+    if nsms.is_empty():
+        return []
+    nsm = nsms.sort("first_divergence", maintain_order=True).row(3 * len(nsms) // 4, named=True)
+    name = Mutant(*(nsm[part] for part in ("layer", "kind", "row", "col", "mutation")))
+    diff = word_diff(results.wild_type, nsm["text"])
+    print(f"\n{name} against the wild type, first difference at token {nsm['first_divergence']}:\n")
+    Console(highlight=False).print(diff_to_rich(diff), soft_wrap=True)
+    path.write_text(f'<!doctype html><meta charset="utf-8"><h1>{name}</h1>{diff_to_html(diff)}\n', "utf-8")
+    return [(path, f"what {name} says: words lost struck through, words gained underlined")]
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MutascopeError as error:
+        print(f"mutascope: {error}", file=sys.stderr)
+        sys.exit(2)

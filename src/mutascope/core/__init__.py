@@ -1,0 +1,1 @@
+"""What all parts agree on: names, columns, designs and the manifest."""

@@ -1,0 +1,136 @@
+"""The language between assays and engines: prompts and readouts in, outputs out.
+
+An engine answers: given prompts, a readout and mutants, what does each mutant put out on each prompt?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol
+
+from mutascope.core.genome import Mutant
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One input: its text and its token ids, special tokens included."""
+
+    text: str
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Readout: the tokens that ``generate`` appends to the prompt.
+
+    Attributes:
+        seed: given to ``torch.manual_seed`` before every prompt.
+        arguments: keyword arguments of ``generate``, those that the assay states.
+        resolved: every sampling field that is in force, the model's generation config and the library's
+            defaults included.
+        measure: also measure every mutant along the wild type's continuation (:mod:`mutascope.engine.measures`).
+    """
+
+    seed: int
+    arguments: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+    measure: bool = False
+
+    def at(self, prompt: Prompt) -> Generation:
+        """Return this readout for a prompt of another length than the one that it was resolved for."""
+        length = len(prompt.tokens)
+        if self.arguments.get("max_length") == self.resolved["max_length"]:
+            changed = {"max_new_tokens": self.resolved["max_length"] - length}
+        else:
+            changed = {"max_length": length + self.resolved["max_new_tokens"]}
+        return replace(self, resolved={**self.resolved, **changed})
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """Readout: one new token, and the probabilities of the choices.
+
+    Attributes:
+        seed: given to ``torch.manual_seed`` before every prompt.
+        arguments: keyword arguments of ``generate``; ``max_new_tokens`` is 1.
+        resolved: as in :class:`Generation`.
+        choices: token ids by name of a choice; its probability is the sum of theirs, at temperature 1, unfiltered.
+    """
+
+    seed: int
+    arguments: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+    choices: Mapping[str, tuple[int, ...]]
+    measure: ClassVar[bool] = False
+
+
+Readout = Generation | NextToken
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one mutant puts out on one prompt.
+
+    Attributes:
+        tokens: generated token ids, the end token included; for a non-finite output those before it.
+        finite: False when a step had a NaN or +inf logit.
+        values: named numbers (probabilities, measures), None where a logit was not finite.
+    """
+
+    tokens: tuple[int, ...]
+    finite: bool = True
+    values: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one mutant puts out, an output per prompt."""
+
+    mutant: Mutant
+    outputs: tuple[Output, ...]
+
+
+class Engine(Protocol):
+    """The interface that all engines share.
+
+    Attributes:
+        name: of the engine.
+        unit_size: mutants that take about a minute.
+    """
+
+    name: str
+    unit_size: int
+
+    @property
+    def underway(self) -> float:
+        """How much of the work on mutants that were not yielded yet is done, in mutants."""
+        ...
+
+    def wild_type(self, prompts: Sequence[Prompt], readout: Readout) -> tuple[Output, ...]:
+        """Return the outputs of the unmodified model, one per prompt."""
+        ...
+
+    def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
+        """Return why the engine cannot give the reference engine's records, None when it can."""
+        ...
+
+    def run(
+        self, prompts: Sequence[Prompt], readout: Readout, mutants: Iterable[Mutant]
+    ) -> Iterator[Outcome]:
+        """Yield the outcome of every mutant, once each, in any order; the model is left as it was."""
+        ...
+
+
+def first_divergence(wild: Output, mutant: Output) -> int | None:
+    """Return the index of the first generated token that differs, None when all are equal (METHOD, Terms).
+
+    A non-finite output differs at the latest where it broke off.
+    """
+    pairs = zip(wild.tokens, mutant.tokens, strict=False)
+    differing = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+    if differing is not None:
+        return differing
+    if mutant.finite and len(wild.tokens) == len(mutant.tokens):
+        return None
+    return min(len(wild.tokens), len(mutant.tokens))

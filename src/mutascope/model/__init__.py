@@ -1,0 +1,1 @@
+"""Language models: loading, finding their matrices, writing tiles."""

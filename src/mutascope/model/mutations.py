@@ -1,0 +1,173 @@
+"""What a mutation writes over a tile, and how it is undone.
+
+Operators are registered by name with :func:`operator`; both engines ask :meth:`Mutagen.replacement` for the new
+values of a tile, so that they write the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from mutascope.core.genome import Genome, Locus, Mutant, Tiling, check_name
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What an operator may look at.
+
+    Attributes:
+        values: the wild type's tile, [rows, cols], in the dtype of the model.
+        maximum, minimum: extreme elements of the whole locus, 0-dimensional.
+        seed: a number derived from the site alone, for operators that draw random numbers.
+    """
+
+    values: Tensor
+    maximum: Tensor
+    minimum: Tensor
+    seed: int
+
+
+Operator = Callable[[Tile], Tensor]
+OPERATORS: dict[str, Operator] = {}
+
+
+def operator(name: str) -> Callable[[Operator], Operator]:
+    """Register a function from :class:`Tile` to the new values of the tile under ``name``."""
+
+    def register(function: Operator) -> Operator:
+        OPERATORS[name] = function
+        return function
+
+    return register
+
+
+@operator("max")
+def fill_maximum(tile: Tile) -> Tensor:
+    """Write the largest element of the whole matrix (METHOD, Terms)."""
+    return tile.maximum.expand_as(tile.values)
+
+
+@operator("min")
+def fill_minimum(tile: Tile) -> Tensor:
+    """Write the smallest element of the whole matrix (METHOD, Terms)."""
+    return tile.minimum.expand_as(tile.values)
+
+
+@operator("zero")
+def fill_zero(tile: Tile) -> Tensor:
+    """Write 0."""
+    return torch.zeros_like(tile.values)
+
+
+@operator("noop")
+def rewrite(tile: Tile) -> Tensor:
+    """Write the tile's own values: a control that must be silent."""
+    return tile.values.clone()
+
+
+@operator("random")
+def add_noise(tile: Tile) -> Tensor:
+    """Add Gaussian noise of the same Frobenius norm as the change that ``max`` makes: a control for its size."""
+    generator = torch.Generator().manual_seed(tile.seed)
+    noise = torch.randn(tile.values.shape, generator=generator, dtype=torch.float64).to(tile.values.device)
+    change = torch.linalg.vector_norm(tile.maximum.double() - tile.values.double())
+    return (tile.values.double() + noise * (change / torch.linalg.vector_norm(noise))).to(tile.values.dtype)
+
+
+def check_mutations(names: list[str]) -> None:
+    """Raise MutascopeError for a mutation that is not registered."""
+    for name in names:
+        check_name("mutation", name, list(OPERATORS))
+
+
+class Mutagen:
+    """Reads and writes the tiles of one model."""
+
+    def __init__(self, network: PreTrainedModel, genome: Genome, tiling: Tiling) -> None:
+        self.network = network
+        self.tiling = tiling
+        self.loci: dict[str, Locus] = {locus.name: locus for locus in genome}
+        self._extremes: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def locus(self, mutant: Mutant) -> Locus:
+        """Return the locus of a mutant."""
+        return self.loci[mutant.locus_name]
+
+    def matrix(self, locus: Locus) -> Tensor:
+        """Return the locus as a [rows, cols] tensor: a view where the parameter is not fused by head, else a copy."""
+        features = self._features(locus, 0, locus.rows)
+        return self._parameter(locus)[features]
+
+    def replacement(self, mutant: Mutant) -> Tensor:
+        """Return the values that the mutation writes, [tile rows, tile cols], in the dtype of the model."""
+        locus = self.locus(mutant)
+        maximum, minimum = self._locus_extremes(locus)
+        seed = int.from_bytes(
+            hashlib.sha256(f"{locus.name}:{mutant.row},{mutant.col}".encode()).digest()[:7], "big"
+        )
+        tile = Tile(self.wild_type_tile(mutant), maximum, minimum, seed)
+        return OPERATORS[mutant.mutation](tile)
+
+    def wild_type_tile(self, mutant: Mutant) -> Tensor:
+        """Return a copy of the current values at the mutant's site, [tile rows, tile cols]."""
+        parameter, rows, cols = self._site(mutant)
+        return parameter[rows, cols].clone()
+
+    def edited_rows(self, mutant: Mutant) -> tuple[int, Tensor]:
+        """Return the first row of the mutant's tile in its locus, and a copy of the tile's rows with the mutation
+        in place, [tile rows, cols]; nothing is written.
+        """
+        locus = self.locus(mutant)
+        top, bottom, left, right = self.tiling.bounds(locus, mutant.row, mutant.col)
+        rows = self._parameter(locus)[self._features(locus, top, bottom)].clone()
+        rows[:, left:right] = self.replacement(mutant)
+        return top, rows
+
+    @contextmanager
+    def mutated(self, mutant: Mutant) -> Iterator[PreTrainedModel]:
+        """Hand out the network with the mutation in place; restore the tile bit for bit, whatever happens."""
+        parameter, rows, cols = self._site(mutant)
+        wild, new = self.wild_type_tile(mutant), self.replacement(mutant)
+        interrupt: KeyboardInterrupt | None = None
+        try:
+            parameter[rows, cols] = new
+            yield self.network
+        finally:
+            # An interrupt that arrives here is raised once the tile is whole again. Not in a function of its own:
+            # Python delivers interrupts at the moment of a call, before the function's first `try`.
+            while True:
+                try:
+                    parameter[rows, cols] = wild
+                    break
+                except KeyboardInterrupt as arrived:
+                    interrupt = arrived
+            if interrupt is not None:
+                raise interrupt
+
+    def _site(self, mutant: Mutant) -> tuple[Tensor, slice | Tensor, slice]:
+        locus = self.locus(mutant)
+        top, bottom, left, right = self.tiling.bounds(locus, mutant.row, mutant.col)
+        return self._parameter(locus), self._features(locus, top, bottom), slice(left, right)
+
+    def _parameter(self, locus: Locus) -> Tensor:
+        weight = self.network.get_parameter(locus.parameter).detach()
+        return weight.T if locus.transposed else weight
+
+    def _features(self, locus: Locus, start: int, stop: int) -> slice | Tensor:
+        features = locus.features(start, stop)
+        if features[-1] - features[0] == stop - start - 1:
+            return slice(features[0], features[-1] + 1)
+        return torch.tensor(features, device=self._parameter(locus).device)
+
+    def _locus_extremes(self, locus: Locus) -> tuple[Tensor, Tensor]:
+        if locus.name not in self._extremes:
+            matrix = self.matrix(locus)
+            self._extremes[locus.name] = (matrix.amax(), matrix.amin())
+        return self._extremes[locus.name]

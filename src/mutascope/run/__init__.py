@@ -1,0 +1,1 @@
+"""Running screens and predictions."""
