@@ -7,6 +7,7 @@ import torch
 
 from builders import tiny_model, tiny_network
 from mutascope import Tiling, load_model
+from mutascope.core.errors import Unsupported
 from mutascope.core.genome import Mutant
 from mutascope.engine.decoder import Decoder, Places, available_memory
 from mutascope.engine.edits import Edits, edit_of
@@ -67,7 +68,7 @@ def test_an_operator_may_return_another_dtype(monkeypatch, tmp_path):
 
 
 def test_activations_that_are_not_implemented_are_refused():
-    with pytest.raises(ValueError, match="activation gelu"):
+    with pytest.raises(Unsupported, match="activation gelu"):
         Decoder(tiny_network("llama", hidden_act="gelu"), 3)
 
 

@@ -8,6 +8,10 @@ class MutascopeError(Exception):
     """
 
 
+class Unsupported(MutascopeError):
+    """Something sound that a part of mutascope does not implement; whoever asks for it may fall back on another part."""
+
+
 class NotHere(MutascopeError):
     """Sound data that cannot make one table or figure; the message says what that takes. The others go on."""
 

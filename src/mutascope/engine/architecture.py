@@ -15,6 +15,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from mutascope.core.errors import Unsupported
 from mutascope.numerics.install import numerics_of
 
 FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
@@ -36,17 +37,17 @@ class Architecture:
         positions: that a text has at most.
 
     Raises:
-        ValueError: for an architecture that is none of them.
+        Unsupported: for an architecture that is none of them.
     """
 
     def __init__(self, network: PreTrainedModel, positions: int) -> None:
         config: Any = network.config
         if type(network) not in FAMILIES:
-            raise ValueError(f"{type(network).__name__} is not implemented")
+            raise Unsupported(f"{type(network).__name__} is not implemented")
         if config.hidden_act not in ("silu", "swish"):
-            raise ValueError(f"the activation {config.hidden_act} is not implemented")
+            raise Unsupported(f"the activation {config.hidden_act} is not implemented")
         if config.rope_parameters.get("rope_type", "default") in ("dynamic", "longrope"):
-            raise ValueError("rotary embeddings that depend on the length are not implemented")
+            raise Unsupported("rotary embeddings that depend on the length are not implemented")
         self.body: Any = network.model
         self.blocks: Sequence[Any] = list(self.body.layers)
         self.head: Tensor = network.lm_head.weight

@@ -14,6 +14,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from mutascope.core.errors import Unsupported
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import NextToken, Outcome, Output, Prompt
 from mutascope.engine.decoder import Decoder, Places
@@ -44,7 +45,7 @@ class ChoiceRun:
         clock: accounts for the time of a phase (verifying).
 
     Raises:
-        ValueError: for an architecture that the decoder does not implement, and for a wild type that is not finite.
+        Unsupported: for an architecture that the decoder does not implement, and for a wild type that is not finite.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class ChoiceRun:
         self.picker = Picker(readout.resolved, readout.seed, self.decoder.head.shape[0])
         known = [reference.wild_type_logits(prompt, readout) for prompt in prompts]
         if not all(output.finite for output, _ in known):
-            raise ValueError("the wild type puts out NaN or inf")
+            raise Unsupported("the wild type puts out NaN or inf")
         truth = torch.cat([logits for _, logits in known])
         values = choice_probabilities(truth, readout.choices)
         self.wild = tuple(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from mutascope.core.errors import Unsupported
 from mutascope.engine.architecture import Architecture
 from mutascope.numerics import cpu
 from mutascope.numerics.install import Norm, norm_of, numerics_of, refusal
@@ -60,13 +61,13 @@ class Decoder:
         positions: that a text has at most.
 
     Raises:
-        ValueError: for an architecture, dtype or device that it does not implement.
+        Unsupported: for an architecture, dtype or device that it does not implement.
     """
 
     def __init__(self, network: PreTrainedModel, positions: int) -> None:
         self.architecture = parts = Architecture(network, positions)
         if reason := refusal(network):
-            raise ValueError(reason)
+            raise Unsupported(reason)
         self.numerics = numerics_of(network)
         self.half = self.numerics.half
         self.hidden_size = parts.head.shape[1]

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from mutascope.core.errors import Unsupported
 from mutascope.core.genome import Mutant, Tiling
 from mutascope.core.protocol import NextToken, Outcome, Output, Prompt, Readout
 from mutascope.engine.choice_run import ChoiceRun
@@ -97,7 +98,7 @@ class FastEngine:
             return f"{self.reference.refused}, and torch's own kernels round otherwise in a batch"
         try:
             run = self._start(prompts, readout)
-        except ValueError as error:
+        except Unsupported as error:
             return str(error)
         return None if run.reproduces_wild_type() else "its wild type does not equal the reference engine's"
 

@@ -15,6 +15,7 @@ from itertools import islice
 
 import torch
 
+from mutascope.core.errors import Unsupported
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import Generation, Outcome, Output, Prompt
 from mutascope.engine.decoder import Decoder
@@ -52,7 +53,7 @@ class PanelRun:
         clock: accounts for the time of a phase (verifying, decoding).
 
     Raises:
-        ValueError: for an architecture that the decoder does not implement, and for a wild type that is not finite.
+        Unsupported: for an architecture that the decoder does not implement, and for a wild type that is not finite.
     """
 
     def __init__(
@@ -179,7 +180,7 @@ class PanelRun:
             for _ in self._decode(waiting[first : first + self.slots], places):
                 pass
         if not all(row.finite for row in places):
-            raise ValueError("the wild type puts out NaN or inf")
+            raise Unsupported("the wild type puts out NaN or inf")
         for home, row in zip(self._homes, places, strict=True):
             home.tokens = tuple(row.tokens)
             home.forget()

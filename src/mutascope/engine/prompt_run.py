@@ -11,6 +11,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from mutascope.core.errors import Unsupported
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import Generation, Output, Prompt
 from mutascope.engine.decoder import Decoder
@@ -51,7 +52,7 @@ class PromptRun:
         clock: accounts for the time of a phase (measuring, verifying, decoding).
 
     Raises:
-        ValueError: for an architecture that the decoder does not implement, and for a wild type that is not finite.
+        Unsupported: for an architecture that the decoder does not implement, and for a wild type that is not finite.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class PromptRun:
         self.picker = Picker(readout.resolved, readout.seed, self.decoder.head.shape[0])
         wild, logits = reference.wild_type_logits(prompt, readout)
         if not wild.finite:
-            raise ValueError("the wild type puts out NaN or inf")
+            raise Unsupported("the wild type puts out NaN or inf")
         self.slots = slots or self.decoder.affordable_rows(positions, SLOTS)
         self.verify_rows = min(_VERIFY_ROWS, self.slots)
         with torch.inference_mode(), threads_for_kernels():

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mutascope.core.errors import MutascopeError
+from mutascope.core.errors import MutascopeError, Unsupported
 from mutascope.core.genome import Locus, Tiling
 from mutascope.core.protocol import NextToken, Prompt, Readout
 from mutascope.engine.reference import ReferenceEngine
@@ -88,7 +88,7 @@ class Predictor:
         self.layout = Layout.of(texts)
         try:
             self.tape, self._chain = Tape(model.network, self.layout), None
-        except ValueError:
+        except Unsupported:
             self.layout = Layout.of(texts, share=False)
             self.tape, self._chain = None, Chain(model.network, texts)
         vocabulary = known[0][1].shape[-1]

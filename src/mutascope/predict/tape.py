@@ -91,7 +91,7 @@ class Tape:
         layout: of prompts and continuations, as they were fed.
 
     Raises:
-        ValueError: for an architecture that it does not implement.
+        Unsupported: for an architecture that it does not implement.
     """
 
     def __init__(self, network: PreTrainedModel, layout: Layout) -> None:
