@@ -9,10 +9,10 @@ from builders import tiny_model, tiny_network
 from mutascope import Tiling, load_model
 from mutascope.core.errors import Unsupported
 from mutascope.core.genome import Mutant
+from mutascope.core.operators import OPERATORS, Operator
 from mutascope.engine.decoder import Decoder, Places, available_memory
 from mutascope.engine.edits import Edits, edit_of
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.model.mutations import OPERATORS
 from mutascope.numerics.install import numerics_of
 
 LENGTH = 12
@@ -54,7 +54,7 @@ def test_passes_of_any_shape_give_the_networks_logits(dtype, family, fields):
 
 @torch.inference_mode()
 def test_an_operator_may_return_another_dtype(monkeypatch, tmp_path):
-    monkeypatch.setitem(OPERATORS, "negate", lambda tile: -tile.values.double())
+    monkeypatch.setitem(OPERATORS, "negate", Operator(write=lambda tile: -tile.values.double()))
     model = load_model(str(tiny_model(tmp_path, "llama", 1)), device="cpu")
     mutagen, mutant = ReferenceEngine(model, Tiling(5)).mutagen, Mutant(1, "up", 1, 1, "negate")
     decoder, tokens = Decoder(model.network, 3), torch.tensor([[5, 6, 7]])

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from builders import tiny_network
 from mutascope import Mutant, MutascopeError, Tiling
+from mutascope.core.operators import OPERATORS, check_mutations
 from mutascope.model.discovery import find_genome
 from mutascope.model.loading import fingerprint
-from mutascope.model.mutations import OPERATORS, Mutagen, Tile, check_mutations
+from mutascope.model.mutations import Mutagen, Tile, new_values
 
 TILE = 10
 FAMILIES = ("llama", "gpt2", "gpt_neox", "phi3")
@@ -97,10 +98,10 @@ def test_extremes_are_those_of_the_wild_type_even_inside_another_mutation(networ
 )
 def test_random_changes_the_tile_as_much_as_max(values, maximum, seed):
     tile = Tile(torch.tensor([values]), torch.tensor(maximum), torch.tensor(-9.0), seed)
-    random, filled = OPERATORS["random"](tile), OPERATORS["max"](tile)
+    random, filled = new_values("random", tile), new_values("max", tile)
     size = (random - tile.values).double().norm()
     assert size == pytest.approx(float((filled - tile.values).double().norm()), rel=1e-5)
-    assert torch.equal(random, OPERATORS["random"](tile))
+    assert torch.equal(random, new_values("random", tile))
 
 
 def test_random_is_deterministic_and_differs_between_sites(networks):
@@ -127,6 +128,26 @@ def test_random_is_the_noise_of_its_site_name(networks):
 def test_an_unknown_mutation_is_refused_with_the_nearest_name():
     with pytest.raises(MutascopeError, match="unknown mutation 'maxx': did you mean 'max'"):
         check_mutations(["min", "maxx"])
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_has_a_fill_or_a_function(name):
+    assert (OPERATORS[name].fill is None) != (OPERATORS[name].write is None)
+
+
+def test_fills_keep_every_bit():
+    values = torch.tensor([[-0.0, 1e-45, 0.1, -3.0]])
+    tile = Tile(values, torch.tensor(-0.0), torch.tensor(0.3), 0)
+    written = {name: new_values(name, tile) for name in ("max", "min", "zero", "noop")}
+    assert raw(written["noop"]) == raw(values)
+    assert written["noop"].data_ptr() != values.data_ptr()
+    assert raw(written["zero"]) == raw(torch.zeros(1, 4))
+    assert raw(written["max"]) == raw(torch.full((1, 4), -0.0))
+    assert raw(written["min"]) == raw(torch.full((1, 4), 0.3))
+
+
+def raw(values: torch.Tensor) -> bytes:
+    return values.contiguous().numpy().tobytes()
 
 
 # undo

@@ -50,8 +50,8 @@ def predict(
     """Predict every mutant of whole loci from gradients, with a measured error; go on where a run stopped."""
     from mutascope.assays import ChoiceAssay, TextAssay, load_assay
     from mutascope.core.genome import check_name
+    from mutascope.core.operators import check_mutations
     from mutascope.engine import ENGINES
-    from mutascope.model.mutations import check_mutations
     from mutascope.predict.fills import fills_of
     from mutascope.run.predicted import Atlas
     from mutascope.run.screen import check_tile

@@ -115,9 +115,9 @@ def run_screen(spec: ScreenSpec) -> None:
     """Run the screen of a spec, with progress, and say what to do next."""
     from mutascope.assays import build_assay, load_assay
     from mutascope.core.genome import check_name
+    from mutascope.core.operators import check_mutations
     from mutascope.engine import ENGINES, NUMERICS
     from mutascope.model.loading import load_model
-    from mutascope.model.mutations import check_mutations
     from mutascope.run.screen import Screen, check_tile
     from mutascope.store import ScreenFolder
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Genome, Locus, Mutant, Tiling
+from mutascope.core.operators import default_mutations
 
 MUTANT_COLUMNS = ("layer", "kind", "row", "col", "mutation")
 
@@ -24,7 +25,8 @@ class Design(BaseModel):
 
     Attributes:
         layers, kinds, rows, cols: the region; None is everything. Rows and columns are tile coordinates.
-        mutations: what is written at every site; None is max and min (an explicit list brings its own).
+        mutations: what is written at every site; None is the default ones, max and min (an
+            explicit list brings its own).
         sample: number of sites drawn from the region, an equal share per locus and the remainder at random.
         sample_seed: seed of the draw.
         mutants: a CSV or Parquet file of mutants (columns layer, kind, row, col, mutation), or the
@@ -85,7 +87,7 @@ class Design(BaseModel):
         loci, sites = zip(*((x, s) for x, s in zip(loci, sites, strict=True) if len(s)), strict=True)
         if self.sample is not None:
             sites = _sample(sites, self.sample, self.sample_seed)
-        mutations = ("max", "min") if self.mutations is None else tuple(dict.fromkeys(self.mutations))
+        mutations = default_mutations() if self.mutations is None else tuple(dict.fromkeys(self.mutations))
         if not mutations:
             raise MutascopeError("the design selects no mutant: it has no mutation")
         return Plan(tuple(loci), mutations, _cross(sites, len(mutations)), population)

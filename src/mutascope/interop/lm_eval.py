@@ -13,7 +13,7 @@ import polars as pl
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
-from mutascope.model.mutations import check_mutations
+from mutascope.core.operators import check_mutations
 from mutascope.run.screen import Screen
 
 SCORES = {

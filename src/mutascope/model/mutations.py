@@ -1,7 +1,6 @@
-"""What a mutation writes over a tile, and how it is undone.
+"""Writes a mutation over a tile, and undoes it.
 
-Operators are registered by name with :func:`operator`; both engines ask :meth:`Mutagen.replacement` for the new
-values of a tile, so that they write the same bits.
+Both engines ask :meth:`Mutagen.replacement` for the new values of a tile, so that they write the same bits.
 """
 
 from __future__ import annotations
@@ -9,13 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from mutascope.core.genome import Genome, Locus, Mutant, Tiling, check_name
+from mutascope.core.genome import Genome, Locus, Mutant, Tiling
+from mutascope.core.operators import OPERATORS, Fill, Operator
 
 
 @dataclass(frozen=True)
@@ -34,42 +34,17 @@ class Tile:
     seed: int
 
 
-Operator = Callable[[Tile], Tensor]
-OPERATORS: dict[str, Operator] = {}
+Writer = Callable[[Tile], Tensor]
 
 
-def operator(name: str) -> Callable[[Operator], Operator]:
+def operator(name: str) -> Callable[[Writer], Writer]:
     """Register a function from :class:`Tile` to the new values of the tile under ``name``."""
 
-    def register(function: Operator) -> Operator:
-        OPERATORS[name] = function
+    def register(function: Writer) -> Writer:
+        OPERATORS[name] = replace(OPERATORS.get(name, Operator()), write=function)
         return function
 
     return register
-
-
-@operator("max")
-def fill_maximum(tile: Tile) -> Tensor:
-    """Write the largest element of the whole matrix (METHOD, Terms)."""
-    return tile.maximum.expand_as(tile.values)
-
-
-@operator("min")
-def fill_minimum(tile: Tile) -> Tensor:
-    """Write the smallest element of the whole matrix (METHOD, Terms)."""
-    return tile.minimum.expand_as(tile.values)
-
-
-@operator("zero")
-def fill_zero(tile: Tile) -> Tensor:
-    """Write 0."""
-    return torch.zeros_like(tile.values)
-
-
-@operator("noop")
-def rewrite(tile: Tile) -> Tensor:
-    """Write the tile's own values: a control that must be silent."""
-    return tile.values.clone()
 
 
 @operator("random")
@@ -81,10 +56,21 @@ def add_noise(tile: Tile) -> Tensor:
     return (tile.values.double() + noise * (change / torch.linalg.vector_norm(noise))).to(tile.values.dtype)
 
 
-def check_mutations(names: list[str]) -> None:
-    """Raise MutascopeError for a mutation that is not registered."""
-    for name in names:
-        check_name("mutation", name, list(OPERATORS))
+def new_values(mutation: str, tile: Tile) -> Tensor:
+    """Return what a mutation writes over a tile, [rows, cols]."""
+    chosen = OPERATORS[mutation]
+    if chosen.write is not None:
+        return chosen.write(tile)
+    assert chosen.fill is not None, f"{mutation} has neither a fill nor a function"
+    return _filled(tile.values, chosen.fill(tile.maximum, tile.minimum))
+
+
+def _filled(values: Tensor, fill: Fill) -> Tensor:
+    """Return ``scale`` * values + ``constant``, without a rounding or a sign of zero where one of them does nothing."""
+    if fill.scale == 0:
+        return torch.as_tensor(fill.constant, dtype=values.dtype, device=values.device).expand_as(values)
+    scaled = values.clone() if fill.scale == 1 else values * fill.scale
+    return scaled if fill.constant == 0 else scaled + fill.constant
 
 
 class Mutagen:
@@ -113,7 +99,7 @@ class Mutagen:
             hashlib.sha256(f"{locus.name}:{mutant.row},{mutant.col}".encode()).digest()[:7], "big"
         )
         tile = Tile(self.wild_type_tile(mutant), maximum, minimum, seed)
-        return OPERATORS[mutant.mutation](tile)
+        return new_values(mutant.mutation, tile)
 
     def wild_type_tile(self, mutant: Mutant) -> Tensor:
         """Return a copy of the current values at the mutant's site, [tile rows, tile cols]."""

@@ -21,13 +21,14 @@ from mutascope.core.design import Design, Plan
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant, Tiling, auto_tile
 from mutascope.core.manifest import check_same_numerics, check_same_screen, describe_screen, new_manifest
+from mutascope.core.operators import check_mutations
 from mutascope.core.protocol import Engine, Output
 from mutascope.core.tables import rows_to_html
 from mutascope.engine import make_engine
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.activations import site_covariates
 from mutascope.model.loading import Model, fingerprint, load_model
-from mutascope.model.mutations import Mutagen, check_mutations
+from mutascope.model.mutations import Mutagen
 from mutascope.run.controls import run_controls, warning
 from mutascope.run.executors.local import Units, run_units, unit_size
 from mutascope.run.progress import ScreenProgress
