@@ -17,14 +17,15 @@ import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from mutascope import Screens, write_figures, write_report, write_tables
 from mutascope.assays.phenotype import content_hash
-from mutascope.store.folder import COVARIATE_SCHEMA, OUTPUT_SCHEMA, RECORD_SCHEMA, ScreenFolder, Shard
+from mutascope.core.manifest import Manifest
+from mutascope.core.schema import COVARIATE_SCHEMA, FORMAT_VERSION, OUTPUT_SCHEMA, RECORD_SCHEMA
+from mutascope.store import ScreenFolder, Shard
 
 LAYERS, TILE = 32, 64
 SHAPES = {**dict.fromkeys("qkvo", (64, 64)), "gate": (172, 64), "up": (172, 64), "down": (64, 172)}
@@ -81,7 +82,7 @@ def texts_of(count: int, random: np.random.Generator) -> list[str]:
 
 def manifest_of(
     name: str, records: pl.DataFrame, wild: list[str], prompts: list[str], sample: int | None
-) -> dict[str, Any]:
+) -> Manifest:
     sites = records.group_by("layer", "kind").agg(n=pl.struct("row", "col").n_unique())
     sampled = {(layer, kind): n for layer, kind, n in sites.iter_rows()}
     loci = [
@@ -100,8 +101,8 @@ def manifest_of(
     ]
     design = {"type": "full"} if sample is None else {"type": "sample", "sample": sample, "sample_seed": 0}
     hashes = [content_hash(text) for text in wild]
-    return {
-        "format_version": 1,
+    stored = {
+        "format_version": FORMAT_VERSION,
         "model": {
             "name": "synthetic-7b",
             "architecture": "LlamaForCausalLM",
@@ -131,16 +132,17 @@ def manifest_of(
             "noops_not_silent": [],
         },
     }
+    return Manifest.model_validate(stored)
 
 
 def write(
     folder: Path,
-    manifest: dict[str, Any],
+    manifest: Manifest,
     records: pl.DataFrame,
     texts: pl.DataFrame,
     outputs: pl.DataFrame | None = None,
 ) -> None:
-    store, size = ScreenFolder(folder), manifest["units"]["size"]
+    store, size = ScreenFolder(folder), manifest.units.size
     store.write_manifest(manifest)
     for unit, start in enumerate(range(0, len(records), size)):
         part = records[start : start + size]
@@ -222,7 +224,7 @@ def make_panel(root: Path, whole: pl.DataFrame, texts: pl.DataFrame, random: np.
     manifest = manifest_of(
         "panel", chosen, ["The egg hatches."] * PROMPTS, [f"Say {n}:" for n in range(PROMPTS)], None
     )
-    manifest["units"]["size"] = len(chosen)
+    manifest.units.size = len(chosen)
     write(root / "panel", manifest, chosen, pl.concat([told, texts]), typed)
 
 

@@ -23,11 +23,11 @@ from benchmarks.rates import peak, products
 
 from mutascope import Design, Tiling, load_assay, load_model
 from mutascope.assays.phenotype import PhenotypeReader
-from mutascope.core.manifest import processor
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.numerics.build import find_library
 from mutascope.run.controls import run_controls
+from mutascope.run.description import processor
 
 
 def parse() -> argparse.Namespace:

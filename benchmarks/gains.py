@@ -25,7 +25,7 @@ def main() -> None:
     options = parser.parse_args()
     results = Results(options.screen)
     screen, records = reopen(results), results.records()
-    mutations = results.manifest["design"]["mutations"]
+    mutations = results.manifest.design.mutations
     loci = {f"{layer}.{kind}" for layer, kind in records.select("layer", "kind").unique().iter_rows()}
     print(f"{results!r}: {len(records):,} exact calls, {int((~records['silent']).sum())} NSMs", flush=True)
     for rivals in map(float, options.rivals.split(",")):

@@ -33,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
 
     results = Results(options.screen)
-    model, tiling = load_model(results.manifest["model"]["name"]), Tiling(results.manifest["tile"])
+    model, tiling = load_model(results.manifest.model.name), Tiling(results.manifest.tile)
     assay = PanelAssay(name="panel", prompts=options.prompts, temperature=0.7).resolve(model)
     chosen = select_mutants(results.records(), parse_selection(f"{PAPER}, at most {options.nsms} NSMs"))
     mutants = [Mutant(*row) for row in chosen.select(MUTANT_COLUMNS).iter_rows()]

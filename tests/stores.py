@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 
 from mutascope.assays.phenotype import content_hash
-from mutascope.store.folder import OUTPUT_SCHEMA, RECORD_SCHEMA, ScreenFolder, Shard
+from mutascope.core.manifest import Manifest
+from mutascope.core.schema import OUTPUT_SCHEMA, RECORD_SCHEMA
+from mutascope.store import ScreenFolder, Shard
 
 CODES = {".": "", "+": "+", "-": "-", "#": "+-"}
 """Silent, max only, min only, both; a blank is an unscreened site."""
@@ -89,14 +91,25 @@ def write_screen(
         outputs = numbered.with_columns(first_divergence=pl.lit(None, pl.Int32)).select(list(OUTPUT_SCHEMA))
     phenotypes = pl.concat(frames).unique(maintain_order=True)
     told = records.with_columns(phenotype=pl.col("continuation").replace_strict(hashes)).drop("continuation")
+    kind = "choice" if "score" in records.columns else "text" if outputs is None else "panel"
     measures = [column for column in told.columns if column not in RECORD_SCHEMA]
     manifest = {
         "format_version": 2,
-        "model": {"name": model, "fingerprint": "0" * 64},
-        "assay": {"name": name},
+        "model": {
+            "name": model,
+            "architecture": "LlamaForCausalLM",
+            "dtype": "float32",
+            "fingerprint": "0" * 64,
+            "tokenizer": "0" * 16,
+        },
+        "assay": {"name": name, "type": kind},
         "generation": {},
         "prompts": [{"text": prompt, "tokens": []} for prompt in prompts],
-        "design": {"type": "full", "mutations": list(records["mutation"].unique(maintain_order=True))},
+        "design": {
+            "type": "full",
+            "mutations": list(records["mutation"].unique(maintain_order=True)),
+            "sha256": "0" * 64,
+        },
         "tile": tile,
         "engine": "fast",
         "loci": loci,
@@ -108,7 +121,7 @@ def write_screen(
         "libraries": {},
         "controls": {"weights_restored": True},
     }
-    store.write_manifest(manifest)
+    store.write_manifest(Manifest.model_validate(manifest))
     texts = phenotypes.select("phenotype", "text", continuation="text")
     store.write_unit("000000", Shard(told.select(*RECORD_SCHEMA, *measures), texts, outputs))
     if covariates is not None:

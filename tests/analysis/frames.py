@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from mutascope.store.folder import RECORD_SCHEMA
+from mutascope.core.schema import RECORD_SCHEMA
 
 RECORDS = {
     name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col", "mutation", "silent", "phenotype")

@@ -128,13 +128,13 @@ def test_records_hold_answers_score_and_probabilities(model, assay, screened):
     assert records.schema["destructive"] == pl.Boolean
     assert len(outputs) == 5 * len(records)
     wild = results.wild_type.split("\n")
-    keys = [prompt["key"] for prompt in results.manifest["prompts"]]
+    keys = [prompt.key for prompt in results.manifest.prompts]
     assert sum(a == b for a, b in zip(wild, keys, strict=True)) == 3
     screen = Screen(model, assay, tile=8)
     for row in records.iter_rows(named=True):
         name = "{layer}.{kind}:{row},{col}:{mutation}".format(**row)
         with screen.mutant(name):
-            found = [greedy_answer(model, prompt["text"]) for prompt in results.manifest["prompts"]]
+            found = [greedy_answer(model, prompt.text) for prompt in results.manifest.prompts]
         answers = [answer for answer, _ in found]
         assert row["text"] == "\n".join(answers)
         assert row["phenotype"] == content_hash(row["text"])

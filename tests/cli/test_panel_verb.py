@@ -80,8 +80,8 @@ def test_a_panel_of_one_prompt_is_a_panel(cli, screened, tmp_path):
     done = cli("panel", screened, *run)
     assert (done.code, "equal the screen's" in done.out) == (0, True), done.err
     panel = Results(screened / "panel")
-    assert panel.is_panel
-    assert not Results(screened).is_panel
+    assert panel.manifest.assay.type == "panel"
+    assert Results(screened).manifest.assay.type == "text"
     name = "{layer}.{kind}:{row},{col}:{mutation}".format(**panel.records().row(0, named=True))
     assert "1 of 1 outputs differ" in cli("show", screened / "panel", name).out
     page = tmp_path / "page.html"

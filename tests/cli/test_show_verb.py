@@ -29,7 +29,7 @@ def test_probabilities_are_legible_with_any_number_of_choices(cli, monkeypatch, 
     assert "…" not in shown
     assert max(map(len, shown.splitlines()[1:])) <= 80
     results = Results(tmp_path / "s")
-    keys = [prompt["key"] for prompt in results.manifest["prompts"]]
+    keys = [prompt.key for prompt in results.manifest.prompts]
     for row, key in zip(results.folder.outputs().iter_rows(named=True), keys, strict=True):
         for letter in letters if choices < 6 else key:
             assert f" {row[f'p_{letter}']:.3f} " in shown

@@ -68,10 +68,10 @@ def test_options_replace_keys_of_the_spec(cli, screened, tmp_path):
     )
     assert result.code == 0, result.err
     manifest = Results(out).manifest
-    assert manifest["design"]["layers"] == [1]
-    assert manifest["design"]["mutations"] == ["max"]
-    assert manifest["assay"]["seed"] == 5
-    assert manifest["assay"]["name"] == "tale"
+    assert manifest.design.layers == [1]
+    assert manifest.design.mutations == ["max"]
+    assert manifest.assay.seed == 5
+    assert manifest.assay.name == "tale"
     assert len(Results(out).records()) == 2 * 3
 
 

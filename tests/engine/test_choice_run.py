@@ -117,7 +117,7 @@ def test_a_screen_of_both_engines_is_the_same(model, questions, tmp_path):
         screen.run(tmp_path / engine, quiet=True)
         records.append(screen.records())
     assert records[0].equals(records[1])
-    assert screen.results.manifest["letters"] == list("ABCD")
+    assert screen.results.manifest.letters == list("ABCD")
 
 
 @pytest.mark.slow

@@ -202,7 +202,7 @@ def test_non_finite_mutants_share_one_phenotype_and_the_screen_goes_on(tmp_path,
     phenotypes = screen.results.phenotypes().filter(phenotype="non-finite")
     assert phenotypes.rows() == [("non-finite", None, None)]
     assert fingerprint(model.network) == model.fingerprint
-    assert "non-finite" not in screen.results.manifest["wild_type"][0]["phenotype"]
+    assert "non-finite" not in screen.results.manifest.wild_type[0].phenotype
 
 
 def test_a_wild_type_that_is_not_finite_is_refused(tmp_path):

@@ -11,11 +11,11 @@ from builders import FAMILIES, HIDDEN, tiny_model
 from mutascope import Design, Model, Mutant, MutascopeError, Results, Screen, TextAssay, load_model
 from mutascope.core.genome import Tiling
 from mutascope.core.protocol import Prompt
+from mutascope.core.schema import COVARIATE_SCHEMA
 from mutascope.model.activations import site_covariates
 from mutascope.model.loading import fingerprint
 from mutascope.model.mutations import Mutagen
 from mutascope.run.screen import Finished
-from mutascope.store.folder import COVARIATE_SCHEMA
 
 PROMPT, CONTINUATION = Prompt("x", (0, 40, 50, 60)), (70, 80, 90)
 FED = [*PROMPT.tokens, *CONTINUATION[:-1]]

@@ -11,14 +11,15 @@ import pytest
 from builders import copy_model, tiny_model
 from mutascope import Design, MutascopeError, Results, Screen, TextAssay, load_model
 from mutascope.cli.show import reopen
+from mutascope.core.manifest import Numerics
 from mutascope.engine.reference import ReferenceEngine
 
 ASSAY = "name: tale\nprompt: 'Once upon a time:'\nmax_new_tokens: 4\n"
 TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=4)
 DESIGN = Design(layers=(0,), kinds=("v",), sample=6)
-OWN = {"operations": "fma32-1", "sampling": "fma32-1"}
-STOCK = {"operations": "stock", "sampling": "stock"}
-PENALISED = {"operations": "fma32-1", "sampling": "stock"}
+OWN = Numerics(operations="fma32-1", sampling="fma32-1")
+STOCK = Numerics(operations="stock", sampling="stock")
+PENALISED = Numerics(operations="fma32-1", sampling="stock")
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -78,7 +79,7 @@ def test_other_numerics_do_not_continue_a_folder(
 def test_own_numerics_are_the_default(command, llama_folder, tmp_path):
     for folder, options in (("a", ()), ("b", ("--numerics", "own"))):
         assert command(llama_folder, tmp_path / folder, *options).code == 0
-        assert Results(tmp_path / folder).manifest["numerics"] == OWN
+        assert Results(tmp_path / folder).manifest.numerics == OWN
     assert Results(tmp_path / "a").records().equals(Results(tmp_path / "b").records())
 
 
@@ -87,8 +88,8 @@ def test_stock_numerics_are_those_of_torch_on_the_reference_engine(command, llam
     result = command(llama_folder, tmp_path / "s", "--numerics", "stock")
     assert result.code == 0, result.err
     results = Results(tmp_path / "s")
-    assert results.manifest["numerics"] == STOCK
-    assert results.manifest["controls"]["engine"] == "reference"
+    assert results.manifest.numerics == STOCK
+    assert results.manifest.controls.engine == "reference"
     assert len(results.records()) == 12
 
 
@@ -97,7 +98,7 @@ def test_numerics_may_be_a_key_of_a_spec(cli, llama_folder, tmp_path):
     (tmp_path / "spec.yaml").write_text(f"{keys}assay: {{prompt: x, max_new_tokens: 2}}\n")
     result = cli("screen", tmp_path / "spec.yaml", "--out", tmp_path / "s")
     assert result.code == 0, result.err
-    assert Results(tmp_path / "s").manifest["numerics"] == STOCK
+    assert Results(tmp_path / "s").manifest.numerics == STOCK
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_an_architecture_whose_operations_are_not_known(command, bloom, tmp_path
     result = command(bloom, tmp_path / "s", "--engine", engine)
     assert result.code == 0, result.err
     manifest = Results(tmp_path / "s").manifest
-    assert manifest["numerics"] == {"operations": "stock", "sampling": "fma32-1"}
+    assert manifest.numerics == Numerics(operations="stock", sampling="fma32-1")
     told = [
         line
         for line in result.err.splitlines()
@@ -132,8 +133,8 @@ def test_an_architecture_whose_operations_are_not_known(command, bloom, tmp_path
 def test_other_dtypes(command, llama_folder, tmp_path, dtype, operations):
     result = command(llama_folder, tmp_path / "s", "--dtype", dtype)
     assert result.code == 0, result.err
-    numerics = Results(tmp_path / "s").manifest["numerics"]
-    assert numerics == {"operations": operations, "sampling": "fma32-1"}
+    numerics = Results(tmp_path / "s").manifest.numerics
+    assert numerics == Numerics(operations=operations, sampling="fma32-1")
     assert (f"there are no kernels for {dtype}" in result.err) == (operations == "stock")
 
 
@@ -141,8 +142,8 @@ def test_sampling_fields_that_are_not_implemented(command, penalising, tmp_path)
     result = command(penalising, tmp_path / "s")
     assert result.code == 0, result.err
     manifest = Results(tmp_path / "s").manifest
-    assert manifest["generation"]["repetition_penalty"] == 1.3
-    assert manifest["numerics"] == PENALISED
+    assert manifest.generation["repetition_penalty"] == 1.3
+    assert manifest.numerics == PENALISED
     assert "it does not implement repetition_penalty=1.3" in result.err
 
 
@@ -164,7 +165,7 @@ def test_a_folder_is_opened_again_with_its_numerics(
     Screen(str(path), TALE, DESIGN, tile=8, numerics=numerics).run(tmp_path / "s", quiet=True)
     results = Results(tmp_path / "s")
     again = reopen(results)
-    assert again.described_numerics == results.manifest["numerics"]
+    assert again.described_numerics == results.manifest.numerics
     mutant = "{layer}.{kind}:{row},{col}:{mutation}".format(**results.records().row(3, named=True))
     shown = cli("show", tmp_path / "s", mutant, "--check")
     assert (shown.code, "checked: " in shown.out) == (0, True), shown.err
@@ -173,5 +174,5 @@ def test_a_folder_is_opened_again_with_its_numerics(
 def test_the_processor_is_named(llama, tmp_path):
     screen = Screen(llama, TALE, DESIGN, tile=8)
     screen.run(tmp_path / "s", quiet=True)
-    assert screen.results.manifest["platform"]["processor"].strip()
-    assert load_model(llama.name).fingerprint == screen.results.manifest["model"]["fingerprint"]
+    assert screen.results.manifest.platform.processor.strip()
+    assert load_model(llama.name).fingerprint == screen.results.manifest.model.fingerprint

@@ -37,13 +37,13 @@ def test_an_atlas_predicts_calibrates_and_runs_the_uncertain(folder, tmp_path):
     assert predictions["probability"].null_count() == 0
     sample = first.records()
     assert len(sample) == 24
-    assert first.manifest["predictions"]["calibration"]["calls"] == 24
-    assert first.manifest["controls"]["calls"] == 24
-    assert first.manifest["controls"]["replayed"] == 3
-    assert first.manifest["controls"]["noops"] > 3
+    assert first.manifest.predictions.calibration.calls == 24
+    assert first.manifest.controls.calls == 24
+    assert first.manifest.controls.replayed == 3
+    assert first.manifest.controls.noops > 3
     again = atlas.run(tmp_path / "out", error=0.02, quiet=True)
-    assert again.manifest["controls"]["calls"] == len(again.records())
-    assert again.manifest["controls"]["replay_mismatches"] == []
+    assert again.manifest.controls.calls == len(again.records())
+    assert again.manifest.controls.replay_mismatches == []
     assert again.records().head(24).equals(sample)
     calls = again.calls()
     doubt = calls.filter(source="predicted")["probability"].to_numpy()
@@ -135,7 +135,7 @@ def test_a_run_that_ended_with_the_last_locus_goes_on(folder, tmp_path, monkeypa
     monkeypatch.undo()
     results = Atlas(folder, ASSAY, design, tile=16, sample=6).run(out, quiet=True)
     assert results.predictions()["probability"].null_count() == 0
-    assert results.manifest["predictions"]["mutations"] == ["max", "min"]
+    assert results.manifest.predictions.mutations == ["max", "min"]
 
 
 def test_an_architecture_that_only_the_reference_engine_runs(tmp_path):

@@ -111,7 +111,7 @@ def test_ten_kills_at_random_moments_lose_and_repeat_nothing(spec, undisturbed, 
     assert len(records) == MUTANTS
     assert records.select(COORDINATES).is_duplicated().sum() == 0
     assert results.texts().equals(expected.texts())
-    assert results.manifest["wild_type"] == expected.manifest["wild_type"]
+    assert results.manifest.wild_type == expected.manifest.wild_type
     assert 0 < records["silent"].sum() < MUTANTS
 
 

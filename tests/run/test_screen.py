@@ -45,7 +45,7 @@ def test_records_are_a_row_per_mutant_in_design_order(screen):
     ]
     assert coordinates == screen.plan.mutants()
     assert len(records) == 2 * 2 * 4 * 2
-    wild = screen.results.manifest["wild_type"][0]["phenotype"]
+    wild = screen.results.manifest.wild_type[0].phenotype
     assert (records["silent"] == (records["phenotype"] == wild)).all()
     assert records.filter(silent=False)["first_divergence"].null_count() == 0
 

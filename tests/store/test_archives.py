@@ -13,7 +13,7 @@ import pytest
 from builders import tiny_model
 from mutascope import Results, load_model
 from mutascope.core.genome import Mutant
-from mutascope.store.folder import OUTPUT_SCHEMA, RECORD_SCHEMA
+from mutascope.core.schema import OUTPUT_SCHEMA, RECORD_SCHEMA
 
 ARCHIVES = Path(__file__).resolve().parents[1] / "data" / "archives"
 TEXTS = ("format1/text", "format2/text")
@@ -46,17 +46,17 @@ def test_what_a_folder_holds(name):
     assert records.columns == [*RECORD_SCHEMA, *added]
     assert len(records) == results.done == results.total == MUTANTS[kind]
     assert results.finished
-    assert (results.is_choice, results.is_panel) == (kind == "choice", kind == "panel")
+    assert results.manifest.assay.type == kind
     assert records["silent"].not_().any()
     assert results.texts()["text"].null_count() == 0
     assert len(results.covariates()) == records.select("layer", "kind", "row", "col").n_unique()
     outputs, mutant = results.folder.outputs(), first_nsm(results)
     probabilities = [f"p_{letter}" for letter in "ABCD"] if kind == "choice" else []
     assert outputs.columns == [*OUTPUT_SCHEMA, *probabilities]
-    assert len(outputs) == len(results.manifest["prompts"]) * len(records) * (kind != "text")
+    assert len(outputs) == len(results.manifest.prompts) * len(records) * (kind != "text")
     assert results.record(mutant)["text"]
     if kind != "text":
-        assert len(results.outputs_of(mutant)) == len(results.manifest["prompts"])
+        assert len(results.outputs_of(mutant)) == len(results.manifest.prompts)
 
 
 def test_records_of_a_text():
@@ -89,7 +89,7 @@ def test_every_verb_that_reads(cli, archives, name):
     run("analyze", folder, "--out", "tables")
     assert pl.read_csv("tables/screens.csv")["stored"].to_list() == [count]
     run("report", folder, "--out", "report.html")
-    assert Results(folder).manifest["assay"]["name"] in Path("report.html").read_text()
+    assert Results(folder).manifest.assay.name in Path("report.html").read_text()
     if kind == "panel":
         run("figures", folder, "--out", "pictures")
         run("show", folder, mutant, "--page", "page.html")
@@ -171,10 +171,10 @@ def test_the_records_of_this_version_come_out_again(tmp_path, monkeypatch):
     module, archived = make_archives(), Results(ARCHIVES / "format2" / "text")
     tiny_model(module.MODEL, "llama")
     screen = module.text_screen()
-    if screen.model.fingerprint != archived.manifest["model"]["fingerprint"]:
+    if screen.model.fingerprint != archived.manifest.model.fingerprint:
         pytest.skip("torch draws other weights on this processor")
     screen.run("again", quiet=True)
-    assert screen.results.manifest["numerics"] == archived.manifest["numerics"]
-    assert screen.results.manifest["wild_type"] == archived.manifest["wild_type"]
+    assert screen.results.manifest.numerics == archived.manifest.numerics
+    assert screen.results.manifest.wild_type == archived.manifest.wild_type
     assert screen.records().equals(archived.records())
     assert screen.results.phenotypes().equals(archived.phenotypes())

@@ -13,22 +13,25 @@ import pyarrow.parquet as pq
 import pytest
 
 from mutascope import MutascopeError
-from mutascope.store import FORMAT_VERSION, ScreenFolder, Shard
-from mutascope.store.folder import RECORD_SCHEMA
+from mutascope.core.manifest import Controls, Manifest
+from mutascope.core.schema import FORMAT_VERSION, RECORD_SCHEMA
+from mutascope.store import ScreenFolder, Shard
 from processes import start_function
 
-MANIFEST_KEYS = (
-    "model",
-    "assay",
-    "generation",
-    "prompts",
-    "design",
-    "tile",
-    "engine",
-    "loci",
-    "units",
-    "wild_type",
-)
+MANIFEST = {
+    "format_version": FORMAT_VERSION,
+    "model": dict.fromkeys(("name", "architecture", "dtype", "fingerprint", "tokenizer"), "é"),
+    "assay": {"name": "say", "type": "text", "prompt": "Say:"},
+    "generation": {"top_k": 50},
+    "prompts": [{"text": "Say:", "tokens": [1]}],
+    "design": {"type": "full", "mutations": ["max"], "sha256": "0" * 64},
+    "tile": 8,
+    "engine": "fast",
+    "loci": [],
+    "units": {"mutants": 3, "size": 3},
+    "wild_type": [{"phenotype": "0" * 32, "text": "Say: fly", "continuation": " fly", "tokens": [2]}],
+    "libraries": {},
+}
 
 
 def shard_of(number: int, rows: int = 3) -> Shard:
@@ -86,23 +89,15 @@ def test_a_manifest_is_replaced_in_one_step(folder):
     assert not folder.exists()
     with pytest.raises(MutascopeError, match="it has no manifest"):
         folder.manifest()
-    manifest = {"format_version": FORMAT_VERSION, **dict.fromkeys((*MANIFEST_KEYS, "libraries"), "é")}
+    manifest = Manifest.model_validate(MANIFEST)
     folder.write_manifest(manifest)
-    folder.write_manifest({**manifest, "controls": {"a": 1}})
+    manifest.controls = Controls(weights_restored=True)
+    folder.write_manifest(manifest)
     assert folder.exists()
-    assert folder.manifest() == {**manifest, "controls": {"a": 1}}
+    assert folder.manifest() == manifest
     with pytest.raises(ValueError, match="JSON"):
-        folder.write_manifest({"number": float("nan")})
-    assert folder.manifest()["controls"] == {"a": 1}
-
-
-@pytest.mark.parametrize("key", MANIFEST_KEYS)
-def test_a_manifest_that_lacks_a_key_is_damaged(folder, key):
-    manifest = {"format_version": FORMAT_VERSION, **dict.fromkeys((*MANIFEST_KEYS, "libraries"), 1)}
-    del manifest[key]
-    folder.write_manifest(manifest)
-    with pytest.raises(MutascopeError, match=f"manifest.json is damaged: it has no '{key}'"):
-        folder.manifest()
+        folder.write_manifest(manifest.model_copy(update={"generation": {"number": float("nan")}}))
+    assert folder.manifest().controls == Controls(weights_restored=True)
 
 
 def test_shards_are_plain_parquet_that_says_its_format_version(tmp_path):

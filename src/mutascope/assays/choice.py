@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import polars as pl
 from pydantic import Field, model_validator
@@ -14,6 +14,7 @@ from mutascope.assays.questions import Question, Questions, load_questions
 from mutascope.assays.text import Resolved, Sampled, resolve_generation
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Tiling
+from mutascope.core.manifest import AssayType
 from mutascope.core.protocol import NextToken, Output, Prompt
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.loading import Model
@@ -32,6 +33,7 @@ class ChoiceAssay(Sampled):
         right, wrong: numbers of questions.
     """
 
+    type: ClassVar[AssayType] = "choice"
     questions: str
     subject: str | None = None
     shots: int = Field(default=5, ge=0)

@@ -12,6 +12,7 @@ from mutascope.assays.questions import GENERAL
 from mutascope.assays.text import TEXT_PRESETS, ResolvedAssay, TextAssay
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import check_name
+from mutascope.core.manifest import Manifest
 from mutascope.core.protocol import Generation, Prompt
 from mutascope.core.yamlfile import load_yaml, validate
 from mutascope.model.loading import Model
@@ -61,21 +62,19 @@ def _check_questions(fields: Mapping[str, Any], where: str) -> None:
         raise MutascopeError(f"{where} is a {kind}, which takes no questions")
 
 
-def reopened(model: Model, manifest: Mapping[str, Any]) -> AnyResolved:
+def reopened(model: Model, manifest: Manifest) -> AnyResolved:
     """Return the assay of a stored screen; the questions of a choice assay come from its manifest, not their source."""
-    stated, prompts = manifest["assay"], manifest["prompts"]
-    if "prompts" in stated:
-        panel = PanelAssay.model_validate(stated)
-        told = tuple(Prompt(prompt["text"], tuple(prompt["tokens"])) for prompt in prompts)
-        readout = Generation(panel.seed, panel.arguments(), manifest["generation"])
-        return ResolvedPanel(panel, told, readout, tuple(prompt.get("genre") for prompt in prompts))
-    if "questions" not in stated:
-        return TextAssay.model_validate(stated).resolve(model, measure=manifest.get("measure", False))
-    assay = ChoiceAssay.model_validate(stated)
-    columns = ("text", "tokens", "key", "question")
-    texts, tokens, keys, numbers = zip(
-        *(tuple(prompt[name] for name in columns) for prompt in prompts), strict=True
-    )
-    asked = tuple(Prompt(text, tuple(ids)) for text, ids in zip(texts, tokens, strict=True))
-    readout = assay.readout(model, manifest["letters"], len(asked[0].tokens))
-    return ResolvedChoice(assay, asked, readout, keys, numbers)
+    stated, prompts = manifest.assay.stated, manifest.prompts
+    asked = tuple(Prompt(prompt.text, tuple(prompt.tokens)) for prompt in prompts)
+    match manifest.assay.type:
+        case "text":
+            return TextAssay.model_validate(stated).resolve(model, measure=manifest.measure)
+        case "panel":
+            panel = PanelAssay.model_validate(stated)
+            readout = Generation(panel.seed, panel.arguments(), manifest.generation)
+            return ResolvedPanel(panel, asked, readout, tuple(prompt.genre for prompt in prompts))
+        case "choice":
+            choice = ChoiceAssay.model_validate(stated)
+            readout = choice.readout(model, manifest.letters or [], len(asked[0].tokens))
+            keys = tuple(prompt.key or "" for prompt in prompts)
+            return ResolvedChoice(choice, asked, readout, keys, tuple(prompt.question for prompt in prompts))

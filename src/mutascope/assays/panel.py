@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from mutascope.assays.text import Resolved, Sampled, check_positions, resolve_generation
 from mutascope.core.errors import MutascopeError
+from mutascope.core.manifest import AssayType
 from mutascope.core.protocol import Generation, Prompt
 from mutascope.model.loading import Model
 
@@ -27,6 +28,7 @@ class PanelAssay(Sampled):
         max_length: tokens, prompt included.
     """
 
+    type: ClassVar[AssayType] = "panel"
     prompts: str = WRITERS
     max_length: int = Field(default=150, ge=1)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mutascope.core.protocol import Outcome, Output, first_divergence
-from mutascope.store.folder import OUTPUT_SCHEMA, PHENOTYPE_SCHEMA, RECORD_SCHEMA, Shard
+from mutascope.core.schema import OUTPUT_SCHEMA, PHENOTYPE_SCHEMA, RECORD_SCHEMA
+from mutascope.store import Shard
 
 if TYPE_CHECKING:
     from mutascope.assays import Resolved

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mutascope.core.errors import MutascopeError
+from mutascope.core.manifest import AssayType
 from mutascope.core.protocol import Generation, Output, Prompt, Readout
 from mutascope.model.loading import Model
 
-AssayT = TypeVar("AssayT", bound=BaseModel, covariant=True)
+AssayT = TypeVar("AssayT", bound="Sampled", covariant=True)
 ReadoutT = TypeVar("ReadoutT", bound=Readout, covariant=True)
 _NOT_SAMPLING = {"_from_model_config", "transformers_version", "output_attentions", "output_hidden_states"}
 
@@ -37,6 +38,7 @@ class Sampled(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    type: ClassVar[AssayType]
     name: str
     seed: int = Field(default=0, ge=-(2**63), lt=2**64)
     greedy: bool = False
@@ -67,6 +69,7 @@ class TextAssay(Sampled):
         max_length: tokens, prompt included. max_new_tokens: tokens, prompt excluded. At most one of them.
     """
 
+    type: ClassVar[AssayType] = "text"
     prompt: str | None = None
     messages: tuple[Message, ...] | None = None
     max_length: int | None = Field(default=None, ge=1)
@@ -140,7 +143,7 @@ class Resolved(Generic[AssayT, ReadoutT]):
     def described(self) -> dict[str, Any]:
         """Return what a manifest says of the assay, as plain JSON values."""
         return {
-            "assay": self.assay.model_dump(mode="json", exclude_none=True),
+            "assay": {**self.assay.model_dump(mode="json", exclude_none=True), "type": self.assay.type},
             "generation": dict(self.readout.resolved),
             "prompts": self.described_prompts(),
         }

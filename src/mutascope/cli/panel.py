@@ -10,6 +10,7 @@ import typer
 from mutascope.analysis.selection import PAPER, parse_selection, select_mutants
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
+from mutascope.core.manifest import Manifest
 from mutascope.store.reader import Results
 
 _COORDINATES = ("layer", "kind", "row", "col", "mutation")
@@ -53,12 +54,12 @@ def panel(
     loading = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
     model = load_screened(screened, **loading)
     mutants = tuple(Mutant(*row) for row in chosen.select(_COORDINATES).iter_rows())
-    stock = set(screened.manifest.get("numerics", {}).values()) == {"stock"}
+    stock = screened.manifest.numerics is not None and screened.manifest.numerics.stock
     job = Screen(
         model,
         assay,
         Design(mutants=mutants),
-        tile=screened.manifest["tile"],
+        tile=screened.manifest.tile,
         engine=engine,
         batch=batch,
         numerics="stock" if stock else "own",
@@ -74,12 +75,14 @@ def compare_with_screen(panel: Results, screened: Results) -> str:
     Raises:
         MutascopeError: when an output differs.
     """
-    asked = screened.manifest["prompts"]
+    asked = screened.manifest.prompts
     place = next(
         (
             index
-            for index, prompt in enumerate(panel.manifest["prompts"])
-            if len(asked) == 1 and not screened.is_panel and prompt["tokens"] == asked[0]["tokens"]
+            for index, prompt in enumerate(panel.manifest.prompts)
+            if len(asked) == 1
+            and screened.manifest.assay.type != "panel"
+            and prompt.tokens == asked[0].tokens
         ),
         None,
     )
@@ -98,14 +101,14 @@ def compare_with_screen(panel: Results, screened: Results) -> str:
     return f"checked: all {len(both)} outputs on the screen's own prompt equal the screen's"
 
 
-def _same_sampling(panel: dict[str, Any], screened: dict[str, Any]) -> bool:
+def _same_sampling(panel: Manifest, screened: Manifest) -> bool:
     """Whether numerics, seed and sampling fields are the same; lengths are compared by what counts the prompt."""
     fields = [
         {
-            "numerics": manifest.get("numerics"),
-            **manifest["generation"],
+            "numerics": manifest.numerics,
+            **manifest.generation,
             "max_new_tokens": None,
-            "seed": manifest["assay"].get("seed"),
+            "seed": manifest.assay.seed,
         }
         for manifest in (panel, screened)
     ]

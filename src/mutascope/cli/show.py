@@ -46,11 +46,11 @@ def show(
     console = Console(highlight=False)
     silent = "silent" if record["silent"] else f"NSM, first divergence at token {record['first_divergence']}"
     console.print(Text(f"{wanted}: {silent}, phenotype {record['phenotype']}"), soft_wrap=True)
-    if results.is_choice and results.manifest["prompts"]:
+    if results.manifest.assay.type == "choice" and results.manifest.prompts:
         console.print(answers_table(results, wanted))
-    elif results.is_panel:
+    elif results.manifest.assay.type == "panel":
         changed = results.outputs_of(wanted)["phenotype"].to_list()
-        wild = [output["phenotype"] for output in results.manifest["wild_type"]]
+        wild = [output.phenotype for output in results.manifest.wild_type]
         differing = sum(a != b for a, b in zip(changed, wild, strict=True))
         console.print(f"{differing} of {len(wild)} outputs differ; read them with --page FILE.html")
     elif record["text"] is None:
@@ -66,12 +66,16 @@ def write_page(results: Results, mutant: Mutant, page: Path) -> None:
     """Write the outputs of a mutant on a panel (the folder's own, or the one stored with a screen)."""
     from mutascope.report.panel import panel_page
 
-    panel = results if results.is_panel else Results(f"{results.folder.path.rstrip('/')}/panel")
+    panel = (
+        results
+        if results.manifest.assay.type == "panel"
+        else Results(f"{results.folder.path.rstrip('/')}/panel")
+    )
     try:
         page.write_text(panel_page(panel, mutant), encoding="utf-8")
     except OSError as error:
         raise MutascopeError(f"{page} cannot be written: {error.strerror}") from error
-    typer.echo(f"{page}: {mutant} on {len(panel.manifest['prompts'])} prompts")
+    typer.echo(f"{page}: {mutant} on {len(panel.manifest.prompts)} prompts")
 
 
 def answers_table(results: Results, mutant: Mutant) -> Table:
@@ -79,17 +83,17 @@ def answers_table(results: Results, mutant: Mutant) -> Table:
 
     Where they are too many for a line, the probabilities are those of the key and of the two answers.
     """
-    letters = results.manifest["letters"]
+    letters = results.manifest.letters or []
     few = len(letters) <= _LETTERS_IN_LINE
     chances = letters if few else ("key", "wild type", "mutant")
     columns = [Column(f"p({told})", min_width=5) for told in chances]
     table = Table("question", "key", "wild type", "mutant", *columns)
     wild = results.wild_type.split("\n")
     for row in results.outputs_of(mutant).iter_rows(named=True):
-        prompt = results.manifest["prompts"][row["prompt"]]
+        prompt = results.manifest.prompts[row["prompt"]]
         said = "non-finite" if row["text"] is None else row["text"]
         change = "" if said == wild[row["prompt"]] else "bold red"
-        cells = [str(prompt["question"]), prompt["key"], wild[row["prompt"]]]
+        cells = [str(prompt.question), prompt.key, wild[row["prompt"]]]
         shown = letters if few else [*cells[1:], said]
         chances = [_chance(row.get(f"p_{answer}")) for answer in shown]
         table.add_row(*(Text(cell) for cell in cells), Text(said, style=change), *chances)
@@ -153,12 +157,12 @@ def reopen(results: Results, **loading: Any) -> Screen:
     model = load_screened(results, **loading)
     resolved = reopened(model, results.manifest)
     manifest = results.manifest
-    stock = set(manifest.get("numerics", {}).values()) == {"stock"}
+    stock = manifest.numerics is not None and manifest.numerics.stock
     screen = Screen(
         model,
         resolved.assay,
-        tile=manifest["tile"],
-        engine=manifest["engine"],
+        tile=manifest.tile,
+        engine=manifest.engine,
         numerics="stock" if stock else "own",
     )
     screen.resolved = resolved
@@ -173,14 +177,14 @@ def load_screened(results: Results, **loading: Any) -> Model:
     """
     from mutascope.model.loading import load_model
 
-    stored = results.manifest["model"]
-    if "imported" in results.manifest:
+    stored = results.manifest.model
+    if results.manifest.imported:
         raise MutascopeError(
-            f"{results.folder.path} was imported, and does not say which weights of {stored['name']} were screened"
+            f"{results.folder.path} was imported, and does not say which weights of {stored.name} were screened"
         )
-    model = load_model(stored["name"], dtype=stored["dtype"], **loading)
-    if model.fingerprint != stored["fingerprint"]:
+    model = load_model(stored.name, dtype=stored.dtype, **loading)
+    if model.fingerprint != stored.fingerprint:
         raise MutascopeError(
-            f"{stored['name']} has other weights now than when {results.folder.path} was screened"
+            f"{stored.name} has other weights now than when {results.folder.path} was screened"
         )
     return model

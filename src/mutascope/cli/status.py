@@ -20,7 +20,8 @@ def status(folder: Annotated[str, typer.Argument(help="screen folder")]) -> None
     console = Console()
     for name, fact in results.summary().items():
         console.print(Text(f"{name:>11}  {fact}"), soft_wrap=True)
-    for name, value in results.manifest.get("controls", {}).items():
+    controls = results.manifest.controls
+    for name, value in (controls.to_dict() if controls else {}).items():
         console.print(Text(f"{'control':>11}  {name}: {value}"), soft_wrap=True)
     if results.done == 0:
         return

@@ -1,158 +1,280 @@
-"""The manifest of a screen: what it is, and whether another screen is the same one."""
+"""The manifest of a screen: what it is, and its wild type (docs/format.md, section 4)."""
 
 from __future__ import annotations
 
-import platform
-import time
-from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import json
+from typing import Any, Literal, Self
 
-from mutascope.core.design import Design, Plan
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from mutascope.core.design import Plan
 from mutascope.core.errors import MutascopeError
-from mutascope.core.genome import Locus, Tiling
-from mutascope.store import FORMAT_VERSION
+from mutascope.core.genome import Tiling
+from mutascope.core.schema import FORMAT_VERSION, READABLE_VERSIONS
 
-if TYPE_CHECKING:
-    from mutascope.assays import Resolved
-    from mutascope.assays.phenotype import PhenotypeReader
-    from mutascope.model.loading import Model
-
-_LIBRARIES = ("mutascope", "torch", "transformers", "tokenizers", "numpy")
+AssayType = Literal["text", "choice", "panel"]
+STOCK = "stock"
+"""Numerics of torch's own kernels."""
 
 
-def describe_screen(
-    model: Model, assay: Resolved, design: Design, plan: Plan, tiling: Tiling, engine: str
-) -> dict[str, Any]:
-    """Return what makes a screen the same as another one, as plain JSON values."""
-    return {
-        "model": model.description,
-        **assay.described(),
-        "design": {**design.described(), "mutations": list(plan.mutations), "sha256": plan.digest},
-        "tile": tiling.tile,
-        "engine": engine,
-        "measure": assay.readout.measure,
-    }
+class _Stored(BaseModel):
+    """A JSON object; keys that are not known are kept, and those that were not given are not written."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object: what was read or given, nothing else."""
+        return self.model_dump(exclude_unset=True)
 
 
-def check_same_screen(manifest: dict[str, Any], description: dict[str, Any], folder: str) -> None:
-    """Raise MutascopeError, with the differences, when a manifest is not of the screen described."""
-    stored: dict[str, Any] = {
-        "measure": False,
-        **{key: manifest[key] for key in description if key in manifest},
-    }
-    if (
-        stored["model"]["fingerprint"] == description["model"]["fingerprint"]
-    ):  # wherever the weights are kept now
-        stored["model"] = {**stored["model"], "name": description["model"]["name"]}
-    if (
-        stored["prompts"] == description["prompts"] and "questions" in stored["assay"]
-    ):  # as well as the questions
-        stored["assay"] = {**stored["assay"], "questions": description["assay"].get("questions")}
-    differences = _differences(stored, description)
-    if differences:
-        more = f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
-        raise MutascopeError(f"{folder} holds another screen: {'; '.join(differences[:4])}{more}")
+class ModelInfo(_Stored):
+    """The model; ``unknown`` stands for what an imported screen does not say."""
+
+    name: str
+    architecture: str
+    dtype: str
+    fingerprint: str
+    tokenizer: str
 
 
-def check_same_numerics(manifest: dict[str, Any], numerics: dict[str, str], folder: str) -> None:
-    """Raise MutascopeError when a folder's records are of another arithmetic than what would be added."""
-    stored = manifest.get("numerics")
-    if stored is None:
-        raise MutascopeError(
-            f"{folder} was made by an earlier version, whose records depend on the machine: it can be read, but neither"
-            " continued nor checked; screen into another --out"
+class AssayInfo(_Stored):
+    """The assay as stated. The fields of its type are kept as they are (:attr:`stated`)."""
+
+    name: str
+    type: AssayType
+    seed: int = 0
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """The fields of the assay itself, without its type."""
+        return {key: value for key, value in self.to_dict().items() if key != "type"}
+
+
+class PromptInfo(_Stored):
+    """A prompt: ``key`` and ``question`` in a choice assay, ``genre`` in a panel where it is known."""
+
+    text: str
+    tokens: list[int]
+    key: str | None = None
+    question: int = 0
+    genre: str | None = None
+
+
+class DesignInfo(_Stored):
+    """Which mutants; the fields of the region are those of :class:`mutascope.core.design.Design`."""
+
+    type: Literal["full", "region", "sample", "list", "adaptive"]
+    mutations: list[str]
+    sha256: str
+    layers: list[int] | None = None
+    kinds: list[str] | None = None
+    rows: list[int] | None = None
+    cols: list[int] | None = None
+    sample: int | None = None
+    sample_seed: int | None = None
+
+
+class LocusInfo(_Stored):
+    """A locus of the design."""
+
+    layer: int
+    kind: str
+    rows: int
+    cols: int
+    site_rows: int
+    site_cols: int
+    region_sites: int | None
+    sampled_sites: int
+
+    @property
+    def name(self) -> str:
+        """As in ``15.down``."""
+        return f"{self.layer}.{self.kind}"
+
+
+class UnitsInfo(_Stored):
+    """Number of mutants of the design, and mutants per unit."""
+
+    mutants: int
+    size: int
+
+
+class WildOutput(_Stored):
+    """Output of the wild type on one prompt."""
+
+    phenotype: str
+    text: str
+    continuation: str
+    tokens: list[int]
+
+
+class Numerics(_Stored):
+    """Whose arithmetic the records have: of the network, and of the choice of tokens."""
+
+    operations: str
+    sampling: str
+
+    @property
+    def stock(self) -> bool:
+        """Whether both are torch's own."""
+        return self.operations == self.sampling == STOCK
+
+    def __str__(self) -> str:
+        alone = self.sampling == self.operations
+        return self.operations if alone else f"{self.operations} (sampling: {self.sampling})"
+
+
+class Platform(_Stored):
+    """The machine that began the screen."""
+
+    python: str
+    machine: str
+    device: str
+    processor: str | None = None
+
+
+class Controls(_Stored):
+    """What vouches for the records; of a screen of the reference engine, only that the weights were restored."""
+
+    weights_restored: bool
+    engine: str | None = None
+    replayed: int | None = None
+    replay_mismatches: list[str] = []
+    noops: int | None = None
+    noops_not_silent: list[str] = []
+    calls: int | None = None
+    seconds_of_last_run: float | None = None
+
+
+class ImportedInfo(_Stored):
+    """Which files of another program the records were read from."""
+
+    format: str
+    swapped: bool
+    complete: list[str]
+    incomplete: list[str]
+
+
+class Calibration(_Stored):
+    """What turned predicted risks into probabilities: intercept and slope by kind."""
+
+    calls: int
+    curves: dict[str, list[float]]
+    lapse: float
+
+
+class Predictions(_Stored):
+    """What was predicted."""
+
+    mutations: list[str]
+    targets: int
+    seconds: float | None = None
+    calibration: Calibration | None = None
+
+
+class Manifest(_Stored):
+    """The manifest; :meth:`parse` reads one, and :meth:`to_json` writes back all that was read."""
+
+    format_version: int
+    model: ModelInfo
+    assay: AssayInfo
+    generation: dict[str, Any]
+    prompts: list[PromptInfo]
+    letters: list[str] | None = None
+    design: DesignInfo
+    tile: int
+    engine: str
+    measure: bool = False
+    numerics: Numerics | None = None
+    loci: list[LocusInfo]
+    units: UnitsInfo
+    wild_type: list[WildOutput]
+    libraries: dict[str, str]
+    platform: Platform | None = None
+    created: str | None = None
+    controls: Controls | None = None
+    imported: ImportedInfo | None = None
+    predictions: Predictions | None = None
+
+    @classmethod
+    def parse(cls, content: str | bytes, folder: str) -> Self:
+        """Read a manifest of any format version that is known.
+
+        Args:
+            content: JSON.
+            folder: where it was found, for the sentence of an error.
+
+        Raises:
+            MutascopeError: when it is damaged, or of a later format.
+        """
+        damaged = f"{folder}/manifest.json is damaged: it"
+        try:
+            found = json.loads(content)
+            version = found["format_version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise MutascopeError(f"{damaged} is not the JSON of a screen") from error
+        if version not in READABLE_VERSIONS:
+            raise MutascopeError(
+                f"{folder} has format version {version}, this mutascope reads up to {FORMAT_VERSION}:"
+                " install another one"
+            )
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            raise MutascopeError(f"{damaged} {_complaint(error)}") from error
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_assay_type(cls, found: Any) -> Any:
+        """Folders that do not store the type of their assay say it by what else they have."""
+        match found:
+            case {"assay": {"type": _}}:
+                return found
+            case {"assay": dict(assay)}:
+                return {**found, "assay": {**assay, "type": _assay_type(found, assay)}}
+            case _:
+                return found
+
+    def to_json(self) -> str:
+        """Return the manifest as it is stored.
+
+        Raises:
+            ValueError: when a number is NaN or infinite.
+        """
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def describe_loci(plan: Plan, tiling: Tiling) -> list[LocusInfo]:
+    """Return the loci of a design (docs/format.md, 4.4)."""
+    described = []
+    for locus in plan.loci:
+        site_rows, site_cols = tiling.grid(locus)
+        info = LocusInfo(
+            layer=locus.layer,
+            kind=locus.kind,
+            rows=locus.rows,
+            cols=locus.cols,
+            site_rows=site_rows,
+            site_cols=site_cols,
+            region_sites=plan.population.get(locus.name),
+            sampled_sites=plan.sampled[locus.name],
         )
-    if stored != numerics:
-        raise MutascopeError(
-            f"{folder} was made with the numerics {_named(stored)}, and here they are {_named(numerics)}: their records"
-            " do not mix; screen into another --out"
-        )
+        described.append(info)
+    return described
 
 
-def _named(numerics: dict[str, str]) -> str:
-    operations, sampling = numerics["operations"], numerics["sampling"]
-    return operations if sampling == operations else f"{operations} (sampling: {sampling})"
+def _assay_type(found: dict[str, Any], assay: dict[str, Any]) -> AssayType:
+    prompts = found.get("prompts")
+    if "letters" in found or not prompts:  # no prompts are known of an imported choice assay
+        return "choice"
+    return "panel" if "prompts" in assay or len(prompts) > 1 else "text"
 
 
-def new_manifest(
-    description: dict[str, Any],
-    numerics: dict[str, str],
-    plan: Plan,
-    tiling: Tiling,
-    reader: PhenotypeReader,
-    unit_size: int,
-) -> dict[str, Any]:
-    """Return the manifest of a screen that starts now (docs/format.md, Manifest)."""
-    wild_type = []
-    for index, output in enumerate(reader.wild_type):
-        phenotype, text, continuation = reader.phenotype(output, index)
-        row = {
-            "phenotype": phenotype,
-            "text": text,
-            "continuation": continuation,
-            "tokens": list(output.tokens),
-        }
-        wild_type.append(row)
-    return {
-        "format_version": FORMAT_VERSION,
-        **description,
-        "numerics": numerics,
-        "loci": describe_loci(plan, tiling),
-        "units": {"mutants": len(plan), "size": unit_size},
-        "wild_type": wild_type,
-        "libraries": {name: version(name) for name in _LIBRARIES},
-        "platform": {
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "processor": processor(),
-            "device": str(reader.model.network.device),
-        },
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def processor() -> str:
-    """Return the name of the processor, as the system has it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def describe_loci(plan: Plan, tiling: Tiling) -> list[dict[str, Any]]:
-    """Return the loci of a design as plain JSON values (docs/format.md, 4.4)."""
-    return [_describe_locus(locus, plan, tiling) for locus in plan.loci]
-
-
-def _describe_locus(locus: Locus, plan: Plan, tiling: Tiling) -> dict[str, Any]:
-    site_rows, site_cols = tiling.grid(locus)
-    return {
-        "layer": locus.layer,
-        "kind": locus.kind,
-        "rows": locus.rows,
-        "cols": locus.cols,
-        "site_rows": site_rows,
-        "site_cols": site_cols,
-        "region_sites": plan.population.get(locus.name),
-        "sampled_sites": plan.sampled[locus.name],
-    }
-
-
-def _differences(stored: Any, wanted: Any, path: str = "") -> list[str]:
-    """Return in words where two JSON values differ."""
-    if isinstance(stored, dict) and isinstance(wanted, dict):
-        keys = [*stored, *(key for key in wanted if key not in stored)]
-        return [
-            line
-            for key in keys
-            for line in _differences(stored.get(key), wanted.get(key), f"{path}.{key}" if path else key)
-        ]
-    return [] if stored == wanted else [f"{path} is {_short(stored)} there and {_short(wanted)} here"]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _complaint(error: ValidationError) -> str:
+    """Return what is wrong with a manifest, a missing key first."""
+    errors = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "missing")
+    first = errors[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return f"has no {name!r}"
+    return f"has a {name!r} that is not as docs/format.md has it ({first['msg'].lower()})"

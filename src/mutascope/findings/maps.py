@@ -50,16 +50,16 @@ def screens(given: Screens) -> pl.DataFrame:
             {
                 "assay": label,
                 "folder": results.folder.path,
-                "model": manifest["model"]["name"],
-                "fingerprint": manifest["model"]["fingerprint"],
-                "tile": manifest["tile"],
-                "design": manifest["design"]["type"],
-                "mutations": " ".join(manifest["design"]["mutations"]),
-                "engine": manifest["engine"],
+                "model": manifest.model.name,
+                "fingerprint": manifest.model.fingerprint,
+                "tile": manifest.tile,
+                "design": manifest.design.type,
+                "mutations": " ".join(manifest.design.mutations),
+                "engine": manifest.engine,
                 "stored": len(given.records[label]),
                 "planned": results.total,
                 "finished": results.finished,
-                "wild_type": "\n".join(output["text"] for output in manifest["wild_type"]),
+                "wild_type": "\n".join(output.text for output in manifest.wild_type),
             }
         )
     return pl.DataFrame(rows)

@@ -124,7 +124,7 @@ def _destruction(given: Screens, by: str) -> pl.DataFrame:
     need(given.choice, CHOICE)
 
     def of(label: str) -> pl.DataFrame:
-        wild = [_answer(row["continuation"]) for row in given.results[label].manifest["wild_type"]]
+        wild = [_answer(row.continuation) for row in given.results[label].manifest.wild_type]
         counts = destruction_counts(given.records[label], _answers(given, label, wild), [by])
         return counts.sort(by) if by == "score" else counts
 
@@ -134,7 +134,7 @@ def _destruction(given: Screens, by: str) -> pl.DataFrame:
 def _answers(given: Screens, label: str, wild: list[str]) -> pl.DataFrame:
     nsms = given.records[label].filter(~pl.col("silent"))
     told = given.phenotypes[label].join(nsms, on="phenotype", how="semi", maintain_order="left")
-    return choice_frame(told, wild, given.results[label].manifest.get("letters", LETTERS))
+    return choice_frame(told, wild, given.results[label].manifest.letters or LETTERS)
 
 
 def _answer(text: str) -> str:

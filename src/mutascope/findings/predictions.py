@@ -32,7 +32,7 @@ def checked(given: Screens, label: str) -> pl.DataFrame:
 
 def _checked(results: Results) -> pl.DataFrame:
     calls = cross_fitted(results.checked_calls())
-    if results.manifest["design"]["type"] != "adaptive":
+    if results.manifest.design.type != "adaptive":
         return calls
     sample = results.sample()
     return (
@@ -90,8 +90,8 @@ def _matched(given: Screens, label: str, sample: pl.DataFrame) -> tuple[pl.DataF
     """Return predictions and sample of one population: the region that was sampled, the mutations of both."""
     results = given.results[label]
     predictions = given.once(f"predictions of {label}", results.predictions)
-    design = results.manifest["design"]
-    region = [pl.col(axis).is_in(design[name]) for axis, name in _AXES if name in design]
+    design = results.manifest.design
+    region = [pl.col(axis).is_in(wanted) for axis, name in _AXES if (wanted := getattr(design, name))]
     keys = [*LOCUS, "mutation"]
     return (
         predictions.filter(*region).join(sample.select(keys).unique(), on=keys, how="semi"),
@@ -102,7 +102,7 @@ def _matched(given: Screens, label: str, sample: pl.DataFrame) -> tuple[pl.DataF
 def sample_of(given: Screens, label: str) -> pl.DataFrame | None:
     """Return the exact calls of the random sample of a predicted screen, None where there is none."""
     results = given.results[label]
-    return None if results.manifest["design"]["type"] == "list" else results.sample()
+    return None if results.manifest.design.type == "list" else results.sample()
 
 
 @table(

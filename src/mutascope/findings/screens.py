@@ -173,7 +173,7 @@ class Screens:
     @property
     def panels(self) -> list[str]:
         """Labels of the writer panels."""
-        return [label for label in self.labels if self.results[label].is_panel and label not in self.choice]
+        return [label for label, results in self.results.items() if results.manifest.assay.type == "panel"]
 
     def statuses(self, label: str) -> dict[tuple[int, str], np.ndarray]:
         """Status map of every locus of a screen, by layer and kind."""
@@ -210,7 +210,7 @@ class Screens:
         """Severity of every phenotype of the text assays."""
         return {
             label: severity_frame(
-                self.phenotypes[label], self.results[label].manifest["wild_type"][0]["continuation"]
+                self.phenotypes[label], self.results[label].manifest.wild_type[0].continuation
             )
             for label in self.text
         }
@@ -230,16 +230,16 @@ class Screens:
 
     def wild_outputs(self, label: str) -> pl.DataFrame:
         """Outputs of the wild type on a panel: prompt, continuation."""
-        continuations = [row["continuation"] for row in self.results[label].manifest["wild_type"]]
+        continuations = [row.continuation for row in self.results[label].manifest.wild_type]
         return pl.DataFrame({"prompt": range(len(continuations)), "continuation": continuations}).cast(
             {"prompt": pl.Int32}
         )
 
     def panel(self, label: str) -> pl.DataFrame:
         """Prompts of a panel: prompt, text, genre (as stated with the prompt, else by its place in the panel)."""
-        prompts = self.results[label].manifest["prompts"]
+        prompts = self.results[label].manifest.prompts
         rows = [
-            (index, prompt["text"], prompt.get("genre") or _genre(index, len(prompts)))
+            (index, prompt.text, prompt.genre or _genre(index, len(prompts)))
             for index, prompt in enumerate(prompts)
         ]
         schema = {"prompt": pl.Int32, "text": pl.String, "genre": pl.String}
@@ -271,8 +271,8 @@ def _genre(index: int, prompts: int) -> str:
 
 def _labels(opened: Sequence[Results]) -> list[str]:
     """Name of the assay; with the model, then the folder, where that does not tell the screens apart."""
-    assays = [_no_column(_short(str(results.manifest["assay"].get("name", "assay")))) for results in opened]
-    models = [_short(os.path.basename(results.manifest["model"]["name"].rstrip("/"))) for results in opened]
+    assays = [_no_column(_short(results.manifest.assay.name)) for results in opened]
+    models = [_short(os.path.basename(results.manifest.model.name.rstrip("/"))) for results in opened]
     folders = [os.path.basename(results.folder.path) for results in opened]
     candidates = (
         assays,

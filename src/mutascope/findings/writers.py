@@ -193,8 +193,8 @@ def _panel_outputs(given: Screens, label: str) -> pl.DataFrame:
 
 def _strange_outputs(given: Screens, label: str) -> pl.DataFrame:
     manifest = given.results[label].manifest
-    stated = manifest["prompts"][0]["text"] if manifest["prompts"] else None
-    wild = pl.DataFrame({"continuation": [manifest["wild_type"][0]["continuation"]]})
+    stated = manifest.prompts[0].text if manifest.prompts else None
+    wild = pl.DataFrame({"continuation": [manifest.wild_type[0].continuation]})
     found = strangest(given.records[label], given.severity[label], given.phenotypes[label])
     told = pl.concat([wild, found.select(*MUTANT, "continuation")], how="diagonal_relaxed")
     return told.select(

@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from mutascope.core.design import Plan
 from mutascope.core.genome import Locus, Tiling
 from mutascope.core.protocol import Prompt
+from mutascope.core.schema import COVARIATE_SCHEMA
 from mutascope.model.loading import Model
 from mutascope.model.mutations import Mutagen
-from mutascope.store.folder import COVARIATE_SCHEMA
 
 MASSIVE_MAGNITUDE = 100
 MASSIVE_RATIO = 100

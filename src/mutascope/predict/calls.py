@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mutascope.core.genome import Locus
+from mutascope.core.schema import PREDICTION_SCHEMA
 from mutascope.predict.targets import Targets
-from mutascope.store.folder import PREDICTION_SCHEMA
 
 ERROR = 0.05
 """Scale of the error of a predicted change, relative to the change and to the size of the mutant (docs/predict.md)."""

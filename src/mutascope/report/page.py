@@ -79,7 +79,7 @@ def _render(source: Source) -> str:
         .get_template("page.html")
         .render(
             title=f"Mutagenesis screen: {', '.join(source.given.labels)}",
-            models=sorted({results.manifest["model"]["name"] for results in source.given.results.values()}),
+            models=sorted({results.manifest.model.name for results in source.given.results.values()}),
             headline=headline(source),
             sections=built,
             absent=absent,

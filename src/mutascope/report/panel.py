@@ -10,6 +10,7 @@ from mutascope.analysis.diff import diff_to_html, word_diff
 from mutascope.analysis.writers import initial_words, top_words
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
+from mutascope.core.manifest import PromptInfo
 from mutascope.store.reader import Results
 
 _STYLE = """
@@ -40,20 +41,20 @@ def panel_page(results: Results, mutant: Mutant) -> str:
     said = results.outputs_of(mutant)
     if said.is_empty():
         raise MutascopeError(f"{results.folder.path} holds no outputs of {mutant} (yet)")
-    prompts, wild = results.manifest["prompts"], results.manifest["wild_type"]
+    prompts, wild = results.manifest.prompts, results.manifest.wild_type
     rows = [
-        _row(place, prompts[place], wild[place]["continuation"], continuation)
+        _row(place, prompts[place], wild[place].continuation, continuation)
         for place, continuation in said.select("prompt", "continuation").iter_rows()
     ]
     wild_frame = pl.DataFrame(
-        {"prompt": range(len(wild)), "continuation": [output["continuation"] for output in wild]}
+        {"prompt": range(len(wild)), "continuation": [output.continuation for output in wild]}
     )
-    changed = sum(row["text"] != continuation for row, continuation in zip(wild, said["text"], strict=True))
+    changed = sum(row.text != continuation for row, continuation in zip(wild, said["text"], strict=True))
     facts = (
-        f"{results.manifest['model']['name']}, {len(prompts)} prompts, {changed} outputs differ."
+        f"{results.manifest.model.name}, {len(prompts)} prompts, {changed} outputs differ."
         f" Most frequent initial word: {_top(wild_frame)} (wild type), {_top(said)} (mutant)."
     )
-    title = f"{mutant} on the panel {results.manifest['assay']['name']}"
+    title = f"{mutant} on the panel {results.manifest.assay.name}"
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -64,11 +65,11 @@ def panel_page(results: Results, mutant: Mutant) -> str:
     )
 
 
-def _row(place: int, prompt: dict[str, str], wild: str, mutant: str | None) -> str:
-    genre = f"<br><small>{escape(prompt['genre'])}</small>" if "genre" in prompt else ""
+def _row(place: int, prompt: PromptInfo, wild: str, mutant: str | None) -> str:
+    genre = f"<br><small>{escape(prompt.genre)}</small>" if prompt.genre else ""
     told = "<em>non-finite: no text</em>" if mutant is None else diff_to_html(word_diff(wild, mutant))
     same = ' class="same"' if mutant == wild else ""
-    cells = (str(place), escape(prompt["text"]) + genre, diff_to_html([("equal", wild)]), told)
+    cells = (str(place), escape(prompt.text) + genre, diff_to_html([("equal", wild)]), told)
     return f"<tr{same}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 

@@ -15,7 +15,6 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,9 +23,11 @@ from mutascope.analysis.calibration import calibrated, fit_calibration
 from mutascope.assays import ChoiceAssay, TextAssay
 from mutascope.core.design import MUTANT_COLUMNS, Design, Plan
 from mutascope.core.errors import MutascopeError
-from mutascope.core.manifest import check_same_screen, describe_loci, describe_screen, new_manifest
+from mutascope.core.identity import check_same_screen
+from mutascope.core.manifest import Calibration, Controls, Manifest, Predictions, describe_loci
 from mutascope.model.loading import Model
 from mutascope.predict.predictor import Predictor
+from mutascope.run.description import describe_screen, new_manifest
 from mutascope.run.executors.local import Units, run_units
 from mutascope.run.progress import PredictionProgress, ScreenProgress
 from mutascope.run.screen import Screen
@@ -132,7 +133,7 @@ class Atlas:
                 "a target needs exact calls to calibrate with: give a --sample of at least one site"
             )
         manifest = self._open(folder)
-        adaptive = manifest["design"]["type"] == ADAPTIVE
+        adaptive = manifest.design.type == ADAPTIVE
         if not adaptive and target.set:
             raise MutascopeError(
                 f"{folder.path} is a screen with a design of its own, to which nothing is added: choose another --out"
@@ -150,7 +151,7 @@ class Atlas:
 
     # folder
 
-    def _open(self, folder: ScreenFolder) -> dict[str, Any]:
+    def _open(self, folder: ScreenFolder) -> Manifest:
         screen, plan = self.screen, self.population
         screen.ask_what_was_asked(folder)
         identity = describe_screen(
@@ -160,10 +161,10 @@ class Atlas:
         identity["design"] = {**identity["design"], "type": ADAPTIVE, **drawn}
         if folder.exists():
             manifest = folder.manifest()
-            if manifest["design"]["type"] != ADAPTIVE:
+            if manifest.design.type != ADAPTIVE:
                 for own in ("design", "engine"):
                     identity.pop(own)
-                identity["measure"] = manifest.get("measure", False)
+                identity["measure"] = manifest.measure
             check_same_screen(manifest, identity, folder.path)
             self._check_region(folder, manifest)
             return manifest
@@ -177,21 +178,21 @@ class Atlas:
             screen.reader,
             _unit_size(len(codes), len(plan.mutations)),
         )
-        manifest["loci"] = describe_loci(self._listed(codes), screen.tiling)
-        manifest["units"]["mutants"] = 0
+        manifest.loci = describe_loci(self._listed(codes), screen.tiling)
+        manifest.units.mutants = 0
         folder.write_manifest(manifest)
         return manifest
 
-    def _check_region(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
+    def _check_region(self, folder: ScreenFolder, manifest: Manifest) -> None:
         """Raise MutascopeError for loci that the screen does not have, and for other mutations than were predicted."""
-        known = {f"{locus['layer']}.{locus['kind']}" for locus in manifest["loci"]}
+        known = {locus.name for locus in manifest.loci}
         other = [locus.name for locus in self.population.loci if locus.name not in known]
-        if manifest["design"]["type"] != ADAPTIVE and other:
+        if manifest.design.type != ADAPTIVE and other:
             raise MutascopeError(
                 f"{folder.path} is a screen without {other[0]}: choose --layers and --kinds that it has"
                 " (mutascope status lists them), or another --out"
             )
-        before = manifest.get("predictions", {}).get("mutations")
+        before = manifest.predictions and manifest.predictions.mutations
         if before is not None and before != list(self.population.mutations):
             raise MutascopeError(
                 f"{folder.path} holds predictions of {', '.join(before)}: give --mutations {','.join(before)},"
@@ -226,7 +227,7 @@ class Atlas:
 
     # predictions
 
-    def _predict(self, folder: ScreenFolder, manifest: dict[str, Any], *, quiet: bool) -> None:
+    def _predict(self, folder: ScreenFolder, manifest: Manifest, *, quiet: bool) -> None:
         """Predict the loci that are not there yet."""
         names = [locus.name for locus in self.population.loci]
         missing: Collection[str] = set(names) - folder.predicted_loci()
@@ -241,22 +242,19 @@ class Atlas:
             self.population.mutations,
             self.rivals,
         )
-        stored = [output["tokens"] for output in manifest["wild_type"]]
+        stored = [output.tokens for output in manifest.wild_type]
         if stored != [list(output.tokens) for output in predictor.wild]:
             raise MutascopeError(
                 f"the wild type of {folder.path} is not reproduced here: predict into another --out"
             )
-        about = {
-            "mutations": list(self.population.mutations),
-            "targets": len(predictor.targets),
-        }
-        manifest["predictions"] = about
+        about = Predictions(mutations=list(self.population.mutations), targets=len(predictor.targets))
+        manifest.predictions = about
         folder.write_manifest(manifest)
         with PredictionProgress(len(missing), quiet=quiet) as progress:
             for locus, calls in predictor.calls(missing):
                 folder.write_predictions(locus.name, calls.frame(locus, self.population.mutations))
                 progress(calls.margin.numel())
-        manifest["predictions"] = {**about, "seconds": round(time.monotonic() - started, 3)}
+        about.seconds = round(time.monotonic() - started, 3)
         folder.write_manifest(manifest)
 
     def _risks(self, folder: ScreenFolder) -> _Risks:
@@ -288,40 +286,41 @@ class Atlas:
         whole = pl.DataFrame({"kind": pl.Series(names, dtype=pl.String), "risk": risks.risk})
         return curve, calibrated(whole, curve)["probability"].to_numpy(), known
 
-    def _store_probabilities(self, folder: ScreenFolder, manifest: dict[str, Any], risks: _Risks) -> None:
+    def _store_probabilities(self, folder: ScreenFolder, manifest: Manifest, risks: _Risks) -> None:
         """Write the probabilities beside the predictions, and say in the manifest where they come from."""
         found = self._calibrate(folder, risks)
         if found is None:
             return
         curve, probability, known = found
-        calibration = {
-            "calls": len(known),
-            "curves": {kind or "all": [a, b] for kind, a, b, _ in curve.iter_rows()},
-            "lapse": curve["lapse"][0],
-        }
-        if manifest["predictions"].get("calibration") == calibration:
+        calibration = Calibration(
+            calls=len(known),
+            curves={kind or "all": [a, b] for kind, a, b, _ in curve.iter_rows()},
+            lapse=curve["lapse"][0],
+        )
+        assert manifest.predictions is not None, "the loci have been predicted"
+        if manifest.predictions.calibration == calibration:
             return
         for at, locus in enumerate(self.population.loci):
             part = pl.Series(probability[self._offsets[at] : self._offsets[at + 1]])
             frame = folder.predictions(locus.name).with_columns(probability=part)
             folder.write_predictions(locus.name, frame)
-        manifest["predictions"]["calibration"] = calibration
+        manifest.predictions.calibration = calibration
         folder.write_manifest(manifest)
 
     # exact calls
 
-    def _run_sample(self, folder: ScreenFolder, manifest: dict[str, Any], *, quiet: bool) -> None:
+    def _run_sample(self, folder: ScreenFolder, manifest: Manifest, *, quiet: bool) -> None:
         codes = self._codes(folder.mutants()) if folder.has_mutants() else self._drawn()
         self._run(folder, manifest, codes, quiet=quiet)
 
     def _run_round(
-        self, folder: ScreenFolder, manifest: dict[str, Any], risks: _Risks, target: _Target, *, quiet: bool
+        self, folder: ScreenFolder, manifest: Manifest, risks: _Risks, target: _Target, *, quiet: bool
     ) -> bool:
         """Run the most uncertain mutants; return whether there was something to run."""
         found = self._calibrate(folder, risks)
         assert found is not None, "a target needs a sample, which has been run"
         _, probability, known = found
-        chosen, expected = choose(probability, known, target.error or 0.0, manifest["units"]["size"])
+        chosen, expected = choose(probability, known, target.error or 0.0, manifest.units.size)
         if not quiet:
             told = f"expected share of wrong calls {expected:.4f}, {len(known):,} mutants run"
             print(told, file=sys.stderr)
@@ -332,16 +331,16 @@ class Atlas:
         self._run(folder, manifest, codes, quiet=quiet)
         return True
 
-    def _run(self, folder: ScreenFolder, manifest: dict[str, Any], codes: np.ndarray, *, quiet: bool) -> None:
+    def _run(self, folder: ScreenFolder, manifest: Manifest, codes: np.ndarray, *, quiet: bool) -> None:
         """Run those of the listed mutants that are not stored yet."""
         plan, screen = self._listed(codes), self.screen
-        units = Units(len(plan), manifest["units"]["size"])
+        units = Units(len(plan), manifest.units.size)
         pending = [unit for unit in units.sizes() if unit not in folder.finished_units()]
         if not pending:
             return
         screen.check_numerics(folder, manifest)
         folder.write_mutants(pl.DataFrame(plan.mutants()))
-        manifest["units"]["mutants"] = len(plan)
+        manifest.units.mutants = len(plan)
         folder.write_manifest(manifest)
         before, engine, reader = folder.records(), screen.engine, screen.reader
         nsms = int((~before["silent"]).sum())
@@ -350,11 +349,11 @@ class Atlas:
         ) as progress:
             run_units(pending, plan, units, engine, reader, folder, progress)
 
-    def _close(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
+    def _close(self, folder: ScreenFolder, manifest: Manifest) -> None:
         """Store the controls of the exact calls, unless they are those of an earlier run."""
         plan = self._listed(self._codes(folder.mutants()) if folder.has_mutants() else self._drawn())
-        if manifest.get("controls", {}).get("calls") != len(plan):
-            manifest["controls"] = {**self.screen.controls(folder, plan), "calls": len(plan)}
+        if manifest.controls is None or manifest.controls.calls != len(plan):
+            manifest.controls = Controls(**self.screen.controls(folder, plan), calls=len(plan))
             folder.write_manifest(manifest)
 
 

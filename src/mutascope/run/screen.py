@@ -20,7 +20,8 @@ from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.core.design import Design, Plan
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant, Tiling, auto_tile
-from mutascope.core.manifest import check_same_numerics, check_same_screen, describe_screen, new_manifest
+from mutascope.core.identity import check_same_numerics, check_same_screen
+from mutascope.core.manifest import Controls, Manifest, Numerics
 from mutascope.core.operators import check_mutations
 from mutascope.core.protocol import Engine, Output
 from mutascope.core.tables import rows_to_html
@@ -30,6 +31,7 @@ from mutascope.model.activations import site_covariates
 from mutascope.model.loading import Model, fingerprint, load_model
 from mutascope.model.mutations import Mutagen
 from mutascope.run.controls import run_controls, warning
+from mutascope.run.description import describe_screen, new_manifest
 from mutascope.run.executors.local import Units, run_units, unit_size
 from mutascope.run.progress import ScreenProgress
 from mutascope.store import ScreenFolder
@@ -122,10 +124,10 @@ class Screen:
         return make_engine("reference", self.model, self.tiling, numerics=self.numerics)
 
     @cached_property
-    def described_numerics(self) -> dict[str, str]:
+    def described_numerics(self) -> Numerics:
         """Whose arithmetic the network and the sampling have, as a manifest says it: that of the reference engine."""
         reference = ReferenceEngine(self.model, self.tiling, stock=self.numerics == "stock")
-        return reference.describe_numerics(self.resolved.readout)
+        return Numerics(**reference.describe_numerics(self.resolved.readout))
 
     @cached_property
     def mutagen(self) -> Mutagen:
@@ -159,12 +161,12 @@ class Screen:
         """
         folder = ScreenFolder(self._default_folder() if out is None else out)
         manifest = self._open(folder)
-        units = Units(len(self.plan), manifest["units"]["size"])
+        units = Units(len(self.plan), manifest.units.size)
         sizes = units.sizes()
         folder.check_units(sizes)
         self.folder = folder
         pending = [unit for unit in sizes if unit not in folder.finished_units()]
-        if not pending and "controls" in manifest:
+        if not pending and manifest.controls:
             self._add_covariates(folder, manifest)
             return Finished(0, len(self.plan))
         folder.check_writable()
@@ -242,10 +244,10 @@ class Screen:
     def ask_what_was_asked(self, folder: ScreenFolder) -> None:
         """Resolve a choice assay with the questions of a folder that is continued, instead of choosing them again."""
         if folder.exists() and isinstance(self.assay, ChoiceAssay):
-            chosen = [prompt.get("question", 0) for prompt in folder.manifest()["prompts"]]
+            chosen = [prompt.question for prompt in folder.manifest().prompts]
             self.resolved = self.assay.resolve(self.model, chosen=chosen)
 
-    def _open(self, folder: ScreenFolder) -> dict[str, Any]:
+    def _open(self, folder: ScreenFolder) -> Manifest:
         """Return the manifest of the folder, writing it when the folder is new."""
         self.ask_what_was_asked(folder)
         identity = describe_screen(
@@ -254,7 +256,7 @@ class Screen:
         if folder.exists():
             manifest = folder.manifest()
             check_same_screen(manifest, identity, folder.path)
-            if "numerics" in manifest:
+            if manifest.numerics:
                 self.check_numerics(folder, manifest)
         else:
             folder.check_free()
@@ -275,20 +277,20 @@ class Screen:
         """Return how many mutants take about a minute; several prompts take longer than one."""
         return max(1, self.engine.unit_size // (4 if len(self.resolved.prompts) > 1 else 1))
 
-    def check_numerics(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
+    def check_numerics(self, folder: ScreenFolder, manifest: Manifest) -> None:
         """Raise MutascopeError when what is run here does not mix with the records of a folder."""
         check_same_numerics(manifest, self.described_numerics, folder.path)
 
-    def _check_wild_type(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
+    def _check_wild_type(self, folder: ScreenFolder, manifest: Manifest) -> None:
         """Raise MutascopeError when this machine does not reproduce the wild type that the folder was made with."""
-        stored = [output["tokens"] for output in manifest["wild_type"]]
+        stored = [output.tokens for output in manifest.wild_type]
         if stored != [list(output.tokens) for output in self.wild_type]:
             raise MutascopeError(
                 f"the wild type of {folder.path} is not reproduced here, so its mutants would not be comparable;"
-                f" it was made with {manifest['libraries']}"
+                f" it was made with {manifest.libraries}"
             )
 
-    def _add_covariates(self, folder: ScreenFolder, manifest: dict[str, Any]) -> None:
+    def _add_covariates(self, folder: ScreenFolder, manifest: Manifest) -> None:
         """Give a finished screen of an earlier version its covariates, if its folder can be written."""
         if folder.has_covariates():
             return
@@ -332,9 +334,9 @@ class Screen:
             print(failed, file=sys.stderr)
         return controls
 
-    def _close(self, folder: ScreenFolder, manifest: dict[str, Any], seconds: float) -> None:
+    def _close(self, folder: ScreenFolder, manifest: Manifest, seconds: float) -> None:
         controls = self.controls(folder, self.plan)
-        manifest["controls"] = {**controls, "seconds_of_last_run": round(seconds, 3)}
+        manifest.controls = Controls(**controls, seconds_of_last_run=round(seconds, 3))
         folder.write_manifest(manifest)
 
     def _default_folder(self) -> str:

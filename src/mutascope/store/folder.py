@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -18,54 +17,16 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from mutascope.core.errors import MutascopeError
-
-FORMAT_VERSION = 2
-READABLE_VERSIONS = (1, 2)
-
-RECORD_SCHEMA = {
-    "layer": pl.Int16,
-    "kind": pl.String,
-    "row": pl.Int32,
-    "col": pl.Int32,
-    "mutation": pl.String,
-    "silent": pl.Boolean,
-    "first_divergence": pl.Int32,
-    "phenotype": pl.String,
-}
-OUTPUT_SCHEMA = {
-    **{name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col", "mutation")},
-    "prompt": pl.Int32,
-    "first_divergence": pl.Int32,
-    "phenotype": pl.String,
-}
-MANIFEST_KEYS = (
-    "model",
-    "assay",
-    "generation",
-    "prompts",
-    "design",
-    "tile",
-    "engine",
-    "loci",
-    "units",
-    "wild_type",
-    "libraries",
+from mutascope.core.manifest import Manifest
+from mutascope.core.schema import (
+    COVARIATE_SCHEMA,
+    FORMAT_VERSION,
+    MUTANT_SCHEMA,
+    OUTPUT_SCHEMA,
+    PHENOTYPE_SCHEMA,
+    PREDICTION_SCHEMA,
+    RECORD_SCHEMA,
 )
-PHENOTYPE_SCHEMA = {"phenotype": pl.String, "text": pl.String, "continuation": pl.String}
-COVARIATE_SCHEMA = {
-    **{name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col")},
-    **dict.fromkeys(("tile_norm", "change_max", "change_min", "change_zero"), pl.Float32),
-    **dict.fromkeys(("input_norm", "input_max", "stream_ratio"), pl.Float32),
-    "massive": pl.Boolean,
-}
-PREDICTION_SCHEMA = {
-    **{name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col", "mutation")},
-    "margin": pl.Float32,
-    "first_divergence": pl.Int32,
-    "risk": pl.Float32,
-    "probability": pl.Float32,
-}
-
 
 _READERS = 4
 _AHEAD = 32
@@ -136,7 +97,7 @@ class ScreenFolder:
                 f"{self.path} is not writable: choose another --out, or change its permissions"
             )
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Return the manifest.
 
         Raises:
@@ -144,35 +105,16 @@ class ScreenFolder:
         """
         if not self.exists():
             raise MutascopeError(f"{self.path} is not a screen folder: it has no manifest.json")
-        try:
-            manifest = json.loads(self._fs.cat_file(self._join("manifest.json")))
-            version = manifest["format_version"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise MutascopeError(
-                f"{self.path}/manifest.json is damaged: it is not the JSON of a screen"
-            ) from error
-        if version not in READABLE_VERSIONS:
-            raise MutascopeError(
-                f"{self.path} has format version {version}, this mutascope reads up to {FORMAT_VERSION}:"
-                " install another one"
-            )
-        missing = [key for key in MANIFEST_KEYS if key not in manifest]
-        if missing:
-            raise MutascopeError(f"{self.path}/manifest.json is damaged: it has no {missing[0]!r}")
-        return manifest
+        return Manifest.parse(self._fs.cat_file(self._join("manifest.json")), self.path)
 
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest, replacing an older one in one step."""
-        self._put(
-            "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False).encode()
-        )
+        self._put("manifest.json", manifest.to_json().encode())
 
     def write_mutants(self, mutants: pl.DataFrame) -> None:
         """Write the explicit list of mutants that the design consists of (columns: the coordinates of a record)."""
-        columns = ("layer", "kind", "row", "col", "mutation")
-        self._put(
-            "mutants.parquet", _parquet(mutants.select(pl.col(c).cast(RECORD_SCHEMA[c]) for c in columns))
-        )
+        typed = mutants.select(pl.col(name).cast(kind) for name, kind in MUTANT_SCHEMA.items())
+        self._put("mutants.parquet", _parquet(typed))
 
     def mutants(self) -> pl.DataFrame:
         """Return the explicit list of mutants.
@@ -180,9 +122,8 @@ class ScreenFolder:
         Raises:
             MutascopeError: when it is missing or damaged.
         """
-        schema = {name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col", "mutation")}
         try:
-            return self._read_table("mutants.parquet", schema)
+            return self._read_table("mutants.parquet", MUTANT_SCHEMA)
         except _DamagedError as error:
             raise MutascopeError(f"{self.path}/mutants.parquet cannot be read ({error})") from error
 

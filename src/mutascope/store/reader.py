@@ -31,7 +31,7 @@ class Results:
 
     def __init__(self, folder: ScreenFolder | str | os.PathLike[str]) -> None:
         self.folder = folder if isinstance(folder, ScreenFolder) else ScreenFolder(folder)
-        self.manifest: dict[str, Any] = self.folder.manifest()
+        self.manifest = self.folder.manifest()
 
     def records(self) -> pl.DataFrame:
         """Return a row per mutant, in design order (docs/format.md, Records)."""
@@ -112,7 +112,8 @@ class Results:
     def loci(self) -> pl.DataFrame:
         """The loci of the design: layer, kind, shape, grid of sites, sites of the region, sampled sites."""
         return pl.DataFrame(
-            self.manifest["loci"], schema_overrides={"layer": pl.Int16, "region_sites": pl.Int64}
+            [locus.to_dict() for locus in self.manifest.loci],
+            schema_overrides={"layer": pl.Int16, "region_sites": pl.Int64},
         )
 
     def rates(self, *by: str) -> pl.DataFrame:
@@ -131,10 +132,10 @@ class Results:
 
         An adaptive design begins with them; what follows was chosen by its prediction (docs/format.md, 4.3).
         """
-        records, design = self.records(), self.manifest["design"]
-        if design["type"] != "adaptive":
+        records, design = self.records(), self.manifest.design
+        if design.type != "adaptive":
             return records if len(records) == self.total else None
-        drawn = int(self.loci["sampled_sites"].sum()) * len(design["mutations"])
+        drawn = int(self.loci["sampled_sites"].sum()) * len(design.mutations)
         return records.head(drawn) if drawn and len(records) >= drawn else None
 
     @property
@@ -145,29 +146,18 @@ class Results:
     @property
     def total(self) -> int:
         """Number of mutants of the design."""
-        return self.manifest["units"]["mutants"]
+        return self.manifest.units.mutants
 
     @property
     def finished(self) -> bool:
         """Whether every mutant is stored and the controls were written after the last."""
-        return "controls" in self.manifest and self.done == self.total
+        return self.manifest.controls is not None and self.done == self.total
 
     @property
     def wild_type(self) -> str:
         """Text of the wild type; of a choice assay its answers, one per line."""
-        outputs = self.manifest["wild_type"]
-        return "\n".join(row["text"] for row in outputs) if self.is_choice else outputs[0]["text"]
-
-    @property
-    def is_choice(self) -> bool:
-        """Whether the assay is a multiple-choice one."""
-        return "letters" in self.manifest or not self.manifest["prompts"]  # none are known of an imported one
-
-    @property
-    def is_panel(self) -> bool:
-        """Whether the assay is a panel of prompts, be it of one."""
-        stated = "prompts" in self.manifest["assay"]
-        return stated or (len(self.manifest["prompts"]) > 1 and not self.is_choice)
+        texts = [output.text for output in self.manifest.wild_type]
+        return "\n".join(texts) if self.manifest.assay.type == "choice" else texts[0]
 
     def record(self, mutant: Mutant) -> dict[str, Any]:
         """Return the record of one mutant with its text.
@@ -226,18 +216,18 @@ class Results:
     @property
     def title(self) -> str:
         """Model, assay and tile, for the heading of a figure."""
-        model, assay = self.manifest["model"]["name"], self.manifest["assay"]["name"]
-        return f"{os.path.basename(model.rstrip('/'))}, {assay}, tile {self.manifest['tile']}"
+        model, assay = self.manifest.model.name, self.manifest.assay.name
+        return f"{os.path.basename(model.rstrip('/'))}, {assay}, tile {self.manifest.tile}"
 
     def summary(self) -> dict[str, str]:
         """Return the headline facts in words."""
         records = self.records()
         nsm = int((~records["silent"]).sum()) if len(records) else 0
         facts = {
-            "model": f"{self.manifest['model']['name']} ({self.manifest['model']['fingerprint'][:12]})",
-            "assay": self.manifest["assay"]["name"],
-            "tile": str(self.manifest["tile"]),
-            "engine": self.manifest["engine"],
+            "model": f"{self.manifest.model.name} ({self.manifest.model.fingerprint[:12]})",
+            "assay": self.manifest.assay.name,
+            "tile": str(self.manifest.tile),
+            "engine": self.manifest.engine,
             "mutants": f"{len(records):,} of {self.total:,} stored{_apart(self.folder.count_parts())}",
             "NSMs": f"{nsm:,}" + (f" ({100 * nsm / len(records):.1f} %)" if len(records) else ""),
             "phenotypes": f"{records['phenotype'].n_unique():,} distinct",
@@ -250,9 +240,9 @@ class Results:
     def _state(self, done: int) -> str:
         if done < self.total:
             return "unfinished"
-        if "imported" in self.manifest:
+        if self.manifest.imported:
             return "imported, without controls"
-        return "finished" if "controls" in self.manifest else "unfinished"
+        return "finished" if self.manifest.controls else "unfinished"
 
     def __repr__(self) -> str:
         return f"Results of {self.folder.path}: " + ", ".join(f"{k} {v}" for k, v in self.summary().items())

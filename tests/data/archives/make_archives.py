@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from builders import tiny_model
 from mutascope import Design, Screen, TextAssay
-from mutascope.store import FORMAT_VERSION
+from mutascope.core.schema import FORMAT_VERSION
 
 HERE = Path(__file__).resolve().parent
 MODEL = "tiny-llama"

@@ -1,6 +1,5 @@
 """Import of the authors' files: by hand, and every kind of bad input in one sentence."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +9,8 @@ import pytest
 from experiments import ASSAY, SHAPES, STANDARD, Q, V, write_experiment
 
 from mutascope import MutascopeError, Results
+from mutascope.core.schema import RECORD_SCHEMA
 from mutascope.interop.authors import AuthorsFiles, Imported, import_authors
-from mutascope.store.folder import RECORD_SCHEMA
 
 LOGS = {
     Q: [
@@ -58,9 +57,9 @@ def test_records_of_complete_loci(complete: Results):
     assert texts == ["<s> Say: fly"] * 2 + ["<s> Say: ég\n\n%%%%%%\nx", "<s> Say: fly", "<s> Say: worm"]
     # One text is one phenotype, whatever its code in each locus.
     assert records["phenotype"].n_unique() == 4
-    wild = complete.manifest["wild_type"][0]
-    assert (wild["text"], wild["continuation"]) == (STANDARD, " egg, larva, pupa")
-    assert set(records.filter("silent")["phenotype"]) == {wild["phenotype"]}
+    wild = complete.manifest.wild_type[0]
+    assert (wild.text, wild.continuation) == (STANDARD, " egg, larva, pupa")
+    assert set(records.filter("silent")["phenotype"]) == {wild.phenotype}
     assert set(complete.phenotypes()["continuation"]) == {
         " egg, larva, pupa",
         " fly",
@@ -71,19 +70,19 @@ def test_records_of_complete_loci(complete: Results):
 
 def test_manifest_says_what_is_known(complete: Results):
     manifest = complete.manifest
-    model = manifest["model"]
-    assert model == {
+    assert manifest.model.to_dict() == {
         "name": "tiny",
         **dict.fromkeys(["architecture", "dtype", "fingerprint", "tokenizer"], "unknown"),
     }
-    assert manifest["design"]["type"] == "list"  # 0.q and 3.v are no product of layers and kinds
-    assert manifest["imported"] == {
+    assert manifest.design.type == "list"  # 0.q and 3.v are no product of layers and kinds
+    assert manifest.imported
+    assert manifest.imported.to_dict() == {
         "format": "authors",
         "swapped": False,
         "complete": ["0.q", "3.v"],
         "incomplete": [],
     }
-    assert (manifest["tile"], manifest["engine"], manifest["generation"]) == (2, "imported", {})
+    assert (manifest.tile, manifest.engine, manifest.generation) == (2, "imported", {})
     assert (complete.folder.has_mutants(), complete.total) == (True, 54)
     summary = complete.summary()
     assert (summary["state"], summary["model"]) == ("imported, without controls", "tiny (unknown)")
@@ -93,8 +92,8 @@ def test_manifest_says_what_is_known(complete: Results):
 def test_a_product_of_layers_and_kinds_is_a_region_with_rates(tmp_path: Path):
     run(write_experiment(tmp_path / "in", {Q: LOGS[Q]}, [Q]), tmp_path / "out", mutations=("max", "min"))
     results = Results(tmp_path / "out")
-    design = results.manifest["design"]
-    assert (design["type"], design["layers"], design["kinds"]) == ("region", [0], ["q"])
+    design = results.manifest.design
+    assert (design.type, design.layers, design.kinds) == ("region", [0], ["q"])
     assert results.rates().select("sites", "mutants", "nsm", "low", "high").row(0) == (
         12,
         24,
@@ -123,7 +122,8 @@ def test_swapped_labels(tmp_path: Path):
     results = Results(tmp_path / "out")
     nsms = results.records().filter(~pl.col("silent")).select("row", "col", "mutation").rows()
     assert nsms == [(0, 0, "min"), (1, 1, "min"), (3, 2, "max"), (0, 1, "min"), (1, 2, "zero")]
-    assert results.manifest["imported"]["swapped"] is True
+    assert results.manifest.imported
+    assert results.manifest.imported.swapped
 
 
 def test_a_silent_locus_without_a_log(tmp_path: Path):
@@ -183,7 +183,7 @@ def test_choice_assay(tmp_path: Path):
     silent = results.records().filter("silent")
     assert set(silent["score"]) == {2}
     assert set(silent["destructive"]) == {True}  # the wild type's own third answer is no letter
-    assert [answer["continuation"] for answer in results.manifest["wild_type"]] == ["A", "B", "●"]
+    assert [answer.continuation for answer in results.manifest.wild_type] == ["A", "B", "●"]
 
 
 def test_the_package_needs_no_torch():
@@ -260,7 +260,7 @@ def test_a_folder_in_use_is_not_touched(tmp_path: Path):
 
 
 def test_an_existing_screen_is_not_overwritten(complete: Results, tmp_path: Path):
-    before = json.dumps(complete.manifest)
+    before = complete.manifest.to_json()
     with pytest.raises(MutascopeError, match="holds a screen already"):
         run(tmp_path / "in", tmp_path / "out")
-    assert json.dumps(Results(tmp_path / "out").manifest) == before
+    assert Results(tmp_path / "out").manifest.to_json() == before

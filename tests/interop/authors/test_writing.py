@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from mutascope import MutascopeError, Results
 from mutascope.assays.phenotype import content_hash
+from mutascope.core.manifest import Manifest
+from mutascope.core.schema import PHENOTYPE_SCHEMA, RECORD_SCHEMA
 from mutascope.interop.authors import AuthorsFiles, export_authors, import_authors
 from mutascope.store import ScreenFolder, Shard
-from mutascope.store.folder import PHENOTYPE_SCHEMA, RECORD_SCHEMA
 
 CALLS = ["layer", "kind", "row", "col", "mutation", "silent", "text"]
 
@@ -41,22 +42,37 @@ def screen_of(
     loci = []
     for kind in kinds:
         high, wide = grids.get(kind, (4, 3))
-        loci.append({"layer": 0, "kind": kind, "site_rows": high, "site_cols": wide, "region_sites": None})
+        loci.append(
+            {
+                **{
+                    "layer": 0,
+                    "kind": kind,
+                    "rows": 2 * high,
+                    "cols": 2 * wide,
+                    "site_rows": high,
+                    "site_cols": wide,
+                },
+                **{"region_sites": None, "sampled_sites": high * wide},
+            }
+        )
     manifest = {
-        **{key: {} for key in ("model", "generation", "engine", "libraries")},
-        **{
-            "format_version": 2,
-            "assay": ASSAY,
-            "prompts": [{"text": "Say:", "tokens": []}],
-            "tile": 2,
-            "loci": loci,
-        },
-        "design": {"type": "full", "mutations": ["max", "min"]},
+        "format_version": 2,
+        "model": dict.fromkeys(("name", "architecture", "dtype", "fingerprint", "tokenizer"), "tiny"),
+        "assay": ASSAY,
+        "generation": {},
+        "prompts": [{"text": "Say:", "tokens": []}],
+        "design": {"type": "full", "mutations": ["max", "min"], "sha256": "0" * 64},
+        "tile": 2,
+        "engine": "fast",
+        "loci": loci,
+        "libraries": {},
         "units": {"mutants": len(rows), "size": 10_000},
-        "wild_type": [{"text": wild_type, "continuation": wild_type}],
+        "wild_type": [
+            {"phenotype": content_hash(wild_type), "text": wild_type, "continuation": wild_type, "tokens": []}
+        ],
     }
     target = ScreenFolder(folder)
-    target.write_manifest(manifest)
+    target.write_manifest(Manifest.model_validate(manifest))
     phenotypes = pl.DataFrame(
         [(name, text, text) for text, name in shown.items()], schema=PHENOTYPE_SCHEMA, orient="row"
     )
@@ -174,14 +190,14 @@ def test_choice_assay_back_again(tmp_path: Path):
     assert export_authors(first, tmp_path / "files") == 0
     again = back_again(tmp_path / "files", tmp_path / "again", **options)
     assert again.texts().equals(first.texts())
-    assert again.manifest["wild_type"] == first.manifest["wild_type"]
+    assert again.manifest.wild_type == first.manifest.wild_type
 
 
 def test_screens_that_the_format_cannot_hold(tmp_path: Path):
     with pytest.raises(MutascopeError, match=r"no name for 0\.router"):
         export_authors(screen_of(tmp_path / "one", {}, kinds=("q", "router")), tmp_path / "files")
     several = screen_of(tmp_path / "two", {})
-    several.manifest["prompts"] *= 3
+    several.manifest.assay.type = "panel"
     with pytest.raises(MutascopeError, match="is a panel of prompts"):
         export_authors(several, tmp_path / "files")
     assert not (tmp_path / "files").exists()

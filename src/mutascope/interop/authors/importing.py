@@ -18,12 +18,23 @@ from mutascope.assays.phenotype import content_hash
 from mutascope.core.design import Plan
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Locus, Tiling, kind_rank
-from mutascope.core.manifest import describe_loci
+from mutascope.core.manifest import (
+    AssayInfo,
+    DesignInfo,
+    ImportedInfo,
+    Manifest,
+    ModelInfo,
+    Platform,
+    PromptInfo,
+    UnitsInfo,
+    WildOutput,
+    describe_loci,
+)
+from mutascope.core.schema import FORMAT_VERSION, PHENOTYPE_SCHEMA, RECORD_SCHEMA
 from mutascope.interop.authors.codec import NON_FINITE_TEXT, Answers, matrix_locus, matrix_name
 from mutascope.interop.authors.reading import AuthorsFiles, Codes, read_codes, read_done, read_logs
 from mutascope.run.executors.local import Units
-from mutascope.store import FORMAT_VERSION, ScreenFolder, Shard
-from mutascope.store.folder import PHENOTYPE_SCHEMA, RECORD_SCHEMA
+from mutascope.store import ScreenFolder, Shard
 
 UNKNOWN = "unknown"
 """Stands in the manifest for what the authors' files do not say."""
@@ -104,15 +115,10 @@ def import_authors(
     records = _records(plan, entries, chosen)
     complete = tuple(locus.name for locus in loci if (locus.layer, locus.kind) in done)
     incomplete = tuple(locus.name for locus in loci if locus.name not in complete)
-    source = {"format": "authors", "swapped": swapped, "complete": complete, "incomplete": incomplete}
-    manifest = {
-        **_described(plan, tiling, codes, assay, entries),
-        "model": {
-            **dict.fromkeys(("architecture", "dtype", "fingerprint", "tokenizer"), UNKNOWN),
-            "name": model,
-        },
-        "imported": source,
-    }
+    source = ImportedInfo(
+        format="authors", swapped=swapped, complete=list(complete), incomplete=list(incomplete)
+    )
+    manifest = _manifest(model, plan, tiling, codes, assay, entries, source)
     _write(folder, manifest, records, entries)
     return Imported(len(records), int((~records["silent"]).sum()), complete, incomplete)
 
@@ -307,42 +313,61 @@ def _records(plan: Plan, entries: pl.DataFrame, chosen: np.ndarray) -> pl.DataFr
     return records.with_columns(measured["score"], measured["destructive"])
 
 
-def _described(
-    plan: Plan, tiling: Tiling, codes: Codes, assay: Mapping[str, Any], entries: pl.DataFrame
-) -> dict[str, Any]:
-    """Return the manifest but for what is said of the model and of the source."""
-    design: dict[str, Any] = {"type": "list"}
-    if plan.population:
-        layers = [*dict.fromkeys(locus.layer for locus in plan.loci)]
-        kinds = [*dict.fromkeys(locus.kind for locus in plan.loci)]
-        design = {"type": "region", "layers": layers, "kinds": kinds}
-    outputs = [entries.row(_STANDARD, named=True)]
+def _manifest(
+    model: str,
+    plan: Plan,
+    tiling: Tiling,
+    codes: Codes,
+    assay: Mapping[str, Any],
+    entries: pl.DataFrame,
+    source: ImportedInfo,
+) -> Manifest:
+    """Return what is known of the screen."""
+    unknown = dict.fromkeys(("architecture", "dtype", "fingerprint", "tokenizer"), UNKNOWN)
     standard = codes.texts[_STANDARD]
-    prompts = [] if isinstance(standard, Answers) else [assay["prompt"]]
+    choice = isinstance(standard, Answers)
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "device": UNKNOWN}
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        model=ModelInfo(name=model, **unknown),
+        assay=AssayInfo(**{**assay, "seed": codes.seed, "type": "choice" if choice else "text"}),
+        generation={},
+        prompts=[] if choice else [PromptInfo(text=assay["prompt"], tokens=[])],
+        design=_design(plan),
+        tile=tiling.tile,
+        engine="imported",
+        loci=describe_loci(plan, tiling),
+        units=UnitsInfo(mutants=len(plan), size=_UNIT_SIZE),
+        wild_type=_wild_type(standard, entries),
+        libraries={"mutascope": version("mutascope")},
+        platform=Platform(**machine),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        imported=source,
+    )
+
+
+def _design(plan: Plan) -> DesignInfo:
+    described = DesignInfo(type="list", mutations=list(plan.mutations), sha256=plan.digest)
+    if plan.population:
+        described.type = "region"
+        described.layers = [*dict.fromkeys(locus.layer for locus in plan.loci)]
+        described.kinds = [*dict.fromkeys(locus.kind for locus in plan.loci)]
+    return described
+
+
+def _wild_type(standard: Answers | str | None, entries: pl.DataFrame) -> list[WildOutput]:
     if isinstance(standard, Answers):
-        outputs = [{"phenotype": content_hash(a), "text": a, "continuation": a} for a in standard.answers]
-    return {
-        "format_version": FORMAT_VERSION,
-        "assay": {**assay, "seed": codes.seed},
-        "generation": {},
-        "prompts": [{"text": prompt, "tokens": []} for prompt in prompts],
-        "design": {**design, "mutations": list(plan.mutations), "sha256": plan.digest},
-        "tile": tiling.tile,
-        "engine": "imported",
-        "loci": describe_loci(plan, tiling),
-        "units": {"mutants": len(plan), "size": _UNIT_SIZE},
-        "wild_type": [{**{n: o[n] for n in PHENOTYPE_SCHEMA}, "tokens": []} for o in outputs],
-        "libraries": {"mutascope": version("mutascope")},
-        "platform": {"python": platform.python_version(), "machine": platform.machine(), "device": UNKNOWN},
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+        return [
+            WildOutput(phenotype=content_hash(answer), text=answer, continuation=answer, tokens=[])
+            for answer in standard.answers
+        ]
+    output = entries.row(_STANDARD, named=True)
+    return [WildOutput(**{name: output[name] for name in PHENOTYPE_SCHEMA}, tokens=[])]
 
 
-def _write(
-    folder: ScreenFolder, manifest: dict[str, Any], records: pl.DataFrame, entries: pl.DataFrame
-) -> None:
+def _write(folder: ScreenFolder, manifest: Manifest, records: pl.DataFrame, entries: pl.DataFrame) -> None:
     folder.write_manifest(manifest)
-    if manifest["design"]["type"] == "list":
+    if manifest.design.type == "list":
         folder.write_mutants(records)
     texts = entries.select(list(PHENOTYPE_SCHEMA)).unique("phenotype", keep="first", maintain_order=True)
     units = Units(len(records), _UNIT_SIZE)

@@ -46,7 +46,7 @@ def export_authors(results: Results, out: Path) -> int:
         _check_end(raw, f"phenotype {row['phenotype']}")
         written[row["phenotype"], row["score"]] = raw
         changed += not lossless
-    preamble = f"seed:{results.manifest['assay'].get('seed', 0)} step: {results.manifest['tile']}\nstandard output:\n"
+    preamble = f"seed:{results.manifest.assay.seed} step: {results.manifest.tile}\nstandard output:\n"
     files = _files(results, records, f"{preamble}{standard}\n{SEPARATOR}\n", written)
     _write(out, files)
     return changed
@@ -64,7 +64,7 @@ def _texts(results: Results) -> pl.DataFrame:
     """Return the texts of the NSMs: phenotype, text, score (null in a text assay)."""
     records, phenotypes = results.records(), results.phenotypes()
     if "score" not in records.columns:
-        if results.is_panel:
+        if results.manifest.assay.type == "panel":
             raise MutascopeError(
                 f"{results.folder.path} is a panel of prompts: the authors' format holds text assays of one prompt and"
                 " choice assays"
@@ -78,11 +78,11 @@ def _texts(results: Results) -> pl.DataFrame:
 
 def _standard(results: Results, records: pl.DataFrame) -> str:
     """Return the standard output as it is written."""
-    wild_type = results.manifest["wild_type"]
+    wild_type = results.manifest.wild_type
     if "score" not in records.columns:
-        return escape_text(wild_type[0]["text"])
+        return escape_text(wild_type[0].text)
     scores = records.filter("silent")["score"]
-    answers = [answer["continuation"].strip() for answer in wild_type]
+    answers = [answer.continuation.strip() for answer in wild_type]
     return escape_answers(answers, scores[0] if len(scores) else None)
 
 
@@ -99,17 +99,17 @@ def _files(
     results: Results, records: pl.DataFrame, opening: str, written: Mapping[tuple[str, int | None], str]
 ) -> dict[str, str]:
     """Return the content of every file by name."""
-    experiment = re.sub(r"[^\w.-]+", "-", str(results.manifest["assay"]["name"]))
+    experiment = re.sub(r"[^\w.-]+", "-", results.manifest.assay.name)
     groups = dict(records.group_by(_LOCUS, maintain_order=True))
     files, done = {}, []
     for locus in results.loci.iter_rows(named=True):
         layer, kind = locus["layer"], locus["kind"]
         name = matrix_name(layer, kind)
         screened = groups.get((layer, kind), records.clear())
-        log, codes = _locus_files(screened, name, results.manifest["tile"], written)
+        log, codes = _locus_files(screened, name, results.manifest.tile, written)
         files[f"{experiment}_{name}_log.txt"] = log
         files[f"{experiment}_{name}_code.txt"] = opening + codes
-        if _is_complete(screened, locus, results.manifest["design"]["mutations"]):
+        if _is_complete(screened, locus, results.manifest.design.mutations):
             done.append(name)
     files[f"{experiment}_done.txt"] = "".join(f"{name}\n" for name in done)
     return files

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mutascope.core.manifest import Controls
 from mutascope.findings.screens import Screens
 from mutascope.report.blocks import Alarm, Block, Column, Grid, Prose
 from mutascope.report.source import Source
@@ -47,29 +48,28 @@ def problems(given: Screens) -> list[str]:
 def verdict(given: Screens, label: str) -> tuple[str, str]:
     """Return whether the controls of a screen passed, and which they were."""
     results = given.results[label]
-    controls = results.manifest.get("controls", {})
+    controls = results.manifest.controls
     if _failures(given, label):
         return "failed", "do not trust these records"
     if not results.finished:
         return "incomplete", _unfinished(results)
-    if "replayed" not in controls:
+    if controls is None or controls.replayed is None:
         return "passed", "weights restored"
-    return "passed", f"{controls['replayed']} replays, {controls['noops']} no-ops, weights restored"
+    return "passed", f"{controls.replayed} replays, {controls.noops} no-ops, weights restored"
 
 
 def _failures(given: Screens, label: str) -> list[str]:
     """Every sort of control that failed, in words."""
-    controls = given.results[label].manifest.get("controls", {})
+    controls = given.results[label].manifest.controls or Controls(weights_restored=True)
     found = []
-    if controls.get("weights_restored") is False:
+    if not controls.weights_restored:
         found.append("the weights were not restored after the last mutant")
-    for key, total, told in (
-        ("replay_mismatches", "replayed", "replays disagree with the reference engine"),
-        ("noops_not_silent", "noops", "no-op controls are not silent"),
+    for failed, total, told in (
+        (controls.replay_mismatches, controls.replayed, "replays disagree with the reference engine"),
+        (controls.noops_not_silent, controls.noops, "no-op controls are not silent"),
     ):
-        failed = controls.get(key, [])
         if failed:
-            found.append(f"{len(failed)} of {controls[total]} {told} ({_few(failed)})")
+            found.append(f"{len(failed)} of {total} {told} ({_few(failed)})")
     noops = given.records[label].filter(mutation="noop")
     loud = len(noops) - int(noops["silent"].sum())
     if loud:
@@ -78,24 +78,24 @@ def _failures(given: Screens, label: str) -> list[str]:
 
 
 def _unfinished(results: Results) -> str:
-    if "imported" in results.manifest:
+    if results.manifest.imported:
         return "imported from files, without controls."
     return f"not finished: {results.done:,} of {results.total:,} mutants are stored, and no interval can be given."
 
 
 def _row(results: Results) -> list[str]:
-    controls = results.manifest.get("controls", {})
-    engine = controls.get("engine", results.manifest["engine"])
-    restored = {True: "yes", False: "NO", None: "not checked"}[controls.get("weights_restored")]
-    if "replayed" not in controls:
+    controls = results.manifest.controls
+    engine = (controls and controls.engine) or results.manifest.engine
+    restored = {True: "yes", False: "NO", None: "not checked"}[controls and controls.weights_restored]
+    if controls is None or controls.replayed is None or controls.noops is None:
         nothing = "not needed: it is the reference" if engine == "reference" else "none"
         return [results.summary()["state"], engine, restored, nothing, nothing]
     return [
         results.summary()["state"],
         engine,
         restored,
-        _passed(controls["replayed"], controls["replay_mismatches"]),
-        _passed(controls["noops"], controls["noops_not_silent"]),
+        _passed(controls.replayed, controls.replay_mismatches),
+        _passed(controls.noops, controls.noops_not_silent),
     ]
 
 

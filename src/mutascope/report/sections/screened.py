@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mutascope.core.manifest import Manifest
 from mutascope.report.blocks import Block, Heading, Quote, Settings
 from mutascope.report.source import Source
 
@@ -33,21 +34,17 @@ def blocks(source: Source) -> Iterator[Block]:
     )
     for label, manifest in manifests.items():
         yield Heading(f"Wild type of {label}")
-        outputs = manifest["wild_type"]
+        outputs = manifest.wild_type
         for number, output in enumerate(outputs[:_PROMPTS]):
-            prompt = (
-                manifest["prompts"][number]["text"]
-                if number < len(manifest["prompts"])
-                else "prompt not stated"
-            )
-            yield Quote(prompt, output["continuation"])
+            prompt = manifest.prompts[number].text if number < len(manifest.prompts) else "prompt not stated"
+            yield Quote(prompt, output.continuation)
         if len(outputs) > _PROMPTS:
             yield Quote(f"and {len(outputs) - _PROMPTS} prompts more", "")
 
 
-def _settings(manifest: dict[str, Any]) -> dict[str, str]:
+def _settings(manifest: Manifest) -> dict[str, str]:
     """Everything that was resolved; the fields of the generation config that hardly anybody sets share a line."""
-    flat = _flat({key: value for key, value in manifest.items() if key not in _ELSEWHERE})
+    flat = _flat({key: value for key, value in manifest.to_dict().items() if key not in _ELSEWHERE})
     known = {f"generation.{name}" for name in (*_SAMPLING, *_LENGTHS)}
     rest = {
         name: value for name, value in flat.items() if name.startswith("generation.") and name not in known
@@ -69,11 +66,11 @@ def _flat(value: dict[str, Any], path: str = "") -> dict[str, str]:
     return found
 
 
-def _loci(manifest: dict[str, Any]) -> str:
-    loci = manifest["loci"]
-    kinds = dict.fromkeys(locus["kind"] for locus in loci)
-    layers = sorted({locus["layer"] for locus in loci})
-    sites = sum(locus["sampled_sites"] for locus in loci)
+def _loci(manifest: Manifest) -> str:
+    loci = manifest.loci
+    kinds = dict.fromkeys(locus.kind for locus in loci)
+    layers = sorted({locus.layer for locus in loci})
+    sites = sum(locus.sampled_sites for locus in loci)
     span = (
         f"layer {layers[0]}" if len(layers) == 1 else f"{len(layers)} layers from {layers[0]} to {layers[-1]}"
     )

@@ -26,7 +26,7 @@ def blocks(source: Source) -> Iterator[Block]:
         if rows.is_empty():
             continue
         yield Heading(label)
-        wild = source.given.results[label].manifest["wild_type"][0]["continuation"]
+        wild = source.given.results[label].manifest.wild_type[0].continuation
         for row in rows.iter_rows(named=True):
             mutant = f"{row['layer']}.{row['kind']}:{row['row']},{row['col']}:{row['mutation']}"
             more = f" and {row['mutants'] - 1:,} more, in {row['loci']:,} loci" if row["mutants"] > 1 else ""

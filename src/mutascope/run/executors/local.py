@@ -11,8 +11,8 @@ from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.core.design import MUTANT_COLUMNS, Plan
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import Engine, Outcome
+from mutascope.core.schema import RECORD_SCHEMA
 from mutascope.store import ScreenFolder, Shard
-from mutascope.store.folder import RECORD_SCHEMA
 
 Progress = Callable[[bool], None]
 """Called once per mutant, with whether it is silent."""

@@ -1,0 +1,41 @@
+"""Names that all parts share: keys, column sets and the version of the format (docs/format.md is the specification)."""
+
+from __future__ import annotations
+
+import polars as pl
+
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+
+LOCUS_KEY = ("layer", "kind")
+SITE_KEY = (*LOCUS_KEY, "row", "col")
+MUTANT_KEY = (*SITE_KEY, "mutation")
+
+SITE_SCHEMA = {"layer": pl.Int16, "kind": pl.String, "row": pl.Int32, "col": pl.Int32}
+MUTANT_SCHEMA = {**SITE_SCHEMA, "mutation": pl.String}
+RECORD_SCHEMA = {
+    **MUTANT_SCHEMA,
+    "silent": pl.Boolean,
+    "first_divergence": pl.Int32,
+    "phenotype": pl.String,
+}
+OUTPUT_SCHEMA = {
+    **MUTANT_SCHEMA,
+    "prompt": pl.Int32,
+    "first_divergence": pl.Int32,
+    "phenotype": pl.String,
+}
+PHENOTYPE_SCHEMA = {"phenotype": pl.String, "text": pl.String, "continuation": pl.String}
+COVARIATE_SCHEMA = {
+    **SITE_SCHEMA,
+    **dict.fromkeys(("tile_norm", "change_max", "change_min", "change_zero"), pl.Float32),
+    **dict.fromkeys(("input_norm", "input_max", "stream_ratio"), pl.Float32),
+    "massive": pl.Boolean,
+}
+PREDICTION_SCHEMA = {
+    **MUTANT_SCHEMA,
+    "margin": pl.Float32,
+    "first_divergence": pl.Int32,
+    "risk": pl.Float32,
+    "probability": pl.Float32,
+}

@@ -1,0 +1,83 @@
+"""What a manifest says of a screen that starts now."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mutascope.assays import Resolved
+from mutascope.assays.phenotype import PhenotypeReader
+from mutascope.core.design import Design, Plan
+from mutascope.core.genome import Tiling
+from mutascope.core.manifest import Manifest, Numerics, Platform, UnitsInfo, WildOutput, describe_loci
+from mutascope.core.schema import FORMAT_VERSION
+from mutascope.model.loading import Model
+
+_LIBRARIES = ("mutascope", "torch", "transformers", "tokenizers", "numpy")
+
+
+def describe_screen(
+    model: Model, assay: Resolved, design: Design, plan: Plan, tiling: Tiling, engine: str
+) -> dict[str, Any]:
+    """Return what makes a screen the same as another one, as plain JSON values."""
+    return {
+        "model": model.description,
+        **assay.described(),
+        "design": {**design.described(), "mutations": list(plan.mutations), "sha256": plan.digest},
+        "tile": tiling.tile,
+        "engine": engine,
+        "measure": assay.readout.measure,
+    }
+
+
+def new_manifest(
+    description: dict[str, Any],
+    numerics: Numerics,
+    plan: Plan,
+    tiling: Tiling,
+    reader: PhenotypeReader,
+    unit_size: int,
+) -> Manifest:
+    """Return the manifest of a screen that starts now (docs/format.md, Manifest)."""
+    device = str(reader.model.network.device)
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        **description,
+        numerics=numerics,
+        loci=describe_loci(plan, tiling),
+        units=UnitsInfo(mutants=len(plan), size=unit_size),
+        wild_type=_wild_type(reader),
+        libraries={name: version(name) for name in _LIBRARIES},
+        platform=Platform(
+            python=platform.python_version(),
+            machine=platform.machine(),
+            processor=processor(),
+            device=device,
+        ),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+
+
+def _wild_type(reader: PhenotypeReader) -> list[WildOutput]:
+    rows = []
+    for index, output in enumerate(reader.wild_type):
+        phenotype, text, continuation = reader.phenotype(output, index)
+        assert text is not None, "a wild type is finite"
+        assert continuation is not None
+        rows.append(
+            WildOutput(phenotype=phenotype, text=text, continuation=continuation, tokens=list(output.tokens))
+        )
+    return rows
+
+
+def processor() -> str:
+    """Return the name of the processor, as the system has it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
