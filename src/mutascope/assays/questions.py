@@ -176,7 +176,7 @@ def _read_hub(name: str, subject: str | None) -> tuple[tuple[Question, ...], tup
         datasets = importlib.import_module("datasets")
     except ImportError as error:
         raise MutascopeError(
-            f"questions from the Hub ({name}) need the package datasets (pip install datasets); or {instead}"
+            f"questions from the Hub ({name}) need the package datasets (pip install 'mutascope[hub]'); or {instead}"
         ) from error
     if subject is None:
         raise MutascopeError(f"{name} holds questions by subject: say which with --subject")

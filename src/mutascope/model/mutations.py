@@ -1,6 +1,9 @@
 """Writes a mutation over a tile, and undoes it.
 
 Both engines ask :meth:`Mutagen.replacement` for the new values of a tile, so that they write the same bits.
+
+Shapes count elements: a matrix is [outs, ins], its output features by its input features, and a tile is a square of it.
+``row`` and ``col`` of a mutant count tiles.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ class Tile:
     """What an operator may look at.
 
     Attributes:
-        values: the wild type's tile, [rows, cols], in the dtype of the model.
+        values: the wild type's tile, [tile outs, tile ins], in the dtype of the model.
         maximum, minimum: extreme elements of the whole locus, 0-dimensional.
         seed: a number derived from the site alone, for operators that draw random numbers.
     """
@@ -87,12 +90,12 @@ class Mutagen:
         return self.loci[mutant.locus_name]
 
     def matrix(self, locus: Locus) -> Tensor:
-        """Return the locus as a [rows, cols] tensor: a view where the parameter is not fused by head, else a copy."""
+        """Return the matrix of a locus, [outs, ins]: a view where the parameter is not fused by head, else a copy."""
         features = self._features(locus, 0, locus.rows)
         return self._parameter(locus)[features]
 
     def replacement(self, mutant: Mutant) -> Tensor:
-        """Return the values that the mutation writes, [tile rows, tile cols], in the dtype of the model."""
+        """Return the values that the mutation writes, [tile outs, tile ins], in the dtype of the model."""
         locus = self.locus(mutant)
         maximum, minimum = self._locus_extremes(locus)
         seed = int.from_bytes(
@@ -102,13 +105,13 @@ class Mutagen:
         return new_values(mutant.mutation, tile)
 
     def wild_type_tile(self, mutant: Mutant) -> Tensor:
-        """Return a copy of the current values at the mutant's site, [tile rows, tile cols]."""
-        parameter, rows, cols = self._site(mutant)
-        return parameter[rows, cols].clone()
+        """Return a copy of the current values at the mutant's site, [tile outs, tile ins]."""
+        parameter, outs, ins = self._site(mutant)
+        return parameter[outs, ins].clone()
 
     def edited_rows(self, mutant: Mutant) -> tuple[int, Tensor]:
-        """Return the first row of the mutant's tile in its locus, and a copy of the tile's rows with the mutation
-        in place, [tile rows, cols]; nothing is written.
+        """Return the first output feature of the mutant's tile, and a copy of the weights of all of the tile's output
+        features with the mutation in place, [tile outs, ins]; nothing is written.
         """
         locus = self.locus(mutant)
         top, bottom, left, right = self.tiling.bounds(locus, mutant.row, mutant.col)
@@ -119,18 +122,18 @@ class Mutagen:
     @contextmanager
     def mutated(self, mutant: Mutant) -> Iterator[PreTrainedModel]:
         """Hand out the network with the mutation in place; restore the tile bit for bit, whatever happens."""
-        parameter, rows, cols = self._site(mutant)
+        parameter, outs, ins = self._site(mutant)
         wild, new = self.wild_type_tile(mutant), self.replacement(mutant)
         interrupt: KeyboardInterrupt | None = None
         try:
-            parameter[rows, cols] = new
+            parameter[outs, ins] = new
             yield self.network
         finally:
             # An interrupt that arrives here is raised once the tile is whole again. Not in a function of its own:
             # Python delivers interrupts at the moment of a call, before the function's first `try`.
             while True:
                 try:
-                    parameter[rows, cols] = wild
+                    parameter[outs, ins] = wild
                     break
                 except KeyboardInterrupt as arrived:
                     interrupt = arrived
