@@ -73,12 +73,11 @@ def main() -> None:
     assay = load_assay(options.assay, **changes).resolve(model)
     asked = (assay.prompts, assay.readout)
     engine = FastEngine(model, tiling)
-    if refusal := engine.refusal(*asked):
-        raise SystemExit(f"the fast engine refuses: {refusal}")
+    session = engine.prepare(*asked)
     where = {"rows": (0,), "cols": (0,)} if options.outlier else {"sample": 3 * options.mutants // 2}
     mutants = Design(**where).plan(model.genome, tiling).mutants()
-    outcomes = {outcome.mutant: outcome for outcome in engine.run(*asked, mutants)}
-    wild = engine.wild_type(*asked)
+    outcomes = {outcome.mutant: outcome for outcome in session.run(mutants)}
+    wild = session.wild_type
     silent = [mutant for mutant in mutants if outcomes[mutant].outputs == wild]
     loud = [mutant for mutant in mutants if outcomes[mutant].outputs != wild]
     draw = random.Random(0)
@@ -90,7 +89,7 @@ def main() -> None:
         texts, truths = [], []
         for mutant in some:
             if not isinstance(assay.readout, Generation):
-                (truth,) = engine.reference.run(*asked, [mutant])
+                (truth,) = engine.reference.prepare(*asked).run([mutant])
                 equal += truth == outcomes[mutant]
                 continue
             record: list[Tensor] = []

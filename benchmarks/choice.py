@@ -59,23 +59,21 @@ def main() -> None:
     print(f"matmul {rate:.0f} GFLOP/s; questions {assay.numbers}", flush=True)
 
     engine, reference = FastEngine(model, tiling, options.rows), ReferenceEngine(model, tiling, stock=True)
-    refusal = engine.refusal(assay.prompts, assay.readout)
-    if refusal:
-        raise SystemExit(f"the fast engine refuses: {refusal}")
-    reader = PhenotypeReader(model, assay, engine.wild_type(assay.prompts, assay.readout))
-    before = engine.arithmetic()
+    session = engine.prepare(assay.prompts, assay.readout)
+    reader = PhenotypeReader(model, assay, session.wild_type)
+    before = session.flop
     start = time.perf_counter()
     found = {}
-    for outcome in engine.run(assay.prompts, assay.readout, mutants):
+    for outcome in session.run(mutants):
         found[outcome.mutant] = outcome
         if len(found) % 50 == 0:
             print(f"{len(found)} of {len(mutants)} after {time.perf_counter() - start:.0f} s", flush=True)
     screened = time.perf_counter() - start
-    flop = (engine.arithmetic() - before) / len(mutants)
+    flop = (session.flop - before) / len(mutants)
     shard = reader.shard([found[mutant] for mutant in mutants])
-    controls = run_controls(engine, reader, plan, tiling, shard.records, shard.outputs)
+    controls = run_controls(session, reader, plan, tiling, shard.records, shard.outputs)
     total = time.perf_counter() - start
-    records, account, whole = shard.records, engine.account, reference_flop(model, assay)
+    records, account, whole = shard.records, session.account, reference_flop(model, assay)
     print(f"{len(mutants)} mutants, {100 * (1 - records['silent'].mean()):.0f} % NSM,", end=" ")
     print(f"{records['phenotype'].n_unique()} phenotypes, {records['destructive'].sum()} destructive")
     print(
@@ -91,7 +89,7 @@ def main() -> None:
 
     chosen = random.Random(0).sample(mutants, min(options.references, len(mutants)))
     start, different, largest = time.perf_counter(), [], 0.0
-    for count, outcome in enumerate(reference.run(assay.prompts, assay.readout, chosen), 1):
+    for count, outcome in enumerate(reference.prepare(assay.prompts, assay.readout).run(chosen), 1):
         mine = found[outcome.mutant].outputs
         if [o.tokens for o in mine] != [o.tokens for o in outcome.outputs]:
             different.append(str(outcome.mutant))

@@ -80,22 +80,19 @@ def main() -> None:
     rates = products({(locus.rows, locus.cols) for locus in model.genome})
     note(peak_gflops=before, **{f"{name}_gflops": round(rate) for name, rate in rates.items()})
 
-    engine = FastEngine(model, tiling, options.batch)
-    refusal = engine.refusal(*asked)
-    if refusal:
-        raise SystemExit(f"the fast engine refuses: {refusal}")
-    reader = PhenotypeReader(model, assay, engine.wild_type(*asked))
+    session = FastEngine(model, tiling, options.batch).prepare(*asked)
+    reader = PhenotypeReader(model, assay, session.wild_type)
     start = time.perf_counter()
     outcomes = {}
-    for outcome in engine.run(*asked, mutants):
+    for outcome in session.run(mutants):
         outcomes[outcome.mutant] = outcome
         if len(outcomes) % 200 == 0:
             print(f"{len(outcomes)} of {len(mutants)} after {time.perf_counter() - start:.0f} s", flush=True)
-    screened, flop = time.perf_counter() - start, engine.arithmetic()
+    screened, flop = time.perf_counter() - start, session.flop
     records = reader.shard([outcomes[mutant] for mutant in mutants]).records
-    controls = run_controls(engine, reader, plan, tiling, records)
+    controls = run_controls(session, reader, plan, tiling, records)
     total = time.perf_counter() - start
-    account = engine.account
+    account = session.account
     note(
         nsm=round(float(1 - records["silent"].mean()), 3),
         phenotypes=records["phenotype"].n_unique(),
@@ -114,7 +111,7 @@ def main() -> None:
         note(
             peak_gflops=round(best),
             peak_share_screened=round(flop / screened / 1e9 / best, 3),
-            peak_share=round(engine.arithmetic() / total / 1e9 / best, 3),
+            peak_share=round(session.flop / total / 1e9 / best, 3),
         )
     note(peak_memory_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2))
 
@@ -122,7 +119,7 @@ def main() -> None:
     for name, count in (("own", len(chosen)), ("stock", min(options.stock, len(chosen)))):
         reference = ReferenceEngine(model, tiling, stock=name == "stock")
         start = time.perf_counter()
-        truth = list(reference.run(*asked, chosen[:count]))
+        truth = list(reference.prepare(*asked).run(chosen[:count]))
         seconds = (time.perf_counter() - start) / count
         different = [str(o.mutant) for o in truth if o.outputs != outcomes[o.mutant].outputs]
         if name == "stock":

@@ -1,6 +1,6 @@
 """A panel on both engines: seconds per output, ratio, agreement.
 
-    python -m benchmarks.panel SCREEN [--nsms 20] [--prompts writers] [--references 5] [--outputs 10] [--slots 256]
+    python -m benchmarks.panel SCREEN [--nsms 20] [--prompts writers] [--references 5] [--outputs 10] [--batch 256]
 
 Takes NSMs from a screen as ``mutascope panel`` does. Everything is measured in one run on one machine.
 """
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--prompts", default="writers")
     parser.add_argument("--references", type=int, default=5)
     parser.add_argument("--outputs", type=int, default=10)
-    parser.add_argument("--slots", type=int)
+    parser.add_argument("--batch", type=int)
     options = parser.parse_args()
 
     results = Results(options.screen)
@@ -40,19 +40,17 @@ def main() -> None:
     rate = products({(locus.rows, locus.cols) for locus in model.genome})["own"]
 
     start = time.perf_counter()
-    engine, reference = FastEngine(model, tiling, options.slots), ReferenceEngine(model, tiling, stock=True)
-    refusal = engine.refusal(assay.prompts, assay.readout)
-    if refusal:
-        raise SystemExit(f"the fast engine refuses: {refusal}")
+    engine, reference = FastEngine(model, tiling, options.batch), ReferenceEngine(model, tiling, stock=True)
+    session = engine.prepare(assay.prompts, assay.readout)
     print(f"matmul {rate:.0f} GFLOP/s; wild types {time.perf_counter() - start:.1f} s", flush=True)
-    before, start = engine.arithmetic(), time.perf_counter()
+    before, start = session.flop, time.perf_counter()
     found = {}
-    for outcome in engine.run(assay.prompts, assay.readout, mutants):
+    for outcome in session.run(mutants):
         found[outcome.mutant] = outcome
         print(f"{len(found)} of {len(mutants)} after {time.perf_counter() - start:.0f} s", flush=True)
     seconds = time.perf_counter() - start
-    outputs, account = len(mutants) * len(assay.prompts), engine.account
-    flop = engine.arithmetic() - before
+    outputs, account = len(mutants) * len(assay.prompts), session.account
+    flop = session.flop - before
     print(f"fast: {len(mutants)} mutants, {outputs} outputs, {1e3 * seconds / outputs:.0f} ms an output")
     print(f"  verifying {account.verifying:.1f} s, decoding {account.decoding:.1f} s")
     print(
@@ -64,7 +62,7 @@ def main() -> None:
     start = time.perf_counter()
     for mutant in rng.sample(mutants, min(options.references, len(mutants))):
         for place in sorted(rng.sample(range(len(assay.prompts)), min(options.outputs, len(assay.prompts)))):
-            (outcome,) = reference.run([assay.prompts[place]], assay.readout, [mutant])
+            (outcome,) = reference.prepare([assay.prompts[place]], assay.readout).run([mutant])
             equal = outcome.outputs[0] == found[mutant].outputs[place]
             same, calls = same + equal, calls + 1
             if not equal:

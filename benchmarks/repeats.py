@@ -45,31 +45,29 @@ def main() -> None:
     model, tiling = load_model("smollm2-135m"), Tiling(8)
     assay = load_assay("drosophila").resolve(model)
     counts, costs, kinds, found = [], [], [], {}
+    engine = FastEngine(model, tiling)
     for count in map(int, options.counts.split(",")):
-        engine = FastEngine(model, tiling)  # that has not seen what other mutants write
-        assert engine.refusal(assay.prompts, assay.readout) is None
+        # one that has not seen what other mutants write
+        session = engine.prepare(assay.prompts, assay.readout)
         design = Design(layers=(options.layer,), kinds=(options.kind,), sample=count // 2)
         mutants = design.plan(model.genome, tiling).mutants()
-        start, before = time.perf_counter(), engine.arithmetic()
-        found = {
-            outcome.mutant: outcome.outputs[0].tokens
-            for outcome in engine.run(assay.prompts, assay.readout, mutants)
-        }
+        start, before = time.perf_counter(), session.flop
+        found = {outcome.mutant: outcome.outputs[0].tokens for outcome in session.run(mutants)}
         each = 1e3 * (time.perf_counter() - start) / len(mutants)
         counts.append(len(mutants))
         costs.append(each)
         kinds.append(len(set(found.values())))
-        flop = (engine.arithmetic() - before) / len(mutants) / 1e9
+        flop = (session.flop - before) / len(mutants) / 1e9
         print(
             f"{len(mutants)} mutants: {each:.1f} ms each, {kinds[-1]} phenotypes,"
-            f" {flop:.1f} GFLOP each, {1e3 * flop / each:.0f} GFLOP/s; {engine.account}",
+            f" {flop:.1f} GFLOP each, {1e3 * flop / each:.0f} GFLOP/s; {session.account}",
             flush=True,
         )
-    engine = FastEngine(model, tiling)
-    wild = engine.wild_type(assay.prompts, assay.readout)[0].tokens
+    reference = engine.reference.prepare(assay.prompts, assay.readout)
+    wild = reference.wild_type[0].tokens
     loud = [mutant for mutant, tokens in found.items() if tokens != wild]
     chosen = random.Random(0).sample(loud, min(options.references, len(loud)))
-    truth = engine.reference.run(assay.prompts, assay.readout, chosen)
+    truth = reference.run(chosen)
     different = [str(o.mutant) for o in truth if o.outputs[0].tokens != found[o.mutant]]
     print(f"agreement: {len(chosen) - len(different)} of {len(chosen)} NSMs {different}")
     draw(options.out, f"layer {options.layer} {options.kind}", counts, costs, kinds)

@@ -34,11 +34,12 @@ def main() -> None:
     assay = load_assay(options.assay).resolve(model)
     (prompt,), readout = assay.prompts, assay.readout
     mutants = Design(sample=options.mutants // 2).plan(model.genome, tiling).mutants()
-    engine, stock = FastEngine(model, tiling), ReferenceEngine(model, tiling, stock=True)
+    session = FastEngine(model, tiling).prepare(assay.prompts, readout)
+    stock = ReferenceEngine(model, tiling, stock=True)
     picker = Picker(readout.resolved, readout.seed, model.network.lm_head.weight.shape[0])
     run = different = 0
     errors, narrow = [], []
-    for done, outcome in enumerate(engine.run([prompt], readout, mutants), 1):
+    for done, outcome in enumerate(session.run(mutants), 1):
         (mine,) = outcome.outputs
         with stock.mutagen.mutated(outcome.mutant):
             text = torch.tensor([[*prompt.tokens, *mine.tokens[:-1]]])

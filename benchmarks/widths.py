@@ -56,12 +56,10 @@ def main() -> None:
         readout = Generation(0, arguments, resolve_generation(model, arguments, len(prompt.tokens)))
         mutants = Design(sample=options.sites).plan(model.genome, tiling).mutants()
         engine = FastEngine(model, tiling)
-        refusal = engine.refusal([prompt], readout)
-        if refusal:
-            raise SystemExit(f"{name}: {refusal}")
-        (wild,) = engine.wild_type([prompt], readout)
+        session = engine.prepare([prompt], readout)
+        (wild,) = session.wild_type
         start = time.perf_counter()
-        found = {outcome.mutant: outcome for outcome in engine.run([prompt], readout, mutants)}
+        found = {outcome.mutant: outcome for outcome in session.run(mutants)}
         each = (time.perf_counter() - start) / len(found)
         silent = sum(outcome.outputs == (wild,) for outcome in found.values())
         print(f"{name}: {len(found)} mutants, {silent} silent, {each:.2f} s each", flush=True)
@@ -69,7 +67,7 @@ def main() -> None:
         start = time.perf_counter()
         same = sum(
             outcome.outputs == found[outcome.mutant].outputs
-            for outcome in engine.reference.run([prompt], readout, chosen)
+            for outcome in engine.reference.prepare([prompt], readout).run(chosen)
         )
         naive = (time.perf_counter() - start) / len(chosen)
         quiet = sum(found[mutant].outputs == (wild,) for mutant in chosen)
@@ -77,10 +75,10 @@ def main() -> None:
             f"  reference {naive:.2f} s a mutant, ratio {naive / each:.1f};"
             f" {same} of {len(chosen)} agree, {quiet} silent"
         )
-        print(f"  {engine.arithmetic() / len(found) / 1e9:.0f} GFLOP a mutant, {engine.account}")
+        print(f"  {session.flop / len(found) / 1e9:.0f} GFLOP a mutant, {session.account}")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"  peak memory of the run so far {peak:.1f} GB", flush=True)
-        del engine, model, found
+        del session, engine, model, found
 
 
 if __name__ == "__main__":

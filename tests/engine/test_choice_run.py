@@ -36,15 +36,14 @@ def compare(model, assay, design, rows, tile=8):
     resolved = assay.resolve(model)
     tiling = Tiling(tile)
     mutants = design.plan(model.genome, tiling).mutants()
-    fast, reference = FastEngine(model, tiling, rows), ReferenceEngine(model, tiling)
-    assert fast.refusal(resolved.prompts, resolved.readout) is None
-    found = list(fast.run(resolved.prompts, resolved.readout, mutants))
+    fast = FastEngine(model, tiling, rows).prepare(resolved.prompts, resolved.readout)
+    reference = ReferenceEngine(model, tiling).prepare(resolved.prompts, resolved.readout)
+    found = list(fast.run(mutants))
     found.sort(key=lambda outcome: mutants.index(outcome.mutant))
     assert [outcome.mutant for outcome in found] == mutants
-    assert found == list(reference.run(resolved.prompts, resolved.readout, mutants))  # probabilities included
-    wild = reference.wild_type(resolved.prompts, resolved.readout)
-    assert fast.wild_type(resolved.prompts, resolved.readout) == wild
-    return found, wild
+    assert found == list(reference.run(mutants))  # probabilities included
+    assert fast.wild_type == reference.wild_type
+    return found, reference.wild_type
 
 
 @pytest.mark.parametrize("rows", [1, 7])
@@ -101,11 +100,9 @@ def test_questions_without_a_common_beginning(model, questions):
     prompts = tuple(Prompt(p.text[i:], p.tokens[1 + i :]) for i, p in enumerate(resolved.prompts))
     assert common_beginning([prompt.tokens for prompt in prompts]) == 0
     mutants = Design(sample=6).plan(model.genome, Tiling(8)).mutants()
-    fast = FastEngine(model, Tiling(8), 3)
-    assert fast.refusal(prompts, resolved.readout) is None
-    found = [o.outputs for o in fast.run(prompts, resolved.readout, mutants)]
-    truth = [o.outputs for o in ReferenceEngine(model, Tiling(8)).run(prompts, resolved.readout, mutants)]
-    assert [[o.tokens for o in row] for row in found] == [[o.tokens for o in row] for row in truth]
+    fast, reference = FastEngine(model, Tiling(8), 3), ReferenceEngine(model, Tiling(8))
+    found, truth = (list(each.prepare(prompts, resolved.readout).run(mutants)) for each in (fast, reference))
+    assert found == truth
 
 
 def test_a_screen_of_both_engines_is_the_same(model, questions, tmp_path):

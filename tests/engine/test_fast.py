@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from builders import tiny_model
 from mutascope.assays import TextAssay
 from mutascope.core.design import Design
+from mutascope.core.errors import Unsupported
 from mutascope.core.genome import Mutant, Tiling
 from mutascope.core.protocol import Generation
 from mutascope.engine.fast import FastEngine
@@ -25,18 +26,18 @@ FIXED = settings(max_examples=6, deadline=None, suppress_health_check=list(Healt
 
 
 def disagreements(
-    model: Model, assay: TextAssay, design: Design, tile: int, slots: int
+    model: Model, assay: TextAssay, design: Design, tile: int, max_batch: int
 ) -> tuple[list[str], int]:
     """Mutants on which the engines differ, and how many of the mutants are silent."""
     tiling, resolved = Tiling(tile), assay.resolve(model)
     mutants = design.plan(model.genome, tiling).mutants()
-    fast, reference = FastEngine(model, tiling, slots), ReferenceEngine(model, tiling)
-    assert fast.refusal(resolved.prompts, resolved.readout) is None
-    found = {o.mutant: o.outputs for o in fast.run(resolved.prompts, resolved.readout, mutants)}
+    asked = (resolved.prompts, resolved.readout)
+    fast = FastEngine(model, tiling, max_batch).prepare(*asked)
+    reference = ReferenceEngine(model, tiling).prepare(*asked)
+    found = {o.mutant: o.outputs for o in fast.run(mutants)}
     assert len(found) == len(mutants)
-    truth = {o.mutant: o.outputs for o in reference.run(resolved.prompts, resolved.readout, mutants)}
-    wild = reference.wild_type(resolved.prompts, resolved.readout)
-    silent = sum(outputs == wild for outputs in truth.values())
+    truth = {o.mutant: o.outputs for o in reference.run(mutants)}
+    silent = sum(outputs == reference.wild_type for outputs in truth.values())
     return [str(m) for m in mutants if found[m] != truth[m]], silent
 
 
@@ -58,7 +59,7 @@ def test_a_pass_may_end_within_a_long_prompt(tmp_path):
     assay = TextAssay(
         name="t", prompt="a b c d e f g h i j k l m n o p q r", max_new_tokens=3, temperature=0.7
     )
-    different, _ = disagreements(model, assay, Design(layers=(0,), kinds=("v", "o")), tile=6, slots=64)
+    different, _ = disagreements(model, assay, Design(layers=(0,), kinds=("v", "o")), tile=6, max_batch=64)
     assert different == []
 
 
@@ -78,7 +79,7 @@ def test_a_pass_may_end_within_a_long_prompt(tmp_path):
     sampling=SAMPLING,
     prompt=st.text("abc XYZ", min_size=1, max_size=30),
     length=st.integers(1, 40),
-    slots=st.integers(1, 20),
+    max_batch=st.integers(1, 20),
 )
 def test_every_outcome_equals_the_reference_engines(
     family,
@@ -95,7 +96,7 @@ def test_every_outcome_equals_the_reference_engines(
     sampling,
     prompt,
     length,
-    slots,
+    max_batch,
 ):
     changes = {
         "num_attention_heads": heads[0],
@@ -120,7 +121,7 @@ def test_every_outcome_equals_the_reference_engines(
         )
         assay = TextAssay(name="t", prompt=prompt, seed=seed, max_new_tokens=length, **sampling)
         design = Design(sample=6, sample_seed=seed, mutations=MUTATIONS)
-        different, _ = disagreements(model, assay, design, tile, slots)
+        different, _ = disagreements(model, assay, design, tile, max_batch)
     assert different == []
 
 
@@ -133,7 +134,7 @@ def llama(tmp_path_factory) -> Model:
 def test_a_complete_locus_has_silent_and_loud_mutants_and_all_agree(llama, sampling):
     assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=30, **sampling)
     design = Design(layers=(1,), kinds=("v",), cols=(0, 4, 9), mutations=MUTATIONS)
-    different, silent = disagreements(llama, assay, design, tile=5, slots=16)
+    different, silent = disagreements(llama, assay, design, tile=5, max_batch=16)
     assert different == []
     assert 0 < silent < 5 * len(MUTATIONS) * 3
 
@@ -144,14 +145,13 @@ def test_non_finite_mutants_are_found_and_do_not_touch_their_neighbours(tmp_path
     assay = TextAssay(name="t", prompt="abc", seed=1, max_length=12, temperature=0.7).resolve(model)
     with torch.no_grad():  # alone it is harmless, a tile of it overflows
         model.network.get_parameter("model.layers.1.mlp.down_proj.weight")[0, 0] = 1e38
-    assert ReferenceEngine(model, tiling).wild_type(assay.prompts, assay.readout)[0].finite
+    reference = ReferenceEngine(model, tiling).prepare(assay.prompts, assay.readout)
+    assert reference.wild_type[0].finite
     design = Design(layers=(1,), kinds=("down", "up"), rows=(0, 1), cols=(0, 1, 2), mutations=("max", "zero"))
     mutants = design.plan(model.genome, tiling).mutants()
-    truth = {
-        o.mutant: o.outputs for o in ReferenceEngine(model, tiling).run(assay.prompts, assay.readout, mutants)
-    }
-    found = {o.mutant: o for o in FastEngine(model, tiling, 8).run(assay.prompts, assay.readout, mutants)}
-    assert {m: o.outputs for m, o in found.items()} == truth
+    truth = {o.mutant: o.outputs for o in reference.run(mutants)}
+    session = FastEngine(model, tiling, 8).prepare(assay.prompts, assay.readout)
+    assert {o.mutant: o.outputs for o in session.run(mutants)} == truth
     assert any(not outputs[0].finite for outputs in truth.values())
     assert any(outputs[0].finite for outputs in truth.values())
 
@@ -159,28 +159,29 @@ def test_non_finite_mutants_are_found_and_do_not_touch_their_neighbours(tmp_path
 def test_a_wild_type_that_breaks_off_is_refused(tmp_path):
     model = load_model(str(tiny_model(tmp_path, "llama", 5, std=0.15)), device="cpu")
     assay = TextAssay(name="t", prompt="abc", max_length=12, greedy=True).resolve(model)
-    first = ReferenceEngine(model, Tiling(9)).wild_type(assay.prompts, assay.readout)[0].tokens[0]
+    reference = ReferenceEngine(model, Tiling(9))
+    first = reference.prepare(assay.prompts, assay.readout).wild_type[0].tokens[0]
     with torch.no_grad():  # finite on the prompt, NaN once the first token has been fed
         model.network.get_parameter("model.embed_tokens.weight")[first] = torch.nan
-    (wild,) = ReferenceEngine(model, Tiling(9)).wild_type(assay.prompts, assay.readout)
+    (wild,) = reference.prepare(assay.prompts, assay.readout).wild_type
     assert not wild.finite
     assert wild.tokens == (first,)
-    reason = FastEngine(model, Tiling(9)).refusal(assay.prompts, assay.readout)
-    assert reason == "the wild type puts out NaN or inf"
+    with pytest.raises(Unsupported, match="wild type puts out NaN or inf"):
+        FastEngine(model, Tiling(9)).prepare(assay.prompts, assay.readout)
 
 
 def test_mutants_that_say_the_same_share_the_layers_below_their_mutations(llama):
     tiling = Tiling(5)
     assay = TextAssay(name="t", prompt="The life cycle", max_new_tokens=5, greedy=True).resolve(llama)
-    wild = ReferenceEngine(llama, tiling).wild_type(assay.prompts, assay.readout)[0].tokens
+    wild = ReferenceEngine(llama, tiling).prepare(assay.prompts, assay.readout).wild_type[0].tokens
 
     def run(mutants: list[Mutant]) -> tuple[dict[Mutant, tuple[int, ...]], int]:
-        engine = FastEngine(llama, tiling, 64)  # that has not seen any text
-        assert list(engine.run(assay.prompts, assay.readout, [])) == []
-        before = engine.arithmetic()
-        outcomes = engine.run(assay.prompts, assay.readout, mutants)
-        found = {outcome.mutant: outcome.outputs[0].tokens for outcome in outcomes}
-        return found, engine.arithmetic() - before
+        session = FastEngine(llama, tiling, 64).prepare(
+            assay.prompts, assay.readout
+        )  # that has not seen any text
+        before = session.flop
+        found = {outcome.mutant: outcome.outputs[0].tokens for outcome in session.run(mutants)}
+        return found, session.flop - before
 
     everyone = Design(layers=(2,), kinds=("o", "down"), sample=60).plan(llama.genome, tiling).mutants()
     found, _ = run(everyone)
@@ -199,8 +200,11 @@ def test_several_prompts_give_an_output_each(llama):
     ]
     prompts, readout = [a.prompts[0] for a in assays], assays[0].readout
     mutants = Design(sample=5).plan(llama.genome, tiling).mutants()
-    found = {o.mutant: o.outputs for o in FastEngine(llama, tiling, 4).run(prompts, readout, mutants)}
-    truth = {o.mutant: o.outputs for o in ReferenceEngine(llama, tiling).run(prompts, readout, mutants)}
+    fast, reference = FastEngine(llama, tiling, 4), ReferenceEngine(llama, tiling)
+    found, truth = (
+        {o.mutant: o.outputs for o in engine.prepare(prompts, readout).run(mutants)}
+        for engine in (fast, reference)
+    )
     assert found == truth
     assert all(len(outputs) == 2 for outputs in truth.values())
 
@@ -209,25 +213,24 @@ def test_fields_that_it_does_not_implement_are_named(llama):
     resolved = TextAssay(name="t", prompt="ab", max_length=9).resolve(llama)
     assert unsupported_fields(resolved.readout.resolved) == []
     penalised = Generation(0, {}, {**resolved.readout.resolved, "repetition_penalty": 1.2})
-    reason = FastEngine(llama, Tiling(8), 4).refusal(resolved.prompts, penalised)
-    assert reason is not None
-    assert "repetition_penalty=1.2" in reason
+    with pytest.raises(Unsupported, match=r"repetition_penalty=1\.2"):
+        FastEngine(llama, Tiling(8), 4).prepare(resolved.prompts, penalised)
 
 
 @pytest.mark.parametrize("family", ["gemma", "gpt2", "gpt_neox"])
 def test_other_architectures_are_refused(tmp_path, family):
     model = load_model(str(tiny_model(tmp_path, family)), device="cpu")
     resolved = TextAssay(name="t", prompt="ab", max_length=9).resolve(model)
-    reason = FastEngine(model, Tiling(8), 4).refusal(resolved.prompts, resolved.readout)
-    assert reason is not None
-    assert "is not implemented" in reason
+    with pytest.raises(Unsupported, match="is not implemented"):
+        FastEngine(model, Tiling(8), 4).prepare(resolved.prompts, resolved.readout)
 
 
 def test_a_prompt_longer_than_a_verification_pass_is_no_trouble(tmp_path):
     model = load_model(str(tiny_model(tmp_path, "llama", vocab_size=4200)))
     long = TextAssay(name="long", prompt="a prompt of many tokens", max_new_tokens=4, seed=1).resolve(model)
-    engine = FastEngine(model, Tiling(8), slots=256)
+    engine = FastEngine(model, Tiling(8), max_batch=256)
     mutants = Design(sample=65).plan(model.genome, Tiling(8)).mutants()  # 128 rows: 8 positions a pass
-    fast = {outcome.mutant: outcome.outputs for outcome in engine.run(long.prompts, long.readout, mutants)}
-    truth = {o.mutant: o.outputs for o in engine.reference.run(long.prompts, long.readout, mutants[::10])}
+    session, reference = (each.prepare(long.prompts, long.readout) for each in (engine, engine.reference))
+    fast = {outcome.mutant: outcome.outputs for outcome in session.run(mutants)}
+    truth = {outcome.mutant: outcome.outputs for outcome in reference.run(mutants[::10])}
     assert {mutant: fast[mutant] for mutant in truth} == truth

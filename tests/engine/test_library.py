@@ -122,11 +122,12 @@ def test_mutants_that_follow_texts_say_what_the_reference_engine_lets_them_say(l
     assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=44, **sampling).resolve(llama)
     design = Design(layers=(1, 2), kinds=("o", "down"), sample=120)
     mutants = design.plan(llama.genome, Tiling(5)).mutants()
-    engine = FastEngine(llama, Tiling(5), slots=24)
-    found = {o.mutant: o.outputs for o in engine.run(assay.prompts, assay.readout, mutants)}
+    engine = FastEngine(llama, Tiling(5), max_batch=24)
+    session, reference = (each.prepare(assay.prompts, assay.readout) for each in (engine, engine.reference))
+    found = {o.mutant: o.outputs for o in session.run(mutants)}
     some = mutants[::4]
-    truth = {o.mutant: o.outputs for o in engine.reference.run(assay.prompts, assay.readout, some)}
+    truth = {o.mutant: o.outputs for o in reference.run(some)}
     assert {mutant: found[mutant] for mutant in some} == truth
-    run = engine._latest
+    run = session._run
     assert isinstance(run, PromptRun)
     assert run.library._branches  # some were followed

@@ -23,21 +23,19 @@ def panel(folder, lines=LINES, **fields):
 
 
 def compare(model, assay, design, *slots, tile=8):
-    """Run both engines, the fast one with each number of slots; compare every output, and return its last outcomes."""
+    """Run both engines, the fast one with each size of batch; compare every output, and return its last outcomes."""
     tiling, resolved = Tiling(tile), assay.resolve(model)
     mutants = design.plan(model.genome, tiling).mutants()
-    reference = ReferenceEngine(model, tiling)
-    wild = reference.wild_type(resolved.prompts, resolved.readout)
-    truth = list(reference.run(resolved.prompts, resolved.readout, mutants))
-    found = []
+    asked = (resolved.prompts, resolved.readout)
+    reference = ReferenceEngine(model, tiling).prepare(*asked)
+    truth, found = list(reference.run(mutants)), []
     for some in slots:
-        fast = FastEngine(model, tiling, some)
-        assert fast.refusal(resolved.prompts, resolved.readout) is None
-        assert fast.wild_type(resolved.prompts, resolved.readout) == wild
-        found = list(fast.run(resolved.prompts, resolved.readout, mutants))
+        fast = FastEngine(model, tiling, some).prepare(*asked)
+        assert fast.wild_type == reference.wild_type
+        found = list(fast.run(mutants))
         assert [outcome.mutant for outcome in found] == mutants
         assert [o.outputs for o in found] == [o.outputs for o in truth]
-    return found, wild
+    return found, reference.wild_type
 
 
 def test_prompts_of_many_lengths(llama, tmp_path):
@@ -69,8 +67,7 @@ def test_more_mutants_than_are_run_together(llama, tmp_path, monkeypatch):
 def test_a_text_that_ends_early(llama, tmp_path, monkeypatch):
     assay = panel(tmp_path, LINES[:4])
     resolved = assay.resolve(llama)
-    reference = ReferenceEngine(llama, Tiling(8))
-    wild = reference.wild_type(resolved.prompts, resolved.readout)
+    wild = ReferenceEngine(llama, Tiling(8)).prepare(resolved.prompts, resolved.readout).wild_type
     common = wild[0].tokens[4]
     monkeypatch.setattr(llama.network.generation_config, "eos_token_id", common)
     _, ended = compare(llama, assay, Design(sample=6), 8)

@@ -40,40 +40,38 @@ class Runner:
     def __init__(self, model: Model, tiling: Tiling, assay: Resolved) -> None:
         self.model, self.tiling, self.assay = model, tiling, assay
 
-    def run(self, *batches: Sequence[Mutant], slots: int | None = None) -> Found:
-        engine = FastEngine(self.model, self.tiling, slots)
-        assert engine.refusal(self.assay.prompts, self.assay.readout) is None
-        found = [
-            outcome
-            for batch in batches
-            for outcome in engine.run(self.assay.prompts, self.assay.readout, batch)
-        ]
+    def run(self, *batches: Sequence[Mutant], max_batch: int | None = None) -> Found:
+        engine = FastEngine(self.model, self.tiling, max_batch)
+        session = engine.prepare(self.assay.prompts, self.assay.readout)
+        found = [outcome for batch in batches for outcome in session.run(batch)]
         assert len(found) == sum(map(len, batches))
         return {outcome.mutant: outcome.outputs for outcome in found}
 
-    def in_short_passes(self, mutants: Sequence[Mutant], positions: int, rows: int, slots: int) -> Found:
+    def in_short_passes(self, mutants: Sequence[Mutant], positions: int, rows: int, max_batch: int) -> Found:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(prompt_run, "_SHORTEST", positions)
             patch.setattr(prompt_run, "_PASS", positions)
             patch.setattr(prompt_run, "_VERIFY_ROWS", rows)
-            return self.run(mutants, slots=slots)
+            return self.run(mutants, max_batch=max_batch)
 
     def truth(self, mutants: Sequence[Mutant]) -> Found:
         reference = ReferenceEngine(self.model, self.tiling)
-        outcomes = reference.run(self.assay.prompts, self.assay.readout, mutants)
-        return {outcome.mutant: outcome.outputs for outcome in outcomes}
+        session = reference.prepare(self.assay.prompts, self.assay.readout)
+        return {outcome.mutant: outcome.outputs for outcome in session.run(mutants)}
 
-    def check(self, mutants: list[Mutant], others: list[Mutant], slots: int, sizes: Sequence[int]) -> Found:
+    def check(
+        self, mutants: list[Mutant], others: list[Mutant], max_batch: int, sizes: Sequence[int]
+    ) -> Found:
         """Run mutants in many ways, assert that each has one output, and return these."""
         found = self.run(mutants)
-        shuffled = random.Random(slots).sample(mutants, len(mutants))
+        shuffled = random.Random(max_batch).sample(mutants, len(mutants))
         mixed = [one for pair in zip_longest(others, shuffled) for one in pair if one]
         mixed = list(dict.fromkeys(mixed))
-        assert self.run(shuffled, slots=slots) == found
+        assert self.run(shuffled, max_batch=max_batch) == found
         for size in sizes:
             batches = [mutants[first : first + size] for first in range(0, len(mutants), size)]
-            assert self.run(*batches, slots=slots) == found, size
-        again = self.run(mixed, slots=slots)
+            assert self.run(*batches, max_batch=max_batch) == found, size
+        again = self.run(mixed, max_batch=max_batch)
         assert {mutant: again[mutant] for mutant in mutants} == found
         return found
 
@@ -87,10 +85,10 @@ class Runner:
     vocabulary=st.sampled_from([None, 4200]),
     sampling=SAMPLING,
     length=st.integers(2, 24),
-    slots=st.integers(1, 20),
+    max_batch=st.integers(1, 20),
     measure=st.booleans(),
 )
-def test_a_mutant_has_one_output(family, dtype, seed, tile, vocabulary, sampling, length, slots, measure):
+def test_a_mutant_has_one_output(family, dtype, seed, tile, vocabulary, sampling, length, max_batch, measure):
     changes = {"vocab_size": vocabulary} if vocabulary else {}
     with tempfile.TemporaryDirectory() as folder:
         path = tiny_model(folder, family, seed, std=0.2, **changes)
@@ -102,9 +100,9 @@ def test_a_mutant_has_one_output(family, dtype, seed, tile, vocabulary, sampling
         Design(sample=3, sample_seed=some, mutations=MUTATIONS).plan(model.genome, tiling).mutants()
         for some in (seed, seed + 1)
     )
-    found = runner.check(mutants, others, slots, sizes=(1, 2, 7))
+    found = runner.check(mutants, others, max_batch, sizes=(1, 2, 7))
     for positions, rows in ((1, 3), (8, 1), (130, 128)):
-        assert runner.in_short_passes(mutants, positions, rows, slots) == found, (positions, rows)
+        assert runner.in_short_passes(mutants, positions, rows, max_batch) == found, (positions, rows)
     some = mutants[:: len(mutants) // 3]
     assert runner.truth(some) == {mutant: found[mutant] for mutant in some}
 
@@ -120,7 +118,7 @@ def test_ties_of_equal_logits_are_settled_alike(tmp_path, vocabulary, sampling):
     assay = TextAssay(name="t", prompt="abc", seed=2, max_new_tokens=12, **sampling).resolve(model)
     runner = Runner(model, Tiling(8), assay)
     mutants = Design(layers=(0, 2), sample=12).plan(model.genome, runner.tiling).mutants()
-    found = runner.check(mutants, [], slots=9, sizes=(1, 7))
+    found = runner.check(mutants, [], max_batch=9, sizes=(1, 7))
     assert runner.truth(mutants[::3]) == {mutant: found[mutant] for mutant in mutants[::3]}
     said = {token for (output,) in found.values() for token in output.tokens}
     if sampling == {"greedy": True}:
@@ -134,7 +132,7 @@ def test_mutants_of_the_default_model_have_one_output(smollm2):
     mutants, others = (
         Design(sample=20, sample_seed=seed).plan(smollm2.genome, runner.tiling).mutants() for seed in (7, 8)
     )
-    found = runner.check(mutants, others, slots=64, sizes=(1, 2, 7, 64))
+    found = runner.check(mutants, others, max_batch=64, sizes=(1, 2, 7, 64))
     assert runner.truth(mutants[::13]) == {mutant: found[mutant] for mutant in mutants[::13]}
 
 
@@ -157,18 +155,18 @@ def picked_from(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("slots", [3, 64])
+@pytest.mark.parametrize("max_batch", [3, 64])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_tokens_are_picked_from_the_logits_that_generate_has(tmp_path, picked_from, dtype, slots):
+def test_tokens_are_picked_from_the_logits_that_generate_has(tmp_path, picked_from, dtype, max_batch):
     """Through verification, following and decoding."""
     model = load_model(str(tiny_model(tmp_path, "llama", 3, std=0.15)), dtype=dtype)
     tiling = Tiling(9)
     assay = TextAssay(name="t", prompt="abc", seed=1, max_new_tokens=14, temperature=0.8).resolve(model)
     mutants = Design(layers=(1, 2), sample=24).plan(model.genome, tiling).mutants()
-    engine = FastEngine(model, tiling, slots)
-    assert engine.refusal(assay.prompts, assay.readout) is None
+    engine = FastEngine(model, tiling, max_batch)
+    session = engine.prepare(assay.prompts, assay.readout)
     picked_from.clear()
-    assert len(list(engine.run(assay.prompts, assay.readout, mutants))) == len(mutants)
+    assert len(list(session.run(mutants))) == len(mutants)
     mine = set(picked_from)
     for mutant in mutants:
         with engine.mutagen.mutated(mutant):

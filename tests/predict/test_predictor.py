@@ -142,7 +142,7 @@ def test_top_p_does_not_make_silent_mutants_look_like_nsms(tmp_path, sampling):
     )
     reference = ReferenceEngine(given.model, given.tiling)
     silent, called = [], []
-    for outcome in reference.run(given.prompts, given.readout, mutants):
+    for outcome in reference.prepare(given.prompts, given.readout).run(mutants):
         m = outcome.mutant
         silent.append(outcome.outputs[0].tokens == given.wild[0].tokens)
         called.append(bool(predicted[m.locus_name][given.mutations.index(m.mutation), m.row, m.col]))

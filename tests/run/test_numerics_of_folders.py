@@ -112,7 +112,7 @@ def test_a_wrong_word_is_told_the_nearest_one(command, llama_folder, tmp_path, w
     assert near in line
     assert not (tmp_path / "s").exists()
     with pytest.raises(MutascopeError, match=f"unknown numerics '{word}'"):
-        _ = Screen(str(llama_folder), TALE, DESIGN, numerics=word).engine
+        _ = Screen(str(llama_folder), TALE, DESIGN, numerics=word).session
 
 
 @pytest.mark.parametrize("engine", ["fast", "reference"])

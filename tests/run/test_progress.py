@@ -47,10 +47,11 @@ def test_the_work_underway_is_that_of_mutants_not_yielded(llama, engine):
     assay = TextAssay(name="t", prompt="abc", max_length=40, temperature=0.8).resolve(llama)
     mutants = Design(sample=20).plan(llama.genome, tiling).mutants()
     runner = FastEngine(llama, tiling, 12) if engine == "fast" else ReferenceEngine(llama, tiling)
+    session = runner.prepare(assay.prompts, assay.readout)
     seen = []
-    for yielded, _ in enumerate(runner.run(assay.prompts, assay.readout, mutants), start=1):
-        seen.append(runner.underway)
-        assert 0 <= runner.underway <= len(mutants) - yielded
+    for yielded, _ in enumerate(session.run(mutants), start=1):
+        seen.append(session.underway)
+        assert 0 <= session.underway <= len(mutants) - yielded
     assert (max(seen) > 1) == (engine == "fast")
     assert seen[-1] == 0
 
@@ -61,9 +62,9 @@ def test_a_panel_is_underway_by_texts(llama, tmp_path):
         name="p", prompts=str(tmp_path / "prompts.txt"), max_length=30, temperature=0.8, seed=3
     ).resolve(llama)
     mutants = Design(sample=8).plan(llama.genome, Tiling(8)).mutants()
-    runner = FastEngine(llama, Tiling(8), 5)
+    session = FastEngine(llama, Tiling(8), 5).prepare(assay.prompts, assay.readout)
     left = len(mutants)
-    for _ in runner.run(assay.prompts, assay.readout, mutants):
+    for _ in session.run(mutants):
         left -= 1
-        assert 0 <= runner.underway <= left
-    assert runner.underway == left == 0
+        assert 0 <= session.underway <= left
+    assert session.underway == left == 0

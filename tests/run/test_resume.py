@@ -20,8 +20,8 @@ from builders import choice_model, question_rows, tiny_model
 from mutascope import Design, Model, Results, Screen, TextAssay, load_model
 from mutascope.assays import ChoiceAssay, PanelAssay
 from mutascope.core.genome import Mutant
-from mutascope.engine.fast import FastEngine
-from mutascope.engine.reference import ReferenceEngine
+from mutascope.engine.fast import FastEngine, FastSession
+from mutascope.engine.reference import ReferenceEngine, ReferenceSession
 from mutascope.model.loading import fingerprint
 from mutascope.run.predicted import Atlas
 from mutascope.run.screen import Finished
@@ -246,6 +246,7 @@ def choice_assay(folder: Path) -> ChoiceAssay:
 
 
 ASSAYS = {"panel": panel_assay, "choice": choice_assay}
+SESSIONS = {ReferenceEngine: ReferenceSession, FastEngine: FastSession}
 ENGINES = {"reference": ReferenceEngine, "fast": FastEngine}
 RUNS = ("text, reference", "text, fast", "measured, fast", "panel, reference", "panel, fast", "choice, fast")
 
@@ -310,10 +311,11 @@ def tale(jobs) -> Job:
 @contextmanager
 def counted(engine, stop: int | None = None) -> Iterator[list[Mutant]]:
     """Hands out the mutants that an engine runs (no-ops apart); Ctrl-C arrives after some of them."""
-    ran, run = [], engine.run
+    session = SESSIONS[engine]
+    ran, run = [], session.run
 
-    def run_some(self, prompts, readout, mutants):
-        for outcome in run(self, prompts, readout, mutants):
+    def run_some(self, mutants):
+        for outcome in run(self, mutants):
             if len(ran) == stop:
                 raise KeyboardInterrupt
             if outcome.mutant.mutation != "noop":
@@ -321,7 +323,7 @@ def counted(engine, stop: int | None = None) -> Iterator[list[Mutant]]:
             yield outcome
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "run", run_some)
+        patch.setattr(session, "run", run_some)
         patch.setattr(engine, "unit_size", 8)
         yield ran
 
@@ -464,15 +466,15 @@ def test_an_adaptive_screen_goes_on_where_it_was(llama, tmp_path):
 
 def run_and_die(model: str, out: str, after: int) -> None:
     """Go on with the screen ``tale``, and be killed after some mutants."""
-    run, ReferenceEngine.unit_size = ReferenceEngine.run, 8
+    run, ReferenceEngine.unit_size = ReferenceSession.run, 8
 
-    def run_some(self, prompts, readout, mutants):
-        for count, outcome in enumerate(run(self, prompts, readout, mutants)):
+    def run_some(self, mutants):
+        for count, outcome in enumerate(run(self, mutants)):
             if count == after:
                 os.kill(os.getpid(), signal.SIGKILL)
             yield outcome
 
-    ReferenceEngine.run = run_some
+    ReferenceSession.run = run_some
     Screen(model, TALE, DESIGN, tile=8, engine="reference").run(out, quiet=True)
 
 

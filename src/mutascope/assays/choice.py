@@ -98,7 +98,7 @@ class ChoiceAssay(Sampled):
         print(f"{self.name}: asking {model.name}, to choose questions", file=sys.stderr)
         reference = ReferenceEngine(model, Tiling(1))
         for number, question in enumerate(questions.asked):
-            (output,) = reference.wild_type([few_shot_prompt(model, questions, question)], readout)
+            output = reference.read_out(few_shot_prompt(model, questions, question), readout)
             correct = answer_of(model, output) == question.key
             if found[correct] < wanted[correct]:
                 found[correct] += 1

@@ -123,9 +123,9 @@ def _with_model(
 
         screen.check_numerics(results.folder, results.manifest)
         engine = ReferenceEngine(screen.model, screen.tiling, stock=screen.numerics == "stock")
-        prompts, readout = screen.resolved.prompts, screen.resolved.readout
-        reader = PhenotypeReader(screen.model, screen.resolved, engine.wild_type(prompts, readout))
-        (outcome,) = engine.run(prompts, readout, [mutant])
+        session = engine.prepare(screen.resolved.prompts, screen.resolved.readout)
+        reader = PhenotypeReader(screen.model, screen.resolved, session.wild_type)
+        (outcome,) = session.run([mutant])
         again = reader.shard([outcome]).records.row(0, named=True)
         differing = [
             name for name in ("silent", "first_divergence", "phenotype") if again[name] != record[name]

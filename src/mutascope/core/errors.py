@@ -9,7 +9,7 @@ class MutascopeError(Exception):
 
 
 class Unsupported(MutascopeError):
-    """Something sound that a part of mutascope does not implement; whoever asks for it may fall back on another part."""
+    """Something sound that a part of mutascope does not implement; whoever asks may fall back on another part."""
 
 
 class NotHere(MutascopeError):

@@ -102,22 +102,39 @@ class Engine(Protocol):
     name: str
     unit_size: int
 
+    def prepare(self, prompts: Sequence[Prompt], readout: Readout) -> Session:
+        """Return what runs mutants on these prompts.
+
+        Raises:
+            Unsupported: when the engine cannot give the reference engine's records.
+        """
+        ...
+
+
+class Session(Protocol):
+    """An engine made ready for some prompts and a readout. It holds what it has computed, until it is dropped."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that prepared it."""
+        ...
+
+    @property
+    def wild_type(self) -> tuple[Output, ...]:
+        """Outputs of the unmodified model, one per prompt."""
+        ...
+
     @property
     def underway(self) -> float:
         """How much of the work on mutants that were not yielded yet is done, in mutants."""
         ...
 
-    def wild_type(self, prompts: Sequence[Prompt], readout: Readout) -> tuple[Output, ...]:
-        """Return the outputs of the unmodified model, one per prompt."""
+    @property
+    def flop(self) -> int:
+        """Floating-point operations done so far, 0 where they are not counted."""
         ...
 
-    def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
-        """Return why the engine cannot give the reference engine's records, None when it can."""
-        ...
-
-    def run(
-        self, prompts: Sequence[Prompt], readout: Readout, mutants: Iterable[Mutant]
-    ) -> Iterator[Outcome]:
+    def run(self, mutants: Iterable[Mutant]) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, once each, in any order; the model is left as it was."""
         ...
 

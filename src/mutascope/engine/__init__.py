@@ -16,7 +16,7 @@ NUMERICS = ("own", "stock")
 
 
 def make_engine(
-    name: str, model: Model, tiling: Tiling, batch: int | None = None, numerics: str = "own"
+    name: str, model: Model, tiling: Tiling, max_batch: int | None = None, numerics: str = "own"
 ) -> Engine:
     """Return the engine of that name.
 
@@ -24,7 +24,7 @@ def make_engine(
         name: one of :data:`ENGINES`.
         model: that it runs.
         tiling: of the screen.
-        batch: mutants at a time, for engines that run several.
+        max_batch: mutants at a time, for engines that run several.
         numerics: one of :data:`NUMERICS`.
 
     Raises:
@@ -33,5 +33,5 @@ def make_engine(
     check_name("engine", name, list(ENGINES))
     check_name("numerics", numerics, list(NUMERICS))
     if name == "fast" and numerics == "own":
-        return FastEngine(model, tiling, batch)
+        return FastEngine(model, tiling, max_batch)
     return ReferenceEngine(model, tiling, stock=numerics == "stock")

@@ -37,7 +37,7 @@ from mutascope.numerics.sampling import unsupported_fields
 
 @dataclass
 class Account:
-    """Where the time of a run went, in seconds."""
+    """Where the time of a session went, in seconds."""
 
     measuring: float = 0.0
     verifying: float = 0.0
@@ -54,81 +54,80 @@ class Account:
 
 
 class FastEngine:
-    """Same records as the reference engine, for the cases that :meth:`refusal` does not name.
+    """Same records as the reference engine, for the cases that it supports.
 
     Args:
         model: of a family in :data:`mutascope.engine.decoder.FAMILIES`, in float32 or bfloat16, on a CPU.
         tiling: of the screen.
-        slots: mutants decoded at a time; by default as many as a quarter of the free memory holds, 576 at most.
+        max_batch: mutants decoded at a time; by default as many as a quarter of the free memory holds, 576 at most.
     """
 
     name = "fast"
     unit_size = 64
 
-    def __init__(self, model: Model, tiling: Tiling, slots: int | None = None) -> None:
-        self.model = model
-        self.slots = slots
+    def __init__(self, model: Model, tiling: Tiling, max_batch: int | None = None) -> None:
+        self.model, self.max_batch = model, max_batch
         self.reference = ReferenceEngine(model, tiling)
         self.mutagen = self.reference.mutagen
-        self.account = Account()
-        self._asked: tuple[tuple[Prompt, ...], Readout] | None = None
-        self._latest: PromptRun | ChoiceRun | PanelRun | None = None
 
-    def wild_type(self, prompts: Sequence[Prompt], readout: Readout) -> tuple[Output, ...]:
-        """Return the outputs of the unmodified model, one per prompt."""
-        latest = self._latest
-        if latest is None or self._asked != (tuple(prompts), readout):
-            return self.reference.wild_type(prompts, readout)
-        return (Output(latest.wild.tokens),) if isinstance(latest, PromptRun) else latest.wild
+    def prepare(self, prompts: Sequence[Prompt], readout: Readout) -> FastSession:
+        """Return what runs mutants on these prompts.
+
+        Raises:
+            Unsupported: when the records would not be the reference engine's: for sampling fields and architectures
+                that are not implemented, and for a wild type that does not come out equal.
+        """
+        if len(prompts) > 1 and readout.measure:
+            raise Unsupported("it does not measure several prompts")
+        fields = unsupported_fields(readout.resolved)
+        if fields:
+            raise Unsupported(f"it does not implement {', '.join(fields)}")
+        if self.reference.numerics == STOCK:
+            raise Unsupported(f"{self.reference.refused}, and torch's own kernels round otherwise in a batch")
+        return FastSession(self, prompts, readout)
+
+
+class FastSession:
+    """Runs mutants on some prompts, many at a time.
+
+    Attributes:
+        engine: that prepared it.
+        account: where the time went.
+    """
+
+    def __init__(self, engine: FastEngine, prompts: Sequence[Prompt], readout: Readout) -> None:
+        self.engine, self.account = engine, Account()
+        settings = (engine.max_batch, self.account.clock)
+        if isinstance(readout, NextToken):
+            self._run = ChoiceRun(engine.reference, prompts, readout, *settings)
+        elif len(prompts) > 1:
+            self._run = PanelRun(engine.reference, prompts, readout, *settings)
+        else:
+            self._run = PromptRun(engine.reference, prompts[0], readout, *settings)
+        if not self._run.reproduces_wild_type():
+            raise Unsupported("its wild type does not equal the reference engine's")
+
+    @property
+    def wild_type(self) -> tuple[Output, ...]:
+        """Outputs of the unmodified model, one per prompt."""
+        run = self._run
+        return (Output(run.wild.tokens),) if isinstance(run, PromptRun) else run.wild
 
     @property
     def underway(self) -> float:
         """How much of the work on mutants that were not yielded yet is done, in mutants."""
-        latest = self._latest
-        return latest.underway if latest else 0.0
+        return self._run.underway
 
-    def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
-        """Return why this engine cannot promise the reference engine's records, None when it can."""
-        if len(prompts) > 1 and readout.measure:
-            return "it does not measure several prompts"
-        fields = unsupported_fields(readout.resolved)
-        if fields:
-            return f"it does not implement {', '.join(fields)}"
-        if self.reference.numerics == STOCK:
-            return f"{self.reference.refused}, and torch's own kernels round otherwise in a batch"
-        try:
-            run = self._start(prompts, readout)
-        except Unsupported as error:
-            return str(error)
-        return None if run.reproduces_wild_type() else "its wild type does not equal the reference engine's"
+    @property
+    def flop(self) -> int:
+        """Floating-point operations done so far."""
+        return self._run.decoder.flop
 
-    def run(
-        self, prompts: Sequence[Prompt], readout: Readout, mutants: Iterable[Mutant]
-    ) -> Iterator[Outcome]:
+    def run(self, mutants: Iterable[Mutant]) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, once each, in order of completion."""
-        run = self._start(prompts, readout)
-        run.underway = 0.0
-        if not isinstance(run, PromptRun):
-            yield from run.outcomes(mutants)
+        self._run.underway = 0.0
+        if not isinstance(self._run, PromptRun):
+            yield from self._run.outcomes(mutants)
         else:
-            for row, output in run.outputs(mutants):
+            for row, output in self._run.outputs(mutants):
                 yield Outcome(row.mutant, (output,))
-
-    def arithmetic(self) -> int:
-        """Return the floating-point operations done for the latest prompts."""
-        return self._latest.decoder.flop if self._latest else 0
-
-    def _start(self, prompts: Sequence[Prompt], readout: Readout) -> PromptRun | ChoiceRun | PanelRun:
-        """Return what runs these prompts, which keeps its memory until others are asked for."""
-        asked = (tuple(prompts), readout)
-        if self._latest is None or self._asked != asked:
-            self._latest = None  # frees its memory first
-            settings = (self.slots, self.account.clock)
-            if isinstance(readout, NextToken):
-                self._latest = ChoiceRun(self.reference, prompts, readout, *settings)
-            elif len(prompts) > 1:
-                self._latest = PanelRun(self.reference, prompts, readout, *settings)
-            else:
-                self._latest = PromptRun(self.reference, prompts[0], readout, *settings)
-            self._asked = asked
-        return self._latest

@@ -83,7 +83,10 @@ class PanelRun:
         """Whether the checked prompts have the reference engine's wild type."""
         places = _spread(len(self.prompts), _CHECKED)
         checked = [self.prompts[place] for place in places]
-        return tuple(self.wild[place] for place in places) == self.reference.wild_type(checked, self.readout)
+        return (
+            tuple(self.wild[place] for place in places)
+            == self.reference.prepare(checked, self.readout).wild_type
+        )
 
     def outcomes(self, mutants: Iterable[Mutant]) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, a few mutants at a time."""

@@ -83,12 +83,10 @@ class ReferenceEngine:
         self.refused = None if stock else refusal(model.network)
         self.numerics = STOCK if stock or self.refused else NAMES[model.network.dtype]
         self.mutagen = Mutagen(model.network, model.genome, tiling)
-        self._continuations: dict[Prompt, Continuation] = {}
-        self.underway = 0.0
 
-    def wild_type(self, prompts: Sequence[Prompt], readout: Readout) -> tuple[Output, ...]:
-        """Return the outputs of the unmodified model, one per prompt."""
-        return tuple(self._read_out(prompt, readout) for prompt in prompts)
+    def prepare(self, prompts: Sequence[Prompt], readout: Readout) -> ReferenceSession:
+        """Return what runs mutants on these prompts: whatever ``generate`` runs."""
+        return ReferenceSession(self, prompts, readout)
 
     def wild_type_logits(self, prompt: Prompt, readout: Readout) -> tuple[Output, Tensor]:
         """Return the output of the unmodified model and the logits that it was picked from, [steps, vocabulary]."""
@@ -96,49 +94,7 @@ class ReferenceEngine:
         output = self.generate(prompt, readout, record)
         return output, torch.stack(record)
 
-    def refusal(self, prompts: Sequence[Prompt], readout: Readout) -> str | None:
-        """Return None: it runs every model that ``generate`` runs."""
-        return None
-
-    def run(
-        self, prompts: Sequence[Prompt], readout: Readout, mutants: Iterable[Mutant]
-    ) -> Iterator[Outcome]:
-        """Yield the outcome of every mutant, in the order given."""
-        if readout.measure:  # with the wild type in place
-            self._continuations = {
-                prompt: Continuation(output.tokens, logits)
-                for prompt in prompts
-                for output, logits in [self.wild_type_logits(prompt, readout)]
-            }
-        for mutant in mutants:
-            with self.mutagen.mutated(mutant):
-                outputs = tuple(self._read_all(prompts, readout))
-                if readout.measure:
-                    outputs = tuple(
-                        replace(output, values=self._measured(prompt))
-                        for output, prompt in zip(outputs, prompts, strict=True)
-                    )
-            self.underway = 0.0
-            yield Outcome(mutant, outputs)
-
-    def _read_all(self, prompts: Sequence[Prompt], readout: Readout) -> Iterator[Output]:
-        """Read out the network as it is now on every prompt."""
-        for done, prompt in enumerate(prompts):
-            self.underway = done / len(prompts)
-            yield self._read_out(prompt, readout)
-
-    def _measured(self, prompt: Prompt) -> Mapping[str, float | None]:
-        """Measure the network as it is along the continuation of the wild type."""
-        wild = self._continuations[prompt]
-        fed = torch.tensor([[*prompt.tokens, *wild.tokens[:-1]]], device=self.model.network.device)
-        with torch.inference_mode(), self._operations():
-            logits = self.model.network(fed).logits[0, len(prompt.tokens) - 1 :]
-            sums = torch.zeros(1, 2, dtype=torch.float64)
-            for step, row in enumerate(logits):
-                wild.add(sums, row[None], step)
-        return wild.values(sums)[0]
-
-    def _read_out(self, prompt: Prompt, readout: Readout) -> Output:
+    def read_out(self, prompt: Prompt, readout: Readout) -> Output:
         """Return what the network, as it is now, puts out; with probabilities where choices are read."""
         if isinstance(readout, Generation):
             return self.generate(prompt, readout)
@@ -159,7 +115,7 @@ class ReferenceEngine:
         step = _Step(len(prompt.tokens), self._picker(prompt, readout), record)
         torch.manual_seed(readout.seed)
         try:
-            with torch.inference_mode(), self._operations():
+            with torch.inference_mode(), self.operations():
                 sequence = network.generate(  # pyright: ignore[reportCallIssue]
                     tokens,
                     attention_mask=torch.ones_like(tokens),
@@ -175,7 +131,7 @@ class ReferenceEngine:
         own = not self.stock and not unsupported_fields(readout.resolved)
         return {"operations": self.numerics, "sampling": SAMPLING if own else STOCK}
 
-    def _operations(self) -> AbstractContextManager[None]:
+    def operations(self) -> AbstractContextManager[None]:
         """Install the numerics, where there are any."""
         network = self.model.network
         return nullcontext() if self.numerics == STOCK else numerics_of(network).installed(network)
@@ -187,3 +143,70 @@ class ReferenceEngine:
         resolved = readout.at(prompt).resolved if isinstance(readout, Generation) else readout.resolved
         head: Any = self.model.network.get_output_embeddings()
         return Picker(resolved, readout.seed, head.weight.shape[0])
+
+
+class ReferenceSession:
+    """Runs mutants on some prompts, one at a time.
+
+    Attributes:
+        engine: that prepared it.
+        underway: how much of the work on mutants that were not yielded yet is done, in mutants.
+        flop: 0, as operations are not counted.
+
+    Args:
+        engine: that reads out the network as it is.
+        prompts: what the mutants are asked.
+        readout: how they answer.
+    """
+
+    flop = 0
+
+    def __init__(self, engine: ReferenceEngine, prompts: Sequence[Prompt], readout: Readout) -> None:
+        self.engine, self.prompts, self.readout = engine, tuple(prompts), readout
+        self.underway = 0.0
+        self._wild_type: tuple[Output, ...] | None = None
+
+    @property
+    def wild_type(self) -> tuple[Output, ...]:
+        """Outputs of the unmodified model, one per prompt, read out when first asked for."""
+        if self._wild_type is None:
+            self._wild_type = tuple(self.engine.read_out(prompt, self.readout) for prompt in self.prompts)
+        return self._wild_type
+
+    def run(self, mutants: Iterable[Mutant]) -> Iterator[Outcome]:
+        """Yield the outcome of every mutant, in the order given."""
+        continuations = self._continuations()
+        for mutant in mutants:
+            with self.engine.mutagen.mutated(mutant):
+                outputs = tuple(self._read_all())
+                if continuations:
+                    outputs = tuple(
+                        replace(output, values=self._measured(prompt, wild))
+                        for output, prompt, wild in zip(outputs, self.prompts, continuations, strict=True)
+                    )
+            self.underway = 0.0
+            yield Outcome(mutant, outputs)
+
+    def _continuations(self) -> list[Continuation]:
+        """Return the wild type's continuations, to measure along; none where nothing is measured."""
+        if not self.readout.measure:
+            return []
+        known = [self.engine.wild_type_logits(prompt, self.readout) for prompt in self.prompts]
+        return [Continuation(output.tokens, logits) for output, logits in known]
+
+    def _read_all(self) -> Iterator[Output]:
+        """Read out the network as it is now on every prompt."""
+        for done, prompt in enumerate(self.prompts):
+            self.underway = done / len(self.prompts)
+            yield self.engine.read_out(prompt, self.readout)
+
+    def _measured(self, prompt: Prompt, wild: Continuation) -> Mapping[str, float | None]:
+        """Measure the network as it is now along the continuation of the wild type."""
+        network = self.engine.model.network
+        fed = torch.tensor([[*prompt.tokens, *wild.tokens[:-1]]], device=network.device)
+        with torch.inference_mode(), self.engine.operations():
+            logits = network(fed).logits[0, len(prompt.tokens) - 1 :]
+            sums = torch.zeros(1, 2, dtype=torch.float64)
+            for step, row in enumerate(logits):
+                wild.add(sums, row[None], step)
+        return wild.values(sums)[0]

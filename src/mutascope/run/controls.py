@@ -12,7 +12,7 @@ import polars as pl
 from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.core.design import MUTANT_COLUMNS, Plan
 from mutascope.core.genome import Mutant, Tiling
-from mutascope.core.protocol import Engine, Outcome, first_divergence
+from mutascope.core.protocol import Outcome, Session, first_divergence
 from mutascope.engine.reference import ReferenceEngine
 
 REPLAY_RATE = 1e-3
@@ -23,7 +23,7 @@ _COMPARED = ("silent", "first_divergence", "phenotype")
 
 
 def run_controls(
-    engine: Engine,
+    session: Session,
     reader: PhenotypeReader,
     plan: Plan,
     tiling: Tiling,
@@ -35,7 +35,7 @@ def run_controls(
     The samples are drawn with a seed that the design determines, so that a repeated run replays the same calls.
 
     Args:
-        engine: that ran the screen.
+        session: that ran the screen.
         reader: of the assay.
         plan: of the screen.
         tiling: of the screen.
@@ -50,7 +50,7 @@ def run_controls(
     least = min(NOOPS, len(plan), max(2, NOOPS // several))
     sites = random.choice(len(plan), least, replace=False)
     noops = list(dict.fromkeys(replace(plan.mutants(at, at + 1)[0], mutation="noop") for at in sorted(sites)))
-    loud = [str(outcome.mutant) for outcome in _run(engine, reader, noops) if not reader.is_silent(outcome)]
+    loud = [str(outcome.mutant) for outcome in _run(session, noops) if not reader.is_silent(outcome)]
     return {
         "replayed": size,
         "replay_mismatches": mismatches(reader, tiling, chosen),
@@ -72,7 +72,8 @@ def mismatches(reader: PhenotypeReader, tiling: Tiling, chosen: pl.DataFrame) ->
     """
     reference = ReferenceEngine(reader.model, tiling)
     if "prompt" not in chosen.columns:
-        again = reader.shard(_run(reference, reader, _mutants(chosen))).records
+        session = reference.prepare(reader.assay.prompts, reader.assay.readout)
+        again = reader.shard(_run(session, _mutants(chosen))).records
         columns = [pl.col(name).name.suffix("_again") for name in _COMPARED]
         both = pl.concat([chosen, again.select(columns)], how="horizontal")
         same = [pl.col(name).eq_missing(pl.col(f"{name}_again")) for name in _COMPARED]
@@ -80,7 +81,7 @@ def mismatches(reader: PhenotypeReader, tiling: Tiling, chosen: pl.DataFrame) ->
     found = []
     for row, mutant in zip(chosen.iter_rows(named=True), _mutants(chosen), strict=True):
         place = row["prompt"]
-        (outcome,) = reference.run([reader.assay.prompts[place]], reader.assay.readout, [mutant])
+        (outcome,) = reference.prepare([reader.assay.prompts[place]], reader.assay.readout).run([mutant])
         (output,), wild = outcome.outputs, reader.wild_type[place]
         again = (first_divergence(wild, output), reader.phenotype(output, place)[0])
         if again != (row["first_divergence"], row["phenotype"]):
@@ -103,7 +104,7 @@ def _mutants(records: pl.DataFrame) -> list[Mutant]:
     return [Mutant(*row) for row in records.select(MUTANT_COLUMNS).iter_rows()]
 
 
-def _run(engine: Engine, reader: PhenotypeReader, mutants: list[Mutant]) -> list[Outcome]:
+def _run(session: Session, mutants: list[Mutant]) -> list[Outcome]:
     """Return the outcomes in the order of ``mutants``."""
-    found = {o.mutant: o for o in engine.run(reader.assay.prompts, reader.assay.readout, mutants)}
+    found = {outcome.mutant: outcome for outcome in session.run(mutants)}
     return [found[mutant] for mutant in mutants]

@@ -342,12 +342,12 @@ class Atlas:
         folder.write_mutants(pl.DataFrame(plan.mutants()))
         manifest.units.mutants = len(plan)
         folder.write_manifest(manifest)
-        before, engine, reader = folder.records(), screen.engine, screen.reader
+        before, session, reader = folder.records(), screen.session, screen.reader
         nsms = int((~before["silent"]).sum())
         with ScreenProgress(
-            len(plan), len(before), nsms, underway=lambda: engine.underway, quiet=quiet
+            len(plan), len(before), nsms, underway=lambda: session.underway, quiet=quiet
         ) as progress:
-            run_units(pending, plan, units, engine, reader, folder, progress)
+            run_units(pending, plan, units, session, reader, folder, progress)
 
     def _close(self, folder: ScreenFolder, manifest: Manifest) -> None:
         """Store the controls of the exact calls, unless they are those of an earlier run."""

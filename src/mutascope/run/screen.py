@@ -18,12 +18,12 @@ from transformers import PreTrainedModel
 from mutascope.assays import Assay, ChoiceAssay, Resolved, TextAssay, load_assay
 from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.core.design import Design, Plan
-from mutascope.core.errors import MutascopeError
+from mutascope.core.errors import MutascopeError, Unsupported
 from mutascope.core.genome import Mutant, Tiling, auto_tile
 from mutascope.core.identity import check_same_numerics, check_same_screen
 from mutascope.core.manifest import Controls, Manifest, Numerics
 from mutascope.core.operators import check_mutations
-from mutascope.core.protocol import Engine, Output
+from mutascope.core.protocol import Output, Session
 from mutascope.core.tables import rows_to_html
 from mutascope.engine import make_engine
 from mutascope.engine.reference import ReferenceEngine
@@ -109,19 +109,22 @@ class Screen:
         return plan
 
     @cached_property
-    def engine(self) -> Engine:
-        """The engine that runs the mutants: the one asked for, or the reference engine where that one refuses."""
+    def session(self) -> Session:
+        """What runs the mutants: the engine asked for, or the reference engine for what that one does not support."""
+        asked = (self.resolved.prompts, self.resolved.readout)
         engine = make_engine(self.engine_name, self.model, self.tiling, self.batch, self.numerics)
         if isinstance(engine, ReferenceEngine) and engine.refused:
             print(
                 f"{engine.refused}: torch's own kernels run, whose records depend on the machine",
                 file=sys.stderr,
             )
-        refusal = engine.refusal(self.resolved.prompts, self.resolved.readout)
-        if refusal is None:
-            return engine
-        print(f"the {engine.name} engine refuses: {refusal}; running the reference engine", file=sys.stderr)
-        return make_engine("reference", self.model, self.tiling, numerics=self.numerics)
+        try:
+            return engine.prepare(*asked)
+        except Unsupported as reason:
+            print(
+                f"the {engine.name} engine refuses: {reason}; running the reference engine", file=sys.stderr
+            )
+        return make_engine("reference", self.model, self.tiling, numerics=self.numerics).prepare(*asked)
 
     @cached_property
     def described_numerics(self) -> Numerics:
@@ -137,7 +140,7 @@ class Screen:
     @cached_property
     def wild_type(self) -> tuple[Output, ...]:
         """Outputs of the unmodified model, one per prompt."""
-        outputs = self.engine.wild_type(self.resolved.prompts, self.resolved.readout)
+        outputs = self.session.wild_type
         if not all(output.finite for output in outputs):
             raise MutascopeError(
                 f"{self.model.name} itself puts out NaN or inf on {self.assay.name}: nothing to compare"
@@ -175,16 +178,16 @@ class Screen:
             print(self, file=sys.stderr)
         self._check_wild_type(folder, manifest)
         self._store_covariates(folder)
-        before, engine = folder.records(), self.engine
+        before, session = folder.records(), self.session
         started = time.time()
         with ScreenProgress(
             len(self.plan),
             len(before),
             len(before.filter(~pl.col("silent"))),
-            underway=lambda: engine.underway,
+            underway=lambda: session.underway,
             quiet=quiet,
         ) as progress:
-            fresh = run_units(pending, self.plan, units, engine, self.reader, folder, progress)
+            fresh = run_units(pending, self.plan, units, session, self.reader, folder, progress)
         self._close(folder, manifest, time.time() - started)
         return Finished(fresh, len(self.plan))
 
@@ -275,7 +278,7 @@ class Screen:
 
     def _least_unit(self) -> int:
         """Return how many mutants take about a minute; several prompts take longer than one."""
-        return max(1, self.engine.unit_size // (4 if len(self.resolved.prompts) > 1 else 1))
+        return max(1, self.session.engine.unit_size // (4 if len(self.resolved.prompts) > 1 else 1))
 
     def check_numerics(self, folder: ScreenFolder, manifest: Manifest) -> None:
         """Raise MutascopeError when what is run here does not mix with the records of a folder."""
@@ -325,10 +328,11 @@ class Screen:
             raise MutascopeError(
                 "the weights changed during the screen: its records cannot be trusted (please report)"
             )
-        controls: dict[str, Any] = {"engine": self.engine.name, "weights_restored": True}
-        if self.engine.name != "reference" and len(plan):
+        engine = self.session.engine.name
+        controls: dict[str, Any] = {"engine": engine, "weights_restored": True}
+        if engine != "reference" and len(plan):
             outputs = folder.outputs() if self.resolved.keeps_outputs else None
-            controls |= run_controls(self.engine, self.reader, plan, self.tiling, folder.records(), outputs)
+            controls |= run_controls(self.session, self.reader, plan, self.tiling, folder.records(), outputs)
         failed = warning(controls)
         if failed:
             print(failed, file=sys.stderr)

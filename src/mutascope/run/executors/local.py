@@ -10,7 +10,7 @@ import polars as pl
 from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.core.design import MUTANT_COLUMNS, Plan
 from mutascope.core.genome import Mutant
-from mutascope.core.protocol import Engine, Outcome
+from mutascope.core.protocol import Outcome, Session
 from mutascope.core.schema import RECORD_SCHEMA
 from mutascope.store import ScreenFolder, Shard
 
@@ -50,14 +50,14 @@ def run_units(
     pending: Sequence[str],
     plan: Plan,
     units: Units,
-    engine: Engine,
+    session: Session,
     reader: PhenotypeReader,
     folder: ScreenFolder,
     progress: Progress,
 ) -> int:
     """Run units, storing each in design order as soon as its last mutant is done; return the number of mutants run.
 
-    The engine is fed across the borders of units, so that small units do not starve its batches. What an interrupt
+    The session is fed across the borders of units, so that small units do not starve its batches. What an interrupt
     finds done of units that are not is kept, and not run again.
     """
     home: dict[Mutant, _Unit] = {}
@@ -81,7 +81,7 @@ def run_units(
             yield from unit.missing
 
     try:
-        for outcome in engine.run(reader.assay.prompts, reader.assay.readout, feed()):
+        for outcome in session.run(feed()):
             unit = home.pop(outcome.mutant)
             unit.outcomes[outcome.mutant] = outcome
             count += 1
