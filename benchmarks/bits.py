@@ -25,6 +25,7 @@ from mutascope.core.protocol import Generation
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.edits import Edits, edit_of
 from mutascope.engine.fast import FastEngine
+from mutascope.engine.reference import ReferenceEngine
 
 ROWS, STEPS = 8, 7
 
@@ -70,7 +71,7 @@ def main() -> None:
     changes = {name: value for name in ("seed", "questions") if (value := getattr(options, name)) is not None}
     if options.greedy:
         changes |= {"greedy": True, "temperature": None}
-    assay = load_assay(options.assay, **changes).resolve(model)
+    assay = load_assay(options.assay, **changes).resolve(model, ReferenceEngine(model, Tiling(1)).read_out)
     asked = (assay.prompts, assay.readout)
     engine = FastEngine(model, tiling)
     session = engine.prepare(*asked)

@@ -51,7 +51,7 @@ def main() -> None:
     model, tiling = load_model(options.model), Tiling(options.tile)
     stated = load_assay(options.assay, **({"questions": options.questions} if options.questions else {}))
     assert isinstance(stated, ChoiceAssay)
-    assay = stated.resolve(model)
+    assay = stated.resolve(model, ReferenceEngine(model, tiling).read_out)
     design = Design(sample=options.sites, mutations=tuple(options.mutations.split(",")))
     plan = design.plan(model.genome, tiling)
     mutants = plan.mutants()

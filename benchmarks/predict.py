@@ -17,8 +17,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from mutascope import Model, Tiling, load_assay, load_model
-from mutascope.assays.text import resolve_generation
+from mutascope.assays.assay import resolve_generation
 from mutascope.core.protocol import Generation, Prompt
+from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.discovery import find_genome
 from mutascope.predict.predictor import Predictor
 from mutascope.run.cost import measure_machine
@@ -52,7 +53,7 @@ def predictor_of(options: argparse.Namespace) -> Predictor:
         model = load_model(options.model)
         assay = load_assay(
             options.assay, **({"questions": options.questions} if options.questions else {})
-        ).resolve(model)
+        ).resolve(model, ReferenceEngine(model, Tiling(1)).read_out)
         return Predictor(
             model, Tiling(options.tile or 8), assay.prompts, assay.readout, MUTATIONS, options.rivals
         )

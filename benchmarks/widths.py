@@ -18,7 +18,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PreTrainedTokenizerFast
 
 from mutascope import Design, Tiling
-from mutascope.assays.text import resolve_generation
+from mutascope.assays.assay import resolve_generation
 from mutascope.core.protocol import Generation, Prompt
 from mutascope.engine.fast import FastEngine
 from mutascope.model.discovery import find_genome

@@ -19,6 +19,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from mutascope import Model, Tiling
+from mutascope.core.protocol import Probe
+from mutascope.engine.reference import ReferenceEngine
+
 BOS, EOS, UNKNOWN = "<s>", "</s>", "<unk>"
 CHAT_TEMPLATE = (
     "{% for m in messages %}<s>{{ m['role'] }}:{{ m['content'] }}</s>{% endfor %}"
@@ -176,3 +180,8 @@ def question_rows(count: int, choices: int = 4, seed: int = 0) -> list[list[str]
         [f"Q{number} {random.choice(words)}?", *random.sample(words, choices), random.choice(letters)]
         for number in range(count)
     ]
+
+
+def ask_wild_type(model: Model) -> Probe:
+    """Asks the reference engine, for assays that choose their prompts."""
+    return ReferenceEngine(model, Tiling(1)).read_out

@@ -10,13 +10,14 @@ import polars as pl
 import pytest
 import torch
 
-from builders import choice_model, question_rows
+from builders import ask_wild_type, choice_model, question_rows
 from mutascope import Design, MutascopeError, Screen, load_model
 from mutascope.analysis.choice import choice_frame
 from mutascope.assays import ChoiceAssay, load_assay
 from mutascope.assays.choice import few_shot_prompt, letter_tokens
 from mutascope.assays.phenotype import content_hash
 from mutascope.assays.questions import load_questions
+from mutascope.core.manifest import PromptInfo
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_the_prompt_is_that_of_the_method(shared, smollm2):
 
 
 def test_questions_are_the_first_right_and_wrong_ones_in_order(model, questions, assay):
-    resolved = assay.resolve(model)
+    resolved = assay.resolve(model, ask_wild_type(model))
     rows = list(csv.reader(questions.read_text().splitlines()))[1:]
     examples = "".join(shown(row, row[5]) for row in rows[:2])
     head = "The following are multiple choice questions (with answers).\n\n"
@@ -99,7 +100,7 @@ def test_too_few_examples_are_told(model, tmp_path, capsys, examples):
         (tmp_path / part).mkdir()
         (tmp_path / part / f"law_{part}.csv").write_text("".join(rows[:count]))
     assay = ChoiceAssay(name="quiz", questions=str(tmp_path), subject="law", shots=2)
-    resolved = assay.resolve(model, chosen=[0])
+    resolved = assay.resolve(model, asked=[PromptInfo(text="", tokens=[], question=0)])
     assert resolved.prompts[0].text.count("Answer: ") == examples
     told = f"has {examples} examples, and 2 are asked for" in capsys.readouterr().err
     assert told == (examples < 2)
@@ -189,7 +190,7 @@ def test_a_folder_without_questions_holds_another_screen(model, assay, screened,
 
 def test_a_sampled_answer_has_its_own_seed_at_every_question(model, assay):
     sampled = assay.model_copy(update={"greedy": False, "temperature": 2.0, "seed": 5})
-    resolved = sampled.resolve(model)
+    resolved = sampled.resolve(model, ask_wild_type(model))
     torch.manual_seed(5)
     tokens = torch.tensor([resolved.prompts[1].tokens])
     out = model.network.generate(
@@ -205,7 +206,7 @@ def test_a_non_finite_mutant_has_no_answers(model, assay):
     from mutascope.assays.phenotype import PhenotypeReader
     from mutascope.core.protocol import Mutant, Outcome
 
-    resolved = assay.resolve(model)
+    resolved = assay.resolve(model, ask_wild_type(model))
     screen = Screen(model, assay, tile=8, engine="reference")
     broken = replace(screen.wild_type[0], tokens=(), finite=False)
     outcome = Outcome(Mutant(0, "v", 0, 0, "max"), (broken, *screen.wild_type[1:]))
@@ -245,7 +246,7 @@ def test_the_built_in_questions_are_balanced(smollm2):
 
 @pytest.mark.slow
 def test_the_default_model_answers_the_built_in_preset(smollm2):
-    assert len(load_assay("general21").resolve(smollm2).numbers) == 21
+    assert len(load_assay("general21").resolve(smollm2, ask_wild_type(smollm2)).numbers) == 21
 
 
 def test_real_questions_of_the_paper(shared):
@@ -323,7 +324,7 @@ def test_bad_questions_are_one_sentence(tmp_path, case):
 
 def test_too_few_right_questions(model, assay):
     with pytest.raises(MutascopeError, match=r"answers \d+ of the 58 questions .* right, and 50 are needed"):
-        assay.model_copy(update={"right": 50}).resolve(model)
+        assay.model_copy(update={"right": 50}).resolve(model, ask_wild_type(model))
 
 
 def test_mmlu_without_datasets_says_what_to_do(monkeypatch):

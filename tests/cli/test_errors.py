@@ -244,7 +244,7 @@ def test_an_assay_file_that_is_wrong(refused, content, words):
         ("mine.yaml", "text assay"),
         ("chat.yaml", "text assay"),
         ("drosophila", "text assay"),
-        ("writers", "panel"),
+        ("writers", "panel assay"),
     ],
 )
 def test_only_a_choice_assay_takes_questions(refused, assay, kind):

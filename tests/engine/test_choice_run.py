@@ -7,7 +7,7 @@ import csv
 import pytest
 import torch
 
-from builders import FAMILIES, choice_model, question_rows, tiny_model
+from builders import FAMILIES, ask_wild_type, choice_model, question_rows, tiny_model
 from mutascope import Design, Screen, Tiling, load_model
 from mutascope.assays import ChoiceAssay
 from mutascope.core.protocol import Prompt
@@ -33,7 +33,7 @@ def model(tmp_path_factory):
 
 def compare(model, assay, design, rows, tile=8):
     """Run both engines, compare every answer, and return the fast engine's outcomes."""
-    resolved = assay.resolve(model)
+    resolved = assay.resolve(model, ask_wild_type(model))
     tiling = Tiling(tile)
     mutants = design.plan(model.genome, tiling).mutants()
     fast = FastEngine(model, tiling, rows).prepare(resolved.prompts, resolved.readout)
@@ -96,7 +96,7 @@ def test_non_finite_mutants(questions, tmp_path):
 
 def test_questions_without_a_common_beginning(model, questions):
     assay = ChoiceAssay(name="quiz", questions=questions, shots=0, right=1, wrong=1)
-    resolved = assay.resolve(model)
+    resolved = assay.resolve(model, ask_wild_type(model))
     prompts = tuple(Prompt(p.text[i:], p.tokens[1 + i :]) for i, p in enumerate(resolved.prompts))
     assert common_beginning([prompt.tokens for prompt in prompts]) == 0
     mutants = Design(sample=6).plan(model.genome, Tiling(8)).mutants()

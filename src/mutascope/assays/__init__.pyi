@@ -1,7 +1,8 @@
+from .assay import Assay, Resolved
 from .choice import ChoiceAssay, ResolvedChoice
-from .loading import PRESETS, Assay, build_assay, load_assay, reopened
+from .loading import PRESETS, build_assay, load_assay, reopened
 from .panel import PanelAssay, ResolvedPanel
-from .text import Resolved, ResolvedAssay, TextAssay
+from .text import ResolvedAssay, TextAssay
 
 __all__ = [
     "PRESETS",

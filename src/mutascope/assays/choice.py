@@ -10,17 +10,15 @@ from typing import Any, ClassVar, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from mutascope.assays.assay import Assay, Resolved, resolve_generation
 from mutascope.assays.questions import Question, Questions, load_questions
-from mutascope.assays.text import Resolved, Sampled, resolve_generation
 from mutascope.core.errors import MutascopeError
-from mutascope.core.genome import Tiling
-from mutascope.core.manifest import AssayType
-from mutascope.core.protocol import NextToken, Output, Prompt
-from mutascope.engine.reference import ReferenceEngine
+from mutascope.core.manifest import Manifest, PromptInfo
+from mutascope.core.protocol import NextToken, Output, Probe, Prompt
 from mutascope.model.loading import Model
 
 
-class ChoiceAssay(Sampled):
+class ChoiceAssay(Assay):
     """A multiple-choice assay as the user states it.
 
     The questions that are asked are the first ``right`` that the wild type answers correctly and the first ``wrong``
@@ -33,7 +31,8 @@ class ChoiceAssay(Sampled):
         right, wrong: numbers of questions.
     """
 
-    type: ClassVar[AssayType] = "choice"
+    type: ClassVar[str] = "choice"
+    stated_by: ClassVar[tuple[str, ...]] = ("questions",)
     questions: str
     subject: str | None = None
     shots: int = Field(default=5, ge=0)
@@ -51,12 +50,15 @@ class ChoiceAssay(Sampled):
         """Return the keyword arguments of ``generate`` that the assay states."""
         return {**self.sampling(), "max_new_tokens": 1}
 
-    def resolve(self, model: Model, *, chosen: Sequence[int] | None = None) -> ResolvedChoice:
-        """Return the assay with its prompts and every sampling field.
-
-        Args:
-            model: that is asked.
-            chosen: questions to ask, as places in the source from 0; by default the wild type is asked which.
+    def resolve(
+        self,
+        model: Model,
+        probe: Probe | None = None,
+        *,
+        measure: bool = False,
+        asked: Sequence[PromptInfo] | None = None,
+    ) -> ResolvedChoice:
+        """Choose the questions, unless they were ``asked`` before, and resolve every sampling field.
 
         Raises:
             MutascopeError: when the questions cannot be read, the wild type answers too few of them right or wrong, or
@@ -70,35 +72,50 @@ class ChoiceAssay(Sampled):
                 file=sys.stderr,
             )
         readout = self.readout(model, questions.letters)
-        if chosen is None:
-            chosen = self._choose(model, questions, readout)
-        elif not chosen:
-            raise MutascopeError(
-                f"the folder holds another screen: it does not say which questions of {self.questions} it asks"
-            )
-        elif max(chosen, default=0) >= len(questions.asked):
-            raise MutascopeError(
-                f"{self.questions} has {len(questions.asked)} questions, and question {max(chosen)} was asked before:"
-                " it is another set"
-            )
-        asked = [questions.asked[number] for number in chosen]
-        prompts = tuple(few_shot_prompt(model, questions, question) for question in asked)
+        if asked is None:
+            assert probe is not None, "the wild type says which questions are asked"
+            chosen = self._choose(model, questions, readout, probe)
+        else:
+            chosen = self._asked_before(questions, asked)
+        selected = [questions.asked[number] for number in chosen]
+        prompts = tuple(few_shot_prompt(model, questions, question) for question in selected)
         readout = self.readout(model, questions.letters, len(prompts[0].tokens))
-        return ResolvedChoice(self, prompts, readout, tuple(q.key for q in asked), tuple(chosen))
+        return ResolvedChoice(self, prompts, readout, tuple(q.key for q in selected), tuple(chosen))
+
+    def reopen(self, model: Model, manifest: Manifest) -> ResolvedChoice:
+        """Return the assay of a stored screen, with the questions that it asked."""
+        prompts = tuple(Prompt(prompt.text, tuple(prompt.tokens)) for prompt in manifest.prompts)
+        readout = self.readout(model, manifest.letters or [], len(prompts[0].tokens))
+        keys = tuple(prompt.key or "" for prompt in manifest.prompts)
+        numbers = tuple(prompt.question for prompt in manifest.prompts)
+        return ResolvedChoice(self, prompts, readout, keys, numbers)
 
     def readout(self, model: Model, letters: Sequence[str], prompt_length: int = 1) -> NextToken:
         """Return how the model is read."""
         resolved = resolve_generation(model, self.arguments(), prompt_length)
         return NextToken(self.seed, self.arguments(), resolved, letter_tokens(model, letters))
 
-    def _choose(self, model: Model, questions: Questions, readout: NextToken) -> list[int]:
+    def _asked_before(self, questions: Questions, asked: Sequence[PromptInfo]) -> list[int]:
+        """Return the questions of a folder that is continued, as places in the source from 0."""
+        chosen = [prompt.question for prompt in asked]
+        if not chosen:
+            raise MutascopeError(
+                f"the folder holds another screen: it does not say which questions of {self.questions} it asks"
+            )
+        if max(chosen) >= len(questions.asked):
+            raise MutascopeError(
+                f"{self.questions} has {len(questions.asked)} questions, and question {max(chosen)} was asked before:"
+                " it is another set"
+            )
+        return chosen
+
+    def _choose(self, model: Model, questions: Questions, readout: NextToken, probe: Probe) -> list[int]:
         """Return the first questions that the wild type answers right and wrong, in the order of the source."""
         wanted, found = {True: self.right, False: self.wrong}, {True: 0, False: 0}
         chosen = []
         print(f"{self.name}: asking {model.name}, to choose questions", file=sys.stderr)
-        reference = ReferenceEngine(model, Tiling(1))
         for number, question in enumerate(questions.asked):
-            output = reference.read_out(few_shot_prompt(model, questions, question), readout)
+            output = probe(few_shot_prompt(model, questions, question), readout)
             correct = answer_of(model, output) == question.key
             if found[correct] < wanted[correct]:
                 found[correct] += 1

@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mutascope.assays.choice import ChoiceAssay, ResolvedChoice
-from mutascope.assays.panel import WRITERS, PanelAssay, ResolvedPanel
+from mutascope.assays.assay import Assay, Resolved
+from mutascope.assays.choice import ChoiceAssay
+from mutascope.assays.panel import WRITERS, PanelAssay
 from mutascope.assays.questions import GENERAL
-from mutascope.assays.text import TEXT_PRESETS, ResolvedAssay, TextAssay
+from mutascope.assays.text import TEXT_PRESETS, TextAssay
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import check_name
 from mutascope.core.manifest import Manifest
-from mutascope.core.protocol import Generation, Prompt
 from mutascope.core.yamlfile import load_yaml, validate
 from mutascope.model.loading import Model
 
-Assay = TextAssay | ChoiceAssay | PanelAssay
-AnyResolved = ResolvedAssay | ResolvedChoice | ResolvedPanel
-
+ASSAYS: tuple[type[Assay], ...] = (TextAssay, PanelAssay, ChoiceAssay)
+"""All types of assays; what states none of them is taken for the first."""
 PRESETS: dict[str, Assay] = {
     **TEXT_PRESETS,
     "mmlu21": ChoiceAssay(name="mmlu21", questions="cais/mmlu", subject="international_law"),
@@ -40,41 +39,28 @@ def load_assay(name: str, **overrides: Any) -> Assay:
     check_name("assay", name, [*PRESETS])
     preset = PRESETS[name]
     fields = {**preset.model_dump(exclude_none=True), **overrides}
-    _check_questions(fields, name)
-    return validate(type(preset), fields, where=name)
+    return validate(_type_of(fields, name), fields, where=name)
 
 
 def build_assay(fields: dict[str, Any], *, where: str) -> Assay:
-    """Return the assay that the fields state: a choice assay has ``questions``, a panel has ``prompts``.
+    """Return the assay that the fields state; what is its own says of which type it is (:attr:`Assay.stated_by`).
 
     Raises:
         MutascopeError: for a misspelt key or an impossible value; ``where`` says whose.
     """
-    _check_questions(fields, where)
-    kind = ChoiceAssay if "questions" in fields else PanelAssay if "prompts" in fields else TextAssay
-    return validate(kind, fields, where=where)
+    return validate(_type_of(fields, where), fields, where=where)
 
 
-def _check_questions(fields: Mapping[str, Any], where: str) -> None:
-    kinds = {"prompt": "text assay", "messages": "text assay", "prompts": "panel"}
-    kind = next((kind for name, kind in kinds.items() if name in fields), None)
-    if kind is not None and "questions" in fields:
-        raise MutascopeError(f"{where} is a {kind}, which takes no questions")
+def reopened(model: Model, manifest: Manifest) -> Resolved:
+    """Return the assay of a stored screen, as its model meets it."""
+    kind = next(kind for kind in ASSAYS if kind.type == manifest.assay.type)
+    return kind.model_validate(manifest.assay.stated).reopen(model, manifest)
 
 
-def reopened(model: Model, manifest: Manifest) -> AnyResolved:
-    """Return the assay of a stored screen; the questions of a choice assay come from its manifest, not their source."""
-    stated, prompts = manifest.assay.stated, manifest.prompts
-    asked = tuple(Prompt(prompt.text, tuple(prompt.tokens)) for prompt in prompts)
-    match manifest.assay.type:
-        case "text":
-            return TextAssay.model_validate(stated).resolve(model, measure=manifest.measure)
-        case "panel":
-            panel = PanelAssay.model_validate(stated)
-            readout = Generation(panel.seed, panel.arguments(), manifest.generation)
-            return ResolvedPanel(panel, asked, readout, tuple(prompt.genre for prompt in prompts))
-        case "choice":
-            choice = ChoiceAssay.model_validate(stated)
-            readout = choice.readout(model, manifest.letters or [], len(asked[0].tokens))
-            keys = tuple(prompt.key or "" for prompt in prompts)
-            return ResolvedChoice(choice, asked, readout, keys, tuple(prompt.question for prompt in prompts))
+def _type_of(fields: Mapping[str, Any], where: str) -> type[Assay]:
+    stated = [(kind, name) for kind in ASSAYS for name in kind.stated_by if name in fields]
+    kind = stated[0][0] if stated else ASSAYS[0]
+    foreign = [name for other, name in stated if other is not kind]
+    if foreign:
+        raise MutascopeError(f"{where} is a {kind.type} assay, which takes no {foreign[0]}")
+    return kind

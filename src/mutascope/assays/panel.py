@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from mutascope.assays.text import Resolved, Sampled, check_positions, resolve_generation
+from mutascope.assays.assay import Assay, Resolved, check_positions, resolve_generation
 from mutascope.core.errors import MutascopeError
-from mutascope.core.manifest import AssayType
-from mutascope.core.protocol import Generation, Prompt
+from mutascope.core.manifest import Manifest, PromptInfo
+from mutascope.core.protocol import Generation, Probe, Prompt
 from mutascope.model.loading import Model
 
 WRITERS = "writers"
@@ -20,7 +21,7 @@ WRITERS = "writers"
 _BUILT_IN = Path(__file__).parent / "data" / "writers.csv"
 
 
-class PanelAssay(Sampled):
+class PanelAssay(Assay):
     """A panel as the user states it.
 
     Attributes:
@@ -28,7 +29,9 @@ class PanelAssay(Sampled):
         max_length: tokens, prompt included.
     """
 
-    type: ClassVar[AssayType] = "panel"
+    type: ClassVar[str] = "panel"
+    stated_by: ClassVar[tuple[str, ...]] = ("prompts",)
+    predictable: ClassVar[bool] = False
     prompts: str = WRITERS
     max_length: int = Field(default=150, ge=1)
 
@@ -36,7 +39,14 @@ class PanelAssay(Sampled):
         """Return the keyword arguments of ``generate`` that the assay states."""
         return {"max_length": self.max_length, **self.sampling()}
 
-    def resolve(self, model: Model) -> ResolvedPanel:
+    def resolve(
+        self,
+        model: Model,
+        probe: Probe | None = None,
+        *,
+        measure: bool = False,
+        asked: Sequence[PromptInfo] | None = None,
+    ) -> ResolvedPanel:
         """Tokenise the prompts and resolve every sampling field.
 
         Raises:
@@ -55,6 +65,12 @@ class PanelAssay(Sampled):
         readout = Generation(self.seed, self.arguments(), resolved)
         check_positions(model, self.name, max(readout.at(each).resolved["max_length"] for each in prompts))
         return ResolvedPanel(self, prompts, readout, genres)
+
+    def reopen(self, model: Model, manifest: Manifest) -> ResolvedPanel:
+        """Return the panel of a stored screen, with the prompts that it asked."""
+        prompts = tuple(Prompt(prompt.text, tuple(prompt.tokens)) for prompt in manifest.prompts)
+        readout = Generation(self.seed, self.arguments(), manifest.generation)
+        return ResolvedPanel(self, prompts, readout, tuple(prompt.genre for prompt in manifest.prompts))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Tiling
 from mutascope.core.schema import FORMAT_VERSION, READABLE_VERSIONS
 
-AssayType = Literal["text", "choice", "panel"]
 STOCK = "stock"
 """Numerics of torch's own kernels."""
 
@@ -41,7 +40,7 @@ class AssayInfo(_Stored):
     """The assay as stated. The fields of its type are kept as they are (:attr:`stated`)."""
 
     name: str
-    type: AssayType
+    type: str
     seed: int = 0
 
     @property
@@ -263,7 +262,7 @@ def describe_loci(plan: Plan, tiling: Tiling) -> list[LocusInfo]:
     return described
 
 
-def _assay_type(found: dict[str, Any], assay: dict[str, Any]) -> AssayType:
+def _assay_type(found: dict[str, Any], assay: dict[str, Any]) -> str:
     prompts = found.get("prompts")
     if "letters" in found or not prompts:  # no prompts are known of an imported choice assay
         return "choice"

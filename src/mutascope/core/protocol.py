@@ -5,7 +5,7 @@ An engine answers: given prompts, a readout and mutants, what does each mutant p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
@@ -89,6 +89,10 @@ class Outcome:
 
     mutant: Mutant
     outputs: tuple[Output, ...]
+
+
+Probe = Callable[[Prompt, Readout], Output]
+"""Asks the unmodified model one prompt."""
 
 
 class Engine(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,13 +15,13 @@ import polars as pl
 from matplotlib.figure import Figure
 from transformers import PreTrainedModel
 
-from mutascope.assays import Assay, ChoiceAssay, Resolved, TextAssay, load_assay
+from mutascope.assays import Assay, Resolved, load_assay
 from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.core.design import Design, Plan
 from mutascope.core.errors import MutascopeError, Unsupported
 from mutascope.core.genome import Mutant, Tiling, auto_tile
 from mutascope.core.identity import check_same_numerics, check_same_screen
-from mutascope.core.manifest import Controls, Manifest, Numerics
+from mutascope.core.manifest import Controls, Manifest, Numerics, PromptInfo
 from mutascope.core.operators import check_mutations
 from mutascope.core.protocol import Output, Session
 from mutascope.core.tables import rows_to_html
@@ -90,16 +90,14 @@ class Screen:
         self.numerics = numerics
         self.batch = batch
         self.measure = measure
-        if measure and not isinstance(self.assay, TextAssay):
+        if measure and not self.assay.measurable:
             raise MutascopeError(f"{self.assay.name} is no assay of one text: leave out --measure")
         self.folder: ScreenFolder | None = None
 
     @cached_property
     def resolved(self) -> Resolved:
         """The assay as this model meets it; a choice assay asks the wild type which questions to use."""
-        if isinstance(self.assay, TextAssay):
-            return self.assay.resolve(self.model, measure=self.measure)
-        return self.assay.resolve(self.model)
+        return self._resolve()
 
     @cached_property
     def plan(self) -> Plan:
@@ -245,10 +243,13 @@ class Screen:
         )
 
     def ask_what_was_asked(self, folder: ScreenFolder) -> None:
-        """Resolve a choice assay with the questions of a folder that is continued, instead of choosing them again."""
-        if folder.exists() and isinstance(self.assay, ChoiceAssay):
-            chosen = [prompt.question for prompt in folder.manifest().prompts]
-            self.resolved = self.assay.resolve(self.model, chosen=chosen)
+        """Resolve the assay with what a folder that is continued asks, instead of choosing it again."""
+        if folder.exists():
+            self.resolved = self._resolve(folder.manifest().prompts)
+
+    def _resolve(self, asked: Sequence[PromptInfo] | None = None) -> Resolved:
+        reference = ReferenceEngine(self.model, self.tiling, stock=self.numerics == "stock")
+        return self.assay.resolve(self.model, reference.read_out, measure=self.measure, asked=asked)
 
     def _open(self, folder: ScreenFolder) -> Manifest:
         """Return the manifest of the folder, writing it when the folder is new."""
