@@ -42,8 +42,9 @@ def logits_of(
     fed = torch.tensor([[*text, *[0] * (length - len(text))] for text in texts])
     final = []
     for begin in range(0, length, STEPS):
-        hidden = decoder.embed(fed[:, begin : begin + STEPS])
-        places = decoder.places(begin, begin + hidden.shape[1])
+        some = fed[:, begin : begin + STEPS]
+        places = decoder.places(begin, begin + some.shape[1])
+        hidden = decoder.embed(some, places)
         for layer in range(len(decoder.layers)):
             hidden = decoder.layer(layer, hidden, edits, cache[layer], places)
         final.append(decoder.final(hidden))

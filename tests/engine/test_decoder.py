@@ -22,15 +22,26 @@ LENGTH = 12
 @pytest.mark.parametrize(
     "family, fields",
     [
-        ("llama", {"attention_bias": True, "mlp_bias": True}),
-        ("mistral", {"sliding_window": 4}),
+        ("llama", {"head_dim": 16, "attention_bias": True, "mlp_bias": True}),
+        ("mistral", {"head_dim": 16, "sliding_window": 4}),
         ("qwen2", {"head_dim": 16, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}),
         ("qwen3", {"num_attention_heads": 6}),
+        ("llama", {"hidden_act": "gelu"}),
+        ("gpt2", {}),
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True, "activation_function": "gelu"}),
+        ("gpt_neox", {}),
+        ("gpt_neox", {"use_parallel_residual": False, "attention_bias": False}),
+        ("gemma", {}),
+        ("gemma2", {"sliding_window": 4}),
+        ("gemma2", {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}),
+        ("gemma3", {"sliding_window": 4, "final_logit_softcapping": 5.0}),
+        ("phi3", {"sliding_window": 4}),
+        ("phi3", {"partial_rotary_factor": 0.5}),
     ],
 )
 @torch.inference_mode()
 def test_passes_of_any_shape_give_the_networks_logits(dtype, family, fields):
-    network = tiny_network(family, 1, **{"head_dim": 16, **fields})
+    network = tiny_network(family, 1, **fields)
     for parameter in network.parameters():
         if parameter.ndim == 1:
             parameter += 0.1 * torch.randn_like(parameter)
@@ -45,7 +56,7 @@ def test_passes_of_any_shape_give_the_networks_logits(dtype, family, fields):
     apart = [Places(torch.tensor([[at, at + 1, at + 2]] * 3), at + 3) for at in (7, 9)]
     for places in (*together, *apart):
         here = slice(int(places.positions[0, 0]), places.stop)
-        hidden = decoder.embed(tokens[:, here])
+        hidden = decoder.embed(tokens[:, here], places)
         for index in range(len(decoder.layers)):
             hidden = decoder.layer(index, hidden, none, cache[index], places)
         logits = decoder.logits(decoder.final(hidden).flatten(0, 1)).view(*hidden.shape[:2], -1)
@@ -59,7 +70,7 @@ def test_an_operator_may_return_another_dtype(monkeypatch, tmp_path):
     mutagen, mutant = ReferenceEngine(model, Tiling(5)).mutagen, Mutant(1, "up", 1, 1, "negate")
     decoder, tokens = Decoder(model.network, 3), torch.tensor([[5, 6, 7]])
     places, edits = decoder.places(0, 3), Edits([(0, edit_of(mutagen, decoder, mutant))])
-    hidden = decoder.embed(tokens)
+    hidden = decoder.embed(tokens, places)
     for index in range(len(decoder.layers)):
         hidden = decoder.layer(index, hidden, edits, decoder.new_cache(1, 3)[index], places)
     with mutagen.mutated(mutant), numerics_of(model.network).installed(model.network):
@@ -68,8 +79,8 @@ def test_an_operator_may_return_another_dtype(monkeypatch, tmp_path):
 
 
 def test_activations_that_are_not_implemented_are_refused():
-    with pytest.raises(Unsupported, match="activation gelu"):
-        Decoder(tiny_network("llama", hidden_act="gelu"), 3)
+    with pytest.raises(Unsupported, match="activation relu"):
+        Decoder(tiny_network("llama", hidden_act="relu"), 3)
 
 
 def test_memory_that_can_be_had_is_between_a_megabyte_and_a_petabyte():

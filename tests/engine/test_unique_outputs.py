@@ -29,7 +29,7 @@ from mutascope.model.mutations import Mutagen
 from mutascope.numerics.install import numerics_of
 from mutascope.numerics.sampling import Picker
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+FAMILIES = (*("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "gemma2", "gemma3", "phi3"),)
 DTYPES = ("float32", "bfloat16")
 Found = dict[Mutant, tuple[Output, ...]]
 
@@ -195,7 +195,7 @@ def check_logits(network, tiling: Tiling, mutants: list[Mutant], tokens: torch.T
     found = []
     for begin, end in ((0, 4), (4, 5), (5, tokens.shape[1])):
         places = decoder.places(begin, end)
-        hidden = decoder.embed(tokens[:, begin:end]).repeat(len(mutants), 1, 1)
+        hidden = decoder.embed(tokens[:, begin:end], places).repeat(len(mutants), 1, 1)
         for index in range(len(decoder.layers)):
             hidden = decoder.layer(index, hidden, edits, cache[index], places)
         final = decoder.final(hidden)

@@ -125,7 +125,7 @@ def attention() -> Iterable[Tensor]:
             if turned:
                 rotary = cpu.cos_sin(ordinary(1, 100, turned // 2).tile(2))
                 rotary = tuple(table.bfloat16().float() for table in rotary) if half else rotary
-            cache = cpu.new_cache(2, 3, 2, positions=100, width=36).fill_(torch.nan)
+            cache = cpu.new_cache(2, 3, 2, positions=100, head_dim=36).fill_(torch.nan)
             before = ordinary(2, 3 * 47, 4 * 36, half=half)
             cpu.attend(before, heads, cache, rotary, torch.arange(47)[None], 3, read=False)
             starts = torch.tensor([[47], [31], [0]])

@@ -335,8 +335,8 @@ def attend(qkv, heads, rotary, positions, known, half):
     Args:
         known: of every row, keys and values [groups, width] by position; grows.
     """
-    width, group = heads.width, heads.groups * heads.width
-    out = np.empty((len(qkv), heads.heads * width), np.float32)
+    width, group = heads.head_dim, heads.n_kv_heads * heads.head_dim
+    out = np.empty((len(qkv), heads.n_heads * width), np.float32)
     for index, x in enumerate(qkv):
         row, step = divmod(index, positions.shape[1])
         place = positions[row % len(positions), step]
@@ -346,8 +346,8 @@ def attend(qkv, heads, rotary, positions, known, half):
         known[row][place] = k, v
         seen = [known[row][place] for place in range(max(0, place - heads.window + 1), place + 1)]
         keys, values = (np.stack(some, 1) for some in zip(*seen, strict=True))
-        each = heads.heads // heads.groups
-        for g in range(heads.groups):
+        each = heads.n_heads // heads.n_kv_heads
+        for g in range(heads.n_kv_heads):
             own = slice(g * each, (g + 1) * each)
             seen_by = spec.attend(q[own], keys[g], values[g], heads.scale, heads.cap, half)
             out[index, own.start * width : own.stop * width] = seen_by.reshape(-1)
@@ -356,7 +356,9 @@ def attend(qkv, heads, rotary, positions, known, half):
 
 def room(rows, heads, positions):
     """Return a cache full of NaN, which no result may show."""
-    return cpu.new_cache(2, rows, heads.groups, positions=positions, width=heads.width).fill_(np.nan)
+    return cpu.new_cache(2, rows, heads.n_kv_heads, positions=positions, head_dim=heads.head_dim).fill_(
+        np.nan
+    )
 
 
 def circle(positions, turned, half):
@@ -391,12 +393,12 @@ def test_attention(seed, rows, groups, each, width, turned, chunks, before, apar
     rotary = circle(total, turned, half) if turned else None
     given_rotary = tuple(tensors(*rotary)) if rotary else None
     cache, known = room(rows, heads, total), [{} for _ in range(rows)]
-    everything = heads.heads + 2 * groups
+    everything = heads.n_heads + 2 * groups
 
     def feed(steps, positions, read):
         x = draw((seed, *positions[:, 0]), rows * steps, everything * width, kind=kind, half=half)
         expected = attend(x, heads, rotary, positions, known, half)
-        own = x if read else x[:, heads.heads * width :].copy()
+        own = x if read else x[:, heads.n_heads * width :].copy()
         out = cpu.attend(
             *(*tensors(own), heads, cache, given_rotary, *tensors(positions), rows), read=read, half=half
         )
@@ -491,7 +493,7 @@ def test_a_row_alone_attends_as_in_a_batch(threads, count):
     x, starts = tensors(draw(0, 71, steps, 10 * 20), np.arange(71))
 
     def run(x, starts):
-        cache = cpu.new_cache(2, len(x), 2, positions=100, width=20).zero_()
+        cache = cpu.new_cache(2, len(x), 2, positions=100, head_dim=20).zero_()
         places = starts[:, None] + torch.arange(steps)
         return cpu.attend(x.flatten(0, 1).clone(), heads, cache, None, places, len(x)).view(len(x), steps, -1)
 

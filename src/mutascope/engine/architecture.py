@@ -1,75 +1,117 @@
-"""What the decoder and the predictions know of a network of the Llama family: where its parts are, and their sizes."""
+"""A network as its family describes it (:class:`mutascope.model.families.FamilySpec`): its parts, and their sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import (
-    LlamaForCausalLM,
-    MistralForCausalLM,
-    PreTrainedModel,
-    Qwen2ForCausalLM,
-    Qwen3ForCausalLM,
-)
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from mutascope.core.errors import Unsupported
-from mutascope.numerics.install import numerics_of
+from mutascope.model.discovery import find_genome
+from mutascope.model.families import family_of, head_sizes
+from mutascope.model.matrices import bias_of, matrix_of, module_of
+from mutascope.numerics import cpu
+from mutascope.numerics.install import Norm, config_refusal, numerics_of
 
-FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
+Rotary = tuple[Tensor, Tensor]
+"""Cosines and sines, float32 [positions, rotated features]."""
 
 
 class Architecture:
     """The parts of a network.
 
     Attributes:
+        spec: what its family computes.
+        sizes: of its heads.
         body: the network without its output head.
         blocks: its decoder layers.
         head: weight of the output head, [vocabulary, hidden].
-        head_dim: features of a head.
-        heads, kv_heads: query heads, and heads of keys and values.
+        activation: of the MLP, one of :data:`mutascope.numerics.cpu.ACTIVATIONS`.
         windows: positions that a token looks back at, itself included, by layer.
 
     Args:
-        network: of one of :data:`FAMILIES`.
+        network: of a known family.
         positions: that a text has at most.
 
     Raises:
-        Unsupported: for an architecture that is none of them.
+        Unsupported: for an architecture that is not known, or for settings of it that are not implemented.
     """
 
     def __init__(self, network: PreTrainedModel, positions: int) -> None:
-        config: Any = network.config
-        if type(network) not in FAMILIES:
-            raise Unsupported(f"{type(network).__name__} is not implemented")
-        if config.hidden_act not in ("silu", "swish"):
-            raise Unsupported(f"the activation {config.hidden_act} is not implemented")
-        if config.rope_parameters.get("rope_type", "default") in ("dynamic", "longrope"):
-            raise Unsupported("rotary embeddings that depend on the length are not implemented")
-        self.body: Any = network.model
-        self.blocks: Sequence[Any] = list(self.body.layers)
-        self.head: Tensor = network.lm_head.weight
-        self.head_dim: int = self.blocks[0].self_attn.head_dim
-        self.heads: int = config.num_attention_heads
-        self.kv_heads: int = config.num_key_value_heads
-        self.windows = [_window(block.self_attn, config, positions) for block in self.blocks]
-        self._numerics, self._positions = numerics_of(network), positions
+        self.spec = spec = family_of(network)
+        if spec.activation not in cpu.ACTIVATION_NAMES:
+            raise Unsupported(f"the activation {spec.activation} is not implemented")
+        if reason := config_refusal(network.config):
+            raise Unsupported(reason)
+        self.activation = cpu.ACTIVATION_NAMES[spec.activation]
+        self.sizes = head_sizes(network.config)
+        self.body: Any = getattr(network, spec.body)
+        self.blocks: list[nn.Module] = list(getattr(self.body, spec.layers))
+        self.head_module: Any = network.get_output_embeddings()
+        self.head: Tensor = self.head_module.weight
+        self.windows = [window or positions for window in spec.windows]
+        self._loci = {(locus.layer, locus.kind): locus for locus in find_genome(network)}
+        self._network, self._numerics, self._positions = network, numerics_of(network), positions
+        self._tables = cache(self._make_tables)
 
-    def weight(self, layer: int, kind: str) -> Tensor:
+    def matrix(self, layer: int, kind: str) -> Tensor:
         """Return the matrix of a locus, [outs, ins]."""
-        block = self.blocks[layer]
-        return getattr(block.self_attn if kind in "qkvo" else block.mlp, f"{kind}_proj").weight
+        return matrix_of(self._network, self._loci[layer, kind])
 
-    def rotary(self) -> tuple[Tensor, Tensor]:
-        """Return cosines and sines of the rotary embedding, float32 [positions, head_dim], on the CPU."""
-        return self._numerics.rotary(self.body.rotary_emb, torch.arange(self._positions))
+    def bias(self, layer: int, kind: str) -> Tensor | None:
+        """Return the bias of a locus, [outs], if it has one."""
+        return bias_of(self._network, self._loci[layer, kind])
 
+    def packed(self, layer: int, *kinds: str) -> cpu.Packed:
+        """Return the matrices of some kinds with one input, one below the other, packed for the kernels."""
+        loci = [self._loci[layer, kind] for kind in kinds]
+        modules = tuple(dict.fromkeys(module_of(self._network, locus) for locus in loci))
+        if all(locus.block == locus.period for locus in loci):
+            return self._numerics.packed(*modules)
+        return self._numerics.kept((*modules, *kinds), modules, lambda: self._pack(layer, kinds))
 
-def _window(attention: Any, config: Any, positions: int) -> int:
-    """Return how many positions a token of this layer looks back at, itself included."""
-    sliding = getattr(attention, "sliding_window", None)
-    if config.model_type == "mistral":
-        sliding = config.sliding_window
-    return sliding or positions
+    def packed_pair(self, layer: int) -> cpu.Packed:
+        """Return the gate and what it gates, packed as a pair."""
+        modules = tuple(module_of(self._network, self._loci[layer, kind]) for kind in ("gate", "up"))
+        return self._numerics.kept((*modules, "pair"), modules, lambda: self._pack_pair(layer))
+
+    def norm(self, layer: int, name: str) -> Norm:
+        """Return a norm of a layer by the name of its module."""
+        return self._numerics.norm_of(self.blocks[layer].get_submodule(name))
+
+    def final_norm(self) -> Norm:
+        """Return the norm behind the last layer."""
+        return self._numerics.norm_of(getattr(self.body, self.spec.final_norm))
+
+    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Return the embeddings of token ids at positions, rounded as the network rounds, float32 [..., hidden]."""
+        embedding = getattr(self.body, self.spec.embedding)
+        hidden = embedding.weight.detach()[tokens]
+        if self.spec.embedding_scale:
+            hidden = hidden * getattr(embedding, self.spec.embedding_scale).to(hidden.dtype)
+        if self.spec.learned_positions:
+            hidden = hidden + getattr(self.body, self.spec.learned_positions).weight.detach()[positions]
+        return hidden.float()
+
+    def rotary(self, layer: int) -> Rotary | None:
+        """Return the tables of a layer's rotary embedding, on the CPU; None where it has none."""
+        types = self.spec.rotary_types
+        return self._tables(types[layer] if types else None)
+
+    def _make_tables(self, layer_type: str | None) -> Rotary | None:
+        if self.spec.rotary is None:
+            return None
+        positions = torch.arange(self._positions)
+        return self._numerics.rotary(getattr(self.body, self.spec.rotary), positions, layer_type)
+
+    def _pack(self, layer: int, kinds: tuple[str, ...]) -> cpu.Packed:
+        biases = [bias for kind in kinds if (bias := self.bias(layer, kind)) is not None]
+        matrices = torch.cat([self.matrix(layer, kind) for kind in kinds])
+        return cpu.pack(matrices, torch.cat(biases) if biases else None)
+
+    def _pack_pair(self, layer: int) -> cpu.Packed:
+        biases = (self.bias(layer, "gate"), self.bias(layer, "up"))
+        return cpu.pack_pair(self.matrix(layer, "gate"), self.matrix(layer, "up"), biases)

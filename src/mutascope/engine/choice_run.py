@@ -115,8 +115,8 @@ class ChoiceRun:
     def _wild_states(self, tokens: Sequence[int], begin: int) -> list[Tensor]:
         """Return the wild type's input of every layer for tokens that stand at ``begin``, [tokens, hidden] each."""
         decoder = self.decoder
-        hidden = decoder.embed(torch.tensor(tokens))[None]
         places, none = self._place(begin, begin + len(tokens)), Edits()
+        hidden = decoder.embed(torch.tensor([tokens]), places)
         states = []
         for index, cache in enumerate(self._cache):
             states.append(hidden[0])

@@ -1,4 +1,4 @@
-"""The forward pass of Llama, Mistral, Qwen2 and Qwen3, over rows that each carry one mutation.
+"""The forward pass of the known families, over rows that each carry one mutation.
 
 The weights are the network's own, packed once; a mutated row has weights of its own for the outputs of its tile
 (mutascope.engine.edits).
@@ -9,36 +9,38 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from mutascope.core.errors import Unsupported
-from mutascope.engine.architecture import Architecture
+from mutascope.engine.architecture import Architecture, Rotary
 from mutascope.numerics import cpu
-from mutascope.numerics.install import Norm, norm_of, numerics_of, refusal
+from mutascope.numerics.install import Norm, numerics_of, refusal
 
 if TYPE_CHECKING:
     from mutascope.engine.edits import Edits
 
-SLOTS = {"q": "qkv", "k": "qkv", "v": "qkv", "o": "o", "gate": "gate_up", "up": "gate_up", "down": "down"}
-"""The decoder's map that computes a kind of locus."""
+MAPS = {"q": "qkv", "k": "qkv", "v": "qkv", "o": "o", "gate": "up", "up": "up", "down": "down"}
+"""The decoder's map that computes a kind of locus; ``up`` is a pair where there is a gate."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What a decoder layer does: packed maps, norms, attention."""
+    """What a decoder layer does: packed maps, norms (those behind maps may be missing), attention."""
 
     first: Norm
     second: Norm
+    post: tuple[Norm | None, Norm | None]
     head_norms: tuple[Norm, Norm] | None
     qkv: cpu.Packed
     o: cpu.Packed
-    gate_up: cpu.Packed
+    up: cpu.Packed
     down: cpu.Packed
     attention: cpu.Heads
+    rotary: Rotary | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Decoder:
     Activations are float32; of a network in bfloat16 they are rounded to it.
 
     Args:
-        network: of one of :data:`mutascope.engine.architecture.FAMILIES`.
+        network: of a known family (:mod:`mutascope.model.families`).
         positions: that a text has at most.
 
     Raises:
@@ -68,50 +70,50 @@ class Decoder:
         self.architecture = parts = Architecture(network, positions)
         if reason := refusal(network):
             raise Unsupported(reason)
-        self.numerics = numerics_of(network)
-        self.half = self.numerics.half
+        numerics = numerics_of(network)
+        self.half, self._dtype = numerics.half, network.dtype
         self.hidden_size = parts.head.shape[1]
-        self.rotary = parts.rotary()
         self.layers = [self._layer(index) for index in range(len(parts.blocks))]
-        self.norm = norm_of(parts.body.norm)
+        self.norm = parts.final_norm()
         self.head = cpu.floats(parts.head)
-        self._embedding = parts.body.embed_tokens.weight.detach()
-        self._head_map = self.numerics.packed(cast(Any, network).lm_head)
+        self.linear_head = parts.spec.logit_softcap is None and parts.head_module.bias is None
+        self._head_map = numerics.packed(parts.head_module)
         self._all = torch.arange(positions)
         matrices = (p.numel() for p in parts.blocks[0].parameters() if p.ndim == 2)
         self._flop_per_token = 2 * sum(matrices)
         self.flop = 0
 
     def _layer(self, index: int) -> Layer:
-        parts, numerics = self.architecture, self.numerics
-        block = parts.blocks[index]
-        attention, mlp = block.self_attn, block.mlp
-        has_norms = hasattr(attention, "q_norm")
+        parts, spec, sizes = self.architecture, self.architecture.spec, self.architecture.sizes
+        first, second = (parts.norm(index, name) for name in spec.norms)
+        after = [parts.norm(index, name) for name in spec.post_norms or ()]
+        of_heads = [parts.norm(index, name) for name in spec.head_norms or ()]
         return Layer(
-            first=norm_of(block.input_layernorm),
-            second=norm_of(block.post_attention_layernorm),
-            head_norms=(norm_of(attention.q_norm), norm_of(attention.k_norm)) if has_norms else None,
-            qkv=numerics.packed(attention.q_proj, attention.k_proj, attention.v_proj),
-            o=numerics.packed(attention.o_proj),
-            gate_up=numerics.packed_pair(mlp.gate_proj, mlp.up_proj),
-            down=numerics.packed(mlp.down_proj),
-            attention=cpu.Heads(
-                parts.heads, parts.kv_heads, parts.head_dim, attention.scaling, parts.windows[index]
-            ),
+            first=first,
+            second=second,
+            post=(after[0], after[1]) if after else (None, None),
+            head_norms=(of_heads[0], of_heads[1]) if of_heads else None,
+            qkv=parts.packed(index, "q", "k", "v"),
+            o=parts.packed(index, "o"),
+            up=parts.packed_pair(index) if spec.gated else parts.packed(index, "up"),
+            down=parts.packed(index, "down"),
+            attention=cpu.Heads(*sizes, spec.scales[index], parts.windows[index], spec.softcap or 0.0),
+            rotary=parts.rotary(index),
         )
 
     def offset(self, kind: str) -> int:
         """Return the first output feature of a kind in its map."""
-        parts = self.architecture
-        before = {"k": parts.heads, "v": parts.heads + parts.kv_heads}.get(kind, 0)
-        return parts.head_dim * before
+        n_heads, n_kv_heads, head_dim = self.architecture.sizes
+        return head_dim * {"k": n_heads, "v": n_heads + n_kv_heads}.get(kind, 0)
 
     # rows of keys and values
 
     def new_cache(self, rows: int, positions: int) -> Tensor:
-        """Return room for keys and values, [layers, 2, rows, key/value heads, positions, width], both rounded up."""
-        shape = (len(self.layers), 2, rows, self.architecture.kv_heads)
-        return cpu.new_cache(*shape, positions=positions, width=self.architecture.head_dim)
+        """Return room for keys and values, [layers, 2, rows, n_kv_heads, positions, head_dim], the last two
+        rounded up.
+        """
+        _, n_kv_heads, head_dim = self.architecture.sizes
+        return cpu.new_cache(len(self.layers), 2, rows, n_kv_heads, positions=positions, head_dim=head_dim)
 
     def affordable_rows(self, positions: int, most: int) -> int:
         """Return how many rows of keys and values fit into a quarter of the free memory, between 1 and ``most``."""
@@ -123,9 +125,9 @@ class Decoder:
 
     # the pass
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        """Return the embeddings of token ids, [..., hidden]."""
-        return self._embedding[tokens].float()
+    def embed(self, tokens: Tensor, places: Places) -> Tensor:
+        """Return the embeddings of token ids [rows, steps] at their places, [rows, steps, hidden]."""
+        return self.architecture.embed(tokens, places.positions)
 
     def final(self, hidden: Tensor) -> Tensor:
         """Return what the output head sees of the last layer's hidden states, [..., hidden]."""
@@ -134,10 +136,15 @@ class Decoder:
     def logits(self, final: Tensor) -> Tensor:
         """Return the logits of final states [n, hidden], [n, vocabulary]."""
         self.flop += 2 * len(final) * self.head.numel()
-        return cpu.linear(final, self._head_map, half=self.half)
+        logits = cpu.linear(final, self._head_map, half=self.half)
+        cap = self.architecture.spec.logit_softcap
+        if cap is None:
+            return logits
+        shares = (logits.to(self._dtype) / cap).float()
+        return (cpu.tanh(shares).to(self._dtype) * cap).float()
 
     def some_logits(self, final: Tensor, rows: Tensor) -> Tensor:
-        """Return the logits of some rows of the head [m, hidden] for final states [n, hidden], as [n, m].
+        """Return the logits of some rows of a linear head [m, hidden] for final states [n, hidden], as [n, m].
 
         The states are packed, and the rows are fed: a product has the same bits either way round.
         """
@@ -151,32 +158,60 @@ class Decoder:
             index: of the layer.
             hidden: [rows, steps, hidden], dense.
             edits: of the rows.
-            cache: keys and values of this layer, [2, rows or more, heads, positions, width]; those of ``places`` are
-                written.
+            cache: keys and values of this layer, [2, rows or more, n_kv_heads, positions, head_dim]; those of
+                ``places`` are written.
             places: where the tokens stand.
 
         Returns:
             The new hidden states, [rows, steps, hidden].
         """
-        layer, half = self.layers[index], self.half
-        rows, steps, _ = hidden.shape
+        layer, (rows, steps, _) = self.layers[index], hidden.shape
         self.flop += rows * steps * (self._flop_per_token + 4 * places.stop * layer.o.ins)
         mixed = self._attend(index, hidden, edits, cache, places, read=True)
         assert mixed is not None
-        strips = edits.of(index, "o")
-        hidden = cpu.linear(
-            mixed.view(rows, steps, layer.o.ins),
-            layer.o,
-            residual=hidden,
-            strips=strips,
-            steps=steps,
-            half=half,
-        )
+        mixed = mixed.view(rows, steps, layer.o.ins)
+        if self.architecture.spec.parallel:
+            attended = self._map(index, "o", mixed, edits)
+            return self._add(self._mlp(index, hidden, edits, attended), hidden)
+        hidden = self._joined(index, "o", mixed, edits, hidden, layer.post[0])
+        return self._mlp(index, hidden, edits, hidden)
+
+    def _mlp(self, index: int, hidden: Tensor, edits: Edits, residual: Tensor) -> Tensor:
+        """Return a residual with what the MLP makes of hidden states added to it."""
+        layer = self.layers[index]
         x = self._norm(layer.second, hidden)
-        strips = edits.of(index, "gate_up")
-        inner = cpu.linear(x, layer.gate_up, act="silu", strips=strips, steps=steps, half=half)
-        strips = edits.of(index, "down")
-        return cpu.linear(inner, layer.down, residual=hidden, strips=strips, steps=steps, half=half)
+        inner = self._map(index, "up", x, edits, act=self.architecture.activation)
+        return self._joined(index, "down", inner, edits, residual, layer.post[1])
+
+    def _joined(
+        self, index: int, name: str, x: Tensor, edits: Edits, residual: Tensor, norm: Norm | None
+    ) -> Tensor:
+        """Return a residual with a map of x, behind its norm if it has one, added to it."""
+        if norm is None:
+            return self._map(index, name, x, edits, residual=residual)
+        return self._add(residual, self._norm(norm, self._map(index, name, x, edits)))
+
+    def _map(
+        self,
+        index: int,
+        name: str,
+        x: Tensor,
+        edits: Edits,
+        *,
+        act: str | None = None,
+        residual: Tensor | None = None,
+    ) -> Tensor:
+        """Apply a map to x, [rows, steps, ins]; rows that are mutated there have weights of their own."""
+        packed: cpu.Packed = getattr(self.layers[index], name)
+        strips = edits.of(index, name)
+        return cpu.linear(
+            x, packed, act=act, residual=residual, strips=strips, steps=x.shape[1], half=self.half
+        )
+
+    def _add(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return a sum of what the kernels do not add."""
+        total = one + other
+        return total.bfloat16().float() if self.half else total
 
     def remember(self, index: int, hidden: Tensor, edits: Edits, cache: Tensor, places: Places) -> None:
         """Write the keys and values of a layer into its cache, for tokens from which nothing is read in this layer.
@@ -189,17 +224,16 @@ class Decoder:
     def _attend(
         self, index: int, hidden: Tensor, edits: Edits, cache: Tensor, places: Places, *, read: bool
     ) -> Tensor | None:
-        layer, (rows, steps, _) = self.layers[index], hidden.shape
+        layer, rows = self.layers[index], len(hidden)
         x = self._norm(layer.first, hidden)
-        strips = edits.of(index, "qkv")
-        qkv = cpu.linear(x, layer.qkv, strips=strips, steps=steps, half=self.half).flatten(0, 1)
+        qkv = self._map(index, "qkv", x, edits).flatten(0, 1)
         if layer.head_norms:
-            counts = (layer.attention.heads, layer.attention.groups)
+            counts = (layer.attention.n_heads, layer.attention.n_kv_heads)
             for norm, kind, heads in zip(layer.head_norms, "qk", counts, strict=True):
                 first = self.offset(kind)
                 cpu.norm_heads(qkv, first, heads, norm.weight, norm.epsilon, early=norm.early, half=self.half)
         return cpu.attend(
-            qkv, layer.attention, cache, self.rotary, places.positions, rows, read=read, half=self.half
+            qkv, layer.attention, cache, layer.rotary, places.positions, rows, read=read, half=self.half
         )
 
     def _norm(self, norm: Norm, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mutascope.core.genome import Mutant
-from mutascope.engine.decoder import SLOTS, Decoder
+from mutascope.engine.decoder import MAPS, Decoder
 from mutascope.model.mutations import Mutagen
 from mutascope.numerics.cpu import Packed, Strips, pack, pack_pair
 
@@ -30,12 +30,12 @@ class Edit:
 
 def edit_of(mutagen: Mutagen, decoder: Decoder, mutant: Mutant) -> Edit:
     """Return what a mutant computes otherwise."""
-    name = SLOTS[mutant.kind]
+    name = MAPS[mutant.kind]
     top, rows = mutagen.edited_rows(mutant)
-    if name != "gate_up":
+    if not decoder.architecture.spec.gated or name != "up":
         return Edit(mutant.layer, name, top + decoder.offset(mutant.kind), pack(rows))
     same = slice(top, top + len(rows))
-    other = decoder.architecture.weight(mutant.layer, "up" if mutant.kind == "gate" else "gate")[same]
+    other = decoder.architecture.matrix(mutant.layer, "up" if mutant.kind == "gate" else "gate")[same]
     pair = (rows, other) if mutant.kind == "gate" else (other, rows)
     return Edit(mutant.layer, name, top, pack_pair(*pair))
 

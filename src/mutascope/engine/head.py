@@ -76,9 +76,13 @@ class Head:
         chain = 2 * (192 + rows.shape[1] // 192 + 64) * _UNIT + (2.0**-7 if decoder.half else 0.0)
         self._rounding = chain * float(rows.norm(dim=-1).max())
         self._top = _BEYOND + (picker.top_k if picker.top_k < vocabulary else 1)
-        # top-p looks at every probability; a small vocabulary is as quick to compute
+        # the bound is of products; top-p looks at every probability; a small vocabulary is as quick to compute
         self.has_shortlists = (
-            picker.top_p >= 1 and picker.min_p <= 0 and vocabulary >= 4 * _LONGEST and self._top <= _LONGEST
+            decoder.linear_head
+            and picker.top_p >= 1
+            and picker.min_p <= 0
+            and vocabulary >= 4 * _LONGEST
+            and self._top <= _LONGEST
         )
 
     def pick(self, final: Tensor, steps: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ class Sweep:
                 for below, batch in enumerate(self._batches[1:])
             ]
         fed = torch.tensor([row.tokens[-1] for row in self._batches[0]])
-        hidden = decoder.embed(fed)[:, None]
+        hidden = decoder.embed(fed[:, None], places)
         for layer in range(len(self._batches)):
             if layer:
                 hidden = hidden.index_select(0, self._sources[layer - 1])

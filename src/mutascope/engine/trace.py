@@ -26,7 +26,7 @@ class Row:
         finite: whether all of its logits were.
         values: what was measured along the wild type's continuation.
         seen: keys and values of what it was fed, from its own layer upwards, while it waits,
-            [layers, 2, heads, positions, width].
+            [layers, 2, n_kv_heads, positions, head_dim].
     """
 
     mutant: Mutant
@@ -57,8 +57,8 @@ class Trace:
 
     Attributes:
         tokens: generated token ids.
-        cache: keys and values, [layers, 2, 1, heads, positions, width]. The last generated token has none, as nothing
-            is read from it.
+        cache: keys and values, [layers, 2, 1, n_kv_heads, positions, head_dim]. The last generated token has
+            none, as nothing is read from it.
     """
 
     def __init__(self, decoder: Decoder, prompt: Sequence[int], tokens: Sequence[int]) -> None:
@@ -66,8 +66,8 @@ class Trace:
         self.start = len(prompt)
         fed = torch.tensor([*prompt, *self.tokens[:-1]])
         self.cache = decoder.new_cache(1, len(fed))
-        self._inputs = [decoder.embed(fed)[None]]
         places, none = decoder.places(0, len(fed)), Edits()
+        self._inputs = [decoder.embed(fed[None], places)]
         for index, cache in enumerate(self.cache):
             self._inputs.append(decoder.layer(index, self._inputs[index], none, cache, places))
 
@@ -80,7 +80,7 @@ class Trace:
         return self._inputs[layer][0, begin:end]
 
     def memory(self, layer: int, end: int) -> Tensor:
-        """Return keys and values of a layer before position ``end``, in whole blocks, [2, heads, positions, width]."""
+        """Return keys and values of a layer before position ``end``, [2, n_kv_heads, whole blocks, head_dim]."""
         return self.cache[layer][:, 0, :, : whole_blocks(end)]
 
     def forget_states(self) -> None:
@@ -103,7 +103,7 @@ class Branch:
         fed = torch.tensor(self.tokens[shared:-1], dtype=torch.long)
         self._places = decoder.places(self.fork, self.fork + len(fed))
         self._base = whole_blocks(self.fork + 1) - whole_blocks(1)  # of the block that the fork lies in
-        self._inputs = {0: decoder.embed(fed)[None]}
+        self._inputs = {0: decoder.embed(fed[None], self._places)}
         self._memory: list[Tensor] = []
 
     @property

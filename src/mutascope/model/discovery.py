@@ -1,8 +1,9 @@
 """Find the loci of a model from its modules.
 
-The decoder layers are the longest ``nn.ModuleList``; within a layer, every linear map (``nn.Linear`` or GPT-2's
-``Conv1D``) is matched by the role that its module name states in the Llama, Mistral, Qwen, Gemma, Phi, OPT, GPT-2 and
-GPT-NeoX families. What has two or more dimensions and no rule is reported as uncovered.
+The modules of a known family are in its :class:`mutascope.model.families.FamilySpec`. In other models, every linear map
+(``nn.Linear`` or GPT-2's ``Conv1D``) of a layer is matched by the role that its module name states. Modules that hold
+several kinds are cut only where their layout is known by name. What has two or more dimensions and no rule is reported
+as uncovered.
 """
 
 from __future__ import annotations
@@ -12,29 +13,31 @@ from dataclasses import replace
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Genome, Locus, kind_rank
+from mutascope.model.families import View, family_of, head_sizes, is_known
 
 _ATTENTION = r"(?:.*\.)?(?:self_attn|self_attention|attn|attention)\."
-_ROLES: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
-    (re.compile(pattern), kinds)
-    for pattern, kinds in (
-        (_ATTENTION + "q_proj", ("q",)),
-        (_ATTENTION + "k_proj", ("k",)),
-        (_ATTENTION + "v_proj", ("v",)),
-        (_ATTENTION + "(?:c_attn|qkv_proj|query_key_value)", ("q", "k", "v")),
-        (_ATTENTION + "(?:o_proj|out_proj|c_proj|dense)", ("o",)),
-        (r"mlp\.gate_proj", ("gate",)),
-        (r"mlp\.gate_up_proj", ("gate", "up")),
-        (r"(?:mlp\.)?(?:up_proj|c_fc|dense_h_to_4h|fc1)", ("up",)),
-        (r"(?:mlp\.)?(?:down_proj|c_proj|dense_4h_to_h|fc2)", ("down",)),
+_ROLES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), kind)
+    for pattern, kind in (
+        (_ATTENTION + "q_proj", "q"),
+        (_ATTENTION + "k_proj", "k"),
+        (_ATTENTION + "v_proj", "v"),
+        (_ATTENTION + "(?:o_proj|out_proj|c_proj|dense)", "o"),
+        (r"mlp\.gate_proj", "gate"),
+        (r"(?:mlp\.)?(?:up_proj|c_fc|dense_h_to_4h|fc1)", "up"),
+        (r"(?:mlp\.)?(?:down_proj|c_proj|dense_4h_to_h|fc2)", "down"),
     )
 )
-_INTERLEAVED_BY_HEAD = ("GPTNeoXAttention", "BloomAttention")
-"""Attention classes whose fused matrix holds [query, key, value] head by head instead of one after the other."""
+_FUSED = {
+    "BloomAttention": View("query_key_value", ("q", "k", "v"), by_head=True),
+    **dict.fromkeys(("GlmMLP", "Glm4MLP"), View("gate_up_proj", ("gate", "up"))),
+}
+"""Modules that hold several kinds, in classes of transformers whose family is not known."""
 
 
 def find_genome(network: PreTrainedModel) -> Genome:
@@ -44,9 +47,13 @@ def find_genome(network: PreTrainedModel) -> Genome:
         MutascopeError: when the model has no decoder layers with a known matrix.
     """
     prefix, layers = decoder_layers(network)
+    views = {view.module: view for view in family_of(network).views} if is_known(network) else None
     loci: list[Locus] = []
     for index, layer in enumerate(layers):
-        loci += _layer_loci(network, index, layer, f"{prefix}.{index}")
+        for name, module in layer.named_modules():
+            view = views.get(name) if views is not None else _view_by_name(layer, name)
+            if view is not None and isinstance(module, nn.Linear | Conv1D):
+                loci += _split(_whole(index, f"{prefix}.{index}.{name}", module), view, network.config)
     if not loci:
         raise MutascopeError(f"{type(network).__name__} has no attention or MLP matrix that mutascope knows")
     covered = {locus.parameter for locus in loci}
@@ -77,51 +84,49 @@ def decoder_layers(network: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     raise MutascopeError(f"{type(network).__name__} has no list of {expected} decoder layers")
 
 
-def _layer_loci(network: PreTrainedModel, index: int, layer: nn.Module, prefix: str) -> list[Locus]:
-    loci = []
-    for name, module in layer.named_modules():
-        kinds = next((kinds for pattern, kinds in _ROLES if pattern.fullmatch(name)), ())
-        if not kinds or not isinstance(module, nn.Linear | Conv1D):
-            continue
-        if not torch.is_floating_point(module.weight):
-            raise MutascopeError(
-                f"{prefix}.{name} holds {module.weight.dtype}: quantised weights cannot be mutated"
-            )
-        transposed = isinstance(module, Conv1D)
-        rows, cols = reversed(module.weight.shape) if transposed else module.weight.shape
-        whole = Locus(index, "", rows, cols, f"{prefix}.{name}.weight", transposed)
-        attention = layer.get_submodule(name.rpartition(".")[0])
-        loci += _split(whole, kinds, network, type(attention).__name__)
-    return loci
+def _view_by_name(layer: nn.Module, name: str) -> View | None:
+    """Return what a module of a layer holds, if its name tells."""
+    parent, _, last = name.rpartition(".")
+    fused = _FUSED.get(type(layer.get_submodule(parent)).__name__)
+    if fused is not None and fused.module == last:
+        return fused
+    kind = next((kind for pattern, kind in _ROLES if pattern.fullmatch(name)), None)
+    return None if kind is None else View(name, (kind,))
 
 
-def _split(whole: Locus, kinds: tuple[str, ...], network: PreTrainedModel, attention: str) -> list[Locus]:
-    """Return the loci of a parameter: one, or one per kind of a fused parameter; none when it does not add up."""
-    if len(kinds) == 1:
-        return [replace(whole, kind=kinds[0])]
-    sizes = _fused_sizes(whole, kinds, network)
+def _whole(layer: int, name: str, module: nn.Linear | Conv1D) -> Locus:
+    """Return a module as a locus of no kind."""
+    if not torch.is_floating_point(module.weight):
+        raise MutascopeError(f"{name} holds {module.weight.dtype}: quantised weights cannot be mutated")
+    transposed = isinstance(module, Conv1D)
+    rows, cols = reversed(module.weight.shape) if transposed else module.weight.shape
+    return Locus(layer, "", rows, cols, f"{name}.weight", transposed)
+
+
+def _split(whole: Locus, view: View, config: PreTrainedConfig) -> list[Locus]:
+    """Return the loci of a module: one, or one per kind of a fused module; none where that does not add up."""
+    if len(view.kinds) == 1:
+        return [replace(whole, kind=view.kinds[0])]
+    sizes, head_dim = _fused_sizes(whole, view, config)
     if sum(sizes) != whole.rows:
         return []
-    if attention in _INTERLEAVED_BY_HEAD:
-        width = sizes[0] // network.config.num_attention_heads
+    if view.by_head:
         return [
-            replace(whole, kind=kind, rows=size, offset=i * width, block=width, period=len(kinds) * width)
-            for i, (kind, size) in enumerate(zip(kinds, sizes, strict=True))
+            replace(
+                whole, kind=kind, rows=size, offset=i * head_dim, block=head_dim, period=len(sizes) * head_dim
+            )
+            for i, (kind, size) in enumerate(zip(view.kinds, sizes, strict=True))
         ]
-    if "query_key_value" in whole.parameter:
-        return []  # other layouts of this name (Falcon's) exist: uncovered is better than wrong
     offsets = [sum(sizes[:i]) for i in range(len(sizes))]
     return [
         replace(whole, kind=kind, rows=size, offset=offset, block=size, period=size)
-        for kind, size, offset in zip(kinds, sizes, offsets, strict=True)
+        for kind, size, offset in zip(view.kinds, sizes, offsets, strict=True)
     ]
 
 
-def _fused_sizes(whole: Locus, kinds: tuple[str, ...], network: PreTrainedModel) -> list[int]:
-    if kinds != ("q", "k", "v"):
-        return [whole.rows // len(kinds)] * len(kinds)
-    config = network.config.get_text_config(decoder=True)
-    heads = config.num_attention_heads
-    groups = getattr(config, "num_key_value_heads", None) or heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return [heads * width, groups * width, groups * width]
+def _fused_sizes(whole: Locus, view: View, config: PreTrainedConfig) -> tuple[list[int], int]:
+    """Return the output features of the kinds of a module, and those of a head."""
+    n_heads, n_kv_heads, head_dim = head_sizes(config.get_text_config(decoder=True))
+    if view.kinds == ("q", "k", "v"):
+        return [n_heads * head_dim, n_kv_heads * head_dim, n_kv_heads * head_dim], head_dim
+    return [whole.rows // len(view.kinds)] * len(view.kinds), head_dim

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from mutascope.core.genome import Genome, Locus, Mutant, Tiling
 from mutascope.core.operators import OPERATORS, Fill, Operator
+from mutascope.model.matrices import features_of, matrix_of, parameter_of
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,7 @@ class Mutagen:
 
     def matrix(self, locus: Locus) -> Tensor:
         """Return the matrix of a locus, [outs, ins]: a view where the parameter is not fused by head, else a copy."""
-        features = self._features(locus, 0, locus.rows)
-        return self._parameter(locus)[features]
+        return matrix_of(self.network, locus)
 
     def replacement(self, mutant: Mutant) -> Tensor:
         """Return the values that the mutation writes, [tile outs, tile ins], in the dtype of the model."""
@@ -115,7 +115,7 @@ class Mutagen:
         """
         locus = self.locus(mutant)
         top, bottom, left, right = self.tiling.bounds(locus, mutant.row, mutant.col)
-        rows = self._parameter(locus)[self._features(locus, top, bottom)].clone()
+        rows = parameter_of(self.network, locus)[features_of(locus, top, bottom)].clone()
         rows[:, left:right] = self.replacement(mutant)
         return top, rows
 
@@ -143,17 +143,7 @@ class Mutagen:
     def _site(self, mutant: Mutant) -> tuple[Tensor, slice | Tensor, slice]:
         locus = self.locus(mutant)
         top, bottom, left, right = self.tiling.bounds(locus, mutant.row, mutant.col)
-        return self._parameter(locus), self._features(locus, top, bottom), slice(left, right)
-
-    def _parameter(self, locus: Locus) -> Tensor:
-        weight = self.network.get_parameter(locus.parameter).detach()
-        return weight.T if locus.transposed else weight
-
-    def _features(self, locus: Locus, start: int, stop: int) -> slice | Tensor:
-        features = locus.features(start, stop)
-        if features[-1] - features[0] == stop - start - 1:
-            return slice(features[0], features[-1] + 1)
-        return torch.tensor(features, device=self._parameter(locus).device)
+        return parameter_of(self.network, locus), features_of(locus, top, bottom), slice(left, right)
 
     def _locus_extremes(self, locus: Locus) -> tuple[Tensor, Tensor]:
         if locus.name not in self._extremes:

@@ -22,6 +22,11 @@ from mutascope.numerics.build import find_library
 SUMS = 16
 """Partial sums of what is added up along a row; caches of keys and values are padded to multiples of it."""
 ACTIVATIONS = {"silu": 1, "gelu": 2, "gelu_tanh": 3}
+ACTIVATION_NAMES = {
+    **{"silu": "silu", "swish": "silu", "gelu": "gelu"},
+    **{"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"},
+}
+"""The activations that :func:`linear` applies, by their names in a network's config."""
 
 _P, _L, _F, _I = c_void_p, c_long, c_float, c_int
 
@@ -234,9 +239,9 @@ def activate(x: Tensor, act: str, *, half: bool = False) -> Tensor:
     return out
 
 
-def new_cache(*shape: int, positions: int, width: int) -> Tensor:
-    """Return room for keys and values, [*shape, positions, width], both rounded up to what :func:`attend` asks."""
-    return torch.empty(*shape, -(-positions // (2 * SUMS)) * 2 * SUMS, -(-width // SUMS) * SUMS)
+def new_cache(*shape: int, positions: int, head_dim: int) -> Tensor:
+    """Return room for keys and values, [*shape, positions, head_dim], both rounded up to what :func:`attend` asks."""
+    return torch.empty(*shape, -(-positions // (2 * SUMS)) * 2 * SUMS, -(-head_dim // SUMS) * SUMS)
 
 
 @dataclass(frozen=True)
@@ -244,16 +249,16 @@ class Heads:
     """Attention of a layer.
 
     Attributes:
-        heads, groups: query heads, and heads of keys and values.
-        width: of a head.
+        n_heads, n_kv_heads: query heads, and heads of keys and values.
+        head_dim: features of a head.
         scale: of the scores.
         window: positions that a token looks back at, itself included.
         cap: soft-cap of the scores; 0 is none.
     """
 
-    heads: int
-    groups: int
-    width: int
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
     scale: float
     window: int
     cap: float = 0.0
@@ -273,11 +278,11 @@ def attend(
     """Rotate queries and keys, remember keys and values, and return what every query sees.
 
     Args:
-        qkv: [rows * steps, (heads + 2 groups) * width], dense; changed. Without ``read``, there need not be queries.
+        qkv: [rows * steps, (n_heads + 2 n_kv_heads) * head_dim], dense; changed. Without ``read``, there need not be
+            queries.
         heads: their numbers.
-        cache: keys and values of the rows, [2, rows or more, groups, positions, width] of :func:`new_cache`, dense
-        in the
-            last two axes. It is in an order of its own: copy whole multiples of 16 positions.
+        cache: keys and values of the rows, [2, rows or more, n_kv_heads, positions, head_dim] of :func:`new_cache`,
+            dense in the last two axes. It is in an order of its own: copy whole multiples of 16 positions.
         rotary: cosines and sines by position, [positions, turned features]; None: nothing is rotated.
         positions: int64, of the tokens of a pass, [rows, steps], or [1, steps] where all rows are fed the same. They
             rise along a row; the last may be repeated.
@@ -286,27 +291,19 @@ def attend(
         half: round to bfloat16.
 
     Returns:
-        [rows * steps, heads * width], None without ``read``.
+        [rows * steps, n_heads * head_dim], None without ``read``.
     """
-    steps, row, group = positions.shape[1], qkv.shape[1], heads.groups * heads.width
-    own = row - 2 * group
+    steps, row, keys_row = positions.shape[1], qkv.shape[1], heads.n_kv_heads * heads.head_dim
+    own = row - 2 * keys_row
     out = qkv.new_empty(len(qkv), own) if read else None
     cos, sin = rotary if rotary else (None, None)
     q = qkv.data_ptr()
     keys, values = cache
     library().attend(
-        *(q, q + 4 * own, q + 4 * (own + group), _at(keys), _at(values), _at(out), _at(cos), _at(sin)),
-        *(
-            _at(positions),
-            steps if len(positions) > 1 else 0,
-            rows,
-            steps,
-            heads.heads,
-            heads.groups,
-            heads.width,
-        ),
-        *(0 if cos is None else cos.shape[1], row, keys.stride(0), keys.stride(1), heads.window),
-        *(heads.scale, heads.cap, half),
+        *(q, q + 4 * own, q + 4 * (own + keys_row), _at(keys), _at(values), _at(out), _at(cos), _at(sin)),
+        *(_at(positions), steps if len(positions) > 1 else 0, rows, steps),
+        *(heads.n_heads, heads.n_kv_heads, heads.head_dim, 0 if cos is None else cos.shape[1], row),
+        *(keys.stride(0), keys.stride(1), heads.window, heads.scale, heads.cap, half),
     )
     return out
 

@@ -7,7 +7,7 @@ everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from mutascope.model.families import family_of, is_known
 from mutascope.numerics import cpu
 
 NAMES = {torch.float32: "fma32-1", torch.bfloat16: "fma32-bf16-1"}
@@ -26,13 +27,6 @@ NAMES = {torch.float32: "fma32-1", torch.bfloat16: "fma32-bf16-1"}
 STOCK = "stock"
 """Name of torch's own kernels, which differ from machine to machine."""
 
-_ARCHITECTURES = {
-    *("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Phi3ForCausalLM"),
-    *("GemmaForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM", "GPT2LMHeadModel", "GPTNeoXForCausalLM"),
-}
-"""Those whose forward passes do nothing but what is replaced, and element by element arithmetic."""
-_RMS = {"LlamaRMSNorm", "MistralRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm", "Phi3RMSNorm"}
-_RMS_PLUS_ONE = {"GemmaRMSNorm", "Gemma2RMSNorm", "Gemma3RMSNorm"}
 _ACTIVATIONS = {
     **{"SiLUActivation": "silu", "SiLU": "silu", "GELUActivation": "gelu"},
     **{"NewGELUActivation": "gelu_tanh", "GELUTanh": "gelu_tanh"},
@@ -62,27 +56,36 @@ class Numerics:
 
     def __init__(self, network: PreTrainedModel) -> None:
         self.half = network.dtype == torch.bfloat16
-        self._packed: dict[tuple[nn.Module, ...], tuple[Any, cpu.Packed]] = {}
+        self._norm = family_of(network).norm
+        self._packed: dict[Hashable, tuple[Any, cpu.Packed]] = {}
         self._rotary: dict[nn.Module, nn.Module] = {}
 
     def packed(self, *modules: nn.Module) -> cpu.Packed:
         """Return the weights of linear modules of one input, one below the other, as they are now."""
-        return self._fresh(modules, lambda: cpu.pack(*_stacked(modules)))
+        return self.kept(modules, modules, lambda: cpu.pack(*_stacked(modules)))
 
-    def packed_pair(self, gate: nn.Module, up: nn.Module) -> cpu.Packed:
-        """Return the weights of a gate and of what it gates as they are now."""
-        (first, one), (second, other) = _stacked([gate]), _stacked([up])
-        return self._fresh((gate, up), lambda: cpu.pack_pair(first, second, (one, other)))
-
-    def _fresh(self, modules: tuple[nn.Module, ...], pack: Callable[[], cpu.Packed]) -> cpu.Packed:
-        """Return what was packed of modules, packed again if they have changed since."""
+    def kept(self, key: Hashable, modules: Sequence[nn.Module], pack: Callable[[], cpu.Packed]) -> cpu.Packed:
+        """Return what ``pack`` makes of the weights of modules, kept under ``key`` until these change."""
         parameters = [each for module in modules for each in module.parameters(recurse=False)]
         # a tensor that was made in inference mode does not count its changes
         state = [(p.data_ptr(), object() if p.is_inference() else p._version) for p in parameters]
-        known = self._packed.get(modules)
+        known = self._packed.get(key)
         if known is None or known[0] != state:
-            known = self._packed[modules] = (state, pack())
+            known = self._packed[key] = (state, pack())
         return known[1]
+
+    def norm_of(self, module: nn.Module) -> Norm:
+        """Return what a norm module does."""
+        weight: Tensor = cpu.floats(module.get_parameter("weight"))
+        parts: Any = module
+        if self._norm == "rms":
+            return Norm(weight, None, parts.variance_epsilon, False, True)
+        if self._norm == "rms+1":
+            return Norm(1.0 + weight, None, parts.eps, False, False)
+        bias = getattr(module, "bias", None)
+        return Norm(
+            weight, torch.zeros_like(weight) if bias is None else cpu.floats(bias), parts.eps, True, False
+        )
 
     def linear(self, module: nn.Module, x: Tensor) -> Tensor:
         """Apply a linear module."""
@@ -90,7 +93,7 @@ class Numerics:
 
     def norm(self, module: nn.Module, x: Tensor) -> Tensor:
         """Apply a norm module."""
-        weight, bias, epsilon, centred, early = norm_of(module)
+        weight, bias, epsilon, centred, early = self.norm_of(module)
         out = cpu.norm(cpu.floats(x), weight, bias, epsilon, centred=centred, early=early, half=self.half)
         return out.to(x.dtype)
 
@@ -153,25 +156,27 @@ def refusal(network: PreTrainedModel) -> str | None:
     """Return why a network keeps torch's kernels, None where all of its operations are known."""
     if network.device.type != "cpu":
         return f"there are no kernels for {network.device.type} devices"
-    name = type(network).__name__
-    if name not in _ARCHITECTURES or not type(network).__module__.startswith("transformers."):
-        return f"{name} has operations that are not known"
+    if not is_known(network):
+        return f"{type(network).__name__} has operations that are not known"
     if network.dtype not in NAMES:
         return f"there are no kernels for {str(network.dtype).removeprefix('torch.')}"
-    config: Any = network.config
-    rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
-    types = {
-        rope.get("rope_type"),
-        *(each.get("rope_type") for each in rope.values() if isinstance(each, dict)),
-    }
-    changing = types & {"dynamic", "longrope"}
-    if changing:
-        return f"rotary embeddings of type {min(map(str, changing))} depend on the length"
+    if reason := config_refusal(network.config):
+        return reason
     for module in network.modules():
         kind = type(module)
         if kind.__module__.startswith(_WHERE_ACTIVATIONS_ARE) and kind.__name__ not in _ACTIVATIONS | _EXACT:
             return f"the activation {kind.__name__} is not known"
     return None
+
+
+def config_refusal(config: Any) -> str | None:
+    """Return which setting of a known family is not implemented, None where all are."""
+    if getattr(config, "use_bidirectional_attention", None):
+        return "attention that looks ahead is not implemented"
+    rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
+    by_layer = [each for each in rope.values() if isinstance(each, dict)]
+    changing = {each.get("rope_type") for each in (rope, *by_layer)} & {"dynamic", "longrope"}
+    return f"rotary embeddings of type {min(map(str, changing))} depend on the length" if changing else None
 
 
 def _stacked(modules: Sequence[nn.Module]) -> tuple[Tensor, Tensor | None]:
@@ -188,18 +193,6 @@ def _stacked(modules: Sequence[nn.Module]) -> tuple[Tensor, Tensor | None]:
     return torch.cat(matrices), torch.cat(filled)
 
 
-def norm_of(module: nn.Module) -> Norm:
-    """Return what a norm module does."""
-    name, weight = type(module).__name__, cpu.floats(module.get_parameter("weight"))
-    if name in _RMS:
-        return Norm(weight, None, module.variance_epsilon, False, True)  # pyright: ignore[reportArgumentType]
-    if name in _RMS_PLUS_ONE:
-        return Norm(1.0 + weight, None, module.eps, False, False)  # pyright: ignore[reportArgumentType]
-    bias = getattr(module, "bias", None)
-    bias = torch.zeros_like(weight) if bias is None else cpu.floats(bias)
-    return Norm(weight, bias, module.eps, True, False)  # pyright: ignore[reportArgumentType]
-
-
 def _put_back(module: nn.Module, forward: Callable[..., Any] | None) -> None:
     """Give a module the ``forward`` that it had of its own, or none."""
     del module.__dict__["forward"]
@@ -212,7 +205,7 @@ def _replacement(numerics: Numerics, module: nn.Module) -> Callable[..., Any] | 
     name = type(module).__name__
     if isinstance(module, nn.Linear | Conv1D):
         return partial(numerics.linear, module)
-    if name in _RMS | _RMS_PLUS_ONE or isinstance(module, nn.LayerNorm):
+    if name.endswith("RMSNorm") or isinstance(module, nn.LayerNorm):
         return partial(numerics.norm, module)
     if name in _ACTIVATIONS:
         return partial(numerics.activation, module)
@@ -238,24 +231,24 @@ def _attention(
     softcap: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of one row, causal, as transformers calls it: query [1, heads, tokens, width], keys and values so far
-    [1, groups, positions, width]; returns [1, tokens, heads, width].
+    """Attention of one row, causal, as transformers calls it: query [1, n_heads, tokens, head_dim], keys and values so
+    far [1, n_kv_heads, positions, head_dim]; returns [1, tokens, n_heads, head_dim].
     """
     half = query.dtype == torch.bfloat16
-    heads, tokens, width = query.shape[1:]
-    groups, positions = key.shape[1:3]
+    n_heads, tokens, head_dim = query.shape[1:]
+    n_kv_heads, positions = key.shape[1:3]
     k, v = (cpu.floats(some[0].transpose(0, 1)).flatten(1) for some in (key, value))
     q = cpu.floats(query[0].transpose(0, 1)).flatten(1)
     window = sliding_window or positions
-    layout = cpu.Heads(heads, groups, width, scaling or width**-0.5, window, softcap or 0.0)
-    room = cpu.new_cache(2, 1, groups, positions=positions, width=width)
+    layout = cpu.Heads(n_heads, n_kv_heads, head_dim, scaling or head_dim**-0.5, window, softcap or 0.0)
+    room = cpu.new_cache(2, 1, n_kv_heads, positions=positions, head_dim=head_dim)
     places = torch.arange(positions)[None]
     cpu.attend(torch.cat((k, v), 1), layout, room, None, places, 1, read=False)
     out = cpu.attend(
         torch.cat((q, k[-tokens:], v[-tokens:]), 1), layout, room, None, places[:, -tokens:], 1, half=half
     )
     assert out is not None
-    return out.view(1, tokens, heads, width).to(query.dtype), None
+    return out.view(1, tokens, n_heads, head_dim).to(query.dtype), None
 
 
 AttentionInterface.register(_ATTENTION, _attention)

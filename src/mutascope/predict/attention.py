@@ -61,16 +61,16 @@ def attention_changes(
     """
     rows, cols = tiles.grid
     changes = mixed.new_zeros(len(fills), rows, mixed.shape[0], cols)
-    mixed = mixed.unflatten(2, (-1, tape.width))
+    mixed = mixed.unflatten(2, (-1, tape.head_dim))
     changing = asking if kind == "q" else torch.arange(tape.positions)
     x = layer.first.y[changing]
-    for head in range(tiles.matrix.shape[0] // tape.width):
+    for head in range(tiles.matrix.shape[0] // tape.head_dim):
         view = _Head.of(tape, layer, kind, head, changing)
-        own = tiles.matrix[head * tape.width : (head + 1) * tape.width]
+        own = tiles.matrix[head * tape.head_dim : (head + 1) * tape.head_dim]
         parts, sums = Tiles(own, tiles.side).parts(x)
         move = torch.stack([(fill.scale - 1) * parts + fill.constant * sums[..., None] for fill in fills])
         move = move.permute(2, 3, 0, 1).flatten(2)  # [changing positions, features, fills * site cols]
-        for segment in _segments(tiles, head, tape.width):
+        for segment in _segments(tiles, head, tape.head_dim):
             moved = view.moved(move[:, segment.start : segment.stop], segment)
             for query in view.queries:
                 change = view.change(query, moved, segment, mixed[:, :, query], reach, asking)
@@ -78,8 +78,8 @@ def attention_changes(
     return changes
 
 
-def _segments(tiles: Tiles, head: int, width: int) -> Iterator[_Segment]:
-    start, stop = head * width, (head + 1) * width
+def _segments(tiles: Tiles, head: int, head_dim: int) -> Iterator[_Segment]:
+    start, stop = head * head_dim, (head + 1) * head_dim
     for site_row in range(start // tiles.side, -(-stop // tiles.side)):
         first, last = max(start, site_row * tiles.side), min(stop, (site_row + 1) * tiles.side)
         yield _Segment(site_row, first - start, last - start)
@@ -87,7 +87,7 @@ def _segments(tiles: Tiles, head: int, width: int) -> Iterator[_Segment]:
 
 @dataclass(frozen=True)
 class _Head:
-    """A head of q, or a key/value head of k with the query heads that share it; N positions, width w.
+    """A head of q, or a key/value head of k with the query heads that share it; N positions, w features of a head.
 
     Attributes:
         of_queries: whether it is the queries that change.
@@ -95,7 +95,7 @@ class _Head:
         layer: the wild type.
         norm: over the head at the positions that change, [changing positions, w] each; None without one.
         cos, sin: rotary embedding, [N, w].
-        group: the key/value head.
+        kv_head: that they share.
         changing: positions whose queries or keys change.
     """
 
@@ -105,13 +105,13 @@ class _Head:
     norm: Norm | None
     cos: Tensor
     sin: Tensor
-    group: int
+    kv_head: int
     changing: Tensor
 
     @classmethod
     def of(cls, tape: Tape, layer: Layer, kind: str, head: int, changing: Tensor) -> _Head:
         """Return head ``head`` of q or k."""
-        share = tape.queries
+        share = tape.n_rep
         queries = range(head, head + 1) if kind == "q" else range(head * share, (head + 1) * share)
         whole = layer.q_norm if kind == "q" else layer.k_norm
         norm = None
@@ -150,7 +150,7 @@ class _Head:
             asking: positions of the queries.
         """
         mutants = moved.shape[2]
-        values = self.layer.v[self.group]
+        values = self.layer.v[self.kv_head]
         wild = self.layer.mixed.unflatten(1, (-1, values.shape[1]))[:, query]
         changes = mixed.new_zeros(len(mixed), mutants)
         done = 0
@@ -168,15 +168,13 @@ class _Head:
 
     def _scores(self, query: int, at: Index, keys: Index) -> Tensor:
         """Return the wild type's scores, -inf where a query does not see the key, [queries, keys]."""
-        scores = (
-            self.layer.q[query][at] @ self.layer.k[self.group][keys].T * self.layer.block.self_attn.scaling
-        )
+        scores = self.layer.q[query][at] @ self.layer.k[self.kv_head][keys].T * self.layer.scale
         return scores.masked_fill_(~self.layer.seen[at][:, keys], -torch.inf)
 
     def _lever(self, query: int, segment: _Segment, at: Index, keys: Index) -> Tensor:
         """Return how a feature of the changed side moves a score, [queries, keys, features (+ 1)]."""
-        scaling = self.layer.block.self_attn.scaling
-        q, k = self.layer.q[query][at], self.layer.k[self.group][keys]
+        scaling = self.layer.scale
+        q, k = self.layer.q[query][at], self.layer.k[self.kv_head][keys]
         if self.of_queries:
             lever = rotated(k[None], self.cos[at][:, None], -self.sin[at][:, None])
         else:

@@ -147,7 +147,7 @@ class Predictor:
     def _mlp(self, back: Pullback, layer: Layer, loci: dict[str, Locus]) -> Iterator[tuple[str, Tensor]]:
         x = layer.second.y
         yield from self._linear("down", loci, layer.inner, back.grad)
-        inner = back.through(layer.block.mlp.down_proj, layer.inner.shape[1])
+        inner = back.through(layer.matrices["down"])
         back.past_mlp(layer, inner)
         if "gate" in loci:
             tiles, fills = self._tiles(loci["gate"])
@@ -159,7 +159,7 @@ class Predictor:
         self, back: Pullback, layer: Layer, loci: dict[str, Locus]
     ) -> Iterator[tuple[str, Tensor]]:
         yield from self._linear("o", loci, layer.mixed, back.grad)
-        mixed = back.through(layer.block.self_attn.o_proj, layer.mixed.shape[1])
+        mixed = back.through(layer.matrices["o"])
         apart = self._apart(mixed)
         grads = back.past_attention(layer, mixed, apart)
         yield from self._linear("v", loci, layer.first.y, grads.pop("v"))

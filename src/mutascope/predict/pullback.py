@@ -6,8 +6,6 @@ ascending order of place, so that a *block* of them needs no position beyond tha
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -46,11 +44,11 @@ class Pullback:
         """Return zeros for gradients of a map's input, [targets, positions, features]."""
         return self.grad.new_zeros(*self.grad.shape[:2], features)
 
-    def through(self, module: Any, features: int) -> Tensor:
-        """Return the gradient at the input of a linear map, ``grad`` being that at its output."""
-        pulled = self.new(features)
+    def through(self, matrix: Tensor) -> Tensor:
+        """Return the gradient at the input of a linear map [outs, ins], ``grad`` being that at its output."""
+        pulled = self.new(matrix.shape[1])
         for some, seen in self._blocks:
-            pulled[some, seen] = pull_linear(module, self.grad[some, seen])
+            pulled[some, seen] = pull_linear(matrix, self.grad[some, seen])
         return pulled
 
     def past_mlp(self, layer: Layer, inner: Tensor) -> None:
@@ -60,14 +58,13 @@ class Pullback:
             layer: the wild type there.
             inner: gradient at the input of down.
         """
-        mlp = layer.block.mlp
         on = torch.sigmoid(layer.gate)
         to_up = layer.gate * on
         to_gate = layer.up * on * (1 + layer.gate * (1 - on))
         for some, seen in self._blocks:
             here = inner[some, seen]
-            grad = pull_linear(mlp.gate_proj, here * to_gate[seen])
-            grad += pull_linear(mlp.up_proj, here * to_up[seen])
+            grad = pull_linear(layer.matrices["gate"], here * to_gate[seen])
+            grad += pull_linear(layer.matrices["up"], here * to_up[seen])
             self.grad[some, seen] += _cut(layer.second, seen).pull(grad)
 
     def past_attention(self, layer: Layer, mixed: Tensor, apart: Tensor) -> dict[str, Tensor]:
@@ -82,41 +79,32 @@ class Pullback:
             Gradients at the outputs of q, k and v, [targets, positions, features]: those of v through all queries,
             those of q and k through all but those that stand apart, and none where that leaves none.
         """
-        attention = layer.block.self_attn
-        features = {"v": attention.v_proj, "q": attention.q_proj, "k": attention.k_proj}
-        kept = {
-            kind: self.new(module.weight.shape[0])
-            for kind, module in features.items()
-            if kind == "v" or not apart.all()
-        }
+        kept = {kind: self.new(len(layer.matrices[kind])) for kind in "vqk" if kind == "v" or not apart.all()}
         for some, seen in self._blocks:
             q, k, v = self._heads(layer, mixed[some, seen], seen)
             kept["v"][some, seen] = v
             if len(kept) > 1:
                 rest = mixed[some, seen].masked_fill(apart[seen][:, None], 0)
                 kept["q"][some, seen], kept["k"][some, seen], _ = self._heads(layer, rest, seen)
-            grad = pull_linear(attention.q_proj, q)
-            grad += pull_linear(attention.k_proj, k)
-            grad += pull_linear(attention.v_proj, v)
+            grad = pull_linear(layer.matrices["q"], q)
+            grad += pull_linear(layer.matrices["k"], k)
+            grad += pull_linear(layer.matrices["v"], v)
             self.grad[some, seen] += _cut(layer.first, seen).pull(grad)
         return kept
 
     def _heads(self, layer: Layer, mixed: Tensor, seen: Index) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradients at the outputs of q, k and v for some targets [targets, positions, features]."""
-        tape, scaling = self.tape, layer.block.self_attn.scaling
-        count, positions = mixed.shape[:2]
-        heads, groups, width = len(layer.q), tape.groups, tape.width
-        mixed = mixed.view(count, positions, heads, width).transpose(1, 2)
+        tape, shared = self.tape, (self.tape.n_kv_heads, self.tape.n_rep)
+        mixed = mixed.unflatten(2, (-1, tape.head_dim)).transpose(1, 2)
         weights, q, k, v = (
             layer.weights[:, seen][:, :, seen],
             layer.q[:, seen],
             layer.k[:, seen],
             layer.v[:, seen],
         )
-        shared = (groups, heads // groups)
         to_weights = mixed.unflatten(1, shared) @ v[:, None].transpose(-1, -2)
         to_weights = to_weights.flatten(1, 2)
-        scores = weights * (to_weights - (to_weights * weights).sum(-1, keepdim=True)) * scaling
+        scores = weights * (to_weights - (to_weights * weights).sum(-1, keepdim=True)) * layer.scale
         to_q = (scores.unflatten(1, shared) @ k[:, None]).flatten(1, 2).transpose(1, 2)
         to_k = (scores.transpose(-1, -2) @ q).unflatten(1, shared).sum(2).transpose(1, 2)
         to_v = (weights.transpose(-1, -2) @ mixed).unflatten(1, shared).sum(2).transpose(1, 2)

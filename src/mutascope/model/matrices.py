@@ -1,0 +1,39 @@
+"""The tensors that a locus is a view of, as they are now."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from mutascope.core.genome import Locus
+
+
+def module_of(network: PreTrainedModel, locus: Locus) -> nn.Module:
+    """Return the linear module that holds a locus, and maybe others."""
+    return network.get_submodule(locus.parameter.rpartition(".")[0])
+
+
+def parameter_of(network: PreTrainedModel, locus: Locus) -> Tensor:
+    """Return the parameter that holds a locus, [outs, ins], maybe among others."""
+    weight = network.get_parameter(locus.parameter).detach()
+    return weight.T if locus.transposed else weight
+
+
+def features_of(locus: Locus, start: int, stop: int) -> slice | Tensor:
+    """Return the output features of the parameter that are rows of a locus: a slice where they are neighbours."""
+    features = locus.features(start, stop)
+    if features[-1] - features[0] == stop - start - 1:
+        return slice(features[0], features[-1] + 1)
+    return torch.tensor(features)
+
+
+def matrix_of(network: PreTrainedModel, locus: Locus) -> Tensor:
+    """Return the matrix of a locus, [outs, ins]: a view where the rows are neighbours, else a copy."""
+    return parameter_of(network, locus)[features_of(locus, 0, locus.rows)]
+
+
+def bias_of(network: PreTrainedModel, locus: Locus) -> Tensor | None:
+    """Return what is added to the outputs of a locus, [outs], if anything is."""
+    bias: Tensor | None = getattr(module_of(network, locus), "bias", None)
+    return None if bias is None else bias.detach()[features_of(locus, 0, locus.rows)]
