@@ -25,7 +25,7 @@ from mutascope.analysis.calibration import (
     fit_calibration,
 )
 from mutascope.analysis.combined import MUTANT, combined_rates
-from mutascope.run.predicted import choose
+from mutascope.run.rounds import choose
 
 SITE = ("layer", "kind", "row", "col")
 FIRST = 0.05

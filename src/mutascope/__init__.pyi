@@ -8,7 +8,7 @@ from .figures.writing import write_figures
 from .findings import Screens, build_table, write_tables
 from .model.loading import Model, load_genome, load_model
 from .report import write_report
-from .run.predicted import Atlas
+from .run.prediction import Prediction
 from .run.screen import Screen
 from .store.reader import Results
 
@@ -16,13 +16,13 @@ __version__: str
 __format_version__: int
 
 __all__ = [
-    "Atlas",
     "Design",
     "Genome",
     "Locus",
     "Model",
     "Mutant",
     "MutascopeError",
+    "Prediction",
     "Results",
     "Screen",
     "Screens",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from builders import choice_model, question_rows, tiny_model
-from mutascope import Atlas, Design, Tiling, load_model
+from mutascope import Design, Prediction, Tiling, load_model
 from mutascope.assays import ChoiceAssay
 from mutascope.core.protocol import NextToken, Prompt
 from mutascope.engine.reference import ReferenceEngine
@@ -136,15 +136,15 @@ def test_a_position_sees_its_own_text_up_to_itself(texts, size):
         assert (layout.seen(100)[ends[some.start : some.stop]].sum(0)[positions] > 0).all()
 
 
-def test_an_atlas_of_a_choice_assay(tmp_path):
+def test_a_prediction_of_a_choice_assay(tmp_path):
     path = tmp_path / "q.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([["question", *"ABCD", "answer"], *question_rows(40)])
     assay = ChoiceAssay(name="quiz", questions=str(path), shots=2, right=2, wrong=3)
     folder = str(choice_model(tmp_path / "model"))
     design = Design(layers=(1,), mutations=("max", "zero", "noop"))
-    results = Atlas(folder, assay, design, tile=16, sample=40).run(tmp_path / "out", quiet=True)
-    again = Atlas(folder, assay, design, tile=16, sample=40).run(tmp_path / "out", quiet=True)
+    results = Prediction(folder, assay, design, tile=16, sample=40).run(tmp_path / "out", quiet=True)
+    again = Prediction(folder, assay, design, tile=16, sample=40).run(tmp_path / "out", quiet=True)
     assert again.records().equals(results.records())
     predicted = results.predictions()
     assert predicted["probability"].null_count() == 0

@@ -23,7 +23,7 @@ from mutascope.core.genome import Mutant
 from mutascope.engine.fast import FastEngine, FastSession
 from mutascope.engine.reference import ReferenceEngine, ReferenceSession
 from mutascope.model.loading import fingerprint
-from mutascope.run.predicted import Atlas
+from mutascope.run.prediction import Prediction
 from mutascope.run.screen import Finished
 from mutascope.store import ScreenFolder
 from processes import Process, start_command, start_function
@@ -168,7 +168,9 @@ def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(spec, undisturbed, tm
     sent = time.monotonic()
     assert process.wait() == 130
     assert time.monotonic() - sent < 5
-    (message,) = [line for line in process.stderr.splitlines() if line.startswith("stopped")]
+    message = process.stderr.splitlines()[-1]
+    assert message.startswith("mutascope: stopped: ")
+    assert "interrupted" not in process.stderr
     assert f"of {MUTANTS} mutants are stored in {out}" in message
     assert "run the same command again to go on" in message
     assert "Traceback" not in process.stderr
@@ -448,8 +450,8 @@ def test_an_adaptive_screen_goes_on_where_it_was(llama, tmp_path):
     design = Design(layers=(1,), kinds=("v",), mutations=("max", "min"))
 
     def run(out: Path) -> pl.DataFrame:
-        atlas = Atlas(llama, TALE, design, tile=8, sample=6)
-        return atlas.run(out, error=0.0, quiet=True).records()
+        prediction = Prediction(llama, TALE, design, tile=8, sample=6)
+        return prediction.run(out, error=0.0, quiet=True).records()
 
     with counted(FastEngine) as whole:
         expected = run(tmp_path / "whole")
@@ -496,5 +498,5 @@ def test_the_message_counts_the_parts(tale, tmp_path, cli):
     with counted(ReferenceEngine, 11):
         result = cli("screen", *options, "--engine", "reference", "--out", out)
     assert result.code == 130
-    message = f"stopped: 11 of 18 mutants are stored in {out}; run the same command again to go on"
-    assert message in result.err.splitlines()
+    message = f"mutascope: stopped: 11 of 18 mutants are stored in {out}; run the same command again to go on"
+    assert result.err.splitlines()[-1] == message

@@ -165,10 +165,29 @@ def test_wrong_names_are_refused_before_the_model_is_loaded():
     for arguments, words in (
         ({"model": "nobody", "assay": "drosofila"}, "unknown assay"),
         ({"model": "nobody", "assay": "newton", "design": Design(mutations=("mx",))}, "unknown mutation"),
-        ({"model": "nobody", "assay": "newton"}, "unknown model"),
+        ({"model": "nobody", "assay": "newton", "tile": "many"}, "tile must be"),
+        ({"model": "nobody", "assay": "newton", "engine": "warp"}, "unknown engine"),
+        ({"model": "nobody", "assay": "writers", "measure": True}, "no assay of one text"),
+        ({"model": "nobody", "assay": "newton", "tiel": 8}, "unknown key 'tiel'; did you mean 'tile'"),
     ):
         with pytest.raises(MutascopeError, match=words):
             Screen(**arguments)
+
+
+def test_nothing_is_loaded_before_it_is_needed():
+    screen = Screen("nobody", "newton", Design(sample=2))
+    assert repr(screen) == "Screen of nobody in newton: sample design, tile auto, fast engine, not run yet"
+    assert "nobody" in screen._repr_html_()
+    with pytest.raises(MutascopeError, match="unknown model 'nobody'"):
+        _ = screen.model
+
+
+def test_a_loaded_model_is_of_the_dtype_and_device_that_are_asked_for(llama):
+    assert Screen(llama, ASSAY, dtype="float32", device="cpu").spec.dtype == "float32"
+    with pytest.raises(MutascopeError, match="was loaded with dtype float32, not bfloat16: load it again"):
+        Screen(llama, ASSAY, dtype="bfloat16")
+    with pytest.raises(MutascopeError, match="was loaded with device cpu, not cuda"):
+        Screen(llama, ASSAY, device="cuda:1")
 
 
 @pytest.mark.parametrize("tile", [0, "0", "many", "-3"])

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from mutascope.cli import options
 from mutascope.findings import Screens, write_tables
 
 
 def analyze(
-    folders: Annotated[list[str], typer.Argument(help="screen folders", show_default=False)],
+    folders: options.Folders,
     out: Annotated[Path, typer.Option(help="folder to write the tables to")],
 ) -> None:
     """Write every table as CSV and Parquet, with a data dictionary."""

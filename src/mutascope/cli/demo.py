@@ -1,5 +1,5 @@
-"""``make demo``: a predicted atlas of the default model, calibrated by exact calls; then an exact screen of a part of a
-matrix, its maps, one mutant, and the report of all, in the folder ``demo``.
+"""``make demo``: every mutant of the default model predicted, calibrated by exact calls; then an exact screen of a part
+of a matrix, its maps, one mutant, and the report of all, in the folder ``demo``.
 
 A second run finds the screen finished and only draws again; an interrupted one goes on where it stopped.
 """
@@ -13,9 +13,10 @@ import polars as pl
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
-from mutascope import Atlas, Design, Mutant, MutascopeError, Results, Screen, word_diff
+from mutascope import Design, Mutant, MutascopeError, Prediction, Results, Screen, word_diff
 from mutascope.analysis.diff import diff_to_html, diff_to_rich
 from mutascope.cli.status import status
+from mutascope.cli.stopping import resumable
 from mutascope.figures.maps import save_figure
 from mutascope.findings import Screens
 from mutascope.report import write_report
@@ -24,30 +25,29 @@ from mutascope.report import write_report
 DESIGN = Design(layers=(15,), kinds=("v",), rows=tuple(range(8, 16)), cols=tuple(range(24, 48)))
 TILE = 8
 SAMPLED_SITES = 105
-"""Of the atlas, run exactly with max, min and zero: 315 mutants."""
+"""Of the prediction, run exactly with max, min and zero: 315 mutants."""
 
 OUT = Path("demo")
-ATLAS = f"atlas-tile{TILE}"
+PREDICTED = f"predicted-tile{TILE}"
 
 
 def main() -> None:
     """Run or finish the screen (each design, tile and engine has its own folder), then show what it found."""
     disable_progress_bar()
-    files = predict_atlas()
+    files = predict_all()
     screen = Screen("smollm2-135m", "drosophila", DESIGN, tile=TILE)
-    folder = OUT / f"screen-{screen.engine_name}-tile{TILE}-{screen.plan.digest[:8]}"
-    try:
+    folder = OUT / f"screen-{screen.spec.engine}-tile{TILE}-{screen.plan.digest[:8]}"
+    with resumable(screen):
         done = screen.run(folder)
-    except KeyboardInterrupt:
-        print(f"stopped; finished units are in {folder}, `make demo` goes on", file=sys.stderr)
-        sys.exit(130)
     print(f"{folder} was finished already: nothing to run" if done.fresh == 0 else f"finished {folder}")
     print()
     status(str(folder))
     files += draw_maps(screen.results) + show_mutant(screen.results)
     print("\nThe report:")
     write_report(
-        Screens([OUT / ATLAS, folder]), OUT / "report.html", tell=lambda line: print(f"  {line}", flush=True)
+        Screens([OUT / PREDICTED, folder]),
+        OUT / "report.html",
+        tell=lambda line: print(f"  {line}", flush=True),
     )
     print("\nOpen these files:")
     for path, what in [*files, (OUT / "report.html", "the report: all of it on one page")]:
@@ -55,22 +55,21 @@ def main() -> None:
     print(f"Go on with (in .venv/bin): mutascope show {folder} MUTANT")
 
 
-def predict_atlas() -> list[tuple[Path, str]]:
+def predict_all() -> list[tuple[Path, str]]:
     """Predict every mutant of the model (about five million), run a sample exactly, and draw all maps."""
-    atlas = Atlas(
+    prediction = Prediction(
         "smollm2-135m",
         "drosophila",
         Design(mutations=("max", "min", "zero")),
         tile=TILE,
         sample=SAMPLED_SITES,
     )
-    try:
-        results = atlas.run(OUT / ATLAS)
-    except KeyboardInterrupt:
-        print(f"stopped; what was finished is in {OUT / ATLAS}, `make demo` goes on", file=sys.stderr)
-        sys.exit(130)
-    save_figure(results.sheet(), OUT / "atlas.png")
-    return [(OUT / "atlas.png", "atlas: the maps of all loci, predicted; dots mark what was run exactly")]
+    with resumable(prediction):
+        results = prediction.run(OUT / PREDICTED)
+    save_figure(results.sheet(), OUT / "predicted.png")
+    return [
+        (OUT / "predicted.png", "predicted: the maps of all loci, predicted; dots mark what was run exactly")
+    ]
 
 
 def draw_maps(results: Results) -> list[tuple[Path, str]]:
@@ -105,4 +104,4 @@ if __name__ == "__main__":
         main()
     except MutascopeError as error:
         print(f"mutascope: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import check_name
 from mutascope.store.reader import Results
 
 
 def export(
-    folder: Annotated[str, typer.Argument(help="screen folder")],
+    folder: options.Folder,
     out: Annotated[Path | None, typer.Option(help="file to write; default FOLDER.csv or .parquet")] = None,
     format: Annotated[str, typer.Option(help="csv, parquet, or authors, which writes a folder")] = "csv",
 ) -> None:

@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
+from mutascope.cli import options
 from mutascope.figures.palette import palette_named
 from mutascope.figures.writing import write_figures
 from mutascope.findings import Screens
 
 
 def figures(
-    folders: Annotated[list[str], typer.Argument(help="screen folders", show_default=False)],
+    folders: options.Folders,
     out: Annotated[Path, typer.Option(help="folder to write the figures to")],
-    palette: Annotated[str, typer.Option(help="paper or colourblind")] = "paper",
+    palette: options.Palette = "paper",
     only: Annotated[str | None, typer.Option(help="names of figures, separated by commas")] = None,
 ) -> None:
     """Draw every figure as vector PDF and as PNG."""

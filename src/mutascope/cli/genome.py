@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mutascope.cli import options
 from mutascope.core.genome import Genome, Tiling, auto_tile
 
 
@@ -16,15 +17,16 @@ def genome(
     tile: Annotated[str, typer.Option(help="side of a tile, or auto")] = "auto",
     mutations: Annotated[int, typer.Option(help="mutations per site", min=1)] = 2,
     tokens: Annotated[int, typer.Option(help="tokens that each mutant generates", min=1)] = 144,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Print the loci of a model by kind, the number of mutants and the estimated cost of a full screen."""
     from mutascope.model.loading import load_genome
     from mutascope.run.cost import ScreenCost, measure_machine
     from mutascope.run.progress import duration
-    from mutascope.run.screen import check_tile
+    from mutascope.run.spec import check_tile
 
-    side = check_tile(tile)
-    found, network = load_genome(model)
+    side = None if tile == "auto" else check_tile(tile)
+    found, network = load_genome(model, trust_remote_code=bool(trust_remote_code))
     tiling = Tiling(side or auto_tile(found.hidden_size))
     console = Console(soft_wrap=True)
     console.print(

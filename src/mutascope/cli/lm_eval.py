@@ -8,13 +8,15 @@ from typing import Annotated
 
 import typer
 
+from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
+from mutascope.core.words import counted
 from mutascope.store.reader import Results
 
 
 def lm_eval(
-    folder: Annotated[str, typer.Argument(help="screen folder, whose model and tile are used")],
+    folder: options.Folder,
     tasks: Annotated[str, typer.Argument(help="names of tasks, separated by commas")],
     mutants: Annotated[
         str | None, typer.Option(help="such as '15.down:3,7:max 20.v:0,1:min', or a CSV or Parquet list")
@@ -26,6 +28,9 @@ def lm_eval(
     ] = None,
     batch: Annotated[int, typer.Option(help="requests at a time", min=1)] = 8,
     out: Annotated[Path, typer.Option(help="CSV file to write")] = Path("scores.csv"),
+    device: options.Device = None,
+    allow_pickle: options.AllowPickle = False,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Score the wild type and mutants in any task of lm-evaluation-harness (extra lm-eval)."""
     from mutascope.cli.show import reopen
@@ -41,8 +46,9 @@ def lm_eval(
         path = Path(mutants)
         is_file = path.suffix in (".csv", ".parquet")
         listed = read_mutants(path) if is_file else [Mutant.parse(name) for name in mutants.split()]
+    loading = {"device": device, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
     scores = score_mutants(
-        reopen(Results(folder)),
+        reopen(Results(folder), **loading),
         named,
         listed,
         include=include,
@@ -54,7 +60,7 @@ def lm_eval(
         scores.write_csv(out)
     except OSError as error:
         raise MutascopeError(f"{out} cannot be written: {error.strerror}") from error
-    typer.echo(f"{out}: {len(listed)} mutants and the wild type, {len(scores)} scores")
+    typer.echo(f"{out}: {counted(len(listed), 'mutant')} and the wild type, {counted(len(scores), 'score')}")
 
 
 def _check_writable(out: Path) -> None:

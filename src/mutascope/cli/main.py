@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+from mutascope import __version__
 from mutascope.cli.analyze import analyze
 from mutascope.cli.export import export
 from mutascope.cli.figures import figures
@@ -23,13 +25,31 @@ from mutascope.cli.show import show
 from mutascope.cli.status import status
 from mutascope.core.errors import MutascopeError
 
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mutascope {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="mutascope",
-    help="Map what the parameters of a language model do, by mutating them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="say which version this is", callback=_tell_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Map what the parameters of a language model do, by mutating them."""
+
+
 app.command()(screen)
 app.command()(predict)
 app.command()(status)
@@ -54,7 +74,7 @@ def main() -> None:
         app()
     except MutascopeError as error:
         print(f"mutascope: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except (
         KeyboardInterrupt,
         SystemExit,

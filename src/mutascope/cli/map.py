@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.figures.maps import save_figure
 from mutascope.figures.palette import palette_named
@@ -14,11 +15,11 @@ from mutascope.store.reader import Results
 
 
 def draw_map(
-    folder: Annotated[str, typer.Argument(help="screen folder")],
+    folder: options.Folder,
     out: Annotated[Path, typer.Option(help="picture to write: .png, .pdf or .svg")],
     layer: Annotated[int | None, typer.Option(help="layer of the locus")] = None,
     kind: Annotated[str | None, typer.Option(help="kind of the locus")] = None,
-    palette: Annotated[str, typer.Option(help="paper or colourblind")] = "paper",
+    palette: options.Palette = "paper",
 ) -> None:
     """Draw the NSM map of a locus (--layer and --kind), or a sheet of all screened loci (neither)."""
     if (layer is None) != (kind is None):

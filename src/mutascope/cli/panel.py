@@ -8,16 +8,18 @@ import polars as pl
 import typer
 
 from mutascope.analysis.selection import PAPER, parse_selection, select_mutants
+from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
 from mutascope.core.manifest import Manifest
+from mutascope.core.words import counted
 from mutascope.store.reader import Results
 
 _COORDINATES = ("layer", "kind", "row", "col", "mutation")
 
 
 def panel(
-    folder: Annotated[str, typer.Argument(help="screen folder")],
+    folder: options.Folder,
     select: Annotated[str, typer.Option(help="which mutants of the screen")] = PAPER,
     prompts: Annotated[
         str, typer.Option(help="text file with a prompt per line, or writers (built in)")
@@ -27,15 +29,15 @@ def panel(
     max_length: Annotated[int, typer.Option(help="tokens, prompt included")] = 150,
     temperature: Annotated[float, typer.Option(help="of the sampling")] = 0.7,
     engine: Annotated[str, typer.Option(help="fast or reference")] = "fast",
-    batch: Annotated[
-        int | None, typer.Option(help="rows at a time; default what memory holds", min=1)
-    ] = None,
-    allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help="accept unsafe weights")] = False,
-    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="run its code")] = False,
+    batch: options.Batch = None,
+    device: options.Device = None,
+    allow_pickle: options.AllowPickle = False,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Run mutants of a screen on a panel of prompts; on a panel that is unfinished, finish it."""
     from mutascope.assays import PanelAssay, load_assay
     from mutascope.cli.show import load_screened
+    from mutascope.cli.stopping import resumable
     from mutascope.core.design import Design
     from mutascope.core.yamlfile import validate
     from mutascope.run.screen import Screen
@@ -51,7 +53,7 @@ def panel(
     chosen = select_mutants(screened.records(), selection)
     if chosen.is_empty():
         raise MutascopeError(f"{folder} has no NSM to put on a panel (yet)")
-    loading = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
+    loading = {"device": device, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
     model = load_screened(screened, **loading)
     mutants = tuple(Mutant(*row) for row in chosen.select(_COORDINATES).iter_rows())
     stock = screened.manifest.numerics is not None and screened.manifest.numerics.stock
@@ -64,8 +66,10 @@ def panel(
         batch=batch,
         numerics="stock" if stock else "own",
     )
-    done = job.run(out or f"{folder.rstrip('/')}/panel")
-    typer.echo(f"{job.results.folder.path}: {done.total} mutants on {len(job.resolved.prompts)} prompts")
+    with resumable(job):
+        done = job.run(out or f"{folder.rstrip('/')}/panel")
+    prompts_told = counted(len(job.resolved.prompts), "prompt")
+    typer.echo(f"{job.home.path}: {counted(done.total, 'mutant')} on {prompts_told}")
     typer.echo(compare_with_screen(job.results, screened))
 
 

@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
+from mutascope.cli import options
 from mutascope.figures.palette import palette_named
 from mutascope.findings import Screens
 from mutascope.report import write_report
 
 
 def report(
-    folders: Annotated[list[str], typer.Argument(help="screen folders", show_default=False)],
+    folders: options.Folders,
     out: Annotated[Path, typer.Option(help="HTML file to write")],
-    palette: Annotated[str, typer.Option(help="paper or colourblind")] = "paper",
+    palette: options.Palette = "paper",
 ) -> None:
     """Write what was screened, how, and what came out, as one self-contained HTML page."""
     colours = palette_named(palette)

@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from mutascope.analysis.diff import diff_to_rich, word_diff
+from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
 from mutascope.store.reader import Results
@@ -24,7 +25,7 @@ _LETTERS_IN_LINE = 5
 
 
 def show(
-    folder: Annotated[str, typer.Argument(help="screen folder")],
+    folder: options.Folder,
     mutant: Annotated[str, typer.Argument(help="such as 15.down:3,7:max")],
     check: Annotated[
         bool, typer.Option("--check", help="run it again on the reference engine and compare")
@@ -33,8 +34,9 @@ def show(
         Path | None, typer.Option(help="write its outputs on the panel of the screen as an HTML page")
     ] = None,
     save: Annotated[Path | None, typer.Option(help="write the mutated model to this folder")] = None,
-    allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help="accept unsafe weights")] = False,
-    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="run its code")] = False,
+    device: options.Device = None,
+    allow_pickle: options.AllowPickle = False,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Show a mutant's text as a word diff against the wild type's."""
     wanted = Mutant.parse(mutant)
@@ -58,7 +60,7 @@ def show(
     else:
         console.print(diff_to_rich(word_diff(results.wild_type, record["text"])), soft_wrap=True)
     if check or save is not None:
-        loading = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
+        loading = {"device": device, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
         _with_model(results, wanted, record, loading, check=check, save=save)
 
 
@@ -109,7 +111,7 @@ def _with_model(
     results: Results,
     mutant: Mutant,
     record: dict[str, Any],
-    loading: dict[str, bool],
+    loading: dict[str, Any],
     *,
     check: bool,
     save: Path | None,
@@ -119,11 +121,9 @@ def _with_model(
     screen = reopen(results, **loading)
     if check:
         from mutascope.assays.phenotype import PhenotypeReader
-        from mutascope.engine.reference import ReferenceEngine
 
-        screen.check_numerics(results.folder, results.manifest)
-        engine = ReferenceEngine(screen.model, screen.tiling, stock=screen.numerics == "stock")
-        session = engine.prepare(screen.resolved.prompts, screen.resolved.readout)
+        screen.check_numerics(results.manifest)
+        session = screen.reference.prepare(screen.resolved.prompts, screen.resolved.readout)
         reader = PhenotypeReader(screen.model, screen.resolved, session.wild_type)
         (outcome,) = session.run([mutant])
         again = reader.shard([outcome]).records.row(0, named=True)
@@ -163,9 +163,10 @@ def reopen(results: Results, **loading: Any) -> Screen:
         resolved.assay,
         tile=manifest.tile,
         engine=manifest.engine,
+        measure=manifest.measure,
         numerics="stock" if stock else "own",
     )
-    screen.resolved = resolved
+    screen.folder, screen.resolved = results.folder, resolved
     return screen
 
 

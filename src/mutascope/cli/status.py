@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import polars as pl
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mutascope.cli import options
 from mutascope.core.genome import kind_rank
 from mutascope.store.reader import Results
 
 
-def status(folder: Annotated[str, typer.Argument(help="screen folder")]) -> None:
+def status(folder: options.Folder) -> None:
     """Show how far a screen is, its NSM rates with intervals, and its controls."""
     results = Results(folder)
     console = Console()

@@ -4,8 +4,16 @@
 class MutascopeError(Exception):
     """Bad input or a refused operation, told in one clear sentence.
 
-    The command line prints the message without a traceback and exits with code 2.
+    The command line prints the message without a traceback and exits with :attr:`exit_code`.
     """
+
+    exit_code = 2
+
+
+class Stopped(MutascopeError):
+    """A job was interrupted; the message says what is stored."""
+
+    exit_code = 130
 
 
 class Unsupported(MutascopeError):

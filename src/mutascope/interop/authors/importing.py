@@ -33,7 +33,7 @@ from mutascope.core.manifest import (
 from mutascope.core.schema import FORMAT_VERSION, PHENOTYPE_SCHEMA, RECORD_SCHEMA
 from mutascope.interop.authors.codec import NON_FINITE_TEXT, Answers, matrix_locus, matrix_name
 from mutascope.interop.authors.reading import AuthorsFiles, Codes, read_codes, read_done, read_logs
-from mutascope.run.executors.local import Units
+from mutascope.run.units import Units
 from mutascope.store import ScreenFolder, Shard
 
 UNKNOWN = "unknown"

@@ -1,4 +1,4 @@
-"""Predicted atlases: folders, resuming, adaptive runs, mixed maps."""
+"""Predictions: folders, resuming, adaptive runs, mixed maps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from mutascope.core.design import Design
 from mutascope.core.errors import MutascopeError
 from mutascope.findings.predictions import sample_of
 from mutascope.findings.screens import Screens
-from mutascope.run.predicted import Atlas, choose
+from mutascope.run.prediction import Prediction
+from mutascope.run.rounds import choose
 from mutascope.run.screen import Screen
 from mutascope.store import ScreenFolder
 from mutascope.store.reader import Results
@@ -26,14 +27,14 @@ DESIGN = Design(layers=(1, 2), kinds=("v", "down"), mutations=("max", "min"))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return str(tiny_model(tmp_path_factory.mktemp("atlas") / "model", "llama", std=0.1))
+    return str(tiny_model(tmp_path_factory.mktemp("predicted") / "model", "llama", std=0.1))
 
 
-def test_an_atlas_predicts_calibrates_and_runs_the_uncertain(folder, tmp_path):
-    atlas = Atlas(folder, ASSAY, DESIGN, tile=8, sample=12)
-    first = atlas.run(tmp_path / "out", quiet=True)
+def test_a_prediction_predicts_calibrates_and_runs_the_uncertain(folder, tmp_path):
+    prediction = Prediction(folder, ASSAY, DESIGN, tile=8, sample=12)
+    first = prediction.run(tmp_path / "out", quiet=True)
     predictions = first.predictions()
-    assert len(predictions) == len(atlas.population)
+    assert len(predictions) == len(prediction.population)
     assert predictions["probability"].null_count() == 0
     sample = first.records()
     assert len(sample) == 24
@@ -41,7 +42,7 @@ def test_an_atlas_predicts_calibrates_and_runs_the_uncertain(folder, tmp_path):
     assert first.manifest.controls.calls == 24
     assert first.manifest.controls.replayed == 3
     assert first.manifest.controls.noops > 3
-    again = atlas.run(tmp_path / "out", error=0.02, quiet=True)
+    again = prediction.run(tmp_path / "out", error=0.02, quiet=True)
     assert again.manifest.controls.calls == len(again.records())
     assert again.manifest.controls.replay_mismatches == []
     assert again.records().head(24).equals(sample)
@@ -49,7 +50,7 @@ def test_an_atlas_predicts_calibrates_and_runs_the_uncertain(folder, tmp_path):
     doubt = calls.filter(source="predicted")["probability"].to_numpy()
     assert np.minimum(doubt, 1 - doubt).sum() / len(calls) <= 0.02
     assert calls.filter(source="exact").height == len(again.records())
-    third = atlas.run(tmp_path / "out", error=0.02, quiet=True)
+    third = prediction.run(tmp_path / "out", error=0.02, quiet=True)
     assert third.records().equals(again.records())
     check_mixed(tmp_path / "out", again)
 
@@ -71,10 +72,10 @@ def check_mixed(out, results: Results) -> None:
 
 def test_a_locus_that_is_there_is_not_predicted_again(folder, tmp_path):
     out = tmp_path / "out"
-    Atlas(folder, ASSAY, DESIGN, tile=8, sample=0).run(out, quiet=True)
+    Prediction(folder, ASSAY, DESIGN, tile=8, sample=0).run(out, quiet=True)
     before = {path.name: path.stat().st_mtime_ns for path in (out / "predictions").iterdir()}
     (out / "predictions" / "2.v.parquet").unlink()
-    results = Atlas(folder, ASSAY, DESIGN, tile=8, sample=0).run(out, quiet=True)
+    results = Prediction(folder, ASSAY, DESIGN, tile=8, sample=0).run(out, quiet=True)
     after = {path.name: path.stat().st_mtime_ns for path in (out / "predictions").iterdir()}
     assert {name for name in after if after[name] != before[name]} == {"2.v.parquet"}
     assert results.predictions()["probability"].null_count() == len(results.predictions())
@@ -87,19 +88,19 @@ def test_the_folder_of_a_screen_gets_predictions_and_keeps_its_records(folder, t
     screen = Screen(folder, ASSAY, Design(layers=(1,), kinds=("v",)), tile=8)
     screen.run(out, quiet=True)
     records = screen.records()
-    results = Atlas(folder, ASSAY, Design(layers=(1,), kinds=("v",), mutations=("max", "min")), tile=8).run(
-        out, quiet=True
-    )
+    results = Prediction(
+        folder, ASSAY, Design(layers=(1,), kinds=("v",), mutations=("max", "min")), tile=8
+    ).run(out, quiet=True)
     assert results.records().equals(records)
     assert results.predictions()["probability"].null_count() == 0
     assert set(results.calls()["source"]) == {"exact"}
     same = Design(layers=(1,), kinds=("v",), mutations=("max", "min"))
     with pytest.raises(MutascopeError, match="design of its own"):
-        Atlas(folder, ASSAY, same, tile=8).run(out, error=0.1, quiet=True)
+        Prediction(folder, ASSAY, same, tile=8).run(out, error=0.1, quiet=True)
     with pytest.raises(MutascopeError, match=r"a screen without 1\.down"):
-        Atlas(folder, ASSAY, DESIGN, tile=8).run(out, quiet=True)
+        Prediction(folder, ASSAY, DESIGN, tile=8).run(out, quiet=True)
     with pytest.raises(MutascopeError, match="give --mutations max,min,"):
-        Atlas(folder, ASSAY, Design(layers=(1,), kinds=("v",), mutations=("max",)), tile=8).run(
+        Prediction(folder, ASSAY, Design(layers=(1,), kinds=("v",), mutations=("max",)), tile=8).run(
             out, quiet=True
         )
 
@@ -108,7 +109,7 @@ def test_records_of_loci_that_were_not_predicted_stay_among_the_calls(folder, tm
     out = tmp_path / "screen"
     screen = Screen(folder, ASSAY, Design(layers=(1,), kinds=("q", "v"), sample=6), tile=8)
     screen.run(out, quiet=True)
-    results = Atlas(folder, ASSAY, Design(layers=(1,), kinds=("v",)), tile=8).run(out, quiet=True)
+    results = Prediction(folder, ASSAY, Design(layers=(1,), kinds=("v",)), tile=8).run(out, quiet=True)
     calls, records = results.calls(), results.records()
     kept = calls.filter(kind="q")
     assert len(kept) == len(records.filter(kind="q")) > 0
@@ -131,9 +132,9 @@ def test_a_run_that_ended_with_the_last_locus_goes_on(folder, tmp_path, monkeypa
     monkeypatch.setattr(ScreenFolder, "write_predictions", interrupted)
     design = Design(kinds=("v",))
     with pytest.raises(KeyboardInterrupt):
-        Atlas(folder, ASSAY, design, tile=16, sample=6).run(out, quiet=True)
+        Prediction(folder, ASSAY, design, tile=16, sample=6).run(out, quiet=True)
     monkeypatch.undo()
-    results = Atlas(folder, ASSAY, design, tile=16, sample=6).run(out, quiet=True)
+    results = Prediction(folder, ASSAY, design, tile=16, sample=6).run(out, quiet=True)
     assert results.predictions()["probability"].null_count() == 0
     assert results.manifest.predictions.mutations == ["max", "min"]
 
@@ -141,22 +142,22 @@ def test_a_run_that_ended_with_the_last_locus_goes_on(folder, tmp_path, monkeypa
 def test_an_architecture_that_only_the_reference_engine_runs(tmp_path):
     folder = str(tiny_model(tmp_path / "model", "gpt_neox", std=0.05))
     design = Design(layers=(1,), kinds=("v", "o", "down"))
-    results = Atlas(folder, ASSAY, design, tile=3, sample=30).run(tmp_path / "out", quiet=True)
+    results = Prediction(folder, ASSAY, design, tile=3, sample=30).run(tmp_path / "out", quiet=True)
     checked = results.checked_calls()
     assert len(checked) == 60
     assert 0.1 < checked["silent"].mean() < 0.9
     assert (checked["silent"] == (checked["margin"] >= 0)).mean() > 0.8
 
 
-def test_another_atlas_is_refused_with_the_difference(folder, tmp_path):
+def test_another_prediction_is_refused_with_the_difference(folder, tmp_path):
     out = tmp_path / "out"
-    Atlas(folder, ASSAY, DESIGN, tile=8, sample=0).run(out, quiet=True)
+    Prediction(folder, ASSAY, DESIGN, tile=8, sample=0).run(out, quiet=True)
     with pytest.raises(MutascopeError, match="tile is 8 there and 16 here"):
-        Atlas(folder, ASSAY, DESIGN, tile=16, sample=0).run(out, quiet=True)
+        Prediction(folder, ASSAY, DESIGN, tile=16, sample=0).run(out, quiet=True)
     with pytest.raises(MutascopeError, match="whole loci"):
-        Atlas(folder, ASSAY, Design(rows=(1,)), tile=8)
+        Prediction(folder, ASSAY, Design(rows=(1,)), tile=8)
     with pytest.raises(MutascopeError, match="a target needs exact calls"):
-        Atlas(folder, ASSAY, DESIGN, tile=8, sample=0).run(out, error=0.1, quiet=True)
+        Prediction(folder, ASSAY, DESIGN, tile=8, sample=0).run(out, error=0.1, quiet=True)
 
 
 def test_the_most_uncertain_are_chosen_in_whole_units():

@@ -1,0 +1,264 @@
+"""A job: a spec and a folder. It can be sent to any process, which loads what the spec names when it needs it."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from mutascope.assays import Resolved
+from mutascope.assays.phenotype import PhenotypeReader
+from mutascope.core.design import Plan
+from mutascope.core.errors import MutascopeError, Unsupported
+from mutascope.core.genome import Tiling, auto_tile
+from mutascope.core.identity import check_same_numerics
+from mutascope.core.manifest import Controls, Manifest, Numerics
+from mutascope.core.operators import check_mutations
+from mutascope.core.protocol import Output, Session
+from mutascope.engine import make_engine
+from mutascope.engine.reference import ReferenceEngine
+from mutascope.model.loading import Model, fingerprint, load_model
+from mutascope.run.controls import run_controls, warning
+from mutascope.run.spec import JobSpec
+from mutascope.run.units import Progress, Units, run_units
+from mutascope.store import ScreenFolder
+
+SpecT = TypeVar("SpecT", bound=JobSpec)
+
+
+class Executor(Protocol):
+    """Runs units of a job somewhere (:mod:`mutascope.run.executors`)."""
+
+    def __call__(self, job: Job[Any], names: Sequence[str], *, quiet: bool = False) -> int:
+        """Run units, and return the number of mutants run."""
+        ...
+
+
+class Job(ABC, Generic[SpecT]):
+    """Mutants that are run in units, stored in a folder and resumed.
+
+    :meth:`prepare`, then :meth:`run_units` in any number of processes, then :meth:`finish`. Nothing is loaded before it
+    is needed, and nothing that was loaded is pickled.
+
+    Args:
+        spec: what to do.
+        folder: of the results, new or to be continued; :meth:`open` sets it later.
+        model: the model of the spec, where it is loaded already.
+    """
+
+    def __init__(
+        self, spec: SpecT, folder: ScreenFolder | str | None = None, model: Model | None = None
+    ) -> None:
+        self.spec = spec
+        self.folder = ScreenFolder(folder) if isinstance(folder, str) else folder
+        if model is not None:
+            self.model = model
+
+    @classmethod
+    def from_spec(cls, spec: SpecT, folder: ScreenFolder | str | None = None) -> Self:
+        """Return the job of a spec, whatever the subclass is made from."""
+        job = cls.__new__(cls)
+        Job.__init__(job, spec, folder)
+        return job
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is loaded when it is needed."""
+        return {"spec": self.spec, "folder": self.folder}
+
+    # the folder
+
+    @property
+    def home(self) -> ScreenFolder:
+        """The folder.
+
+        Raises:
+            MutascopeError: when none was given yet.
+        """
+        if self.folder is None:
+            raise MutascopeError(
+                f"this {type(self).__name__.lower()} has not been run yet: call .run(out) first"
+            )
+        return self.folder
+
+    def open(self, folder: ScreenFolder | str) -> Self:
+        """Set the folder; one that is continued says what is asked, whatever was asked before."""
+        self.folder = ScreenFolder(folder) if isinstance(folder, str) else folder
+        if self.folder.exists():
+            for name in ("resolved", "session", "reader"):
+                vars(self).pop(name, None)
+        return self
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the folder ready: its manifest, and what is stored beside the records.
+
+        Raises:
+            MutascopeError: when the folder is another job's, damaged or not writable.
+        """
+
+    @property
+    @abstractmethod
+    def listed(self) -> Plan:
+        """The mutants to be run."""
+
+    @property
+    def measure(self) -> bool:
+        """Whether every mutant is measured along the wild type's continuation."""
+        return False
+
+    def units(self) -> Units:
+        """Return the units of a folder that was prepared."""
+        return Units(len(self.listed), self.home.manifest().units.size)
+
+    def pending(self) -> list[str]:
+        """Return the names of the units that are not stored."""
+        done = self.home.finished_units()
+        return [name for name in self.units().sizes() if name not in done]
+
+    @abstractmethod
+    def state(self) -> str:
+        """Return in words what is stored."""
+
+    def run_units(self, names: Sequence[str], progress: Progress = lambda silent: None) -> int:
+        """Run units of a folder that was prepared, in this process, and store them.
+
+        Args:
+            names: of units; those that are stored by now are left out.
+            progress: called once per mutant, with whether it is silent.
+
+        Returns:
+            The number of mutants run.
+
+        Raises:
+            MutascopeError: when this process has other weights or numerics than the folder, or another wild type.
+        """
+        self.check_here()
+        plan, units = self.listed, self.units()
+        wanted = ((name, plan.mutants(*units.span(name))) for name in names)
+        return run_units(wanted, self.session, self.reader, self.home, progress)
+
+    def check_here(self) -> None:
+        """Raise MutascopeError where records of this process would not mix with those of the folder."""
+        manifest = self.home.manifest()
+        if manifest.model.fingerprint != self.model.fingerprint:
+            raise MutascopeError(
+                f"{self.model.name} has other weights now than when {self.home.path} was screened"
+            )
+        self.check_numerics(manifest)
+        self.check_wild_type(manifest)
+
+    def check_wild_type(self, manifest: Manifest) -> None:
+        """Raise MutascopeError when this machine does not reproduce the wild type that the folder was made with."""
+        if [output.tokens for output in manifest.wild_type] != [list(o.tokens) for o in self.wild_type]:
+            raise MutascopeError(
+                f"the wild type of {self.home.path} is not reproduced here, so its mutants would not be comparable;"
+                f" it was made with {manifest.libraries}"
+            )
+
+    def check_numerics(self, manifest: Manifest) -> None:
+        """Raise MutascopeError when what is run here does not mix with the records of a folder."""
+        check_same_numerics(manifest, self.described_numerics, self.home.path)
+
+    def finish(self, **told: Any) -> None:
+        """Close the folder: verified weights, no-ops and a replayed sample; failed controls are said on standard error.
+
+        Args:
+            told: fields of the manifest's controls.
+
+        Raises:
+            MutascopeError: when the weights are not what they were.
+        """
+        if fingerprint(self.model.network) != self.model.fingerprint:
+            raise MutascopeError(
+                "the weights changed during the screen: its records cannot be trusted (please report)"
+            )
+        engine, plan = self.session.engine.name, self.listed
+        controls: dict[str, Any] = {"engine": engine, "weights_restored": True}
+        if engine != "reference" and len(plan):
+            outputs = self.home.outputs() if self.resolved.keeps_outputs else None
+            records = self.home.records()
+            controls |= run_controls(self.session, self.reader, plan, self.tiling, records, outputs)
+        failed = warning(controls)
+        if failed:
+            print(failed, file=sys.stderr)
+        manifest = self.home.manifest()
+        manifest.controls = Controls(**controls, **told)
+        self.home.write_manifest(manifest)
+
+    # what is loaded when it is needed
+
+    @cached_property
+    def model(self) -> Model:
+        """The model of the spec."""
+        spec = self.spec
+        return load_model(
+            spec.model,
+            dtype=spec.dtype,
+            device=spec.device,
+            allow_pickle=spec.allow_pickle,
+            trust_remote_code=spec.trust_remote_code,
+        )
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        """The tiling of the spec, ``auto`` resolved."""
+        tile = self.spec.tile
+        return Tiling(auto_tile(self.model.genome.hidden_size) if tile == "auto" else tile)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The design, enumerated."""
+        plan = self.spec.design.plan(self.model.genome, self.tiling)
+        check_mutations(plan.mutations)
+        return plan
+
+    @cached_property
+    def reference(self) -> ReferenceEngine:
+        """The engine that defines the truth."""
+        return ReferenceEngine(self.model, self.tiling, stock=self.spec.numerics == "stock")
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """The assay as this model meets it; of a folder that is continued, with what it asks."""
+        continued = self.folder is not None and self.folder.exists()
+        asked = self.home.manifest().prompts if continued else None
+        return self.spec.assay.resolve(self.model, self.reference.read_out, measure=self.measure, asked=asked)
+
+    @cached_property
+    def session(self) -> Session:
+        """What runs the mutants: the engine asked for, or the reference engine for what that one does not support."""
+        spec, asked = self.spec, (self.resolved.prompts, self.resolved.readout)
+        engine = make_engine(spec.engine, self.model, self.tiling, spec.batch, spec.numerics)
+        if isinstance(engine, ReferenceEngine) and engine.refused:
+            _tell(f"{engine.refused}: torch's own kernels run, whose records depend on the machine")
+        try:
+            return engine.prepare(*asked)
+        except Unsupported as reason:
+            _tell(f"the {engine.name} engine refuses: {reason}; running the reference engine")
+        return self.reference.prepare(*asked)
+
+    @cached_property
+    def described_numerics(self) -> Numerics:
+        """Whose arithmetic the network and the sampling have, as a manifest says it: that of the reference engine."""
+        return Numerics(**self.reference.describe_numerics(self.resolved.readout))
+
+    @property
+    def wild_type(self) -> tuple[Output, ...]:
+        """Outputs of the unmodified model, one per prompt."""
+        outputs = self.session.wild_type
+        if not all(output.finite for output in outputs):
+            raise MutascopeError(
+                f"{self.model.name} itself puts out NaN or inf on {self.spec.assay.name}: nothing to compare"
+            )
+        return outputs
+
+    @cached_property
+    def reader(self) -> PhenotypeReader:
+        """Reads phenotypes."""
+        return PhenotypeReader(self.model, self.resolved, self.wild_type)
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

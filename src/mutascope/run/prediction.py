@@ -1,0 +1,264 @@
+"""A prediction: every mutant of a region predicted, some of them run, the exact calls where they change most.
+
+1. Every locus is predicted (:mod:`mutascope.predict`) and stored as soon as it is.
+2. A random sample of sites is run exactly and calibrates the predictions.
+3. Where a target is set, the mutants with the most uncertain calls are run exactly, in rounds with a calibration
+   after each, until the expected share of wrong calls is below the target, or the time is up.
+
+All of it is resumable: a finished locus is not predicted again, a finished unit is not run again.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+import polars as pl
+
+from mutascope.assays import Assay
+from mutascope.core.design import Design, Plan
+from mutascope.core.errors import MutascopeError
+from mutascope.core.identity import check_same_screen
+from mutascope.core.manifest import Manifest, Predictions, describe_loci
+from mutascope.core.words import counted
+from mutascope.model.loading import Model
+from mutascope.predict.predictor import Predictor
+from mutascope.run.description import describe_screen, new_manifest
+from mutascope.run.executors.local import run_local
+from mutascope.run.job import Executor, Job
+from mutascope.run.population import Population
+from mutascope.run.probabilities import Risks
+from mutascope.run.progress import PredictionProgress
+from mutascope.run.rounds import Target, choose, sample_unit
+from mutascope.run.spec import PredictSpec, Settings, spec_of
+from mutascope.store.reader import Results
+
+ADAPTIVE = "adaptive"
+SITES_PER_LOCUS = 2
+
+
+class Prediction(Job[PredictSpec]):
+    """Predictions of a region, calibrated by exact calls.
+
+    Args:
+        model, assay: as in :class:`~mutascope.run.screen.Screen`.
+        design: layers, kinds, mutations.
+        sample: number of sites that are run exactly, by default two per locus; 0 runs none.
+        rivals: targets per generated token (:class:`~mutascope.predict.predictor.Predictor`).
+        settings: further fields of a :class:`~mutascope.run.spec.PredictSpec`, as in Screen.
+
+    Raises:
+        MutascopeError: for an unknown assay, engine or setting, and for a design of rows, columns or listed mutants.
+    """
+
+    def __init__(
+        self,
+        model: str | Model,
+        assay: str | Assay,
+        design: Design | None = None,
+        *,
+        sample: int | None = None,
+        rivals: float | None = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        told = {"sample": sample, "rivals": rivals, **settings}
+        spec = spec_of(PredictSpec, model, assay, design, told)
+        super().__init__(spec, model=model if isinstance(model, Model) else None)
+
+    @cached_property
+    def population(self) -> Population:
+        """Every mutant of the region."""
+        return Population(self.plan, self.tiling)
+
+    @property
+    def sample(self) -> int:
+        """Number of sites of the random sample."""
+        return SITES_PER_LOCUS * len(self.plan.loci) if self.spec.sample is None else self.spec.sample
+
+    @property
+    def listed(self) -> Plan:
+        """The mutants to be run so far: the random sample, then those that were chosen."""
+        folder = self.home
+        drawn = self.population.codes(folder.mutants()) if folder.has_mutants() else self._drawn()
+        return self.population.subset(drawn)
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the folder is this job's own, and not that of a screen that gets predictions."""
+        return self.home.manifest().design.type == ADAPTIVE
+
+    def run(
+        self,
+        out: str | Path,
+        *,
+        error: float | None = None,
+        budget: float | None = None,
+        quiet: bool = False,
+        executor: Executor = run_local,
+    ) -> Results:
+        """Predict into a folder, new or not; go on where an earlier run stopped.
+
+        The folder of a screen of the same model, assay and tile gets predictions, calibrated by its own records.
+
+        Args:
+            out: local folder or fsspec URL.
+            error: expected share of wrong calls at which to stop running mutants.
+            budget: seconds after which to stop running mutants.
+            quiet: no progress on standard error.
+            executor: runs the units (:mod:`mutascope.run.executors`).
+
+        Raises:
+            MutascopeError: when the folder is another screen's, or not adaptive and a target is set.
+        """
+        target = Target(error, None if budget is None else time.monotonic() + budget)
+        if target.set and self.spec.sample == 0:
+            raise MutascopeError(
+                "a target needs exact calls to calibrate with: give a --sample of at least one site"
+            )
+        self.open(str(out))
+        self.prepare()
+        if target.set and not self.adaptive:
+            raise MutascopeError(
+                f"{self.home.path} is a screen with a design of its own, to which nothing is added: choose another"
+                " --out"
+            )
+        self._predict(quiet=quiet)
+        risks = Risks(self.population, self.home)
+        if self.adaptive:
+            self._run_pending(executor, quiet=quiet)
+            while target.set and self._choose(risks, target, quiet=quiet):
+                self._run_pending(executor, quiet=quiet)
+            self.finish()
+        risks.store()
+        return Results(self.home)
+
+    def prepare(self) -> None:
+        """Write the manifest of a new folder, or check that predictions of this job belong there.
+
+        Raises:
+            MutascopeError: when the folder is another screen's, or not writable.
+        """
+        folder = self.home
+        if folder.exists():
+            self._check_same(folder.manifest())
+            folder.check_writable()
+        else:
+            folder.check_free()
+            folder.write_manifest(self._new_manifest())
+        if self.adaptive:
+            self._list(self.listed)
+
+    def finish(self, **told: Any) -> None:
+        """Store the controls of the exact calls, unless they are those of an earlier run."""
+        controls, calls = self.home.manifest().controls, len(self.listed)
+        if controls is None or controls.calls != calls:
+            super().finish(calls=calls, **told)
+
+    def state(self) -> str:
+        """Return in words how many loci are predicted, and how many mutants are stored."""
+        loci = f"{len(self.home.predicted_loci()):,} of {counted(len(self.plan.loci), 'locus', 'loci')}"
+        stored = self.home.count_records() + self.home.count_parts()
+        return f"{loci} are predicted, and {counted(stored, 'mutant')} stored, in {self.home.path}"
+
+    # the folder
+
+    def _identity(self) -> dict[str, Any]:
+        spec, drawn = self.spec, {"sample": self.sample, "sample_seed": self.spec.design.sample_seed}
+        told = describe_screen(self.model, self.resolved, spec.design, self.plan, self.tiling, spec.engine)
+        return {**told, "design": {**told["design"], "type": ADAPTIVE, **drawn}}
+
+    def _check_same(self, manifest: Manifest) -> None:
+        identity = self._identity()
+        if manifest.design.type != ADAPTIVE:
+            identity = {**identity, "measure": manifest.measure}
+            del identity["design"], identity["engine"]
+        check_same_screen(manifest, identity, self.home.path)
+        self._check_region(manifest)
+
+    def _check_region(self, manifest: Manifest) -> None:
+        """Raise MutascopeError for loci that the screen does not have, and for other mutations than were predicted."""
+        known = {locus.name for locus in manifest.loci}
+        other = [locus.name for locus in self.plan.loci if locus.name not in known]
+        if manifest.design.type != ADAPTIVE and other:
+            raise MutascopeError(
+                f"{self.home.path} is a screen without {other[0]}: choose --layers and --kinds that it has"
+                " (mutascope status lists them), or another --out"
+            )
+        before = manifest.predictions and manifest.predictions.mutations
+        if before is not None and before != list(self.plan.mutations):
+            raise MutascopeError(
+                f"{self.home.path} holds predictions of {', '.join(before)}: give --mutations {','.join(before)},"
+                " or another --out"
+            )
+
+    def _new_manifest(self) -> Manifest:
+        drawn = self.population.subset(self._drawn())
+        size = sample_unit(len(drawn), len(self.plan.mutations))
+        numerics = self.described_numerics
+        manifest = new_manifest(self._identity(), numerics, self.plan, self.tiling, self.reader, size)
+        manifest.loci = describe_loci(drawn, self.tiling)
+        manifest.units.mutants = 0
+        return manifest
+
+    def _drawn(self) -> np.ndarray:
+        """Codes of the random sample, none of it for a sample of 0 sites."""
+        if not self.sample:
+            return self.plan.codes[:0]
+        design = self.spec.design.model_copy(update={"sample": self.sample})
+        return design.plan(self.model.genome, self.tiling).codes
+
+    def _list(self, plan: Plan) -> None:
+        """Write the list of the mutants to be run, unless it stands there."""
+        manifest = self.home.manifest()
+        if manifest.units.mutants != len(plan):
+            self.home.write_mutants(pl.DataFrame(plan.mutants()))
+            manifest.units.mutants = len(plan)
+            self.home.write_manifest(manifest)
+
+    # predictions and exact calls
+
+    def _predict(self, *, quiet: bool) -> None:
+        """Predict the loci that are not there yet."""
+        folder, mutations = self.home, self.plan.mutations
+        missing = {locus.name for locus in self.plan.loci} - folder.predicted_loci()
+        if not missing:
+            return
+        started, manifest = time.monotonic(), folder.manifest()
+        asked = (self.resolved.prompts, self.resolved.readout)
+        predictor = Predictor(self.model, self.tiling, *asked, mutations, self.spec.rivals)
+        if [output.tokens for output in manifest.wild_type] != [list(o.tokens) for o in predictor.wild]:
+            raise MutascopeError(
+                f"the wild type of {folder.path} is not reproduced here: predict into another --out"
+            )
+        about = Predictions(mutations=list(mutations), targets=len(predictor.targets))
+        manifest.predictions = about
+        folder.write_manifest(manifest)
+        with PredictionProgress(len(missing), quiet=quiet) as progress:
+            for locus, calls in predictor.calls(missing):
+                folder.write_predictions(locus.name, calls.frame(locus, mutations))
+                progress(calls.margin.numel())
+        about.seconds = round(time.monotonic() - started, 3)
+        folder.write_manifest(manifest)
+
+    def _run_pending(self, executor: Executor, *, quiet: bool) -> None:
+        pending = self.pending()
+        if pending:
+            executor(self, pending, quiet=quiet)
+
+    def _choose(self, risks: Risks, target: Target, *, quiet: bool) -> bool:
+        """List the most uncertain mutants; return whether there is something to run."""
+        found = risks.calibrate()
+        assert found is not None, "a target needs a sample, which has been run"
+        size = self.home.manifest().units.size
+        chosen, expected = choose(found.probability, found.known, target.error or 0.0, size)
+        if not quiet:
+            told = f"expected share of wrong calls {expected:.4f}, {len(found.known):,} mutants run"
+            print(told, file=sys.stderr)
+        if target.late or not len(chosen):
+            return False
+        self._list(self.population.subset(np.concatenate([self.listed.codes, self.plan.codes[chosen]])))
+        return True
