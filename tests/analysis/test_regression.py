@@ -26,15 +26,15 @@ def test_logistic_estimates_are_those_of_the_full_design_matrix():
         return np.logaddexp(0, eta).sum() - y @ eta + theta[6:] @ theta[6:] / 200
 
     full = optimize.minimize(loss, np.zeros(9), method="BFGS", options={"gtol": 1e-7}).x
-    fit = fit_logistic(y, columns, strata, clusters)
+    fit = fit_logistic(y, columns, strata, [clusters])
     np.testing.assert_allclose(fit.coefficients, full[6:], atol=1e-4)
     mu = special.expit(design @ full)
     np.testing.assert_allclose(fit.fitted, mu, atol=1e-4)
-    # sandwich of the full matrix, clusters summed
+    # sandwich of the full matrix, clusters summed; leverages are small here
     bread = np.linalg.inv(design.T @ (design * (mu * (1 - mu))[:, None]))
     scores = (design * (y - mu)[:, None]).reshape(-1, 2, 9).sum(axis=1)
-    covariance = bread @ scores.T @ scores @ bread * len(scores) / (len(scores) - 1)
-    np.testing.assert_allclose(fit.covariance, covariance[6:, 6:], rtol=2e-3, atol=1e-6)
+    covariance = bread @ scores.T @ scores @ bread
+    np.testing.assert_allclose(fit.errors**2, np.diag(covariance)[6:], rtol=0.02)
     share = np.bincount(strata, y) / np.bincount(strata)
     deviance, null = (-(y * np.log(m) + ~y * np.log(1 - m)).sum() for m in (mu, share[strata]))
     assert fit.explained == pytest.approx(1 - deviance / null, abs=1e-4)
@@ -46,13 +46,12 @@ def test_linear_estimates_are_least_squares():
     y = log_odds + random.normal(size=len(log_odds))
     design = np.hstack([np.eye(6)[strata], columns])
     full, *_ = np.linalg.lstsq(design, y)
-    fit = fit_linear(y, columns, strata, clusters)
+    fit = fit_linear(y, columns, strata, [clusters])
     np.testing.assert_allclose(fit.coefficients, full[6:], atol=1e-10)
     np.testing.assert_allclose(fit.fitted, design @ full, atol=1e-10)
     scores = (design * (y - design @ full)[:, None]).reshape(-1, 2, 9).sum(axis=1)
     bread = np.linalg.inv(design.T @ design)
-    covariance = bread @ scores.T @ scores @ bread * len(scores) / (len(scores) - 1)
-    np.testing.assert_allclose(fit.covariance, covariance[6:, 6:], rtol=1e-6)
+    np.testing.assert_allclose(fit.errors**2, np.diag(bread @ scores.T @ scores @ bread)[6:], rtol=0.02)
     means = np.bincount(strata, y) / np.bincount(strata)
     rest = ((y - design @ full) ** 2).sum() / ((y - means[strata]) ** 2).sum()
     assert fit.explained == pytest.approx(1 - rest)
@@ -61,9 +60,9 @@ def test_linear_estimates_are_least_squares():
 def test_a_column_that_separates_the_outcomes_stays_finite():
     y = np.repeat([False, True], 50)
     strata, clusters = np.tile([0, 1], 50), np.arange(100)
-    fit = fit_logistic(y, np.where(y, 1.0, -1.0)[:, None], strata, clusters)
+    fit = fit_logistic(y, np.where(y, 1.0, -1.0)[:, None], strata, [clusters])
     assert 3 < fit.coefficients[0] < 30
-    assert np.isfinite(fit.covariance).all()
+    assert np.isfinite(fit.errors).all()
     assert fit.fitted[:50].max() < 0.02 < 0.98 < fit.fitted[50:].min()
 
 
@@ -75,9 +74,55 @@ def test_intervals_hold_when_the_rows_of_a_cluster_depend_on_each_other():
         twin = np.where(random.random(300) < 0.9, first, random.random(300) < special.expit(0.5 * site[:, 0]))
         columns = np.repeat(site, 2, axis=0)
         y = np.stack([first, twin], axis=1).ravel()
-        fit = fit_logistic(y, columns, np.zeros(600, dtype=int), np.repeat(np.arange(300), 2))
-        covered += abs(fit.coefficients[0] - 0.5) < 1.96 * np.sqrt(fit.covariance[0, 0])
+        fit = fit_logistic(y, columns, np.zeros(600, dtype=int), [np.repeat(np.arange(300), 2)])
+        covered += abs(fit.coefficients[0] - 0.5) < 1.96 * fit.errors[0]
     assert covered >= 186  # 178 if every row were a cluster of its own
+
+
+def leverage_by_hand(columns: np.ndarray, rest: np.ndarray, clusters: np.ndarray):
+    """Return CR2 variances and Bell and McCaffrey's degrees of freedom, with every matrix written out."""
+    bread = np.linalg.inv(columns.T @ columns)
+    hat = np.eye(len(rest)) - columns @ bread @ columns.T
+    meat, vectors = 0.0, []
+    for code in np.unique(clusters):
+        own = clusters == code
+        values, axes = np.linalg.eigh(hat[np.ix_(own, own)])
+        half = axes @ np.diag(np.where(values > 1e-8, np.abs(values), np.inf) ** -0.5) @ axes.T
+        score = columns[own].T @ half @ rest[own]
+        meat = meat + np.outer(score, score)
+        vectors.append(hat[:, own] @ half @ columns[own] @ bread)
+    freedom = []
+    for j in range(columns.shape[1]):
+        spread = np.stack([vector[:, j] for vector in vectors], axis=1)
+        eigen = np.linalg.eigvalsh(spread.T @ spread)
+        freedom.append(eigen.sum() ** 2 / (eigen**2).sum())
+    return np.diag(bread @ meat @ bread), np.array(freedom)
+
+
+def test_errors_and_freedom_are_those_of_the_written_out_matrices():
+    random = np.random.default_rng(4)
+    rows, cols = (axis.ravel() for axis in np.mgrid[:9, :11])
+    columns = np.stack([random.normal(size=99), random.normal(size=11)[cols], cols == 3], axis=1)
+    columns -= columns.mean(axis=0)
+    y = random.normal(size=99) + random.normal(size=11)[cols] + random.normal(size=9)[rows]
+    one = fit_linear(y, columns, np.zeros(99, dtype=int), [cols])
+    rest = y - one.fitted
+    variance, freedom = leverage_by_hand(columns, rest, cols)
+    np.testing.assert_allclose(one.errors**2, variance, rtol=1e-8)
+    np.testing.assert_allclose(one.freedom, freedom, rtol=1e-8)
+    assert one.freedom[2] < 2 < one.freedom[0]  # one marked line in eleven
+    two = fit_linear(y, columns, np.zeros(99, dtype=int), [rows, cols])
+    by_row, row_freedom = leverage_by_hand(columns, rest, rows)
+    crossed, _ = leverage_by_hand(columns, rest, np.arange(99))
+    assert two.errors[0] ** 2 == pytest.approx(variance[0] + by_row[0] - crossed[0])
+    together = (variance[0] + by_row[0]) ** 2
+    assert two.freedom[0] == pytest.approx(
+        together / (variance[0] ** 2 / freedom[0] + by_row[0] ** 2 / row_freedom[0])
+    )
+    np.testing.assert_allclose(
+        two.errors[1:] ** 2, variance[1:]
+    )  # constant along a column: rows do not matter
+    np.testing.assert_allclose(two.freedom[1:], freedom[1:])
 
 
 def test_centring_by_hand():

@@ -42,7 +42,7 @@ def explain_nsms(
 
     Returns:
         A row per term, columns ``by``, term (``change``, ``tile_norm``, ``input_norm``, ``massive``), coefficient (of
-        the log-odds, per standard deviation of the term within a locus), low, high (95 %, clustered by site), p,
+        the log-odds, per standard deviation of the term within a locus), low, high (95 %, clustered by line), p,
         sd (that standard deviation: of natural logarithms, for ``massive`` of 0 and 1), mutants, sites, explained
         (share of the deviance within the loci that all terms explain together). Coefficients are null where the
         term does not vary, is a combination of those above it, or no locus has both NSMs and silent mutants.
@@ -183,7 +183,7 @@ def _mutants(records: pl.DataFrame, covariates: pl.DataFrame, outcome: pl.Expr) 
         records.filter(pl.col("mutation").is_in(names))
         .select(*SITE, "mutation", y=outcome)
         .join(sites, on=SITE, how="inner")
-        .select(*LOCUS, "mutation", "site", "y", change.alias("change"), *TERMS[1:])
+        .select(*SITE, "mutation", "site", "y", change.alias("change"), *TERMS[1:])
         .drop_nulls()
     )
 
@@ -207,7 +207,8 @@ def _term_rows(mutants: pl.DataFrame, fit: Fitter) -> list[tuple]:
     size = (len(mutants), mutants["site"].n_unique())
     if mutants.is_empty():
         return [(term, *[None] * 5, *size, None) for term in TERMS]
-    strata, clusters = (_codes(mutants[name]) for name in ("stratum", "site"))
+    strata = _codes(mutants["stratum"])
+    clusters = [_codes(mutants.select(line=pl.struct(*LOCUS, axis))["line"]) for axis in AXES]
     columns = np.column_stack([_logarithms(mutants), mutants["massive"].to_numpy()])
     partial, _ = centred(columns, strata)
     sd = np.sqrt((partial**2).mean(axis=0))
@@ -215,16 +216,15 @@ def _term_rows(mutants: pl.DataFrame, fit: Fitter) -> list[tuple]:
     if not kept:
         return [(term, *[None] * 5, *size, None) for term in TERMS]
     found = fit(mutants["y"].to_numpy(), columns[:, kept] / sd[kept], strata, clusters)
-    errors = np.sqrt(np.diag(found.covariance))
-    freedom = max(found.clusters - 1, 1)
-    t = stats.t.ppf((1 + _CONFIDENCE) / 2, freedom)
+    ranges = stats.t.ppf((1 + _CONFIDENCE) / 2, found.freedom)
     rows = []
     for index, term in enumerate(TERMS):
         if index not in kept:
             rows.append((term, *[None] * 4, float(sd[index]), *size, found.explained))
             continue
-        value, error = found.coefficients[kept.index(index)], errors[kept.index(index)]
-        p = 2 * stats.t.sf(abs(value) / error, freedom) if error > 0 else None
+        at = kept.index(index)
+        value, error, t = found.coefficients[at], found.errors[at], ranges[at]
+        p = 2 * stats.t.sf(abs(value) / error, found.freedom[at]) if error > 0 else None
         rows.append(
             (term, value, value - t * error, value + t * error, p, float(sd[index]), *size, found.explained)
         )
@@ -251,7 +251,7 @@ def _chances(sites: pl.DataFrame) -> pl.DataFrame:
         return told
     chance = told["chance"].to_numpy().copy()
     chance[varied.to_numpy()] = fit_logistic(
-        varying["hit"].to_numpy(), terms[:, kept], strata, np.arange(len(varying))
+        varying["hit"].to_numpy(), terms[:, kept], strata, [np.arange(len(varying))]
     ).fitted
     return told.with_columns(chance=pl.Series(chance))
 

@@ -1,12 +1,18 @@
-"""Logistic and linear regression with an intercept per stratum and errors clustered by site, for millions of rows.
+"""Logistic and linear regression with an intercept per stratum and clustered errors, for millions of rows.
 
 With one intercept for each of 224 loci, a design matrix of 3 million rows takes 5 GB in the libraries that fit it.
 Here the intercepts never become columns: in every Newton step they are eliminated group by group (the Schur complement
 of their diagonal block), which gives the same estimates in the memory of the few columns that are of interest.
+
+Errors may be clustered in two ways at once (Cameron, Gelbach and Miller 2011). A column that varies between a few
+clusters only, such as a mark of one line in each locus, makes the usual sandwich far too small. So residuals are
+corrected for their leverage (CR2), and every coefficient has degrees of freedom of its own (Bell and McCaffrey 2002;
+Imbens and Kolesár 2016).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +23,8 @@ _PRIOR_SD = 10.0
 effect, and enough to keep a coefficient finite when its column separates the outcomes."""
 _STEPS = 50
 _CONVERGED = 1e-10
+_LEVERAGE = 1e-8
+"""What is left of a direction that one cluster alone determines: its residual says nothing."""
 _SCALES = 0.5 ** np.arange(20)
 """Fractions of a Newton step that are tried until one is an ascent; none is, once rounding errors are reached."""
 
@@ -27,26 +35,30 @@ class Fit:
 
     Attributes:
         coefficients: float64 [columns].
-        covariance: float64 [columns, columns], the sandwich, clustered.
+        errors: float64 [columns], standard errors.
+        freedom: float64 [columns], degrees of freedom of the t distribution that they go with.
         fitted: float64 [rows], expected outcomes.
         explained: share of what the intercepts leave unexplained (deviance, or squares) that the columns explain.
-        clusters: number of distinct clusters.
     """
 
     coefficients: np.ndarray
-    covariance: np.ndarray
+    errors: np.ndarray
+    freedom: np.ndarray
     fitted: np.ndarray
     explained: float
-    clusters: int
 
 
-def fit_logistic(outcome: np.ndarray, columns: np.ndarray, strata: np.ndarray, clusters: np.ndarray) -> Fit:
+def fit_logistic(
+    outcome: np.ndarray, columns: np.ndarray, strata: np.ndarray, clusters: Sequence[np.ndarray]
+) -> Fit:
     """Fit log-odds = intercept of the stratum + columns x coefficients, by Newton's method with halved steps.
 
     Args:
         outcome: bool [rows]; every stratum has both outcomes.
         columns: float64 [rows, columns], standardised, none a combination of others within the strata.
-        strata, clusters: int [rows], codes from 0.
+        strata: int [rows], codes from 0.
+        clusters: one or two clusterings, int [rows] each, codes from 0; rows of a cluster may depend on each other in
+            any way.
     """
     y = outcome.astype(np.float64)
     intercepts = special.logit(np.bincount(strata, y) / np.bincount(strata))
@@ -65,9 +77,10 @@ def fit_logistic(outcome: np.ndarray, columns: np.ndarray, strata: np.ndarray, c
         if gain <= _CONVERGED * abs(value):
             break
     end = _Newton.at(y, columns, strata, intercepts, beta)
-    covariance = _sandwich(end.curvature, end.partial * (y - end.fitted)[:, None], clusters)
+    weights = np.maximum(end.fitted * (1 - end.fitted), 1e-12)
+    errors, freedom = _errors(end.curvature, end.partial, weights, y - end.fitted, clusters)
     likelihood = value + (beta @ beta) / (2 * _PRIOR_SD**2)
-    return Fit(beta, covariance, end.fitted, float(1 - likelihood / null), int(clusters.max()) + 1)
+    return Fit(beta, errors, freedom, end.fitted, float(1 - likelihood / null))
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,9 @@ class _Newton:
         return cls(fitted, partial, curvature, step, left / np.bincount(strata, weights) - means @ step)
 
 
-def fit_linear(outcome: np.ndarray, columns: np.ndarray, strata: np.ndarray, clusters: np.ndarray) -> Fit:
+def fit_linear(
+    outcome: np.ndarray, columns: np.ndarray, strata: np.ndarray, clusters: Sequence[np.ndarray]
+) -> Fit:
     """Fit outcome = intercept of the stratum + columns x coefficients, by least squares; see :func:`fit_logistic`.
 
     ``outcome`` is float64 [rows] and varies within some stratum.
@@ -103,9 +118,9 @@ def fit_linear(outcome: np.ndarray, columns: np.ndarray, strata: np.ndarray, clu
     gram = partial.T @ partial
     beta = np.linalg.solve(gram, partial.T @ rest)
     along = partial @ beta
-    covariance = _sandwich(gram, partial * (rest - along)[:, None], clusters)
+    errors, freedom = _errors(gram, partial, np.ones(len(rest)), rest - along, clusters)
     explained = float(1 - ((rest - along) ** 2).sum() / (rest**2).sum())
-    return Fit(beta, covariance, means[strata] + along, explained, int(clusters.max()) + 1)
+    return Fit(beta, errors, freedom, means[strata] + along, explained)
 
 
 def centred(
@@ -140,9 +155,74 @@ def _objective(y: np.ndarray, log_odds: np.ndarray, beta: np.ndarray) -> float:
     return float(fit - beta @ beta / (2 * _PRIOR_SD**2))
 
 
-def _sandwich(curvature: np.ndarray, scores: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Covariance of the coefficients, when rows of one cluster may depend on each other in any way."""
-    sums = np.stack([np.bincount(clusters, score) for score in scores.T], axis=1)
-    number = len(sums)
-    inverse = np.linalg.inv(curvature)
-    return inverse @ (sums.T @ sums) @ inverse * (number / max(number - 1, 1))
+def _errors(
+    curvature: np.ndarray,
+    partial: np.ndarray,
+    weights: np.ndarray,
+    rest: np.ndarray,
+    clusters: Sequence[np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return standard errors and degrees of freedom [columns], clustered in one or two ways.
+
+    Args:
+        curvature: [columns, columns]; its inverse would be the covariance of independent errors.
+        partial: [rows, columns], less the stratum means.
+        weights: [rows], inverse variances.
+        rest: [rows], what is not explained.
+        clusters: one or two clusterings.
+    """
+    values, vectors = np.linalg.eigh(curvature)
+    root = vectors @ np.diag(values**-0.5) @ vectors.T
+    along, scores = partial @ root, partial @ root * rest[:, None]
+    ways = [_one_way(root, along, weights, scores, codes) for codes in clusters]
+    variance, freedom = (np.array(part) for part in zip(*ways, strict=True))
+    if len(clusters) == 1:
+        return np.sqrt(variance[0]), freedom[0]
+    constant = np.array([_constant(partial, codes) for codes in clusters])
+    matters = ~constant[::-1] | constant.all(axis=0)  # a column that is constant along a way has no other
+    both, _ = _one_way(root, along, weights, scores, _crossed(*clusters))
+    parts = variance * matters
+    total = parts.sum(axis=0)
+    freedom = total**2 / np.maximum((parts**2 / freedom).sum(axis=0), np.finfo(float).tiny)
+    crossed = np.where(matters.all(axis=0) & (total > both), both, 0)
+    return np.sqrt(total - crossed), np.maximum(freedom, 1.0)
+
+
+def _constant(partial: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Return which columns [columns] do not vary within clusters."""
+    within, _ = centred(partial, clusters)
+    return (within**2).sum(axis=0) <= _LEVERAGE * (partial**2).sum(axis=0)
+
+
+def _one_way(
+    root: np.ndarray, along: np.ndarray, weights: np.ndarray, scores: np.ndarray, clusters: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return variances and degrees of freedom [columns] under one clustering, corrected for leverage (CR2).
+
+    In the coordinates of ``root``, the root of the inverse curvature, the leverage of a cluster is a matrix of
+    columns x columns, however many rows it has.
+    """
+    width, number = len(root), int(clusters.max()) + 1
+    sums = np.stack([np.bincount(clusters, score, number) for score in scores.T], axis=1)
+    leverage = np.empty((number, width, width))
+    for i in range(width):
+        for j in range(i, width):
+            products = weights * along[:, i] * along[:, j]
+            leverage[:, i, j] = leverage[:, j, i] = np.bincount(clusters, products, number)
+    share, axes = np.linalg.eigh(leverage)
+    left = np.maximum(1 - share, 0)
+    scale = np.divide(1, np.sqrt(left), out=np.zeros_like(left), where=left > _LEVERAGE)
+    corrected = np.einsum("gij,gj,gkj,gk->gi", axes, scale, axes, sums, optimize=True)
+    variance = ((corrected @ root) ** 2).sum(axis=0)
+    turned = np.einsum("gij,ik->gjk", axes, root)  # [clusters, axes, columns]
+    own = np.einsum("gj,gjk->gk", share * scale**2, turned**2)
+    others = np.einsum("gij,gj,gjk->gik", axes, share * scale, turned)
+    trace = own.sum(axis=0) - (others**2).sum(axis=(0, 1))
+    squares = (own**2).sum(axis=0) - 2 * (own * (others**2).sum(axis=1)).sum(axis=0)
+    squares += (np.einsum("gik,gjk->kij", others, others) ** 2).sum(axis=(1, 2))
+    return variance, np.maximum(trace, 0) ** 2 / np.maximum(squares, np.finfo(float).tiny)
+
+
+def _crossed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Codes from 0 of the pairs of codes that occur."""
+    return np.unique(first.astype(np.int64) * (int(second.max()) + 1) + second, return_inverse=True)[1]

@@ -1,0 +1,81 @@
+"""The levels that p-values claim, on simulated maps whose rows and columns have effects of their own."""
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import special
+
+from mutascope.analysis.covariates import explain_nsms, explain_severity
+
+SETS = 500
+LOW, HIGH = 0.03, 0.07
+"""What a test of 5 % may reject of 500 null data sets: about two standard errors either side."""
+
+
+def lines_of(random: np.random.Generator, size: int, row: float, col: float) -> np.ndarray:
+    """Random effects [size, size] of rows and columns with these standard deviations."""
+    return random.normal(0, row, size)[:, None] + random.normal(0, col, size)
+
+
+def sites_of(layer: int, size: int) -> dict[str, object]:
+    row, col = (axis.ravel().astype(np.int32) for axis in np.mgrid[:size, :size])
+    return {"layer": np.full(size**2, layer, np.int16), "kind": ["q"] * size**2, "row": row, "col": col}
+
+
+def covariates_of(random: np.random.Generator, layer: int, size: int) -> pl.DataFrame:
+    tile_norm = np.exp(random.normal(0, 0.3, (size, size)) + lines_of(random, size, 0.3, 0.3))
+    change = tile_norm * np.exp(random.normal(0, 0.1, (size, size)))
+    columns = {
+        "tile_norm": tile_norm,
+        "input_norm": np.broadcast_to(np.exp(random.normal(size=size)), (size, size)),
+        "massive": np.broadcast_to(np.arange(size) == random.integers(size), (size, size)),
+        "change_max": change,
+        "change_min": 1.1 * change,
+        "change_zero": tile_norm,
+    }
+    return pl.DataFrame({**sites_of(layer, size), **{name: part.ravel() for name, part in columns.items()}})
+
+
+def screen_of(
+    random: np.random.Generator, row: float, col: float, rate: float, size: int = 24, loci: int = 4
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Records and covariates that have nothing to do with each other."""
+    records, covariates = [], []
+    for layer in range(loci):
+        log_odds = (
+            special.logit(rate) + random.normal(0, 0.5, (size, size)) + lines_of(random, size, row, col)
+        )
+        covariates.append(covariates_of(random, layer, size))
+        for mutation in ("max", "min"):
+            silent = (random.random((size, size)) >= special.expit(log_odds)).ravel()
+            far = (log_odds + random.normal(size=(size, size))).ravel()
+            told = pl.DataFrame(sites_of(layer, size))
+            records.append(told.with_columns(mutation=pl.lit(mutation), silent=silent, far=far))
+    return pl.concat(records), pl.concat(covariates)
+
+
+def rejected(explain, row: float, col: float, rate: float, sets: int = SETS) -> dict[str, float]:
+    random = np.random.default_rng(1)
+    found = [explain(*screen_of(random, row, col, rate)) for _ in range(sets)]
+    p = pl.concat(found).group_by("term").agg(share=(pl.col("p") < 0.05).mean())
+    return dict(p.iter_rows())
+
+
+@pytest.mark.parametrize(
+    "row, col, rate, sets",
+    [
+        (0.0, 1.0, 0.5, SETS),
+        pytest.param(0.0, 0.5, 0.5, SETS, marks=pytest.mark.slow),
+        pytest.param(1.0, 1.0, 0.3, 3 * SETS, marks=pytest.mark.slow),
+    ],
+)
+def test_regressions_of_nsms_keep_their_level(row, col, rate, sets):
+    shares = rejected(explain_nsms, row, col, rate, sets)
+    assert all(LOW <= share <= HIGH for share in shares.values()), shares
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row, col", [(0.0, 1.0), (1.0, 1.0)])
+def test_regressions_of_severity_keep_their_level(row, col):
+    shares = rejected(lambda *data: explain_severity(*data, "far"), row, col, 0.5)
+    assert all(LOW <= share <= HIGH for share in shares.values()), shares
