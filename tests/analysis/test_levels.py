@@ -6,6 +6,7 @@ import pytest
 from scipy import special
 
 from mutascope.analysis.covariates import explain_nsms, explain_severity
+from mutascope.analysis.lines import line_sharing
 
 SETS = 500
 LOW, HIGH = 0.03, 0.07
@@ -79,3 +80,38 @@ def test_regressions_of_nsms_keep_their_level(row, col, rate, sets):
 def test_regressions_of_severity_keep_their_level(row, col):
     shares = rejected(lambda *data: explain_severity(*data, "far"), row, col, 0.5)
     assert all(LOW <= share <= HIGH for share in shares.values()), shares
+
+
+def severe_screen(random: np.random.Generator, spread: float, size: int = 24, loci: int = 4) -> pl.DataFrame:
+    """NSMs, frequent on some lines, with two sets that have nothing to do with each other.
+
+    With a ``spread``, each set gathers on lines of its own; without one, it is a level of one severity, which the two
+    mutants of a site share in part.
+    """
+    parts = []
+    for layer in range(loci):
+        dense = special.expit(special.logit(0.4) + lines_of(random, size, 1.5, 1.5))
+        sets = [special.logit(share) + lines_of(random, size, spread, spread) for share in (0.08, 0.15)]
+        site = random.normal(size=(size, size))
+        for _ in range(2):
+            severity = (site + random.normal(size=(size, size))) / np.sqrt(2)
+            first, second = (random.random((size, size)) < special.expit(chance) for chance in sets)
+            if not spread:
+                first, second = severity > 1.6, severity > 0.9
+            marks = {"nsm": random.random((size, size)) < dense, "first": first, "second": second}
+            parts.append(
+                pl.DataFrame(sites_of(layer, size)).with_columns(**{k: v.ravel() for k, v in marks.items()})
+            )
+    return pl.concat(parts).filter("nsm")
+
+
+@pytest.mark.parametrize("spread", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
+def test_shared_lines_keep_their_level(spread):
+    random = np.random.default_rng(2)
+    tables = [
+        line_sharing(severe_screen(random, spread), pl.col("first"), pl.col("second")) for _ in range(250)
+    ]
+    found = pl.concat(tables)
+    for whole in (True, False):  # 500 tests of all loci, 2,000 of one
+        share = found.filter(pl.col("layer").is_null() == whole)["p"].drop_nulls() < 0.05
+        assert LOW <= share.mean() <= HIGH, (whole, share.mean())

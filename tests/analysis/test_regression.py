@@ -82,7 +82,7 @@ def test_intervals_hold_when_the_rows_of_a_cluster_depend_on_each_other():
 def leverage_by_hand(columns: np.ndarray, rest: np.ndarray, clusters: np.ndarray):
     """Return CR2 variances and Bell and McCaffrey's degrees of freedom, with every matrix written out."""
     bread = np.linalg.inv(columns.T @ columns)
-    hat = np.eye(len(rest)) - columns @ bread @ columns.T
+    hat = np.eye(len(rest)) - columns @ bread @ columns.T - 1 / len(rest)  # the intercept
     meat, vectors = 0.0, []
     for code in np.unique(clusters):
         own = clusters == code
@@ -102,7 +102,7 @@ def leverage_by_hand(columns: np.ndarray, rest: np.ndarray, clusters: np.ndarray
 def test_errors_and_freedom_are_those_of_the_written_out_matrices():
     random = np.random.default_rng(4)
     rows, cols = (axis.ravel() for axis in np.mgrid[:9, :11])
-    columns = np.stack([random.normal(size=99), random.normal(size=11)[cols], cols == 3], axis=1)
+    columns = np.stack([random.normal(size=99), random.normal(size=11)[cols], np.isin(cols, (3, 8))], axis=1)
     columns -= columns.mean(axis=0)
     y = random.normal(size=99) + random.normal(size=11)[cols] + random.normal(size=9)[rows]
     one = fit_linear(y, columns, np.zeros(99, dtype=int), [cols])
@@ -110,7 +110,7 @@ def test_errors_and_freedom_are_those_of_the_written_out_matrices():
     variance, freedom = leverage_by_hand(columns, rest, cols)
     np.testing.assert_allclose(one.errors**2, variance, rtol=1e-8)
     np.testing.assert_allclose(one.freedom, freedom, rtol=1e-8)
-    assert one.freedom[2] < 2 < one.freedom[0]  # one marked line in eleven
+    assert one.freedom[2] < 3 < one.freedom[0]  # two marked lines in eleven
     two = fit_linear(y, columns, np.zeros(99, dtype=int), [rows, cols])
     by_row, row_freedom = leverage_by_hand(columns, rest, rows)
     crossed, _ = leverage_by_hand(columns, rest, np.arange(99))
@@ -123,6 +123,14 @@ def test_errors_and_freedom_are_those_of_the_written_out_matrices():
         two.errors[1:] ** 2, variance[1:]
     )  # constant along a column: rows do not matter
     np.testing.assert_allclose(two.freedom[1:], freedom[1:])
+
+
+def test_what_one_cluster_alone_determines_has_no_error():
+    random = np.random.default_rng(5)
+    cols = np.tile(np.arange(8), 9)
+    marked = np.stack([cols == 3, random.normal(size=72)], axis=1)
+    fit = fit_linear(random.normal(size=72), marked, np.zeros(72, dtype=int), [cols])
+    assert np.isnan(fit.errors).tolist() == [True, False]
 
 
 def test_centring_by_hand():

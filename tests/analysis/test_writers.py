@@ -172,6 +172,17 @@ def test_words_are_shuffled_within_loci_only():
     assert (table["p_rows"] == 1).all()
 
 
+def test_max_and_min_of_a_site_with_the_same_word_are_no_finding():
+    # Every word is said by the two mutants of one site: they share its row by themselves.
+    random, p_values = np.random.default_rng(1), []
+    for draw in range(60):
+        cells = random.choice(400, 12, replace=False)
+        pairs = [(0, int(cell) // 20, int(cell) % 20, f"w{number}") for number, cell in enumerate(cells)]
+        table = word_groups(writers_of(pairs + pairs), permutations=199, seed=draw)
+        p_values += [table["p_rows"][-1], table["p_cols"][-1]]
+    assert min(p_values) == 1
+
+
 def test_p_values_of_scattered_words_are_not_small():
     random = np.random.default_rng(0)
     p_values = []
@@ -189,22 +200,29 @@ def test_no_rare_word():
     for writers in (writers_of([(0, 0, 0, None)]), writers_of([(0, 0, 0, "once")]), writers_of([])):
         table = word_groups(writers)
         assert table.is_empty()
-        assert table.columns[-4:] == ["expected_rows", "p_rows", "expected_cols", "p_cols"]
+        assert table.columns[-6:] == [
+            "expected_rows",
+            "p_rows",
+            "q_rows",
+            "expected_cols",
+            "p_cols",
+            "q_cols",
+        ]
 
 
 def test_rare_columns_against_low_cosine_columns():
-    rare = [(1, row, 16, "a") for row in range(4)]
+    rare = [(1, row, col, "a") for row in range(4) for col in (5, 16)]
     writers = writers_of([*rare, (1, 9, 16, None)])
     places = [(row, col) for row in range(20) for col in range(20)]
     records = pl.DataFrame(
-        [(1, "down", row, col, "max", False, 0.1 if col == 16 else 0.9) for row, col in places],
+        [(1, "down", row, col, "max", False, 0.1 if col in (5, 16) else 0.9) for row, col in places],
         schema={**TYPES, "silent": pl.Boolean, "cosine": pl.Float64},
         orient="row",
     )
     column = rare_and_low_cosine_lines(records, writers).filter(axis="col").row(0, named=True)
-    # Sixteen other mutants of the column have a low cosine; the panelled one with a common word is among them.
-    assert (column["first"], column["second"], column["shared"]) == (4, 16, 16)
-    assert column["p"] == pytest.approx(1 / 20, abs=0.02)
+    # Sixteen other mutants of each column have a low cosine; the panelled one with a common word is among them.
+    assert (column["first"], column["second"], column["shared"]) == (8, 32, 32)
+    assert column["expected"] == 0
     silent = records.with_columns(silent=True)
     assert rare_and_low_cosine_lines(silent, writers).is_empty()
 

@@ -42,10 +42,11 @@ def explain_nsms(
 
     Returns:
         A row per term, columns ``by``, term (``change``, ``tile_norm``, ``input_norm``, ``massive``), coefficient (of
-        the log-odds, per standard deviation of the term within a locus), low, high (95 %, clustered by line), p,
+        the log-odds, per standard deviation of the term within a locus), low, high (95 %, clustered by line), p, q,
         sd (that standard deviation: of natural logarithms, for ``massive`` of 0 and 1), mutants, sites, explained
         (share of the deviance within the loci that all terms explain together). Coefficients are null where the
-        term does not vary, is a combination of those above it, or no locus has both NSMs and silent mutants.
+        term does not vary, is a combination of those above it, or no locus has both NSMs and silent mutants; intervals
+        and p also where a single line determines the coefficient. q is Benjamini-Hochberg over the rows of a term.
     """
     y = (~pl.col("silent")).cast(pl.Float64)
     return _explain(_mutants(records, covariates, y), by, lambda y, *rest: fit_logistic(y > 0, *rest))
@@ -197,7 +198,8 @@ def _explain(mutants: pl.DataFrame, by: Sequence[str], fit: Fitter) -> pl.DataFr
         {name: mutants.schema[name] for name in by} | {"term": pl.String} | dict.fromkeys(numbers, pl.Float64)
     )
     ends = {"mutants": pl.Int64, "sites": pl.Int64, "explained": pl.Float64}
-    return pl.DataFrame(rows, schema=schema | ends, orient="row")
+    found = q_values(pl.DataFrame(rows, schema=schema | ends, orient="row"), ["term"])
+    return found.select(*schema, *ends, "q").select(pl.exclude("q", "sd", *ends), "q", "sd", *ends)
 
 
 def _term_rows(mutants: pl.DataFrame, fit: Fitter) -> list[tuple]:
@@ -224,10 +226,9 @@ def _term_rows(mutants: pl.DataFrame, fit: Fitter) -> list[tuple]:
             continue
         at = kept.index(index)
         value, error, t = found.coefficients[at], found.errors[at], ranges[at]
-        p = 2 * stats.t.sf(abs(value) / error, found.freedom[at]) if error > 0 else None
-        rows.append(
-            (term, value, value - t * error, value + t * error, p, float(sd[index]), *size, found.explained)
-        )
+        tested = (value - t * error, value + t * error, 2 * stats.t.sf(abs(value) / error, found.freedom[at]))
+        ends = tested if error > 0 else (None, None, None)
+        rows.append((term, value, *ends, float(sd[index]), *size, found.explained))
     return rows
 
 

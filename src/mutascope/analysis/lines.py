@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
+from scipy import stats
 
-from mutascope.analysis.sites import LOCUS, in_order
+from mutascope.analysis.nulls import q_values
+from mutascope.analysis.regression import centred, fit_linear, independent
+from mutascope.analysis.sites import LOCUS, SITE, in_order
 
 AXES = ("row", "col")
 _SHARING = {
@@ -19,6 +24,7 @@ _SHARING = {
     "shared": pl.Int64,
     "expected": pl.Float64,
     "p": pl.Float64,
+    "q": pl.Float64,
 }
 
 
@@ -58,82 +64,76 @@ def top_lines(mutants: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(cumulative=pl.col("share").cum_sum().over("axis"))
 
 
-def line_sharing(
-    records: pl.DataFrame, first: pl.Expr, second: pl.Expr, *, permutations: int = 1999, seed: int = 0
-) -> pl.DataFrame:
-    """Test whether mutants of a second set lie on the rows and columns that hold mutants of a first set.
+def line_sharing(nsms: pl.DataFrame, first: pl.Expr, second: pl.Expr) -> pl.DataFrame:
+    """Test whether NSMs of a second set lie on the rows and columns of a first set, more than other NSMs do.
 
-    The statistic of a locus and axis is the number of second mutants on lines that hold at least one first mutant.
-    The null shuffles the second set among the lines, a line's mutants staying together, so that two sets that each
-    gather on a few lines of their own do not pass for sharing them. Lines are shuffled among those with the same
-    number of screened sites, which a sampled screen needs. One-sided p = (1 + null values >= observed) /
-    (1 + permutations); the pooled test sums the statistic over loci.
+    The NSMs outside the first set are compared: the share of the second set on lines that hold a first mutant with
+    the share on the other lines. Sites with a first mutant are left out, because ``max`` and ``min`` of a site share
+    its lines. Every line has one vote, its share, because a second set may gather on lines of its own. The test is
+    one-sided, by least squares over the lines, with an intercept per locus, a term for the share of NSMs whose site has
+    two, and robust errors (:func:`~mutascope.analysis.regression.fit_linear`).
 
     Args:
-        records: the screened mutants, columns layer, kind, row, col and those of the expressions.
+        nsms: columns layer, kind, row, col and those of the expressions, a row per NSM.
         first: a boolean expression; null counts as false.
-        second: a boolean expression of mutants outside the first set; a mutant of both counts as first.
-        permutations: draws from the null.
-        seed: of the draws.
+        second: a boolean expression; null counts as false.
 
     Returns:
-        A row per axis and locus that has both sets, and per axis one with null layer and kind, pooled over these
-        loci (absent when there is none). Columns layer, kind, axis; ``first``, ``second`` (mutants), ``lines`` (that
-        hold a first mutant), ``all_lines`` (that were screened), ``shared`` (second mutants on ``lines``), all Int64;
-        ``expected`` (mean of the null), ``p`` (Float64).
+        A row per axis and locus that has both sets, and per axis one with null layer and kind, of all these loci
+        (absent when there is none). Columns layer, kind, axis; ``first``, ``second`` (mutants), ``lines`` (that hold a
+        first mutant), ``all_lines`` (that hold an NSM), ``shared`` (second mutants on ``lines``), all Int64;
+        ``expected`` (of these, if their share were that of the other lines; null where there is none), ``p``
+        (null where the lines of one sort are fewer than two), ``q`` (Benjamini-Hochberg over the loci of an axis; of
+        all loci together: p), Float64.
     """
-    marked = records.select(
-        *LOCUS, *AXES, first=first.fill_null(False), second=second.fill_null(False)
-    ).with_columns(second=pl.col("second") & ~pl.col("first"))
-    both = marked.group_by(LOCUS).agg(pl.col("first").any(), pl.col("second").any())
-    loci = both.filter(pl.col("first") & pl.col("second")).select(LOCUS)
-    random = np.random.default_rng(seed)
-    rows = []
-    for axis, other in (AXES, AXES[::-1]):
-        lines = (
-            marked.join(loci, on=LOCUS, how="semi")
-            .group_by([*LOCUS, axis])
-            .agg(pl.col("first", "second").sum(), sites=pl.col(other).n_unique())
+    marked = nsms.select(*SITE, first=first.fill_null(False), second=second.fill_null(False))
+    taken = pl.col("first").any().over(SITE)
+    marked = marked.with_columns(second=pl.col("second") & ~taken, taken=taken, nsms=pl.len().over(SITE))
+    has = [pl.col(name).any().over(LOCUS) for name in ("first", "second")]
+    marked = in_order(marked.filter(*has), *AXES)
+    parts = []
+    for axis in AXES if len(marked) else ():
+        loci = marked.group_by(LOCUS, maintain_order=True)
+        rows = [{"layer": key[0], "kind": key[1], **_shared(group, axis)} for key, group in loci]
+        found = q_values(
+            pl.DataFrame(rows, schema={name: _SHARING[name] for name in _SHARING if name != "q"})
         )
-        lines = in_order(lines, axis)
-        tests = [
-            ({"layer": layer, "kind": kind, "axis": axis, **counts}, null)
-            for (layer, kind), group in lines.group_by(LOCUS, maintain_order=True)
-            for counts, null in [_locus_null(group, permutations, random)]
-        ]
-        rows += [{**row, **_p_value(row["shared"], null)} for row, null in tests]
-        if tests:
-            rows.append(_pool(axis, tests))
-    return pl.DataFrame(rows, schema=_SHARING)
+        parts.append(found)
+        whole = {"layer": None, "kind": None, **_shared(marked, axis)}
+        parts.append(pl.DataFrame([{**whole, "q": whole["p"]}], schema=_SHARING))
+    return pl.concat([pl.DataFrame(schema=_SHARING), *parts])
 
 
-def _locus_null(
-    lines: pl.DataFrame, permutations: int, random: np.random.Generator
-) -> tuple[dict[str, int], np.ndarray]:
-    """Return the counts of one locus and axis, and the statistic under the null, int64 [permutations]."""
-    first, second, sites = (lines[name].to_numpy().astype(np.int64) for name in ("first", "second", "sites"))
-    held = first > 0
-    null = np.zeros(permutations, dtype=np.int64)
-    for size in np.unique(sites):
-        stratum = np.flatnonzero(sites == size)
-        drawn = random.permuted(np.tile(second[stratum], (permutations, 1)), axis=1)
-        null += drawn[:, held[stratum]].sum(axis=1)
+def _shared(nsms: pl.DataFrame, axis: str) -> dict[str, Any]:
+    """Return the counts and the test of one axis, of one locus or of several."""
+    line = pl.struct(*LOCUS, axis)
+    nsms = nsms.with_columns(held=pl.col("first").any().over(*LOCUS, axis))
     counts = {
-        "first": int(first.sum()),
-        "second": int(second.sum()),
-        "lines": int(held.sum()),
-        "all_lines": len(lines),
-        "shared": int(second[held].sum()),
+        "axis": axis,
+        "first": nsms["first"].sum(),
+        "second": nsms["second"].sum(),
+        "lines": nsms.filter("held").select(line.n_unique()).item(),
+        "all_lines": nsms.select(line.n_unique()).item(),
+        "shared": (nsms["second"] & nsms["held"]).sum(),
     }
-    return counts, null
+    rest = nsms.filter(~pl.col("taken"))
+    free = rest.filter(~pl.col("held")).group_by(LOCUS).agg(share=pl.col("second").mean())
+    held = rest.filter("held").join(free, on=LOCUS, how="left")
+    expected = None if held["share"].has_nulls() else float(held["share"].sum())
+    return {**counts, "expected": expected, "p": _more_often(rest, line)}
 
 
-def _pool(axis: str, tests: list[tuple[dict[str, int], np.ndarray]]) -> dict[str, object]:
-    names = ("first", "second", "lines", "all_lines", "shared")
-    counts = {name: sum(row[name] for row, _ in tests) for name in names}
-    null = np.sum([null for _, null in tests], axis=0)
-    return {"layer": None, "kind": None, "axis": axis, **counts, **_p_value(counts["shared"], null)}
-
-
-def _p_value(observed: int, null: np.ndarray) -> dict[str, float]:
-    return {"expected": float(null.mean()), "p": float((1 + (null >= observed).sum()) / (1 + len(null)))}
+def _more_often(nsms: pl.DataFrame, line: pl.Expr) -> float | None:
+    """Return the one-sided p of the second set being more frequent on held lines; None where nothing can be said."""
+    lines = nsms.group_by(*LOCUS, line=line, maintain_order=True).agg(
+        pl.col("held").first().cast(pl.Float64), pl.col("second").mean(), twins=(pl.col("nsms") > 1).mean()
+    )
+    lines = lines.filter(pl.col("held").n_unique().over(LOCUS) > 1)
+    if lines.is_empty() or lines["second"].n_unique() < 2:
+        return None
+    strata = (lines.select(pl.struct(LOCUS).rank("dense")).to_series().to_numpy() - 1).astype(np.int64)
+    columns = lines.select("held", "twins").to_numpy()
+    kept = independent(centred(columns, strata)[0])
+    found = fit_linear(lines["second"].to_numpy(), columns[:, kept], strata, [np.arange(len(lines))])
+    error, freedom = found.errors[0], found.freedom[0]
+    return float(stats.t.sf(found.coefficients[0] / error, freedom)) if error > 0 else None

@@ -35,7 +35,7 @@ class Fit:
 
     Attributes:
         coefficients: float64 [columns].
-        errors: float64 [columns], standard errors.
+        errors: float64 [columns], standard errors; NaN where one cluster alone determines the coefficient.
         freedom: float64 [columns], degrees of freedom of the t distribution that they go with.
         fitted: float64 [rows], expected outcomes.
         explained: share of what the intercepts leave unexplained (deviance, or squares) that the columns explain.
@@ -78,7 +78,7 @@ def fit_logistic(
             break
     end = _Newton.at(y, columns, strata, intercepts, beta)
     weights = np.maximum(end.fitted * (1 - end.fitted), 1e-12)
-    errors, freedom = _errors(end.curvature, end.partial, weights, y - end.fitted, clusters)
+    errors, freedom = _errors(end.curvature, end.partial, weights, y - end.fitted, strata, clusters)
     likelihood = value + (beta @ beta) / (2 * _PRIOR_SD**2)
     return Fit(beta, errors, freedom, end.fitted, float(1 - likelihood / null))
 
@@ -118,7 +118,7 @@ def fit_linear(
     gram = partial.T @ partial
     beta = np.linalg.solve(gram, partial.T @ rest)
     along = partial @ beta
-    errors, freedom = _errors(gram, partial, np.ones(len(rest)), rest - along, clusters)
+    errors, freedom = _errors(gram, partial, np.ones(len(rest)), rest - along, strata, clusters)
     explained = float(1 - ((rest - along) ** 2).sum() / (rest**2).sum())
     return Fit(beta, errors, freedom, means[strata] + along, explained)
 
@@ -160,6 +160,7 @@ def _errors(
     partial: np.ndarray,
     weights: np.ndarray,
     rest: np.ndarray,
+    strata: np.ndarray,
     clusters: Sequence[np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return standard errors and degrees of freedom [columns], clustered in one or two ways.
@@ -169,19 +170,21 @@ def _errors(
         partial: [rows, columns], less the stratum means.
         weights: [rows], inverse variances.
         rest: [rows], what is not explained.
+        strata: [rows], each of whole clusters.
         clusters: one or two clusterings.
     """
     values, vectors = np.linalg.eigh(curvature)
     root = vectors @ np.diag(values**-0.5) @ vectors.T
-    along, scores = partial @ root, partial @ root * rest[:, None]
-    ways = [_one_way(root, along, weights, scores, codes) for codes in clusters]
+    intercept = np.bincount(strata, weights)[strata] ** -0.5
+    along = np.column_stack([partial @ root, intercept])
+    ways = [_one_way(root, along, weights, rest, strata, codes) for codes in clusters]
     variance, freedom = (np.array(part) for part in zip(*ways, strict=True))
     if len(clusters) == 1:
         return np.sqrt(variance[0]), freedom[0]
     constant = np.array([_constant(partial, codes) for codes in clusters])
     matters = ~constant[::-1] | constant.all(axis=0)  # a column that is constant along a way has no other
-    both, _ = _one_way(root, along, weights, scores, _crossed(*clusters))
-    parts = variance * matters
+    both, _ = _one_way(root, along, weights, rest, strata, _crossed(*clusters))
+    parts = np.where(matters, variance, 0)
     total = parts.sum(axis=0)
     freedom = total**2 / np.maximum((parts**2 / freedom).sum(axis=0), np.finfo(float).tiny)
     crossed = np.where(matters.all(axis=0) & (total > both), both, 0)
@@ -195,15 +198,20 @@ def _constant(partial: np.ndarray, clusters: np.ndarray) -> np.ndarray:
 
 
 def _one_way(
-    root: np.ndarray, along: np.ndarray, weights: np.ndarray, scores: np.ndarray, clusters: np.ndarray
+    root: np.ndarray,
+    along: np.ndarray,
+    weights: np.ndarray,
+    rest: np.ndarray,
+    strata: np.ndarray,
+    clusters: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return variances and degrees of freedom [columns] under one clustering, corrected for leverage (CR2).
 
-    In the coordinates of ``root``, the root of the inverse curvature, the leverage of a cluster is a matrix of
-    columns x columns, however many rows it has.
+    In the coordinates of ``along`` [rows, columns + 1], the columns times the root of the inverse curvature and the
+    intercept, the leverage of a cluster is a small matrix, however many rows it has.
     """
-    width, number = len(root), int(clusters.max()) + 1
-    sums = np.stack([np.bincount(clusters, score, number) for score in scores.T], axis=1)
+    number, width = int(clusters.max()) + 1, along.shape[1]
+    sums = np.stack([np.bincount(clusters, part * rest, number) for part in along.T], axis=1)
     leverage = np.empty((number, width, width))
     for i in range(width):
         for j in range(i, width):
@@ -212,15 +220,37 @@ def _one_way(
     share, axes = np.linalg.eigh(leverage)
     left = np.maximum(1 - share, 0)
     scale = np.divide(1, np.sqrt(left), out=np.zeros_like(left), where=left > _LEVERAGE)
-    corrected = np.einsum("gij,gj,gkj,gk->gi", axes, scale, axes, sums, optimize=True)
-    variance = ((corrected @ root) ** 2).sum(axis=0)
-    turned = np.einsum("gij,ik->gjk", axes, root)  # [clusters, axes, columns]
+    corrected = np.einsum("gij,gj,gkj,gk->gi", axes[:, :-1], scale, axes, sums, optimize=True)
+    turned = np.einsum("gij,ik->gjk", axes[:, :-1], root)  # [clusters, axes, columns]
+    alone = ((scale == 0)[:, :, None] & (turned**2 > _LEVERAGE * (root**2).sum(axis=0))).any(axis=(0, 1))
+    variance = np.where(alone, np.nan, ((corrected @ root) ** 2).sum(axis=0))
+    home = np.zeros(number, dtype=np.int64)
+    home[clusters] = strata
+    return variance, _freedom(share, scale, axes, turned, home)
+
+
+def _freedom(
+    share: np.ndarray, scale: np.ndarray, axes: np.ndarray, turned: np.ndarray, home: np.ndarray
+) -> np.ndarray:
+    """Return Bell and McCaffrey's degrees of freedom [columns]: of independent errors, by the first two moments.
+
+    Args:
+        share, scale: [clusters, axes], eigenvalues of the leverages, and what corrects for them.
+        axes: [clusters, columns + 1, axes], their eigenvectors.
+        turned: [clusters, axes, columns], the coefficients in them.
+        home: [clusters], stratum of each.
+    """
     own = np.einsum("gj,gjk->gk", share * scale**2, turned**2)
     others = np.einsum("gij,gj,gjk->gik", axes, share * scale, turned)
+    columns, intercept = others[:, :-1], others[:, -1]
     trace = own.sum(axis=0) - (others**2).sum(axis=(0, 1))
     squares = (own**2).sum(axis=0) - 2 * (own * (others**2).sum(axis=1)).sum(axis=0)
-    squares += (np.einsum("gik,gjk->kij", others, others) ** 2).sum(axis=(1, 2))
-    return variance, np.maximum(trace, 0) ** 2 / np.maximum(squares, np.finfo(float).tiny)
+    squares += (np.einsum("gik,gjk->kij", columns, columns) ** 2).sum(axis=(1, 2))
+    for part, times in ((columns * intercept[:, None], 2), (intercept[:, None] ** 2, 1)):
+        sums = np.zeros((int(home.max()) + 1, *part.shape[1:]))
+        np.add.at(sums, home, part)
+        squares += times * (sums**2).sum(axis=(0, 1))
+    return np.maximum(trace, 0) ** 2 / np.maximum(squares, np.finfo(float).tiny)
 
 
 def _crossed(first: np.ndarray, second: np.ndarray) -> np.ndarray:

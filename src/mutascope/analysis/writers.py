@@ -134,9 +134,10 @@ def writers_by_locus(writers: pl.DataFrame) -> pl.DataFrame:
 def word_groups(writers: pl.DataFrame, *, permutations: int = 1999, seed: int = 0) -> pl.DataFrame:
     """Test whether mutants of one rare word share rows, and columns, more than rare mutants of the same loci do.
 
-    Coordinates count once whatever the locus (METHOD: distinct rows against mutants). The null shuffles the words
-    among the rare mutants of each locus, so that what loci and their crowded rows bring by themselves is in the null.
-    One-sided p = (1 + null values <= observed) / (1 + permutations).
+    Coordinates count once whatever the locus (METHOD: distinct rows against mutants). The null shuffles the rare sites
+    of each locus, each with the words of all its mutants, because ``max`` and ``min`` of a site share its row whatever
+    they say. What loci and their crowded rows bring by themselves is in the null. One-sided
+    p = (1 + null values <= observed) / (1 + permutations).
 
     Args:
         writers: columns layer, kind, row, col, word, rare.
@@ -146,7 +147,8 @@ def word_groups(writers: pl.DataFrame, *, permutations: int = 1999, seed: int = 
     Returns:
         A row per rare word with at least two mutants, most mutants first, then one with a null word, which sums over
         them (absent when there is none). Columns word; ``mutants``, ``loci``, ``rows``, ``cols`` (Int64, distinct);
-        ``expected_rows``, ``expected_cols`` (means of the null), ``p_rows``, ``p_cols`` (Float64).
+        ``expected_rows``, ``expected_cols`` (means of the null), ``p_rows``, ``p_cols``, ``q_rows``, ``q_cols``
+        (Benjamini-Hochberg over the words; of the sum: p), all Float64.
     """
     rare = writers.filter("rare").sort(LOCUS, maintain_order=True)
     groups = (
@@ -170,58 +172,54 @@ def word_groups(writers: pl.DataFrame, *, permutations: int = 1999, seed: int = 
     for axis, observed in (("rows", groups["rows"]), ("cols", groups["cols"])):
         null = nulls[axis]
         tests[f"expected_{axis}"] = null.mean(axis=0)
-        tests[f"p_{axis}"] = (1 + (null <= observed.to_numpy()).sum(axis=0)) / (1 + permutations)
+        p = (1 + (null <= observed.to_numpy()).sum(axis=0)) / (1 + permutations)
+        tests[f"p_{axis}"] = p
+        tests[f"q_{axis}"] = np.concatenate([stats.false_discovery_control(p[:-1]), p[-1:]]) if len(p) else p
     return groups.with_columns(pl.Series(name, values, dtype=pl.Float64) for name, values in tests.items())
 
 
 def _shuffled_words(
     rare: pl.DataFrame, words: pl.Series, permutations: int, random: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Distinct rows and columns of every word with the words shuffled within loci, int64 [permutations, words].
+    """Distinct rows and columns of every word with the sites shuffled within loci, int64 [permutations, words].
 
     ``rare`` is sorted by locus.
     """
-    locus = rare.select(pl.struct(LOCUS).rank("dense")).to_series().to_numpy()
+    sites = rare.select(SITE).unique(maintain_order=True).with_row_index("site")
+    at = rare.join(sites, on=SITE, how="left", maintain_order="left")["site"].to_numpy()
+    locus = sites.select(pl.struct(LOCUS).rank("dense")).to_series().to_numpy()
     numbers = {word: number for number, word in enumerate(words)}
     word = np.array([numbers.get(name, len(words)) for name in rare["word"]], dtype=np.int64)
     places = {
-        "rows": rare["row"].to_numpy().astype(np.int64),
-        "cols": rare["col"].to_numpy().astype(np.int64),
+        "rows": sites["row"].to_numpy().astype(np.int64),
+        "cols": sites["col"].to_numpy().astype(np.int64),
     }
     sizes = {axis: int(place.max(initial=0)) + 1 for axis, place in places.items()}
     null = {axis: np.zeros((permutations, len(words)), dtype=np.int64) for axis in places}
     for draw in range(permutations):
-        shuffled = word[np.lexsort((random.random(len(word)), locus))]
+        moved = np.lexsort((random.random(len(sites)), locus))[at]
         for axis, place in places.items():
-            taken = np.unique(shuffled * sizes[axis] + place) // sizes[axis]
+            taken = np.unique(word * sizes[axis] + place[moved]) // sizes[axis]
             null[axis][draw] = np.bincount(taken, minlength=len(words) + 1)[: len(words)]
     return null
 
 
 def rare_and_low_cosine_lines(
-    records: pl.DataFrame,
-    writers: pl.DataFrame,
-    *,
-    max_cosine: float = MALIGNANT_COSINE,
-    permutations: int = 1999,
-    seed: int = 0,
+    records: pl.DataFrame, writers: pl.DataFrame, *, max_cosine: float = MALIGNANT_COSINE
 ) -> pl.DataFrame:
-    """Test whether low-cosine mutants lie on the rows and columns of RIHF mutants.
+    """Test whether low-cosine mutants lie on the rows and columns of RIHF mutants, more than other NSMs do.
 
     Args:
         records: columns layer, kind, row, col, mutation, silent, cosine of the text assay.
         writers: columns layer, kind, row, col, mutation, rare.
         max_cosine: exclusive bound of a low cosine.
-        permutations: as in :func:`~mutascope.analysis.lines.line_sharing`.
-        seed: as in :func:`~mutascope.analysis.lines.line_sharing`.
 
     Returns:
         The columns of :func:`~mutascope.analysis.lines.line_sharing`: ``first`` are the RIHF mutants, ``second`` the
         other NSMs of low cosine, on the panel or not.
     """
-    joined = records.join(writers.select(*MUTANT, "rare"), on=MUTANT, how="left")
-    low = ~pl.col("silent") & (pl.col("cosine") < max_cosine)
-    return line_sharing(joined, pl.col("rare"), low, permutations=permutations, seed=seed)
+    joined = records.filter(~pl.col("silent")).join(writers.select(*MUTANT, "rare"), on=MUTANT, how="left")
+    return line_sharing(joined, pl.col("rare"), pl.col("cosine") < max_cosine)
 
 
 def writers_by_score(writers: pl.DataFrame, choice_records: pl.DataFrame) -> pl.DataFrame:

@@ -80,8 +80,8 @@ def sites_of_low_cosine(given: Screens) -> pl.DataFrame:
 
 @table(
     "severe_lines",
-    "Whether less severe mutants lie on the rows and columns of severe ones: cosine below 0.2 and below 0.5 in text"
-    " assays, score up to 5 and up to 8 in choice assays.",
+    "Whether less severe NSMs lie on the rows and columns of severe ones, more than others: cosine below 0.2 and below"
+    " 0.5 in text assays, score up to 5 and up to 8 in choice assays.",
 )
 def severe_lines(given: Screens) -> pl.DataFrame:
     """Return the sharing of lines between severe and less severe mutants."""
@@ -91,9 +91,9 @@ def severe_lines(given: Screens) -> pl.DataFrame:
     def of(label: str) -> pl.DataFrame:
         if label in given.choice:
             value, (_, low, high) = pl.col("score"), SCORE_THRESHOLDS
-            return line_sharing(given.records[label], nsm & (value <= low), nsm & (value <= high))
+            return line_sharing(given.records[label].filter(nsm), value <= low, value <= high)
         value = pl.col("cosine")
-        return line_sharing(given.severe[label], nsm & (value < 0.2), nsm & (value < MALIGNANT_COSINE))
+        return line_sharing(given.severe[label].filter(nsm), value < 0.2, value < MALIGNANT_COSINE)
 
     return stack([label for label in given.labels if label in (*given.text, *given.choice)], of)
 
