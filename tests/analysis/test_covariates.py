@@ -84,6 +84,7 @@ def test_known_effects_are_found():
         "low",
         "high",
         "p",
+        "q",
         "sd",
         "mutants",
         "sites",

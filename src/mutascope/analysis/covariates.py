@@ -172,7 +172,7 @@ def massive_lines(conserved: pl.DataFrame, covariates: pl.DataFrame) -> pl.DataF
     )
 
 
-Fitter = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Fit]
+Fitter = Callable[[np.ndarray, np.ndarray, np.ndarray, Sequence[np.ndarray]], Fit]
 
 
 def _mutants(records: pl.DataFrame, covariates: pl.DataFrame, outcome: pl.Expr) -> pl.DataFrame:
