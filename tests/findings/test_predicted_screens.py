@@ -68,7 +68,7 @@ def make_adaptive(folder: Path, sampled_sites: int) -> Path:
     manifest = json.loads((folder / "manifest.json").read_text())
     first, *others = manifest["loci"]
     loci = [{**first, "sampled_sites": sampled_sites}, *({**locus, "sampled_sites": 0} for locus in others)]
-    design = {"type": "adaptive", "mutations": ["max", "min"], "sample": sampled_sites}
+    design = {"type": "adaptive", "sha256": "0", "mutations": ["max", "min"], "sample": sampled_sites}
     return change_manifest(folder, design=design, loci=loci)
 
 
@@ -150,7 +150,7 @@ def test_combined_rates_are_of_the_region_that_was_screened(tmp_path):
     crowded = whole.filter(pl.col("col").is_in([2, 5]))
     folder = write_predictions(write_screen(tmp_path / "s", crowded, shapes={(0, "v"): (6, 8)}), whole)
     (locus,) = json.loads((folder / "manifest.json").read_text())["loci"]
-    design = {"type": "region", "cols": [2, 5], "mutations": ["max", "min"]}
+    design = {"type": "region", "sha256": "0", "cols": [2, 5], "mutations": ["max", "min"]}
     row = combined(change_manifest(folder, design=design, loci=[{**locus, "region_sites": 12}]))
     assert row["rate"] == pytest.approx(1 - crowded["silent"].mean(), abs=0.05)
     assert row["predicted"] == pytest.approx(row["rate"], abs=0.1)
@@ -181,7 +181,7 @@ def unrun(tmp_path) -> Path:
     loci = json.loads((folder / "manifest.json").read_text())["loci"]
     return change_manifest(
         folder,
-        design={"type": "adaptive", "mutations": ["max", "min"], "sample": 0},
+        design={"type": "adaptive", "sha256": "0", "mutations": ["max", "min"], "sample": 0},
         loci=[{**locus, "sampled_sites": 0} for locus in loci],
         units={"mutants": 0, "size": 1},
     )

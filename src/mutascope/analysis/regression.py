@@ -186,7 +186,7 @@ def _errors(
     both, _ = _one_way(root, along, weights, rest, strata, _crossed(*clusters))
     parts = np.where(matters, variance, 0)
     total = parts.sum(axis=0)
-    freedom = total**2 / np.maximum((parts**2 / freedom).sum(axis=0), np.finfo(float).tiny)
+    freedom = total**2 / np.maximum((parts**2 / np.maximum(freedom, 1)).sum(axis=0), np.finfo(float).tiny)
     crossed = np.where(matters.all(axis=0) & (total > both), both, 0)
     return np.sqrt(total - crossed), np.maximum(freedom, 1.0)
 
