@@ -55,7 +55,7 @@ def test_auto_tile_gives_about_64_tiles_across(hidden, tile):
     mutant=st.builds(
         Mutant,
         st.integers(0, 999),
-        st.sampled_from(["q", "down", "gate", "my-kind_2"]),
+        st.sampled_from(["q", "down", "gate", "my-kind_2", "up.e17"]),
         st.integers(0, 9999),
         st.integers(0, 9999),
         st.sampled_from(["max", "noop", "x-y_z1"]),

@@ -15,10 +15,11 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from mutascope.analysis.enrichment import AXES, FDR, RESIDUAL_AXIS, enriched_lines, nsm_sites
+from mutascope.analysis.enrichment import AXES, FDR, enriched_lines, nsm_sites
 from mutascope.analysis.nulls import padded, poisson_binomial_tail, q_values
 from mutascope.analysis.regression import Fit, centred, fit_linear, fit_logistic, independent
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, SITE, in_order
+from mutascope.core.kinds import RESIDUAL_AXIS
 
 NORMS = ("change", "tile_norm", "input_norm")
 TERMS = (*NORMS, "massive")

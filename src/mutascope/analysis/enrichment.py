@@ -22,12 +22,11 @@ from mutascope.analysis.nulls import padded, poisson_binomial_tail, q_values
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, SITE, in_order, site_frame
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
+from mutascope.core.kinds import RESIDUAL_AXIS
 
 FDR = 0.05
 """Share of false lines among those called that is tolerated."""
 AXES = ("row", "col")
-RESIDUAL_AXIS = {"q": "col", "k": "col", "v": "col", "gate": "col", "up": "col", "o": "row", "down": "row"}
-"""The axis of each kind that runs along the residual stream: what is read from it, or written to it."""
 
 
 def nsm_sites(records: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ import polars as pl
 
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
-from mutascope.core.genome import KIND_ORDER
+from mutascope.core.kinds import RANKS
 
 LOCUS = ("layer", "kind")
 SITE = ("layer", "kind", "row", "col")
@@ -47,9 +47,8 @@ def in_order(frame: pl.DataFrame, *then: str) -> pl.DataFrame:
     if "layer" in frame.columns:
         keys.append(pl.col("layer"))
     if "kind" in frame.columns:
-        ranks = dict(zip(KIND_ORDER, range(len(KIND_ORDER)), strict=True))
         keys += [
-            pl.col("kind").replace_strict(ranks, default=len(ranks), return_dtype=pl.Int8),
+            pl.col("kind").replace_strict(RANKS, default=len(RANKS), return_dtype=pl.Int8),
             pl.col("kind"),
         ]
     keys += [pl.col(name) for name in then]

@@ -5,7 +5,7 @@ from enum import IntEnum
 import numpy as np
 import polars as pl
 
-from mutascope.core.genome import kind_rank
+from mutascope.core.kinds import kind_rank
 
 
 class Status(IntEnum):

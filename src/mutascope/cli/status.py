@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mutascope.cli import options
-from mutascope.core.genome import kind_rank
+from mutascope.core.kinds import kind_rank
 from mutascope.store.reader import Results
 
 

@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mutascope.core.errors import MutascopeError, nearest
-
-KIND_ORDER = ("q", "k", "v", "o", "gate", "up", "down")
-"""Canonical order of kinds within a layer; kinds of other architectures follow in the order of discovery."""
+from mutascope.core.kinds import kind_rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class Locus:
 
     Attributes:
         layer: decoder layer, from 0.
-        kind: ``q k v o gate up down``, or another word for matrices of other architectures.
+        kind: of :data:`mutascope.core.kinds.KINDS`, or another word for matrices of other architectures.
         rows: output features.
         cols: input features.
         parameter: qualified name of the parameter that holds the matrix.
@@ -85,7 +83,7 @@ def auto_tile(hidden_size: int) -> int:
     return 2 ** max(0, round(math.log2(hidden_size / 64)))
 
 
-_MUTANT = re.compile(r"(\d+)\.([\w-]+):(\d+),(\d+):([\w-]+)")
+_MUTANT = re.compile(r"(\d+)\.([\w.-]+):(\d+),(\d+):([\w-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +183,6 @@ class Genome:
                 f"impossible site {mutant}: at tile {tiling.tile}, {mutant.locus_name} has rows 0 to {rows - 1} and"
                 f" columns 0 to {cols - 1}"
             )
-
-
-def kind_rank(kind: str) -> int:
-    """Return the sorting rank of a kind; unknown kinds come last."""
-    return KIND_ORDER.index(kind) if kind in KIND_ORDER else len(KIND_ORDER)
 
 
 def check_name(what: str, name: str, known: list[str]) -> None:

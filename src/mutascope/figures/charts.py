@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.status import Status
 from mutascope.core.errors import NotHere
-from mutascope.core.genome import kind_rank
+from mutascope.core.kinds import kind_rank
 from mutascope.figures.palette import Palette
 
 INK = "#404040"

@@ -16,7 +16,7 @@ from mutascope.analysis.copa import rearrange, sign_map
 from mutascope.analysis.severity import marked_sites
 from mutascope.analysis.sites import LOCUS
 from mutascope.analysis.status import Status, site_status
-from mutascope.core.genome import kind_rank
+from mutascope.core.kinds import kind_rank
 from mutascope.figures.gallery import Panel, gallery_figure
 from mutascope.figures.palette import Palette
 from mutascope.findings import maps, outputs, patterns, writers

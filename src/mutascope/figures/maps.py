@@ -23,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
-from mutascope.core.genome import KIND_ORDER
+from mutascope.core.kinds import KINDS, kind_rank
 from mutascope.figures.palette import PAPER, Palette
 
 LABELS = {
@@ -34,7 +34,7 @@ LABELS = {
     Status.UNSCREENED: "unscreened",
 }
 
-TRANSPOSED_KINDS = frozenset({"gate", "up"})
+TRANSPOSED_KINDS = frozenset(name for name, kind in KINDS.items() if kind.transposed)
 """Kinds drawn with rows horizontal, so that the intermediate dimension is horizontal as it is in ``down``."""
 
 LocusMap = tuple[int, str, np.ndarray]
@@ -284,7 +284,7 @@ def offsets(lengths: list[float], gap: float) -> tuple[list[float], float]:
 
 
 def _kind_rank(kind: str) -> tuple[int, str]:
-    return (KIND_ORDER.index(kind) if kind in KIND_ORDER else len(KIND_ORDER), kind)
+    return (kind_rank(kind), kind)
 
 
 def as_drawn(status: np.ndarray, transpose: bool) -> np.ndarray:

@@ -17,7 +17,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from mutascope.core.errors import MutascopeError
-from mutascope.core.genome import Genome, Locus, kind_rank
+from mutascope.core.genome import Genome, Locus
+from mutascope.core.kinds import kind_rank
 from mutascope.model.families import View, family_of, head_sizes, is_known
 
 _ATTENTION = r"(?:.*\.)?(?:self_attn|self_attention|attn|attention)\."

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mutascope.core.errors import MutascopeError
+from mutascope.core.kinds import KINDS
 
 SEPARATOR = "%%%%%%"
 NON_FINITE_TEXT = "non-finite"
 """Stands in a code file for an output without a text, which the authors' scripts cannot write."""
 
-_ATTENTION = ("q", "k", "v", "o")
-_MLP = ("gate", "up", "down")
-_MATRIX = re.compile(r"(?:.*\.)?layers\.(\d+)\.(?:self_attn\.([qkvo])|mlp\.(gate|up|down))_proj\.weight")
+_BY_CODE = {kind.code: name for name, kind in KINDS.items()}
+_MATRIX = re.compile(rf"(?:.*\.)?layers\.(\d+)\.({'|'.join(map(re.escape, _BY_CODE))})\.weight")
 _TEXT_ESCAPE = re.compile(r"ord\(([1-9]\d{2,6})\)")
 _ANSWER_ESCAPE = re.compile(r"ord([1-9]\d{2,6})")
 _BETWEEN_ANSWERS = "| |"
@@ -32,7 +32,7 @@ def matrix_locus(name: str) -> tuple[int, str]:
         raise MutascopeError(
             f"{name!r} is no matrix of a Llama-like model, such as model.layers.12.self_attn.v_proj.weight"
         )
-    return int(match.group(1)), match.group(2) or match.group(3)
+    return int(match.group(1)), _BY_CODE[match.group(2)]
 
 
 def matrix_name(layer: int, kind: str) -> str:
@@ -41,12 +41,11 @@ def matrix_name(layer: int, kind: str) -> str:
     Raises:
         MutascopeError: for a kind that the paper's models do not have.
     """
-    if kind not in (*_ATTENTION, *_MLP):
+    if kind not in KINDS:
         raise MutascopeError(
-            f"the authors' format has no name for {layer}.{kind}; it knows {', '.join((*_ATTENTION, *_MLP))}"
+            f"the authors' format has no name for {layer}.{kind}; it knows {', '.join(KINDS)}"
         )
-    block = "self_attn" if kind in _ATTENTION else "mlp"
-    return f"model.layers.{layer}.{block}.{kind}_proj.weight"
+    return f"model.layers.{layer}.{KINDS[kind].code}.weight"
 
 
 def escape_text(text: str) -> str:

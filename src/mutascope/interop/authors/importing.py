@@ -17,7 +17,8 @@ from mutascope.analysis.choice import LETTERS
 from mutascope.assays.phenotype import content_hash
 from mutascope.core.design import Plan
 from mutascope.core.errors import MutascopeError
-from mutascope.core.genome import Locus, Tiling, kind_rank
+from mutascope.core.genome import Locus, Tiling
+from mutascope.core.kinds import kind_rank
 from mutascope.core.manifest import (
     AssayInfo,
     DesignInfo,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from mutascope.core.kinds import KINDS
 from mutascope.model.families.spec import FamilySpec, View, head_sizes, sliding_windows
 
 NETWORKS = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 
-VIEWS = (
-    *(View(f"self_attn.{kind}_proj", (kind,)) for kind in "qkvo"),
-    *(View(f"mlp.{kind}_proj", (kind,)) for kind in ("gate", "up", "down")),
-)
+VIEWS = tuple(View(kind.code, (name,)) for name, kind in KINDS.items())
 
 
 def spec(config: Any) -> FamilySpec:
