@@ -4,13 +4,14 @@ from .core.design import Design
 from .core.errors import MutascopeError
 from .core.genome import Genome, Locus, Mutant, Tiling
 from .figures.registry import draw_figure
+from .figures.screens import draw_map, draw_sheet
 from .figures.writing import write_figures
 from .findings import Screens, build_table, write_tables
 from .model.loading import Model, load_genome, load_model
 from .report import write_report
 from .run.prediction import Prediction
 from .run.screen import Screen
-from .store.reader import Results
+from .store.reader import Results, ScreenData, open
 
 __version__: str
 __format_version__: int
@@ -25,14 +26,18 @@ __all__ = [
     "Prediction",
     "Results",
     "Screen",
+    "ScreenData",
     "Screens",
     "TextAssay",
     "Tiling",
     "build_table",
     "draw_figure",
+    "draw_map",
+    "draw_sheet",
     "load_assay",
     "load_genome",
     "load_model",
+    "open",
     "word_diff",
     "write_figures",
     "write_report",

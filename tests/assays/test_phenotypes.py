@@ -80,6 +80,22 @@ def test_a_non_finite_output_is_never_silent(llama):
     assert not any(reader.is_silent(outcome) for outcome in outcomes)
 
 
+def test_a_text_is_decoded_once(llama, monkeypatch):
+    reader = reader_of(llama, (Output((40, 41)),))
+    decoded = []
+    decode = llama.tokenizer.decode
+    monkeypatch.setattr(
+        llama.tokenizer, "decode", lambda tokens, **how: decoded.append(tokens) or decode(tokens, **how)
+    )
+    outcomes = [
+        Outcome(Mutant(0, "q", 0, i, "max"), (Output(tokens),)) for i, tokens in enumerate([(40, 41), (7,)])
+    ]
+    assert [reader.is_silent(outcome) for outcome in outcomes] == [True, False]
+    shard = reader.shard(outcomes)
+    assert shard.records["silent"].to_list() == [True, False]
+    assert [tokens[-1] for tokens in decoded] == [7, 7]  # with its prompt, and alone
+
+
 def test_lone_surrogates_have_a_hash():
     assert len(content_hash("\ud800")) == 32
     assert content_hash(None) == "non-finite"

@@ -26,6 +26,7 @@ from mutascope.model.loading import fingerprint
 from mutascope.run.prediction import Prediction
 from mutascope.run.screen import Finished
 from mutascope.store import ScreenFolder
+from mutascope.store.files import Files
 from processes import Process, start_command, start_function
 
 ASSAY = """
@@ -338,7 +339,7 @@ def test_an_interrupt_keeps_the_mutants_that_are_done(job, tmp_path):
     assert not (job.whole / "partial").exists()
     first = job.interrupt(tmp_path, 11)
     folder = ScreenFolder(tmp_path)
-    assert folder.count_records() + folder.count_parts() == 11
+    assert folder.count_records() + folder.parts.count() == 11
     assert parts(tmp_path)
     assert len(Results(tmp_path).records()) == folder.count_records()  # a part is none of the records
     second = job.finish(tmp_path)
@@ -403,7 +404,7 @@ def test_a_part_without_its_texts_is_run_again(tale, tmp_path):
 
 @pytest.mark.parametrize("moment", ["before", "within", "after"])
 def test_an_interrupt_while_a_unit_is_written(tale, tmp_path, monkeypatch, moment):
-    put, file = ScreenFolder._put, {"before": "phenotypes", "within": "records", "after": "records"}[moment]
+    put, file = Files.write, {"before": "phenotypes", "within": "records", "after": "records"}[moment]
 
     def put_or_stop(self, name, content):
         if name != f"{file}/000001.parquet":
@@ -413,10 +414,10 @@ def test_an_interrupt_while_a_unit_is_written(tale, tmp_path, monkeypatch, momen
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ScreenFolder, "_put", put_or_stop)
+        patch.setattr(Files, "write", put_or_stop)
         tale.interrupt(tmp_path, 16)
     folder = ScreenFolder(tmp_path)
-    assert folder.count_records() + folder.count_parts() == 16
+    assert folder.count_records() + folder.parts.count() == 16
     assert len(tale.finish(tmp_path)) == 2
     tale.check(tmp_path)
 

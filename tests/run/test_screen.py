@@ -65,7 +65,7 @@ def test_a_screen_at_a_url(llama, tmp_path):
     local = Screen(llama, ASSAY, DESIGN, tile=12, engine="reference")
     local.run(tmp_path / "local", quiet=True)
     assert Results(url).texts().equals(local.results.texts())
-    first.folder._fs.rm(first.folder._join("records/000001.parquet"))  # pyright: ignore[reportOptionalMemberAccess]
+    first.folder.files.remove("records/000001.parquet")  # pyright: ignore[reportOptionalMemberAccess]
     assert not Results(url).finished
     again = Screen(llama, ASSAY, DESIGN, tile=12, engine="reference")
     assert again.run(url, quiet=True) == Finished(16, 32)

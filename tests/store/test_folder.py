@@ -79,7 +79,7 @@ def test_a_phenotype_of_several_units_is_read_once(folder):
 def test_texts_without_records_are_of_an_unfinished_unit(folder):
     folder.write_unit("000000", shard_of(0))
     folder.write_unit("000001", shard_of(1))
-    folder._fs.rm(folder._join("records/000001.parquet"))
+    folder.files.remove("records/000001.parquet")
     assert folder.finished_units() == {"000000"}
     assert len(folder.phenotypes()) == 3
     folder.check_units({"000000": 3, "000001": 3})

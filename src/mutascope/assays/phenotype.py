@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from mutascope.assays import Resolved
     from mutascope.model.loading import Model
 
+Phenotype = tuple[str, str | None, str | None]
+"""Content hash, text and continuation; the last two are None for a non-finite output."""
+_KNOWN = 10_000
+"""Outputs whose texts are kept: a record is asked for when its mutant is done, and again when its unit is."""
 NON_FINITE = "non-finite"
 """Phenotype of every mutant with a NaN or +inf logit (METHOD, Terms)."""
 
@@ -27,12 +32,12 @@ class PhenotypeReader:
         self.model = model
         self.assay = assay
         self.wild_type = wild_type
+        self._decoded = _decoder(model, assay)
         self.wild_phenotypes = [self.phenotype(output, i)[0] for i, output in enumerate(wild_type)]
 
-    def phenotype(self, output: Output, prompt: int) -> tuple[str, str | None, str | None]:
+    def phenotype(self, output: Output, prompt: int) -> Phenotype:
         """Return (content hash, text, continuation) of an output on a prompt (its index)."""
-        text = self.assay.text(self.model, output, prompt)
-        return content_hash(text), text, self.assay.continuation(self.model, output)
+        return self._decoded(output.tokens, output.finite, prompt)
 
     def is_silent(self, outcome: Outcome) -> bool:
         """Whether every text of the outcome equals the wild type's."""
@@ -46,7 +51,7 @@ class PhenotypeReader:
         """Return the records, outputs and texts of ``outcomes``, in their order."""
         records: list[dict[str, Any]] = []
         outputs: list[dict[str, Any]] = []
-        texts: dict[str, tuple[str, str | None, str | None]] = {}
+        texts: dict[str, Phenotype] = {}
         for outcome in outcomes:
             rows = self._output_rows(outcome, texts)
             records.append(self._record(outcome, rows, texts))
@@ -80,7 +85,7 @@ class PhenotypeReader:
         self,
         outcome: Outcome,
         rows: list[dict[str, Any]],
-        texts: dict[str, tuple[str, str | None, str | None]],
+        texts: dict[str, Phenotype],
     ) -> dict[str, Any]:
         """Return the record of an outcome, and put its phenotype among the texts."""
         hashes = [row["phenotype"] for row in rows]
@@ -98,6 +103,18 @@ class PhenotypeReader:
             "phenotype": phenotype,
             **self.assay.measures(outcome.outputs, said),
         }
+
+
+def _decoder(model: Model, assay: Resolved) -> Callable[[tuple[int, ...], bool, int], Phenotype]:
+    """Return what makes phenotypes of tokens, whether they are finite, and the index of the prompt."""
+
+    @lru_cache(_KNOWN)
+    def decoded(tokens: tuple[int, ...], finite: bool, prompt: int) -> Phenotype:
+        output = Output(tokens, finite)
+        text = assay.text(model, output, prompt)
+        return content_hash(text), text, assay.continuation(model, output)
+
+    return decoded
 
 
 def content_hash(text: str | None) -> str:

@@ -12,10 +12,9 @@ from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
 from mutascope.core.manifest import Manifest
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.core.words import counted
 from mutascope.store.reader import Results
-
-_COORDINATES = ("layer", "kind", "row", "col", "mutation")
 
 
 def panel(
@@ -36,7 +35,6 @@ def panel(
 ) -> None:
     """Run mutants of a screen on a panel of prompts; on a panel that is unfinished, finish it."""
     from mutascope.assays import PanelAssay, load_assay
-    from mutascope.cli.show import load_screened
     from mutascope.cli.stopping import resumable
     from mutascope.core.design import Design
     from mutascope.core.yamlfile import validate
@@ -54,8 +52,8 @@ def panel(
     if chosen.is_empty():
         raise MutascopeError(f"{folder} has no NSM to put on a panel (yet)")
     loading = {"device": device, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
-    model = load_screened(screened, **loading)
-    mutants = tuple(Mutant(*row) for row in chosen.select(_COORDINATES).iter_rows())
+    model = screened.load_model(**loading)
+    mutants = tuple(Mutant(*row) for row in chosen.select(MUTANT_KEY).iter_rows())
     stock = screened.manifest.numerics is not None and screened.manifest.numerics.stock
     job = Screen(
         model,
@@ -92,12 +90,12 @@ def compare_with_screen(panel: Results, screened: Results) -> str:
     )
     if place is None or not _same_sampling(panel.manifest, screened.manifest):
         return "the screen did not ask a prompt of the panel in the same way: no outputs to compare"
-    mine = panel.folder.outputs().filter(prompt=place).select(*_COORDINATES, "phenotype")
-    theirs = screened.records().select(*_COORDINATES, pl.col("phenotype").alias("screened"))
-    both = mine.join(theirs, on=_COORDINATES, how="inner")
+    mine = panel.outputs().filter(prompt=place).select(*MUTANT_KEY, "phenotype")
+    theirs = screened.records().select(*MUTANT_KEY, pl.col("phenotype").alias("screened"))
+    both = mine.join(theirs, on=MUTANT_KEY, how="inner")
     differing = both.filter(pl.col("phenotype") != pl.col("screened"))
     if len(differing):
-        first = Mutant(*differing.select(_COORDINATES).row(0))
+        first = Mutant(*differing.select(MUTANT_KEY).row(0))
         raise MutascopeError(
             f"{len(differing)} of {len(both)} outputs on prompt {place} differ from the screen's, {first} for one:"
             " do not trust them, run both with --engine reference and report it"

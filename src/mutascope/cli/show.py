@@ -17,7 +17,6 @@ from mutascope.core.genome import Mutant
 from mutascope.store.reader import Results
 
 if TYPE_CHECKING:
-    from mutascope.model.loading import Model
     from mutascope.run.screen import Screen
 
 _LETTERS_IN_LINE = 5
@@ -149,12 +148,12 @@ def reopen(results: Results, **loading: Any) -> Screen:
     """Return the screen of a folder with its model loaded again (``loading``: arguments of ``load_model``).
 
     Raises:
-        MutascopeError: as :func:`load_screened`.
+        MutascopeError: as :meth:`~mutascope.store.reader.ScreenData.load_model`.
     """
     from mutascope.assays import reopened
     from mutascope.run.screen import Screen
 
-    model = load_screened(results, **loading)
+    model = results.load_model(**loading)
     resolved = reopened(model, results.manifest)
     manifest = results.manifest
     stock = manifest.numerics is not None and manifest.numerics.stock
@@ -168,24 +167,3 @@ def reopen(results: Results, **loading: Any) -> Screen:
     )
     screen.folder, screen.resolved = results.folder, resolved
     return screen
-
-
-def load_screened(results: Results, **loading: Any) -> Model:
-    """Return the model of a screen, loaded again.
-
-    Raises:
-        MutascopeError: when the model of that name has other weights now, or the screen was imported.
-    """
-    from mutascope.model.loading import load_model
-
-    stored = results.manifest.model
-    if results.manifest.imported:
-        raise MutascopeError(
-            f"{results.folder.path} was imported, and does not say which weights of {stored.name} were screened"
-        )
-    model = load_model(stored.name, dtype=stored.dtype, **loading)
-    if model.fingerprint != stored.fingerprint:
-        raise MutascopeError(
-            f"{stored.name} has other weights now than when {results.folder.path} was screened"
-        )
-    return model

@@ -17,13 +17,13 @@ from mutascope.figures.maps import sheet_figure
 from mutascope.figures.pairs import layer_correlation_figure, overlap_figure
 from mutascope.figures.palette import PAPER, Palette
 from mutascope.figures.reliability import reliability_figure
+from mutascope.figures.screens import predicted_title
 from mutascope.figures.severity import cosine_figure, score_figure
 from mutascope.figures.strength import strength_figure
 from mutascope.figures.writers import writers_figure
 from mutascope.findings import maps, outputs, patterns, predictions, writers
 from mutascope.findings.registry import need
 from mutascope.findings.screens import Screens
-from mutascope.store.reader import predicted_title
 
 Drawn = Iterator[tuple[str, Figure]]
 """A suffix of the file name (empty, or what tells several pictures of one name apart), and the figure."""

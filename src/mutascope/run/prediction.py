@@ -161,7 +161,7 @@ class Prediction(Job[PredictSpec]):
     def state(self) -> str:
         """Return in words how many loci are predicted, and how many mutants are stored."""
         loci = f"{len(self.home.predicted_loci()):,} of {counted(len(self.plan.loci), 'locus', 'loci')}"
-        stored = self.home.count_records() + self.home.count_parts()
+        stored = self.home.count_records() + self.home.parts.count()
         return f"{loci} are predicted, and {counted(stored, 'mutant')} stored, in {self.home.path}"
 
     # the folder

@@ -137,7 +137,7 @@ class Screen(Job[ScreenSpec]):
 
     def state(self) -> str:
         """Return in words how many mutants are stored."""
-        stored = self.home.count_records() + self.home.count_parts()
+        stored = self.home.count_records() + self.home.parts.count()
         return f"{stored:,} of {counted(len(self.plan), 'mutant')} are stored in {self.home.path}"
 
     def _identity(self) -> dict[str, Any]:

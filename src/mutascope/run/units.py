@@ -67,12 +67,12 @@ def run_units(
         progress: is told of every mutant.
     """
     running = _Running(reader, folder, progress)
-    folder.tidy_parts()
+    folder.parts.tidy()
     try:
         return sum(running.take(outcome) for outcome in session.run(running.feed(units)))
     except BaseException:
         running.keep()
-        folder.tidy_parts()
+        folder.parts.tidy()
         raise
 
 
@@ -89,7 +89,7 @@ class _Running:
         for name, mutants in units:
             if name in self.folder.finished_units():
                 continue
-            unit = _Unit(name, mutants, _usable(self.folder.part(name), self.reader))
+            unit = _Unit(name, mutants, _usable(self.folder.parts.read(name), self.reader))
             self.open.append(unit)
             for silent in unit.known["silent"]:
                 self.progress(silent)
@@ -111,7 +111,7 @@ class _Running:
         """Store what is done of units that are not."""
         for unit in self.open:
             if unit.outcomes and unit.name not in self.folder.finished_units():
-                self.folder.write_part(unit.name, unit.shard(self.reader))
+                self.folder.parts.write(unit.name, unit.shard(self.reader))
 
     def _close(self, unit: _Unit) -> None:
         self.folder.write_unit(unit.name, unit.shard(self.reader))

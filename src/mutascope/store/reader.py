@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from matplotlib.figure import Figure
 
-from mutascope.analysis.rates import nsm_rates
-from mutascope.analysis.status import exact_loci, exact_sites, locus_statuses, site_status
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.core.tables import rows_to_html
-from mutascope.figures.maps import map_figure, sheet_figure
-from mutascope.figures.palette import PAPER, Palette
-from mutascope.store import ScreenFolder
+from mutascope.store.folder import ScreenFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mutascope.figures.palette import Palette
+    from mutascope.model.loading import Model
 
 
-class Results:
-    """Read access to a screen, finished or not.
+class ScreenData:
+    """Read access to a screen, finished or not, as it was when it was opened.
+
+    Files are read when they are asked for, and once. Pickled, it is a path: whoever unpickles it opens the folder anew.
 
     Args:
         folder: path, fsspec URL or :class:`~mutascope.store.ScreenFolder`.
+
+    Attributes:
+        folder: where the screen is.
+        manifest: what it is.
 
     Raises:
         MutascopeError: when the folder is not a screen.
@@ -31,15 +40,34 @@ class Results:
 
     def __init__(self, folder: ScreenFolder | str | os.PathLike[str]) -> None:
         self.folder = folder if isinstance(folder, ScreenFolder) else ScreenFolder(folder)
+        self.refresh()
+
+    def __reduce__(self) -> tuple[type[ScreenData], tuple[str]]:
+        return ScreenData, (self.folder.path,)
+
+    def refresh(self) -> None:
+        """Look at the folder again: what was added since it was opened is seen from now on."""
         self.manifest = self.folder.manifest()
+        self._units = self.folder.finished_units()
+        self._read: dict[str, pl.DataFrame] = {}
+        self._done: int | None = None
+
+    def _once(self, name: str, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        if name not in self._read:
+            self._read[name] = read()
+        return self._read[name]
 
     def records(self) -> pl.DataFrame:
         """Return a row per mutant, in design order (docs/format.md, Records)."""
-        return self.folder.records()
+        return self._once("records", lambda: self.folder.records(self._units))
 
     def phenotypes(self) -> pl.DataFrame:
         """Return phenotype, text and continuation of every distinct phenotype."""
-        return self.folder.phenotypes()
+        return self._once("phenotypes", lambda: self.folder.phenotypes(self._units))
+
+    def outputs(self) -> pl.DataFrame:
+        """Return a row per mutant and prompt (docs/format.md, 5.3); none where the assay has one prompt."""
+        return self._once("outputs", lambda: self.folder.outputs(self._units))
 
     def covariates(self) -> pl.DataFrame:
         """Return a row per site of the design: norms of its weights, activations it reads (docs/format.md, 5.5).
@@ -47,7 +75,7 @@ class Results:
         Raises:
             MutascopeError: when the folder holds none, as one that was written without the model at hand.
         """
-        return self.folder.covariates()
+        return self._once("covariates", self.folder.covariates)
 
     def predictions(self, *loci: str) -> pl.DataFrame:
         """Return what was predicted, a row per mutant (docs/format.md, 5.6).
@@ -58,12 +86,14 @@ class Results:
         Raises:
             MutascopeError: when nothing was predicted.
         """
+        order = [locus.name for locus in self.manifest.loci]
         present = self.folder.predicted_loci()
-        order = [f"{row['layer']}.{row['kind']}" for row in self.loci.iter_rows(named=True)]
         names = [name for name in loci or order if name in present]
         if not names:
             raise MutascopeError(f"{self.folder.path} holds no predictions: run `mutascope predict` on it")
-        return pl.concat([self.folder.predictions(name) for name in names])
+        if not loci:
+            return self._once("predictions", lambda: pl.concat(map(self.folder.predictions, names)))
+        return pl.concat(map(self.folder.predictions, names))
 
     @property
     def predicted(self) -> bool:
@@ -81,17 +111,16 @@ class Results:
             source (``exact`` or ``predicted``). A predicted mutant is silent when its probability is below 0.5; without
             a calibration, when its margin is not negative.
         """
-        keys = ["layer", "kind", "row", "col", "mutation"]
-        exact = self.records().select(*keys, pl.col("silent", "first_divergence").name.suffix("_exact"))
+        exact = self.records().select(*MUTANT_KEY, pl.col("silent", "first_divergence").name.suffix("_exact"))
         if loci:
-            exact = exact.filter(pl.format("{}.{}", "layer", "kind").is_in(loci))
+            exact = exact.filter(pl.format("{}.{}", *LOCUS_KEY).is_in(loci))
         calls = self.predictions(*loci).join(
-            exact, on=keys, how="full", coalesce=True, maintain_order="left_right"
+            exact, on=MUTANT_KEY, how="full", coalesce=True, maintain_order="left_right"
         )
         run = pl.col("silent_exact").is_not_null()
         silent = pl.coalesce(pl.col("probability") < 0.5, pl.col("margin") >= 0)
         return calls.select(
-            *keys,
+            *MUTANT_KEY,
             silent=pl.coalesce("silent_exact", silent),
             first_divergence=pl.when(run).then("first_divergence_exact").otherwise("first_divergence"),
             probability="probability",
@@ -100,21 +129,19 @@ class Results:
 
     def checked_calls(self) -> pl.DataFrame:
         """Return the records that were predicted too, with margin, risk and predicted first divergence beside them."""
-        keys = ["layer", "kind", "row", "col", "mutation"]
         known = self.predictions().drop("probability").rename({"first_divergence": "predicted_divergence"})
-        return self.records().join(known, on=keys, how="inner", maintain_order="left")
+        return self.records().join(known, on=MUTANT_KEY, how="inner", maintain_order="left")
 
     def texts(self) -> pl.DataFrame:
         """Return the records with the text of each phenotype beside it."""
         return self.records().join(self.phenotypes().select("phenotype", "text"), on="phenotype", how="left")
 
-    @cached_property
+    @property
     def loci(self) -> pl.DataFrame:
         """The loci of the design: layer, kind, shape, grid of sites, sites of the region, sampled sites."""
-        return pl.DataFrame(
-            [locus.to_dict() for locus in self.manifest.loci],
-            schema_overrides={"layer": pl.Int16, "region_sites": pl.Int64},
-        )
+        rows = [locus.to_dict() for locus in self.manifest.loci]
+        types = {"layer": pl.Int16, "region_sites": pl.Int64}
+        return self._once("loci", lambda: pl.DataFrame(rows, schema_overrides=types))
 
     def rates(self, *by: str) -> pl.DataFrame:
         """Return NSM rates with intervals, pooled over ``by`` (among layer, kind, mutation).
@@ -122,6 +149,8 @@ class Results:
         An unfinished screen holds the sites that come first, which are no random sample: no interval, no weights. Of an
         adaptive screen, only the random sample counts.
         """
+        from mutascope.analysis.rates import nsm_rates
+
         sample = self.sample()
         if sample is None:
             return nsm_rates(self.records(), self.loci.with_columns(region_sites=None), by)
@@ -141,7 +170,10 @@ class Results:
     @property
     def done(self) -> int:
         """Number of mutants stored."""
-        return self.folder.count_records()
+        if self._done is None:
+            known = self._read.get("records")
+            self._done = self.folder.count_records(self._units) if known is None else len(known)
+        return self._done
 
     @property
     def total(self) -> int:
@@ -165,53 +197,34 @@ class Results:
         Raises:
             MutascopeError: when the screen does not hold it (yet).
         """
-        row = self.texts().filter(
-            layer=mutant.layer, kind=mutant.kind, row=mutant.row, col=mutant.col, mutation=mutant.mutation
-        )
+        row = self.records().filter(**asdict(mutant))
         if row.is_empty():
             raise MutascopeError(f"{self.folder.path} holds no record of {mutant} (yet)")
-        return row.row(0, named=True)
+        text = self.phenotypes().select("phenotype", "text")
+        return row.join(text, on="phenotype", how="left").row(0, named=True)
 
     def outputs_of(self, mutant: Mutant) -> pl.DataFrame:
         """Return what a mutant put out on every prompt: the columns of outputs/, text and continuation."""
-        coordinates = {name: getattr(mutant, name) for name in ("layer", "kind", "row", "col", "mutation")}
-        rows = self.folder.outputs().filter(**coordinates).sort("prompt")
+        rows = self.outputs().filter(**asdict(mutant)).sort("prompt")
         return rows.join(self.phenotypes(), on="phenotype", how="left", maintain_order="left")
 
-    def map(self, layer: int, kind: str, palette: Palette = PAPER) -> Figure:
-        """Return the NSM map of a locus.
+    def map(self, layer: int, kind: str, palette: Palette | None = None) -> Figure:
+        """Return the NSM map of a locus (:func:`mutascope.draw_map`)."""
+        from mutascope.figures.screens import draw_map
 
-        Raises:
-            MutascopeError: when the locus was not part of the screen.
-        """
-        grid = self._grid(layer, kind)
-        title, name = f"{self.title}, {layer}.{kind}", f"{layer}.{kind}"
-        if name not in self.folder.predicted_loci():
-            status = site_status(self.records().filter(layer=layer, kind=kind), *grid)
-            return map_figure(status, title=title, kind=kind, palette=palette)
-        calls = self.calls(name)
-        status, exact = site_status(calls, *grid), exact_sites(calls, *grid)
-        return map_figure(status, title=predicted_title(title), kind=kind, palette=palette, exact=exact)
+        return draw_map(self, layer, kind, palette)
 
-    def sheet(self, palette: Palette = PAPER) -> Figure:
-        """Return the NSM maps of all loci of the screen on one sheet."""
-        calls = self.calls() if self.predicted else self.records()
-        statuses = locus_statuses(calls, self.loci)
-        maps = [(layer, kind, status) for (layer, kind), status in statuses.items()]
-        if not self.predicted:
-            return sheet_figure(maps, title=self.title, palette=palette)
-        exact = exact_loci(calls, self.loci)
-        return sheet_figure(maps, title=predicted_title(self.title), palette=palette, exact=exact)
+    def sheet(self, palette: Palette | None = None) -> Figure:
+        """Return the NSM maps of all loci of the screen on one sheet (:func:`mutascope.draw_sheet`)."""
+        from mutascope.figures.screens import draw_sheet
 
-    def _grid(self, layer: int, kind: str) -> tuple[int, int]:
-        locus = self.loci.filter(layer=layer, kind=kind)
-        if locus.is_empty():
-            layers, kinds = self.loci["layer"].unique().sort(), self.loci["kind"].unique(maintain_order=True)
-            raise MutascopeError(
-                f"{self.folder.path} has no locus {layer}.{kind}; it screens layers {layers.to_list()} and kinds"
-                f" {kinds.to_list()}"
-            )
-        return locus["site_rows"][0], locus["site_cols"][0]
+        return draw_sheet(self, palette)
+
+    def load_model(self, **loading: Any) -> Model:
+        """Load the model that was screened (:func:`mutascope.model.reopening.load_screened`)."""
+        from mutascope.model.reopening import load_screened
+
+        return load_screened(self.manifest, self.folder.path, **loading)
 
     @property
     def title(self) -> str:
@@ -228,7 +241,7 @@ class Results:
             "assay": self.manifest.assay.name,
             "tile": str(self.manifest.tile),
             "engine": self.manifest.engine,
-            "mutants": f"{len(records):,} of {self.total:,} stored{_apart(self.folder.count_parts())}",
+            "mutants": f"{len(records):,} of {self.total:,} stored{_apart(self.folder.parts.count())}",
             "NSMs": f"{nsm:,}" + (f" ({100 * nsm / len(records):.1f} %)" if len(records) else ""),
             "phenotypes": f"{records['phenotype'].n_unique():,} distinct",
             "state": self._state(len(records)),
@@ -245,7 +258,7 @@ class Results:
         return "finished" if self.manifest.controls else "unfinished"
 
     def __repr__(self) -> str:
-        return f"Results of {self.folder.path}: " + ", ".join(f"{k} {v}" for k, v in self.summary().items())
+        return f"Screen in {self.folder.path}: " + ", ".join(f"{k} {v}" for k, v in self.summary().items())
 
     def _repr_html_(self) -> str:
         return rows_to_html(f"Screen {self.folder.path}", self.summary())
@@ -256,6 +269,16 @@ def _apart(mutants: int) -> str:
     return f", and {mutants:,} of units that were interrupted" if mutants else ""
 
 
-def predicted_title(title: str) -> str:
-    """Return the title of maps that are predicted in part or whole."""
-    return f"{title}: PREDICTED where not marked as run"
+def open(folder: str | os.PathLike[str]) -> ScreenData:
+    """Open a screen to read it.
+
+    Args:
+        folder: path or fsspec URL.
+
+    Raises:
+        MutascopeError: when the folder is not a screen.
+    """
+    return ScreenData(folder)
+
+
+Results = ScreenData

@@ -1,0 +1,151 @@
+"""Files of a folder, local or at any fsspec URL: read with checks, written in one step."""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from typing import Any
+
+import fsspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from mutascope.core.errors import MutascopeError
+from mutascope.core.schema import FORMAT_VERSION
+
+
+class DamagedError(Exception):
+    """A Parquet file that is not as the format demands; says why."""
+
+
+class Files:
+    """The files of a folder by their names in it, ``records/000000.parquet``. Can be sent to workers.
+
+    Raises:
+        MutascopeError: when the URL has a protocol that is not known here.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self._fs, self._root = fsspec.url_to_fs(path)
+        except (ValueError, ImportError) as error:
+            raise MutascopeError(f"{path} cannot be opened: {error}") from error
+
+    def check_free(self) -> None:
+        """Raise MutascopeError when the folder holds something that shows, or cannot be written. Writes nothing."""
+        if self._fs.exists(self._root):
+            names = map(os.path.basename, self._fs.ls(self._root, detail=False))
+            if any(not name.startswith(".") for name in names) or not self._fs.isdir(self._root):
+                raise MutascopeError(f"{self.path} exists and is not a screen folder: choose another --out")
+        self.check_writable()
+
+    def check_writable(self) -> None:
+        """Raise MutascopeError when a local folder, or the one that it would be made in, is not writable."""
+        if not isinstance(self._fs, LocalFileSystem):
+            return
+        place = os.path.abspath(self._root)
+        while not os.path.exists(place):
+            place = os.path.dirname(place)
+        if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
+            raise MutascopeError(
+                f"{self.path} is not writable: choose another --out, or change its permissions"
+            )
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return self._fs.exists(self._at(name))
+
+    def tables(self, folder: str) -> list[str]:
+        """Return the names of the Parquet files of a subfolder, without suffix, shorter ones first."""
+        place = self._at(folder)
+        if not self._fs.exists(place):
+            return []
+        self._fs.invalidate_cache(place)
+        names = map(os.path.basename, self._fs.ls(place, detail=False))
+        shown = [n.removesuffix(".parquet") for n in names if n.endswith(".parquet") and n[0] != "."]
+        return sorted(shown, key=lambda name: (len(name), name))
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file."""
+        return self._fs.cat_file(self._at(name))
+
+    def read_table(self, name: str, schema: dict[str, Any]) -> pl.DataFrame:
+        """Return a Parquet file with at least the columns of the schema.
+
+        Raises:
+            DamagedError: when it is missing, cannot be read, or has other columns.
+        """
+        try:
+            with self._fs.open(self._at(name), "rb") as file:
+                table = pq.read_table(io.BytesIO(file.read()), page_checksum_verification=True)
+            table.validate(full=True)
+            bare = pa.table(dict(zip(table.column_names, table.columns, strict=True)))  # without metadata
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            raise DamagedError(str(error).partition("\n")[0]) from error
+        frame = pl.DataFrame(pl.from_arrow(bare))
+        if {column: frame.schema.get(column) for column in schema} != schema:
+            raise DamagedError("its columns are not those of the format")
+        return frame
+
+    def count_rows(self, name: str) -> int:
+        """Return the number of rows of a Parquet file, from its footer alone.
+
+        Raises:
+            DamagedError: when it is missing, or the footer cannot be read.
+        """
+        try:
+            with self._fs.open(self._at(name), "rb") as file:
+                return pq.ParquetFile(file).metadata.num_rows
+        except (OSError, pa.ArrowException) as error:
+            raise DamagedError(str(error).partition("\n")[0]) from error
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file in one step: a reader, or a crash, sees all of it or nothing.
+
+        Raises:
+            MutascopeError: when it cannot be written.
+        """
+        target = self._at(name)
+        if not isinstance(self._fs, LocalFileSystem):
+            self._fs.pipe_file(target, content)
+            return
+        folder = os.path.dirname(target)
+        scratch = f"{folder}/.{os.path.basename(target)}.{uuid.uuid4().hex}"
+        try:
+            os.makedirs(folder, exist_ok=True)
+            with open(scratch, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(scratch, target)
+            _sync_folder(folder)
+        except OSError as error:
+            raise MutascopeError(f"{target} cannot be written: {error.strerror}") from error
+
+    def write_table(self, name: str, frame: pl.DataFrame) -> None:
+        """Write a Parquet file that says its format version."""
+        buffer = io.BytesIO()
+        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        table = table.replace_schema_metadata({"mutascope.format_version": str(FORMAT_VERSION)})
+        pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+        self.write(name, buffer.getvalue())
+
+    def remove(self, name: str) -> None:
+        """Delete a file, if it is there."""
+        if self.exists(name):
+            self._fs.rm_file(self._at(name))
+
+    def _at(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}"
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
