@@ -82,7 +82,7 @@ def test_a_manifest_that_lacks_a_key_is_damaged(stored, path):
         ({"tile": None}, "'tile'"),
         ({"model": []}, "'model'"),
         ({"assay": "say"}, "'assay'"),
-        ({"assay": {"name": "say", "type": "song"}}, "'assay.type'"),
+        ({"assay": {"name": "say", "type": 3}}, "'assay.type'"),
         ({"prompts": {}}, "'prompts'"),
         ({"loci": [1]}, "'loci.0'"),
         ({"units": {"mutants": -1.5, "size": 1}}, "'units.mutants'"),
