@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as npst
 
 from analysis.frames import loci_of, records_of, records_of_arrays
 from mutascope import MutascopeError
-from mutascope.analysis.copa import copa, copa_contrasts, rearrange, sign_map
+from mutascope.analysis.copa import _traded, copa, copa_contrasts, rearrange, sign_map, tail
 from mutascope.analysis.sites import by_assay
 
 SIGNS = npst.arrays(np.int8, st.tuples(st.integers(1, 6), st.integers(1, 7)), elements=st.integers(-1, 1))
@@ -121,6 +121,35 @@ def test_a_pattern_with_one_sign_per_side_is_asymmetric():
     assert row["asymmetry_null"] < 0.3
 
 
+def test_mirror_images_are_found_beside_leaning_rows():
+    random = np.random.default_rng(0)
+    row = copa_of(complementary(random, 30, 24))["col"]
+    assert row["mirror"] > row["mirror_null"]
+    assert row["mirror_p"] < 1e-4  # less than 200 maps can count
+    leaning = np.where(np.arange(30)[:, None] < 15, 1, -1) * np.ones((1, 24), int)
+    leaning = np.where(random.random((30, 24)) < 0.1, -leaning, leaning)
+    row = copa_of(leaning)["col"]
+    assert row["strength_p"] < 0.001
+    assert row["mirror_p"] > 0.05
+
+
+def test_traded_maps_keep_sites_and_totals():
+    signs = np.random.default_rng(1).choice([-1, 0, 1], (9, 14)).astype(np.int8)
+    maps = _traded(signs, 30, np.random.default_rng(2))
+    assert (maps.sum(axis=1) == signs.sum(axis=0)).all()
+    assert (maps.sum(axis=2) == signs.sum(axis=1)).all()
+    assert ((maps != 0) == (signs != 0)).all()
+    assert len({part.tobytes() for part in maps}) == 30
+
+
+def test_fitted_tails_are_those_of_many_draws():
+    random = np.random.default_rng(3)
+    many = random.gamma(9, size=400_000)
+    for value in np.quantile(many, [0.99, 0.999, 0.9999]):
+        found = [tail(value, random.gamma(9, size=200)) for _ in range(200)]
+        assert np.exp(np.mean(np.log(found))) == pytest.approx((many >= value).mean(), rel=0.5)
+
+
 def test_the_nulls_hold_on_random_maps():
     random = np.random.default_rng(8)
     maps = {(i, "q"): random.choice([1, 2, 3, 4], (12, 10), p=[0.5, 0.2, 0.15, 0.15]) for i in range(150)}
@@ -157,8 +186,8 @@ def test_a_locus_has_its_own_reproducible_shuffles():
     random = np.random.default_rng(1)
     maps = {(i, kind): random.integers(1, 5, (8, 6)) for i in range(2) for kind in ("q", "down")}
     records, loci = records_of_arrays(maps), loci_of(dict.fromkeys(maps, (8, 6)))
-    whole = copa(records, loci, shuffles=20).drop("strength_q", "asymmetry_q")
-    part = copa(records.filter(layer=1), loci, shuffles=20).drop("strength_q", "asymmetry_q")
+    whole = copa(records, loci, shuffles=20).drop("strength_q", "asymmetry_q", "mirror_q")
+    part = copa(records.filter(layer=1), loci, shuffles=20).drop("strength_q", "asymmetry_q", "mirror_q")
     assert whole.filter(layer=1).equals(part)
     other = copa(records, loci, shuffles=20, seed=1)
     assert not other["strength_null"].equals(whole["strength_null"])

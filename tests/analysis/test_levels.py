@@ -5,12 +5,18 @@ import polars as pl
 import pytest
 from scipy import special
 
+from analysis.frames import records_of_arrays
+from mutascope.analysis.copa import copa
 from mutascope.analysis.covariates import explain_nsms, explain_severity
 from mutascope.analysis.lines import line_sharing
+from mutascope.analysis.status import Status
 
 SETS = 500
 LOW, HIGH = 0.03, 0.07
 """What a test of 5 % may reject of 500 null data sets: about two standard errors either side."""
+
+
+LOCI = {"layer": pl.Int16, "kind": pl.String, "site_rows": pl.Int64, "site_cols": pl.Int64}
 
 
 def lines_of(random: np.random.Generator, size: int, row: float, col: float) -> np.ndarray:
@@ -115,3 +121,27 @@ def test_shared_lines_keep_their_level(spread):
     for whole in (True, False):  # 500 tests of all loci, 2,000 of one
         share = found.filter(pl.col("layer").is_null() == whole)["p"].drop_nulls() < 0.05
         assert LOW <= share.mean() <= HIGH, (whole, share.mean())
+
+
+def leaning_map(
+    random: np.random.Generator, spread: float = 1.5, size: int = 24, filled: float = 0.4
+) -> np.ndarray:
+    """Signs whose chances are made of a part of the row and a part of the column: no mirror image."""
+    chance = special.expit(lines_of(random, size, spread, spread))
+    signs = np.where(random.random((size, size)) < chance, 1, -1)
+    return (signs * (random.random((size, size)) < filled)).astype(np.int8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.5, 1.5])
+def test_mirror_images_keep_their_level_in_maps_that_lean(spread):
+    random = np.random.default_rng(3)
+    statuses = np.array([Status.MIN_ONLY, Status.SILENT, Status.MAX_ONLY])
+    maps = {(layer, "q"): statuses[leaning_map(random, spread) + 1] for layer in range(SETS)}
+    loci = pl.DataFrame([(layer, "q", 24, 24) for layer in range(SETS)], schema=LOCI, orient="row")
+    found = copa(records_of_arrays(maps), loci)
+    for axis in ("row", "col"):
+        share = (found.filter(axis=axis)["mirror_p"] < 0.05).mean()
+        assert LOW <= share <= HIGH, (axis, share)
+    if spread > 1:
+        assert (found["strength_p"] < 0.05).mean() > 0.2  # what leans is strong, and no mirror image

@@ -6,11 +6,11 @@ from mutascope.analysis.severity import COSINE_THRESHOLDS
 
 _COPA = {
     f"{name}{part}": meaning.format(name)
-    for name in ("strength", "asymmetry")
+    for name in ("strength", "asymmetry", "mirror")
     for part, meaning in {
-        "_null": "mean {} of the maps with shuffled signs",
+        "_null": "mean {} of the maps of its null",
         "_z": "distance of the {} from the mean of its null, in standard deviations of the null",
-        "_p": "share of the shuffled maps, the observed one included, with at least this {}",
+        "_p": "p-value of the {}: chance of as large a one in the maps of its null",
         "_q": "p-value of the {}, adjusted within the axis (Benjamini-Hochberg)",
     }.items()
 }
@@ -148,6 +148,7 @@ MEANINGS: dict[str, str] = {
     "reference": "index of the reference vector",
     "left": "vectors left of the reference after the rearrangement",
     "strength": "mean |r| over pairs of vectors that are not constant",
+    "mirror": "share of the pairs of vectors that are not constant with r < 0",
     "asymmetry": "half the difference of the balances of max only and min only, right and left of the reference",
     **_COPA,
     "excess_a": "mean strength above the null in the first screen",
