@@ -79,6 +79,21 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
             "multi_query": False,
         },
     ),
+    "codegen": (
+        "CodeGenConfig",
+        {
+            "n_embd": HIDDEN,
+            "n_inner": INTERMEDIATE,
+            "n_head": HEADS,
+            "n_layer": LAYERS,
+            "n_positions": 512,
+            "rotary_dim": 8,
+        },
+    ),
+    "gpt_bigcode": (
+        "GPTBigCodeConfig",
+        {"n_embd": HIDDEN, "n_inner": INTERMEDIATE, "n_head": HEADS, "n_layer": LAYERS, "n_positions": 512},
+    ),
     "mixtral": ("MixtralConfig", {**_LLAMA, "num_local_experts": 2, "num_experts_per_tok": 1}),
 }
 """Family name: configuration class of transformers, and its small dimensions."""
