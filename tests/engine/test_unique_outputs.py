@@ -18,7 +18,7 @@ from mutascope.assays import Resolved, TextAssay, load_assay
 from mutascope.core.design import Design
 from mutascope.core.genome import Mutant, Tiling
 from mutascope.core.protocol import Output
-from mutascope.engine import prompt_run
+from mutascope.engine import session, verification
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.edits import Edits, edit_of
 from mutascope.engine.fast import FastEngine
@@ -49,9 +49,9 @@ class Runner:
 
     def in_short_passes(self, mutants: Sequence[Mutant], positions: int, rows: int, max_batch: int) -> Found:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(prompt_run, "_SHORTEST", positions)
-            patch.setattr(prompt_run, "_PASS", positions)
-            patch.setattr(prompt_run, "_VERIFY_ROWS", rows)
+            patch.setattr(verification, "_SHORTEST", positions)
+            patch.setattr(verification, "_PASS", positions)
+            patch.setattr(session, "_VERIFIED", rows)
             return self.run(mutants, max_batch=max_batch)
 
     def truth(self, mutants: Sequence[Mutant]) -> Found:

@@ -20,8 +20,9 @@ from builders import choice_model, question_rows, tiny_model
 from mutascope import Design, Model, Results, Screen, TextAssay, load_model
 from mutascope.assays import ChoiceAssay, PanelAssay
 from mutascope.core.genome import Mutant
-from mutascope.engine.fast import FastEngine, FastSession
+from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine, ReferenceSession
+from mutascope.engine.session import FastSession
 from mutascope.model.loading import fingerprint
 from mutascope.run.prediction import Prediction
 from mutascope.run.screen import Finished

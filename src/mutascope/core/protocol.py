@@ -64,6 +64,10 @@ class NextToken:
     choices: Mapping[str, tuple[int, ...]]
     measure: ClassVar[bool] = False
 
+    def at(self, prompt: Prompt) -> NextToken:
+        """Return this readout, which is the same for every prompt."""
+        return self
+
 
 Readout = Generation | NextToken
 

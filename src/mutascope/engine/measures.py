@@ -36,6 +36,10 @@ class Continuation:
         self._largest, self._sums, _ = cpu.weigh(self.logits)
         self._logs = cpu.log(self._sums)
 
+    def sums(self, rows: int) -> Tensor:
+        """Return sums to begin with, float64 [rows, 2]."""
+        return torch.zeros(rows, len(MEASURES), dtype=torch.float64)
+
     def add(self, sums: Tensor, logits: Tensor, step: int) -> None:
         """Add one step of n mutants to their sums.
 
@@ -53,35 +57,50 @@ class Continuation:
 
     def values(self, sums: Tensor) -> list[dict[str, float | None]]:
         """Return the measures of mutants from their sums [n, 2]; None where a logit was not finite."""
-        means = (sums / len(self.tokens)).tolist()
-        return [
-            dict(zip(MEASURES, (mean if math.isfinite(mean) else None for mean in row), strict=True))
-            for row in means
-        ]
+        return _named(MEASURES, sums / len(self.tokens))
 
 
-def choice_probabilities(
-    logits: Tensor, choices: Mapping[str, Sequence[int]]
-) -> list[dict[str, float | None]]:
-    """Return the probability of every choice, the sum over its tokens, at temperature 1 and unfiltered.
+class Choices:
+    """The choices that a token is read as: their probabilities at temperature 1, unfiltered.
 
     Args:
-        logits: [n, vocabulary].
-        choices: token ids by name.
-
-    Returns:
-        n times ``p_<name>`` by choice; None where a logit was not finite.
+        choices: token ids by name of a choice; its probability is the sum of theirs.
     """
-    logits = logits.float().cpu()
-    largest, sums, _ = cpu.weigh(logits)
-    names = [f"p_{name}" for name in choices]
-    columns = []
-    for tokens in choices.values():
-        total = torch.zeros_like(sums)
-        for token in tokens:
-            total += cpu.exp(logits[:, token].double() - largest) / sums
-        columns.append(total)
+
+    def __init__(self, choices: Mapping[str, Sequence[int]]) -> None:
+        self.choices = choices
+
+    def sums(self, rows: int) -> Tensor:
+        """Return sums to begin with, float64 [rows, choices]."""
+        return torch.zeros(rows, len(self.choices), dtype=torch.float64)
+
+    def add(self, sums: Tensor, logits: Tensor, step: int) -> None:
+        """Add the probabilities of one step, the only one, as :meth:`Continuation.add` does."""
+        logits = logits.float().cpu()
+        largest, weights, _ = cpu.weigh(logits)
+        for column, tokens in enumerate(self.choices.values()):
+            for token in tokens:
+                sums[:, column] += cpu.exp(logits[:, token].double() - largest) / weights
+
+    def values(self, sums: Tensor) -> list[dict[str, float | None]]:
+        """Return ``p_<name>`` by choice of mutants from their sums; None where a logit was not finite."""
+        return _named([f"p_{name}" for name in self.choices], sums)
+
+
+Measure = Continuation | Choices
+
+
+def measured(measure: Measure, logits: Tensor) -> dict[str, float | None]:
+    """Return what is measured of one mutant with the logits [steps, vocabulary]."""
+    sums = measure.sums(1)
+    for step, row in enumerate(logits):
+        measure.add(sums, row[None], step)
+    return measure.values(sums)[0]
+
+
+def _named(names: Sequence[str], table: Tensor) -> list[dict[str, float | None]]:
+    """Return a mapping per row of a table [n, names]; None where a number is not finite."""
     return [
         dict(zip(names, (value if math.isfinite(value) else None for value in row), strict=True))
-        for row in torch.stack(columns, dim=-1).tolist()
+        for row in table.tolist()
     ]

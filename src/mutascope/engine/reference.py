@@ -17,7 +17,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from mutascope.core.genome import Mutant, Tiling
 from mutascope.core.protocol import Generation, Outcome, Output, Prompt, Readout
-from mutascope.engine.measures import Continuation, choice_probabilities
+from mutascope.engine.measures import Choices, Continuation, measured
 from mutascope.model.loading import Model
 from mutascope.model.mutations import Mutagen
 from mutascope.numerics.install import NAMES, STOCK, numerics_of, refusal
@@ -100,7 +100,7 @@ class ReferenceEngine:
             return self.generate(prompt, readout)
         record: list[Tensor] = []
         output = self.generate(prompt, readout, record)
-        return replace(output, values=choice_probabilities(record[0][None], readout.choices)[0])
+        return replace(output, values=measured(Choices(readout.choices), torch.stack(record)))
 
     def generate(self, prompt: Prompt, readout: Readout, record: list[Tensor] | None = None) -> Output:
         """Seed, and return what ``generate`` puts out at batch size 1.
@@ -140,9 +140,8 @@ class ReferenceEngine:
         """Return what picks the tokens; None where ``generate`` does it itself."""
         if self.stock or unsupported_fields(readout.resolved):
             return None
-        resolved = readout.at(prompt).resolved if isinstance(readout, Generation) else readout.resolved
         head: Any = self.model.network.get_output_embeddings()
-        return Picker(resolved, readout.seed, head.weight.shape[0])
+        return Picker(readout.at(prompt).resolved, readout.seed, head.weight.shape[0])
 
 
 class ReferenceSession:
@@ -205,8 +204,4 @@ class ReferenceSession:
         network = self.engine.model.network
         fed = torch.tensor([[*prompt.tokens, *wild.tokens[:-1]]], device=network.device)
         with torch.inference_mode(), self.engine.operations():
-            logits = network(fed).logits[0, len(prompt.tokens) - 1 :]
-            sums = torch.zeros(1, 2, dtype=torch.float64)
-            for step, row in enumerate(logits):
-                wild.add(sums, row[None], step)
-        return wild.values(sums)[0]
+            return measured(wild, network(fed).logits[0, len(prompt.tokens) - 1 :])

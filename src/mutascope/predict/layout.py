@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from mutascope.engine.choice_run import common_beginning
+from mutascope.engine.activation_cache import common_beginning
 
 Index = slice | Tensor
 """Positions: a slice where they are neighbours, int64 otherwise."""

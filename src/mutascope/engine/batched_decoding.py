@@ -1,4 +1,4 @@
-"""Decoding: divergent mutants, all at the same position, sharing what they have in common.
+"""Batched decoding: divergent mutants, all at the same position, sharing what they have in common.
 
 Mutants that have said the same so far are a *family*. Below its own layer a mutant of the family computes what the
 unmodified network computes on that text, and so does every other: it is done once, by the family's *leader*, the member
@@ -11,63 +11,88 @@ the first slots of its cache; they only join, and leave when the mutant has ende
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from mutascope.engine.decoder import Decoder, whole_blocks
 from mutascope.engine.edits import Edits
-from mutascope.engine.trace import Row
+from mutascope.engine.head import Head
+from mutascope.engine.rows import Row
 
 
-class Sweep:
+def decode(decoder: Decoder, head: Head, rows: Iterable[Row]) -> Iterator[Row]:
+    """Decode rows to their end, each from its divergence; yield them as they end.
+
+    Prompts may differ in length: at a position, rows are at different steps of their texts.
+    """
+    waiting = sorted(rows, key=lambda row: (row.position, row.asked.index), reverse=True)
+    positions = max(row.asked.start + row.asked.steps for row in waiting)
+    # one of its own: what mutants that wait have seen does not lie beside the cache of a batch that has ended
+    batch, position = BatchedDecoding(decoder, decoder.new_cache(len(waiting), positions)), 0
+    while waiting or batch.rows:
+        position = position + 1 if batch.rows else waiting[-1].position
+        new = []
+        while waiting and waiting[-1].position == position:
+            new.append(waiting.pop())
+        batch.admit(new, position)
+        final = decoder.final(batch.step(position))
+        steps = torch.tensor([len(row.tokens) for row in batch.rows])
+        tokens = head.pick_families(final, steps, batch.families()).tolist()
+        for row, token in zip(batch.rows, tokens, strict=True):
+            row.take(token)
+        ended = [row for row in batch.rows if row.ended]
+        batch.part(ended, position + 1)
+        yield from ended
+
+
+class BatchedDecoding:
     """Divergent mutants on their way from position to position.
 
     Args:
         decoder: of the network.
         cache: room for the keys and values of as many mutants as there will be (:meth:`Decoder.new_cache`).
-
-    Attributes:
-        rows: the mutants in decoding, in the order of :meth:`step`'s result.
     """
 
     def __init__(self, decoder: Decoder, cache: Tensor) -> None:
         self.decoder, self.cache = decoder, cache
         self._batches: list[list[Row]] = [[] for _ in decoder.layers]
-        self._places: dict[Row, list[int | None]] = {}
+        self._slots: dict[Row, list[int | None]] = {}
         self._leaders: dict[Row, Row] = {}
         self._edits: Edits | None = None
-        self._sources: list[
-            Tensor
-        ] = []  # by layer above the first: rows of the layer below; none when they have changed
+        # by layer above the first: rows of the layer below; none when they have changed
+        self._sources: list[Tensor] = []
 
     @property
     def rows(self) -> list[Row]:
+        """The mutants in decoding, in the order of :meth:`step`'s result."""
         return self._batches[-1]
 
     def admit(self, rows: Iterable[Row], position: int) -> None:
-        """Take in mutants of one prompt whose latest token stands at ``position`` and has left their text."""
+        """Take in mutants whose latest token stands at ``position`` and has left their text."""
         families: dict[tuple[int, ...], list[Row]] = {}
         for row in rows:
             self._edits = None
-            families.setdefault(tuple(row.tokens), []).append(row)
-            self._places[row] = [None] * len(self._batches)
+            families.setdefault((row.asked.index, *row.tokens), []).append(row)
+            self._slots[row] = [None] * len(self._batches)
             for layer, seen in enumerate(row.take_seen(), start=row.layer):
                 self._join(row, layer)[:, :, : seen.shape[2]] = seen
         for family in families.values():
             leader = max(family, key=lambda row: row.layer)
-            self._lead(leader, family, [leader.text.memory(layer, position) for layer in range(leader.layer)])
+            self._lead(
+                leader, family, [leader.text.keys_values(layer, position) for layer in range(leader.layer)]
+            )
 
     def step(self, position: int) -> Tensor:
         """Feed every mutant its last token, which stands at ``position``; return the last layer's output."""
         decoder = self.decoder
         places = decoder.places(position, position + 1)
         if self._edits is None:
-            self._edits = Edits((self._place(row, row.layer), row.edit) for row in self.rows)
+            self._edits = Edits((self._slot(row, row.layer), row.edit) for row in self.rows)
         if not self._sources:
             self._sources = [
-                torch.tensor([self._place(row, below) for row in batch])
+                torch.tensor([self._slot(row, below) for row in batch])
                 for below, batch in enumerate(self._batches[1:])
             ]
         fed = torch.tensor([row.tokens[-1] for row in self._batches[0]])
@@ -100,9 +125,9 @@ class Sweep:
         for (leader, _), family in families.items():
             if leader not in family:
                 heir = max(family, key=lambda row: row.layer)
-                places = [self._place(leader, layer) for layer in range(heir.layer)]
+                slots = [self._slot(leader, layer) for layer in range(heir.layer)]
                 blocks = whole_blocks(position)
-                below = [self.cache[layer][:, place, :, :blocks] for layer, place in enumerate(places)]
+                below = [self.cache[layer][:, slot, :, :blocks] for layer, slot in enumerate(slots)]
                 self._lead(heir, family, below)
         for row in ended:
             self._edits = None
@@ -110,31 +135,31 @@ class Sweep:
 
     def _lead(self, leader: Row, family: list[Row], below: Sequence[Tensor]) -> None:
         """Make the deepest member the leader, with the keys and values of the layers below it."""
-        for layer, memory in enumerate(below):
-            self._join(leader, layer)[:, :, : memory.shape[2]] = memory
+        for layer, known in enumerate(below):
+            self._join(leader, layer)[:, :, : known.shape[2]] = known
         for row in family:
             self._leaders[row] = leader
         self._sources = []
 
     def _join(self, row: Row, layer: int) -> Tensor:
-        """Give a row a slot in a layer and return its keys and values, [2, heads, positions, width]."""
+        """Give a row a slot in a layer and return its keys and values, [2, n_kv_heads, positions, head_dim]."""
         self._sources = []
-        slot = self._places[row][layer] = len(self._batches[layer])
+        slot = self._slots[row][layer] = len(self._batches[layer])
         self._batches[layer].append(row)
         return self.cache[layer][:, slot]
 
-    def _place(self, row: Row, layer: int) -> int:
+    def _slot(self, row: Row, layer: int) -> int:
         """Return the slot in a layer of a row, or of the leader that computes it."""
-        own = self._places[row][layer]
+        own = self._slots[row][layer]
         if own is None:
-            own = self._places[self._leaders[row]][layer]
+            own = self._slots[self._leaders[row]][layer]
         assert own is not None, "a leader has a slot in every layer"
         return own
 
     def _release(self, row: Row, position: int) -> None:
         """Take a row out; in every layer the last row moves into its slot, so that the batch stays dense."""
         self._sources = []
-        for layer, slot in enumerate(self._places.pop(row)):
+        for layer, slot in enumerate(self._slots.pop(row)):
             if slot is None:
                 continue
             last = self._batches[layer].pop()
@@ -143,5 +168,5 @@ class Sweep:
                 blocks = whole_blocks(position)
                 cache[:, slot, :, :blocks] = cache[:, len(self._batches[layer]), :, :blocks]
                 self._batches[layer][slot] = last
-                self._places[last][layer] = slot
+                self._slots[last][layer] = slot
         del self._leaders[row]

@@ -11,7 +11,7 @@ from builders import FAMILIES, ask_wild_type, choice_model, question_rows, tiny_
 from mutascope import Design, Screen, Tiling, load_model
 from mutascope.assays import ChoiceAssay
 from mutascope.core.protocol import Prompt
-from mutascope.engine.choice_run import common_beginning
+from mutascope.engine.activation_cache import common_beginning
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+from dataclasses import replace
+
 import pytest
 
 from builders import tiny_model
 from mutascope import Design, Tiling, load_model
 from mutascope.assays import PanelAssay
-from mutascope.engine import panel_run
+from mutascope.engine import session
+from mutascope.engine.activation_cache import ActivationCache
 from mutascope.engine.fast import FastEngine
+from mutascope.engine.measures import MEASURES
+from mutascope.engine.prefix_tree import PrefixTree
 from mutascope.engine.reference import ReferenceEngine
 
 LINES = ("The life cycle", "ab", "xyz q", "Once", "ab", "A longer prompt than the others", "ba")
@@ -33,6 +39,7 @@ def compare(model, assay, design, *slots, tile=8):
         fast = FastEngine(model, tiling, some).prepare(*asked)
         assert fast.wild_type == reference.wild_type
         found = list(fast.run(mutants))
+        found.sort(key=lambda outcome: mutants.index(outcome.mutant))
         assert [outcome.mutant for outcome in found] == mutants
         assert [o.outputs for o in found] == [o.outputs for o in truth]
     return found, reference.wild_type
@@ -59,8 +66,8 @@ def test_other_sampling(llama, tmp_path, fields):
 
 
 def test_more_mutants_than_are_run_together(llama, tmp_path, monkeypatch):
-    monkeypatch.setattr(panel_run, "_MUTANTS", 3)
-    monkeypatch.setattr(panel_run, "_VERIFY_ROWS", 2)
+    monkeypatch.setattr(session, "_PANEL_COHORT", 3)
+    monkeypatch.setattr(session, "_VERIFIED", 2)
     compare(llama, panel(tmp_path, LINES[:4]), Design(sample=4), 6)
 
 
@@ -73,6 +80,55 @@ def test_a_text_that_ends_early(llama, tmp_path, monkeypatch):
     _, ended = compare(llama, assay, Design(sample=6), 8)
     assert ended[0].tokens[-1] == common
     assert len(ended[0].tokens) <= 5
+
+
+def test_mutants_follow_texts_of_their_prompt(llama, tmp_path, monkeypatch):
+    followed, follow = set(), PrefixTree.follow
+
+    def noted(tree, rows):
+        chosen = follow(tree, rows)
+        followed.update(row.asked.index for row in chosen)
+        return chosen
+
+    monkeypatch.setattr(PrefixTree, "follow", noted)
+    resolved, tiling = panel(tmp_path, LINES[:3]).resolve(llama), Tiling(5)
+    mutants = Design(layers=(1, 2), kinds=("o", "down"), sample=120).plan(llama.genome, tiling).mutants()
+    fast, reference = (
+        engine.prepare(resolved.prompts, resolved.readout)
+        for engine in (FastEngine(llama, tiling, 120), ReferenceEngine(llama, tiling))
+    )
+    found = {outcome.mutant: outcome.outputs for outcome in fast.run(mutants)}
+    assert len(followed) > 1
+    assert all(outcome.outputs == found[outcome.mutant] for outcome in reference.run(mutants[::8]))
+
+
+@pytest.mark.parametrize("max_batch", [3, 64])
+def test_measures_are_those_of_the_reference_engine(llama, tmp_path, max_batch):
+    tiling, resolved = Tiling(8), panel(tmp_path).resolve(llama)
+    asked = (resolved.prompts, replace(resolved.readout, measure=True))
+    mutants = Design(sample=6, mutations=("max", "zero", "noop")).plan(llama.genome, tiling).mutants()
+    fast, reference = FastEngine(llama, tiling, max_batch), ReferenceEngine(llama, tiling)
+    found, truth = (
+        {outcome.mutant: outcome.outputs for outcome in engine.prepare(*asked).run(mutants)}
+        for engine in (fast, reference)
+    )
+    assert found == truth
+    assert all(set(output.values) == set(MEASURES) for outputs in found.values() for output in outputs)
+
+
+def test_activations_are_not_kept(llama, tmp_path):
+    """Those of 151 prompts would not fit into memory."""
+    resolved = panel(tmp_path).resolve(llama)
+    mutants = Design(sample=9).plan(llama.genome, Tiling(8)).mutants()
+    session = FastEngine(llama, Tiling(8), 12).prepare(resolved.prompts, resolved.readout)
+    most = 0
+    for _ in session.run(mutants):
+        alive = [each for each in gc.get_objects() if type(each) is ActivationCache]
+        most = max(most, sum(bool(each._inputs) for each in alive))
+    del alive
+    gc.collect()
+    assert most <= 3
+    assert not any(type(each) is ActivationCache for each in gc.get_objects())
 
 
 @pytest.mark.slow

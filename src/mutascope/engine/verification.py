@@ -1,0 +1,185 @@
+"""Rows that are fed the tokens of a known text, several positions at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from mutascope.engine.decoder import Decoder, Places, whole_blocks
+from mutascope.engine.edits import Edits
+from mutascope.engine.head import Head, Shortlist
+from mutascope.engine.measures import Measure
+from mutascope.engine.rows import Row
+
+_PASS = 1024
+"""Tokens of a pass: the fewer rows are left, the more positions each is fed before it is looked at."""
+_SHORTEST = 8
+
+
+class Verifier:
+    """Feeds rows, each in a slot of its own, the tokens of their texts.
+
+    A row is computed from its own layer upwards; below it, it sees what the unmodified network sees on the text. Rows
+    come in the order of their slots, those that are mutated in lower layers first.
+
+    Args:
+        decoder: of the network.
+        head: of the assay.
+        cache: room for the keys and values of the rows (:meth:`Decoder.new_cache`).
+    """
+
+    def __init__(self, decoder: Decoder, head: Head, cache: Tensor) -> None:
+        self.decoder, self.head, self.cache = decoder, head, cache
+
+    def verify(self, rows: list[Row], shortlists: Sequence[Shortlist] = ()) -> Iterator[Row]:
+        """Feed rows their texts; yield those that end, and those that leave with what they have seen.
+
+        Args:
+            rows: all at the beginning of the same prompt, or all behind theirs.
+            shortlists: of the text, by step, where there are some and all rows are at the beginning of it.
+        """
+        at, reach = [self._recall(row, slot) for slot, row in enumerate(rows)], 0
+        while rows:
+            ends = [row.asked.start - 1 + len(row.text.tokens) for row in rows]
+            width = max(_SHORTEST, _PASS // len(rows))
+            spans = [range(begin, min(begin + width, end)) for begin, end in zip(at, ends, strict=True)]
+            reach = max(reach, *(span.stop for span in spans))
+            _take(rows, self._picks(rows, spans, shortlists))
+            keep = []
+            for slot, row in enumerate(rows):
+                if not row.ended and row.follows_text():
+                    keep.append(slot)
+                    continue
+                self._retire(row, slot)
+                yield row
+            for to, slot in enumerate(keep):
+                if to != slot:
+                    self._move(rows[slot], slot, to, reach)
+            rows, at = [rows[slot] for slot in keep], [spans[slot].stop for slot in keep]
+
+    def measure(self, rows: list[Row], measure: Measure, begin: int = 0) -> Iterator[Row]:
+        """Feed rows the wild type's whole text and measure them along it; yield them as :meth:`verify` does.
+
+        Args:
+            rows: of the same prompt, in whose slots the tokens before ``begin`` were fed.
+            measure: what is asked of the logits.
+            begin: position of the first token that is fed.
+        """
+        start, end = rows[0].asked.start, rows[0].asked.start - 1 + len(rows[0].text.tokens)
+        sums, picks = measure.sums(len(rows)), [[] for _ in rows]
+        width = max(_SHORTEST, _PASS // len(rows))
+        for left in range(begin, end, width):
+            span = range(left, min(left + width, end))
+            final = self._states(rows, [span] * len(rows))
+            for at, position in enumerate(span[len(span) - final.shape[1] :]):
+                step = position - start + 1
+                for some, logits in self.head.logits(final[:, at]):
+                    measure.add(sums[some], logits, step)
+                    tokens = self.head.picker.pick(logits, torch.full((len(logits),), step))
+                    for picked, token in zip(picks[some], tokens.tolist(), strict=True):
+                        picked.append(token)
+        _take(rows, picks)
+        for slot, (row, row.values) in enumerate(zip(rows, measure.values(sums), strict=True)):
+            self._retire(row, slot)
+            yield row
+
+    def _recall(self, row: Row, slot: int) -> int:
+        """Put what a row has seen into a slot; return the position that it is fed next."""
+        if row.seen is None:
+            return 0
+        seen = row.take_seen()
+        self.cache[row.layer :, :, slot, :, : seen.shape[3]] = seen
+        return row.position
+
+    def _retire(self, row: Row, slot: int) -> None:
+        """Let a row that goes on remember what it has seen: all but its latest token."""
+        if not row.ended:
+            row.seen = self.cache[row.layer :, :, slot, :, : whole_blocks(row.position)].clone()
+
+    def _move(self, row: Row, slot: int, to: int, positions: int) -> None:
+        """Move the first positions of a row to another slot."""
+        layers, blocks = slice(row.layer, None), whole_blocks(positions)
+        self.cache[layers, :, to, :, :blocks] = self.cache[layers, :, slot, :, :blocks]
+
+    def _states(self, rows: Sequence[Row], spans: Sequence[range]) -> Tensor:
+        """Feed rows the tokens at their positions; return the final states after which tokens are picked.
+
+        Where a row has fewer positions than others, its last one is repeated. In the last layer the tokens of the
+        prompt, but for the last, are only seen by others, so their keys and values will do.
+
+        Returns:
+            [rows, most positions less those of :func:`_unread`, hidden].
+        """
+        decoder, last = self.decoder, len(self.decoder.layers) - 1
+        edits = Edits((slot, row.edit) for slot, row in enumerate(rows))
+        unread, places = _unread(rows, spans), self._places(spans)
+        hidden = self.cache.new_empty(len(rows), places.positions.shape[1], decoder.hidden_size)
+        active = 0
+        for index in range(rows[0].layer, last + 1):
+            while active < len(rows) and rows[active].layer == index:
+                span = spans[active]
+                known = rows[active].text.inputs(index, span.start, span.stop)
+                hidden[active, : len(span)], hidden[active, len(span) :] = known, known[-1]
+                active += 1
+            if index < last or not unread:
+                hidden[:active] = decoder.layer(index, hidden[:active], edits, self.cache[index], places)
+        if unread:
+            begin, middle, end = spans[0].start, spans[0].start + unread, spans[0].stop
+            unseen, hidden = hidden[:, :unread].contiguous(), hidden[:, unread:].contiguous()
+            decoder.remember(last, unseen, edits, self.cache[last], decoder.places(begin, middle))
+            if middle == end:
+                return hidden
+            hidden = decoder.layer(last, hidden, edits, self.cache[last], decoder.places(middle, end))
+        return decoder.final(hidden)
+
+    def _places(self, spans: Sequence[range]) -> Places:
+        """Return where the tokens of a pass stand."""
+        if len(set(spans)) == 1:
+            return self.decoder.places(spans[0].start, spans[0].stop)
+        last = torch.tensor([span.stop - 1 for span in spans])
+        begin = torch.tensor([span.start for span in spans])
+        positions = torch.minimum(begin[:, None] + torch.arange(max(map(len, spans))), last[:, None])
+        return Places(positions, int(last.max()) + 1)
+
+    def _picks(
+        self, rows: Sequence[Row], spans: Sequence[range], shortlists: Sequence[Shortlist]
+    ) -> list[list[int]]:
+        """Feed rows the tokens at their positions; return what each picks after those behind its prompt."""
+        final, unread = self._states(rows, spans), _unread(rows, spans)
+        read = [span[unread:] for span in spans]
+        if not read[0]:
+            return [[] for _ in rows]
+        if shortlists:
+            step = read[0].start - rows[0].asked.start + 1
+            return self.head.pick_near(final, shortlists[step : step + len(read[0])]).tolist()
+        groups: dict[tuple[int, int], list[int]] = {}
+        fed = [(slot, at) for slot, span in enumerate(read) for at in span]
+        for index, (slot, at) in enumerate(fed):
+            groups.setdefault((id(rows[slot].text), at), []).append(index)
+        slots, at = torch.tensor(fed).T
+        begins, starts = torch.tensor(
+            [[span.start, row.asked.start] for span, row in zip(read, rows, strict=True)]
+        ).T
+        tokens = self.head.pick_families(
+            final[slots, at - begins[slots]], at - starts[slots] + 1, list(groups.values())
+        )
+        table: list[list[int]] = [[] for _ in rows]
+        for (slot, _), token in zip(fed, tokens.tolist(), strict=True):
+            table[slot].append(token)
+        return table
+
+
+def _unread(rows: Sequence[Row], spans: Sequence[range]) -> int:
+    """Return after how many positions rows pick nothing: those within their prompt, of which all are fed the same."""
+    return min(len(spans[0]), max(0, rows[0].asked.start - 1 - spans[0].start))
+
+
+def _take(rows: Sequence[Row], picks: Sequence[Sequence[int]]) -> None:
+    """Extend rows by the tokens that they pick, up to the first that is not their text's."""
+    for row, picked in zip(rows, picks, strict=True):
+        for token in picked:
+            row.take(token)
+            if not row.finite or token != row.text.tokens[len(row.tokens) - 1]:
+                break

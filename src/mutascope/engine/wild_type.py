@@ -1,0 +1,163 @@
+"""The wild type on the prompts of a session: what it says, and what mutants are verified against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mutascope.core.errors import Unsupported
+from mutascope.core.protocol import NextToken, Output, Prompt, Readout
+from mutascope.engine.activation_cache import ActivationCache, common_beginning
+from mutascope.engine.batched_decoding import decode
+from mutascope.engine.decoder import Decoder
+from mutascope.engine.head import Head, Shortlist
+from mutascope.engine.measures import Choices, Continuation, Measure, measured
+from mutascope.engine.reference import ReferenceEngine
+from mutascope.engine.rows import Asked, Row
+
+_CHECKED = 3
+"""Texts of a panel for which the reference engine is asked: all would cost more than twenty mutants."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What mutants are verified against in one prompt.
+
+    Attributes:
+        activations: of the wild type.
+        measure: what is asked of the logits along its text, if anything is.
+        shortlists: of its text, by step; none where they would not pay.
+    """
+
+    activations: ActivationCache
+    measure: Measure | None
+    shortlists: list[Shortlist]
+
+
+class WildType:
+    """The wild type on every prompt.
+
+    Texts come from the reference engine where there is one prompt or one token each; those of a panel are decoded like
+    any other row. The logits of all, or of three prompts of a panel, must be the reference engine's, bit for bit.
+
+    Attributes:
+        outputs: one per prompt.
+        shared: tokens that all choices begin with, which are computed once; 0 for texts.
+        keeps: whether readings are kept; those of a panel are many, and made again for each cohort.
+
+    Args:
+        reference: engine that defines the truth.
+        decoder: of the network.
+        head: of the assay.
+        prompts: what is asked.
+        asked: the same, as the session asks it.
+        readout: how it is answered.
+        max_batch: rows decoded at a time.
+
+    Raises:
+        Unsupported: when it is not finite, or not what the reference engine puts out.
+    """
+
+    def __init__(
+        self,
+        reference: ReferenceEngine,
+        decoder: Decoder,
+        head: Head,
+        prompts: Sequence[Prompt],
+        asked: Sequence[Asked],
+        readout: Readout,
+        max_batch: int,
+    ) -> None:
+        self.decoder, self.head, self.readout, self.asked = decoder, head, readout, asked
+        self.choices = Choices(readout.choices) if isinstance(readout, NextToken) else None
+        self.keeps = self.choices is not None or len(asked) == 1
+        self._readings: dict[int, Reading] = {}
+        checked = range(len(asked)) if self.keeps else _spread(len(asked), _CHECKED)
+        known = {index: reference.wild_type_logits(prompts[index], readout) for index in checked}
+        if not all(output.finite for output, _ in known.values()):
+            raise Unsupported("the wild type puts out NaN or inf")
+        if self.keeps:
+            self.tokens = [output.tokens for output, _ in known.values()]
+        else:
+            self.tokens = self._decoded(max_batch)
+        self._beginning = self._shared_beginning()
+        self.shared = len(self._beginning.fed) if self._beginning else 0
+        equal = [self._equals(asked[index], *truth) for index, truth in known.items()]
+        if self._beginning:
+            self._beginning.drop_keys_values()
+        if not all(equal):
+            raise Unsupported("its wild type does not equal the reference engine's")
+        self.outputs = tuple(
+            Output(tokens, values=measured(self.choices, known[index][1]) if self.choices else {})
+            for index, tokens in enumerate(self.tokens)
+        )
+
+    def reading(self, asked: Asked) -> Reading:
+        """Return what mutants are verified against in a prompt."""
+        if asked.index in self._readings:
+            return self._readings[asked.index]
+        tokens = self.tokens[asked.index]
+        activations = ActivationCache(self.decoder, asked.tokens, tokens, self._beginning).extend_fully()
+        measure, shortlists = self.choices, []
+        if self.readout.measure:
+            measure = Continuation(tokens, self._logits(activations))
+        elif self.keeps and not measure:
+            shortlists = self.head.known(self._final(activations), self._logits(activations), tokens)
+        reading = Reading(activations, measure, shortlists)
+        if self.choices:
+            activations.drop_keys_values()  # no row goes on from here
+        if self.keeps:
+            self._readings[asked.index] = reading
+        return reading
+
+    def _equals(self, asked: Asked, output: Output, logits: Tensor) -> bool:
+        """Whether the wild type has the reference engine's tokens and logits."""
+        if self.tokens[asked.index] != output.tokens:
+            return False
+        return torch.equal(self._logits(self.reading(asked).activations), logits)
+
+    def _final(self, activations: ActivationCache) -> Tensor:
+        """Return the final states after which tokens are picked, [steps, hidden]."""
+        span = (activations.start - 1, len(activations.fed))
+        return self.decoder.final(activations.inputs(len(self.decoder.layers), *span))
+
+    def _logits(self, activations: ActivationCache) -> Tensor:
+        """Return the logits that tokens are picked from, [steps, vocabulary]."""
+        return torch.cat([logits for _, logits in self.head.logits(self._final(activations))])
+
+    def _shared_beginning(self) -> ActivationCache | None:
+        """Return the activations on what all choices begin with, if there is something."""
+        shared = common_beginning([asked.tokens for asked in self.asked]) if self.choices else 0
+        return ActivationCache(self.decoder, self.asked[0].tokens[:shared]).extend_fully() if shared else None
+
+    def _decoded(self, max_batch: int) -> list[tuple[int, ...]]:
+        """Return the wild type's texts."""
+        rows = [self._begun(asked) for asked in self.asked]
+        going = [row for row in rows if not row.ended]
+        for first in range(0, len(going), max_batch):
+            for _ in decode(self.decoder, self.head, going[first : first + max_batch]):
+                pass
+        if not all(row.finite for row in rows):
+            raise Unsupported("the wild type puts out NaN or inf")
+        return [tuple(row.tokens) for row in rows]
+
+    def _begun(self, asked: Asked) -> Row:
+        """Return the wild type after its first token, as a mutant of layer 0 that changes nothing."""
+        prompt, layers = ActivationCache(self.decoder, asked.tokens), len(self.decoder.layers)
+        prompt.extend([layers])
+        row = Row(None, 0, None, asked, prompt)
+        row.take(int(self.head.pick(self._final(prompt), torch.zeros(1, dtype=torch.long))))
+        row.seen = torch.stack([prompt.keys_values(layer, asked.start) for layer in range(layers)])
+        return row
+
+
+def _spread(size: int, count: int) -> list[int]:
+    """Return ``count`` indices below ``size``, the first always, evenly spread.
+
+    >>> _spread(151, 3)
+    [0, 50, 100]
+    """
+    return sorted({size * part // count for part in range(count)})
