@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mutascope import Screens, write_figures, write_report, write_tables
+from mutascope import ScreenSet, write_figures, write_report, write_tables
 from mutascope.assays.phenotype import content_hash
 from mutascope.core.manifest import Manifest
 from mutascope.core.schema import COVARIATE_SCHEMA, FORMAT_VERSION, OUTPUT_SCHEMA, RECORD_SCHEMA
@@ -234,10 +234,10 @@ def main() -> None:
     parser.add_argument("--steps", default=",".join(STEPS))
     options = parser.parse_args()
     root, out = options.folder / "screens", options.folder
-    given: list[Screens] = []
+    given: list[ScreenSet] = []
     work: dict[str, Callable[[], object]] = {
         "make": lambda: make(root),
-        "open": lambda: given.append(Screens([root / name for name in SCREENS])),
+        "open": lambda: given.append(ScreenSet([root / name for name in SCREENS])),
         "analyze": lambda: write_tables(given[0], out / "tables", print),
         "figures": lambda: write_figures(given[0], out / "figures", tell=print),
         "report": lambda: write_report(given[0], out / "report.html", tell=print),

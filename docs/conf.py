@@ -1,5 +1,14 @@
 """Sphinx configuration; `make docs` builds the pages and runs the notebooks."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from pages import write_pages
+
+write_pages()
+
 project = "mutascope"
 extensions = ["myst_nb"]
 html_theme = "furo"

@@ -11,22 +11,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads cost more than they bring
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-import polars as pl
 import pytest
 from hypothesis import settings
 
 from builders import tiny_model
 from mutascope import Model, load_model
 from mutascope.cli.main import main
-from stores import (
-    SHAPES,
-    as_choice,
-    as_panel,
-    random_covariates,
-    random_records,
-    write_predictions,
-    write_screen,
-)
+from stores import write_every_assay, write_predicted
 
 settings.register_profile("mutascope", deadline=None, derandomize=True)
 settings.load_profile("mutascope")
@@ -62,34 +53,13 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory) -> dict[str, Path]:
     """Two text assays, a choice assay and a panel of three loci and two layers; the first one with covariates."""
-    root = tmp_path_factory.mktemp("screens")
-    first, second = (random_records(2, SHAPES, seed) for seed in (0, 1))
-    answers, wild = as_choice(first)
-    panelled, outputs, spoken = as_panel(first)
-    shapes = {(layer, kind): shape for layer in range(2) for kind, shape in SHAPES.items()}
-    questions = [f"Question {index}?" for index in range(len(wild))]
-    return {
-        "drosophila": write_screen(root / "a", first, name="drosophila", covariates=random_covariates(first)),
-        "newton": write_screen(root / "b", second, name="newton"),
-        "mmlu21": write_screen(root / "c", answers, name="mmlu21", wild=wild, prompts=questions),
-        "panel": write_screen(
-            root / "d",
-            panelled.with_columns(continuation=pl.lit("The fly")),
-            name="panel",
-            wild=spoken,
-            prompts=[f"Say {index}:" for index in range(len(spoken))],
-            outputs=outputs,
-            shapes=shapes,
-        ),
-    }
+    return write_every_assay(tmp_path_factory.mktemp("screens"))
 
 
 @pytest.fixture(scope="session")
 def predicted(tmp_path_factory) -> Path:
     """A predicted text assay, with an exact call of every mutant."""
-    records = random_records(2, SHAPES, 2)
-    folder = write_screen(tmp_path_factory.mktemp("predicted") / "p", records, name="guessed")
-    return write_predictions(folder, records)
+    return write_predicted(tmp_path_factory.mktemp("predicted") / "guessed")
 
 
 @dataclass(frozen=True)

@@ -240,3 +240,41 @@ def random_covariates(records: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
         stream_ratio=pl.when(reads).then(pl.when(massive).then(2000.0).otherwise(3.0)).cast(pl.Float32),
         massive=massive,
     )
+
+
+def write_every_assay(root: Path) -> dict[str, Path]:
+    """Write two text assays, a choice assay and a panel of three loci and two layers; the first one with covariates."""
+    first, second = (random_records(2, SHAPES, seed) for seed in (0, 1))
+    answers, wild = as_choice(first)
+    panelled, outputs, spoken = as_panel(first)
+    shapes = {(layer, kind): shape for layer in range(2) for kind, shape in SHAPES.items()}
+    questions = [f"Question {index}?" for index in range(len(wild))]
+    return {
+        "drosophila": write_screen(
+            root / "drosophila", first, name="drosophila", covariates=random_covariates(first)
+        ),
+        "newton": write_screen(root / "newton", second, name="newton"),
+        "mmlu21": write_screen(root / "mmlu21", answers, name="mmlu21", wild=wild, prompts=questions),
+        "panel": write_screen(
+            root / "panel",
+            panelled.with_columns(continuation=pl.lit("The fly")),
+            name="panel",
+            wild=spoken,
+            prompts=[f"Say {index}:" for index in range(len(spoken))],
+            outputs=outputs,
+            shapes=shapes,
+        ),
+    }
+
+
+def write_predicted(folder: Path) -> Path:
+    """Write a predicted text assay, with an exact call of every mutant."""
+    records = random_records(2, SHAPES, 2)
+    return write_predictions(write_screen(folder, records, name="guessed"), records)
+
+
+def write_with_zero(folder: Path) -> Path:
+    """Write a text assay with the mutations max, min and zero."""
+    drawn = random_records(2, SHAPES, 2)
+    zero = drawn.filter(mutation="max").with_columns(mutation=pl.lit("zero"))
+    return write_screen(folder, pl.concat([drawn, zero]), name=folder.name)

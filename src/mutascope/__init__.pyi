@@ -3,10 +3,8 @@ from .assays import TextAssay, load_assay
 from .core.design import Design
 from .core.errors import MutascopeError
 from .core.genome import Genome, Locus, Mutant, Tiling
-from .figures.registry import draw_figure
-from .figures.screens import draw_map, draw_sheet
-from .figures.writing import write_figures
-from .findings import Screens, build_table, write_tables
+from .figures import draw_map, draw_sheet
+from .findings import ScreenSet, build_table, draw_figure, write_figures, write_tables
 from .model.loading import Model, load_genome, load_model
 from .report import write_report
 from .run.prediction import Prediction
@@ -27,7 +25,7 @@ __all__ = [
     "Results",
     "Screen",
     "ScreenData",
-    "Screens",
+    "ScreenSet",
     "TextAssay",
     "Tiling",
     "build_table",

@@ -11,7 +11,7 @@ from builders import choice_model
 from mutascope import Results
 from mutascope.analysis.selection import parse_selection, select_mutants
 from mutascope.assays.panel import read_panel
-from mutascope.findings import Screens
+from mutascope.findings import ScreenSet
 from mutascope.findings.writers import writers
 
 
@@ -70,7 +70,7 @@ def test_a_panel_is_stored_with_its_screen(cli, screened, prompts, tmp_path):
     assert html.count("<tr") == 4
     shown = cli("show", screened / "panel", name)
     assert "of 3 outputs differ" in shown.out
-    found = writers(Screens([screened, screened / "panel"]))
+    found = writers(ScreenSet([screened, screened / "panel"]))
     assert len(found) == len(chosen)
 
 

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from mutascope.findings import TABLES
+from mutascope.findings import table_named
 from stores import records_of, write_screen
 
 
@@ -28,7 +28,7 @@ def test_analyze_writes_csv_parquet_and_a_dictionary_that_agree(cli, folder, tmp
         frame = pl.read_parquet(out / f"{name}.parquet")
         assert dictionary.filter(table=name)["column"].to_list() == frame.columns
         assert (out / f"{name}.csv").read_text().splitlines()[0] == ",".join(frame.columns)
-        assert f"## {name}\n\n{TABLES[name].description}" in readme
+        assert f"## {name}\n\n{table_named(name).description}" in readme
     assert "- `overlap`: it takes two screens or more." in readme
     counts = pl.read_csv(out / "nsm_by_kind.csv")
     assert counts.select("kind", "nsm").rows() == [("v", 10), ("gate", 6)]
@@ -77,7 +77,7 @@ def test_figures_draws_what_it_is_asked_for(cli, folder, tmp_path):
 def test_labels_that_differ_in_signs_alone_get_files_of_their_own(cli, tmp_path):
     names = ("a b", "a_b", "A b")
     folders = [
-        write_screen(tmp_path / str(number), records_of({(0, "v"): "+-"}), name=name)
+        f"{name}={write_screen(tmp_path / str(number), records_of({(0, 'v'): '+-'}))}"
         for number, name in enumerate(names)
     ]
     result = cli("figures", *folders, "--out", tmp_path / "o", "--only", "sheet")

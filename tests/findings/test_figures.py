@@ -6,22 +6,21 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
+from mutascope.analysis.maps import MapData
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
-from mutascope.figures.gallery import Panel, gallery_figure
-from mutascope.figures.palette import COLOURBLIND, PAPER
-from mutascope.figures.registry import FIGURES
-from mutascope.findings import Screens
+from mutascope.figures import COLOURBLIND, PAPER, draw_gallery
+from mutascope.findings import ScreenSet, figure_named, figures
 from stores import SHAPES, as_choice, random_records, records_of, write_screen
 
 
 @pytest.fixture(scope="module")
-def given(folders) -> Screens:
-    return Screens(list(folders.values()))
+def given(folders) -> ScreenSet:
+    return ScreenSet(list(folders.values()))
 
 
 def draw(given, name, palette=PAPER):
-    return dict(FIGURES[name].draw(given, palette))
+    return dict(figure_named(name).draw(given, palette))
 
 
 def texts(figure) -> list[str]:
@@ -33,10 +32,10 @@ def bars(axes) -> list[float]:
     return [round(patch.get_height(), 6) for patch in axes.patches]
 
 
-@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("name", list(figures()))
 @pytest.mark.parametrize("palette", [PAPER, COLOURBLIND], ids=["paper", "colourblind"])
 def test_every_figure_is_drawn_within_its_page(given, predicted, name, palette):
-    drawn = draw(Screens([predicted]) if name == "reliability" else given, name, palette)
+    drawn = draw(ScreenSet([predicted]) if name == "reliability" else given, name, palette)
     assert drawn
     for suffix, figure in drawn.items():
         FigureCanvasAgg(figure).draw()
@@ -61,7 +60,7 @@ def _labels(axes):
 
 def test_bars_are_rates_in_per_cent_in_the_colours_of_the_mutations(tmp_path):
     records = records_of({(0, "v"): "+-#.\n+..."})  # 3 max and 2 min NSMs at 8 sites
-    given = Screens([write_screen(tmp_path / "s", records, name="say")])
+    given = ScreenSet([write_screen(tmp_path / "say", records)])
     axes = draw(given, "nsm_by_mutation")[""].axes[0]
     assert bars(axes) == [37.5, 25.0]
     assert [patch.get_facecolor()[:3] for patch in axes.patches] == [
@@ -72,7 +71,7 @@ def test_bars_are_rates_in_per_cent_in_the_colours_of_the_mutations(tmp_path):
 
 
 def test_the_overlap_figure_holds_the_numbers(given):
-    from mutascope.findings.maps import overlap
+    from mutascope.findings.comparison import overlap
 
     figure = draw(given, "overlap")[""]
     for row in overlap(given).iter_rows(named=True):
@@ -100,7 +99,7 @@ def test_layers_are_a_panel_per_kind_in_order(given):
 
 def test_the_planted_columns_are_named_as_conserved(tmp_path):
     records = random_records(6, {"v": (16, 16)}, seed=3)
-    given = Screens([write_screen(tmp_path / "s", records, name="say")])
+    given = ScreenSet([write_screen(tmp_path / "say", records)])
     top = draw(given, "conserved_lines")["say_columns"].axes[0].child_axes[0]
     assert {2, 5} <= set(top.get_xticks())
 
@@ -131,9 +130,9 @@ def test_cosine_maps_grow_with_the_threshold(given):
 
 def test_a_gallery_marks_rows_and_columns_where_they_are_drawn():
     status = np.full((4, 6), Status.SILENT, dtype=np.int8)
-    plain = Panel("down", status, "down", rows=[1], cols=[2, 5])
-    turned = Panel("gate", status, "gate", rows=[1], cols=[2, 5])
-    figure = gallery_figure([[plain, turned]], title="t")
+    plain = MapData(0, "down", status, title="down", rows=[1], cols=[2, 5])
+    turned = MapData(0, "gate", status, title="gate", rows=[1], cols=[2, 5])
+    figure = draw_gallery([[plain, turned]], title="t")
     across, down = (c.get_offsets() for c in figure.axes[0].collections[-2:])
     assert across[:, 0].tolist() == [2, 5]
     assert down[:, 1].tolist() == [1]
@@ -145,7 +144,7 @@ def test_a_gallery_marks_rows_and_columns_where_they_are_drawn():
 
 def test_a_gallery_without_a_map_is_refused():
     with pytest.raises(MutascopeError, match="no map to draw"):
-        gallery_figure([[]], title="t")
+        draw_gallery([[]], title="t")
 
 
 def test_a_screen_without_lines_does_not_cost_the_others_their_picture(tmp_path):
@@ -156,11 +155,11 @@ def test_a_screen_without_lines_does_not_cost_the_others_their_picture(tmp_path)
         write_screen(tmp_path / name, records, name=name)
         for name, records in (("apart", apart), ("random", drawn), ("full", whole))
     ]
-    assert list(draw(Screens(folders), "conserved_lines")) == ["full_rows", "full_columns"]
+    assert list(draw(ScreenSet(folders), "conserved_lines")) == ["full_rows", "full_columns"]
     with pytest.raises(NotHere, match="max and min at the same sites"):
-        draw(Screens(folders[:2]), "conserved_lines")
+        draw(ScreenSet(folders[:2]), "conserved_lines")
     with pytest.raises(NotHere, match="it takes a screen of max or min"):
-        draw(Screens(folders[1:2]), "copa_strength")
+        draw(ScreenSet(folders[1:2]), "copa_strength")
 
 
 def test_no_nsm_is_told_as_such(tmp_path):
@@ -171,25 +170,25 @@ def test_no_nsm_is_told_as_such(tmp_path):
     answers = answers.with_columns(silent=pl.lit(True), continuation=silent, score=pl.lit(14, pl.Int16))
     text = write_screen(tmp_path / "a", records, name="say")
     choice = write_screen(tmp_path / "b", answers, name="choose", wild=wild, prompts=questions)
-    given = Screens([text, choice])
+    given = ScreenSet([text, choice])
     for name, told in (("cosine", "text assay"), ("score", "choice assay")):
         with pytest.raises(NotHere, match=f"no mutant of a {told} that was run is an NSM"):
             draw(given, name)
 
 
-def test_names_of_assays_are_shown_as_they_stand(tmp_path):
+def test_names_of_screens_are_shown_as_they_stand(tmp_path):
     records = random_records(2, SHAPES, 0)
     answers, wild = as_choice(records)
     questions = [f"Question {index}?" for index in range(len(wild))]
-    given = Screens(
+    given = ScreenSet(
         [
-            write_screen(tmp_path / "a", records, name="$^$"),
-            write_screen(tmp_path / "b", random_records(2, SHAPES, 1), name="_b$_{$"),
-            write_screen(tmp_path / "c", answers, name="$\\frac$", wild=wild, prompts=questions),
+            f"$^$={write_screen(tmp_path / 'a', records)}",
+            f"_b$_{{$={write_screen(tmp_path / 'b', random_records(2, SHAPES, 1))}",
+            f"$\\frac$={write_screen(tmp_path / 'c', answers, wild=wild, prompts=questions)}",
         ]
     )
     named = set()
-    for name, drawing in FIGURES.items():
+    for name, drawing in figures().items():
         if name in ("reliability", "writers", "writer_maps"):
             continue
         for _, figure in drawing.draw(given, PAPER):
@@ -203,9 +202,9 @@ def test_names_of_assays_are_shown_as_they_stand(tmp_path):
 
 
 def test_all_silent_screens_are_drawn_or_left_out_with_a_reason(tmp_path):
-    given = Screens([write_screen(tmp_path / "s", records_of({(0, "v"): "...\n..."}))])
+    given = ScreenSet([write_screen(tmp_path / "s", records_of({(0, "v"): "...\n..."}))])
     reasons = {}
-    for name, drawing in FIGURES.items():
+    for name, drawing in figures().items():
         try:
             for _, figure in drawing.draw(given, PAPER):
                 FigureCanvasAgg(figure).draw()

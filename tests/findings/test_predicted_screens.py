@@ -13,9 +13,8 @@ from matplotlib.colors import to_rgb
 from mutascope.analysis.calibration import calibration_scores, cross_fitted
 from mutascope.analysis.status import Status
 from mutascope.core.errors import NotHere
-from mutascope.figures.palette import PAPER
-from mutascope.figures.registry import FIGURES
-from mutascope.findings import TABLES, Screens, build_tables, patterns
+from mutascope.figures import PAPER, draw_sheet
+from mutascope.findings import ScreenSet, build_table, build_tables, covariates, figure_named, figures
 from mutascope.report import report_html
 from mutascope.store.reader import Results
 from stores import WILD, random_covariates, random_records, write_predictions, write_screen
@@ -39,11 +38,11 @@ def mixed(tmp_path_factory) -> Path:
 
 
 def draw(given, name):
-    return dict(FIGURES[name].draw(given, PAPER))
+    return dict(figure_named(name).draw(given, PAPER))
 
 
 def test_cosine_maps_leave_out_what_was_not_run(mixed):
-    (figure,) = draw(Screens([mixed]), "cosine_maps").values()
+    (figure,) = draw(ScreenSet([mixed]), "cosine_maps").values()
     grey = to_rgb(PAPER.statuses[Status.UNSCREENED])
     for axes in figure.axes[:4]:
         unknown = np.isclose(axes.images[0].get_array(), grey).all(axis=-1)
@@ -52,8 +51,8 @@ def test_cosine_maps_leave_out_what_was_not_run(mixed):
 
 
 def test_the_sheet_tells_what_was_predicted_as_the_map_does(mixed):
-    (drawn,) = draw(Screens([mixed]), "sheet").values()
-    alone = Results(mixed).sheet()
+    (drawn,) = draw(ScreenSet([mixed]), "sheet").values()
+    alone = draw_sheet(Results(mixed).maps())
     images = [figure.axes[0].images[0].get_array() for figure in (drawn, alone)]
     assert np.array_equal(*images)
     dots = drawn.axes[0].collections[0].get_offsets()
@@ -77,17 +76,17 @@ def test_scores_of_an_adaptive_screen_are_those_of_its_random_sample(tmp_path):
     order = np.random.default_rng(1).permutation(48)
     records = pl.concat(whole.filter(pl.col("row") == at // 8, pl.col("col") == at % 8) for at in order)
     folder = write_predictions(write_screen(tmp_path / "s", records, shapes={(0, "v"): (6, 8)}), whole)
-    everything = TABLES["prediction_scores"].build(Screens([folder]))
+    everything = build_table(ScreenSet([folder]), "prediction_scores")
     assert everything["mutants"].to_list() == [96, 96]
-    given = Screens([make_adaptive(folder, 20)])
-    sampled = TABLES["prediction_scores"].build(given)
+    given = ScreenSet([make_adaptive(folder, 20)])
+    sampled = build_table(given, "prediction_scores")
     assert sampled["mutants"].to_list() == [40, 40]
-    assert TABLES["reliability"].build(given)["mutants"].sum() == 40
-    told = cross_fitted(given.results["say (predicted)"].checked_calls()).head(40)
+    assert build_table(given, "reliability")["mutants"].sum() == 40
+    told = cross_fitted(given.results["s (predicted)"].checked_calls()).head(40)
     assert sampled["brier"][0] == calibration_scores(told)["brier"][0]
-    unfinished = Screens([make_adaptive(folder, 0)])
+    unfinished = ScreenSet([make_adaptive(folder, 0)])
     with pytest.raises(NotHere, match="an exact sample"):
-        TABLES["prediction_scores"].build(unfinished)
+        build_table(unfinished, "prediction_scores")
 
 
 def test_zero_alone_is_counted_in_all_calls(tmp_path):
@@ -95,9 +94,9 @@ def test_zero_alone_is_counted_in_all_calls(tmp_path):
     whole = random_records(1, GRID, 0).filter(mutation="max").with_columns(mutation=zero)
     run = whole.filter(pl.col("row") < 3)
     folder = write_predictions(write_screen(tmp_path / "s", run, shapes={(0, "v"): (6, 8)}), whole)
-    given = Screens([folder])
+    given = ScreenSet([folder])
     for name in ("nsm_total", "nsm_by_mutation"):
-        assert TABLES[name].build(given)["mutants"].to_list() == [48], name
+        assert build_table(given, name)["mutants"].to_list() == [48], name
 
 
 def test_enrichment_given_covariates_is_of_the_calls_that_enrichment_is_of(tmp_path):
@@ -105,19 +104,19 @@ def test_enrichment_given_covariates_is_of_the_calls_that_enrichment_is_of(tmp_p
     run = whole.filter(pl.col("row") < 3)
     known = random_covariates(whole)
     folder = write_screen(tmp_path / "s", run, shapes={(0, "v"): (6, 8)}, covariates=known)
-    given = Screens([write_predictions(folder, whole)])
-    plain = TABLES["enrichment"].build(given)
-    beyond = TABLES["enrichment_given_covariates"].build(given)
+    given = ScreenSet([write_predictions(folder, whole)])
+    plain = build_table(given, "enrichment")
+    beyond = build_table(given, "enrichment_given_covariates")
     counts = ["axis", "index", "sites", "hits"]
     assert beyond.select(counts).rows() == plain.select(counts).rows()
-    assert patterns.enrichment_of_explained(given).equals(plain)
+    assert covariates.enrichment_of_explained(given).equals(plain)
 
     folder = write_screen(
         tmp_path / "t", run, shapes={(0, "v"): (6, 8)}, covariates=known.filter(pl.col("row") < 4)
     )
-    given = Screens([write_predictions(folder, whole)])
-    beyond = TABLES["enrichment_given_covariates"].build(given)
-    assert patterns.enrichment_of_explained(given).select(counts).rows() == beyond.select(counts).rows()
+    given = ScreenSet([write_predictions(folder, whole)])
+    beyond = build_table(given, "enrichment_given_covariates")
+    assert covariates.enrichment_of_explained(given).select(counts).rows() == beyond.select(counts).rows()
     assert set(beyond.filter(axis="col")["sites"]) == {4}
 
 
@@ -129,7 +128,7 @@ def with_zero(records: pl.DataFrame) -> pl.DataFrame:
 
 
 def combined(folder: Path, table: str = "combined_rates") -> dict:
-    return TABLES[table].build(Screens([folder])).row(0, named=True)
+    return build_table(ScreenSet([folder]), table).row(0, named=True)
 
 
 def test_combined_rates_are_of_the_mutations_of_sample_and_predictions(tmp_path):
@@ -188,13 +187,13 @@ def unrun(tmp_path) -> Path:
 
 
 def test_predictions_alone_make_tables_figures_and_a_report(unrun):
-    given = Screens([unrun])
+    given = ScreenSet([unrun])
     made = {table.name: found for table, found in build_tables(given)}
     assert made["nsm_total"]["mutants"].to_list() == [192]
     for name in ("prediction_scores", "reliability", "combined_rates"):
         assert made[name] == "it takes a predicted screen with an exact sample"
     reasons = {}
-    for name, drawing in FIGURES.items():
+    for name, drawing in figures().items():
         try:
             for _, figure in drawing.draw(given, PAPER):
                 FigureCanvasAgg(figure).draw()

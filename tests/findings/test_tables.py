@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from mutascope.core.errors import MutascopeError
-from mutascope.findings import TABLES, Screens, build_tables
+from mutascope.findings import ScreenSet, build_table, build_tables, table_named
 from stores import SHAPES, as_choice, random_records, records_of, write_screen
 
 LEFT = {(0, "v"): "+-#.\n....", (1, "v"): "....\n...."}
@@ -13,54 +13,54 @@ RIGHT = {(0, "v"): "++#.\n...-", (1, "v"): "....\n#..."}
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory) -> Screens:
+def pair(tmp_path_factory) -> ScreenSet:
     root = tmp_path_factory.mktemp("pair")
     one = write_screen(root / "one", records_of(LEFT, ["a larva", "fly", "fly", "a larva"]), name="one")
     two = write_screen(root / "two", records_of(RIGHT), name="two")
-    return Screens([one, two])
+    return ScreenSet([one, two])
 
 
 def test_counts_of_a_screen(pair):
-    total = TABLES["nsm_total"].build(pair)
+    total = build_table(pair, "nsm_total")
     assert total.select("assay", "loci", "silent_loci", "sites", "mutants", "nsm", "phenotypes").rows() == [
         ("one", 2, 1, 16, 32, 4, 2),
         ("two", 2, 0, 16, 32, 7, 1),
     ]
     assert total["rate"].to_list() == pytest.approx([4 / 32, 7 / 32])
-    by_mutation = TABLES["nsm_by_mutation"].build(pair)
+    by_mutation = build_table(pair, "nsm_by_mutation")
     assert by_mutation.select("assay", "mutation", "nsm").rows() == [
         ("one", "max", 2),
         ("one", "min", 2),
         ("two", "max", 4),
         ("two", "min", 3),
     ]
-    assert TABLES["silent_loci"].build(pair).select("assay", "layer", "kind").rows() == [("one", 1, "v")]
+    assert build_table(pair, "silent_loci").select("assay", "layer", "kind").rows() == [("one", 1, "v")]
 
 
 def test_counts_by_locus_have_a_column_per_assay(pair):
-    assert TABLES["supplementary_1_nsms"].build(pair).rows() == [(0, "v", 4, 5), (1, "v", 0, 2)]
-    assert TABLES["supplementary_1_phenotypes"].build(pair).rows() == [(0, "v", 2, 1), (1, "v", 0, 1)]
+    assert build_table(pair, "supplementary_1_nsms").rows() == [(0, "v", 4, 5), (1, "v", 0, 2)]
+    assert build_table(pair, "supplementary_1_phenotypes").rows() == [(0, "v", 2, 1), (1, "v", 0, 1)]
 
 
 def test_overlap_changes_and_sensitive_points_of_a_pair(pair):
     # 0.v: 6 of 8 sites are equal, the others max against min and silent against min; 1.v: 7 of 8 are equal.
-    overlap = TABLES["overlap"].build(pair).filter(assay_a="one", assay_b="two")
+    overlap = build_table(pair, "overlap").filter(assay_a="one", assay_b="two")
     assert overlap["overlap"].item() == pytest.approx(13 / 16)
-    whole = TABLES["changes"].build(pair).filter(pl.col("layer").is_null()).row(0, named=True)
+    whole = build_table(pair, "changes").filter(pl.col("layer").is_null()).row(0, named=True)
     assert {name: whole[name] for name in ("lost", "gained", "shared")} == {
         "lost": 1,
         "gained": 4,
         "shared": 3,
     }
-    assert TABLES["sensitive_points"].build(pair).rows() == [("one, two", 0, "v", 0, 2)]
+    assert build_table(pair, "sensitive_points").rows() == [("one, two", 0, "v", 0, 2)]
 
 
 def test_severity_is_that_of_the_continuations(pair):
     # "a larva" shares "a" and "larva" with "the egg hatches into a larva": cosine 2 / sqrt(2 * 6).
-    found = TABLES["phenotypes"].build(pair).filter(assay="one")
+    found = build_table(pair, "phenotypes").filter(assay="one")
     assert found["cosine"].to_list() == pytest.approx([0.0, 2 / 12**0.5])
     assert found["mutants"].to_list() == [2, 2]
-    row = TABLES["severity_by_locus"].build(pair).filter(assay="one").row(0, named=True)
+    row = build_table(pair, "severity_by_locus").filter(assay="one").row(0, named=True)
     assert (row["nsm"], row["cosine_below_0.5"], row["cosine_below_0.6"]) == (4, 2, 4)
 
 
@@ -80,21 +80,21 @@ def test_malignant_mutants_and_the_severe_table(tmp_path):
     choice = pl.DataFrame(rows, schema={**text.schema, "score": pl.Int16}).with_columns(
         destructive=pl.col("continuation").str.contains("the")
     )
-    given = Screens(
+    given = ScreenSet(
         [
-            write_screen(tmp_path / "text", text, name="drosophila"),
+            write_screen(tmp_path / "drosophila", text, name="drosophila"),
             write_screen(tmp_path / "choice", choice, name="mmlu", wild=["A", "A"], prompts=["1", "2"]),
         ]
     )
-    mutants = TABLES["malignant"].build(given)
+    mutants = build_table(given, "malignant")
     assert mutants.select("row", "col", "mutation", "score", "cosine").rows() == [
         (0, 1, "min", 8, 0.0),
         (0, 2, "min", 3, 0.0),
     ]
-    assert TABLES["malignant_by_locus"].build(given).select("layer", "kind", "mutants", "share").rows() == [
+    assert build_table(given, "malignant_by_locus").select("layer", "kind", "mutants", "share").rows() == [
         (0, "v", 2, 1.0)
     ]
-    severe = TABLES["supplementary_2_severe"].build(given)
+    severe = build_table(given, "supplementary_2_severe")
     assert severe.columns[-1] == "drosophila"
     assert severe.select("col", "mutation", "score", "destructive").rows() == [
         (1, "min", 8, False),
@@ -105,24 +105,27 @@ def test_malignant_mutants_and_the_severe_table(tmp_path):
 
 
 def test_every_table_of_every_sort_of_assay_is_made_and_every_column_explained(folders, predicted):
-    made = dict(build_tables(Screens([*folders.values(), predicted])))
+    made = dict(build_tables(ScreenSet([*folders.values(), predicted])))
     reasons = {table.name: found for table, found in made.items() if isinstance(found, str)}
     assert list(reasons) == ["zero_against_others"]
-    for table, frame in made.items():
-        for column in frame.columns if isinstance(frame, pl.DataFrame) else ():
-            assert table.meaning(column), (table.name, column)
-            stated = [*table.columns]
-            assert set(stated) <= {*frame.columns, "*"}, table.name
+    frames = {finding: frame for finding, frame in made.items() if isinstance(frame, pl.DataFrame)}
+    used: dict[str, set[str]] = {}
+    for finding, frame in frames.items():
+        for column in frame.columns:
+            assert finding.column(column).meaning, (finding.name, column)
+        used.setdefault(finding.table.__module__, {"*"}).update(frame.columns)
+    for finding in frames:
+        assert set(finding.columns) <= used[finding.table.__module__], finding.name
 
 
 def test_a_panel_is_no_map(folders):
-    given = Screens(list(folders.values()))
-    assert "panel" not in TABLES["nsm_total"].build(given)["assay"].to_list()
-    assert TABLES["writers"].build(given)["assay"].unique().to_list() == ["panel"]
+    given = ScreenSet(list(folders.values()))
+    assert "panel" not in build_table(given, "nsm_total")["assay"].to_list()
+    assert build_table(given, "writers")["assay"].unique().to_list() == ["panel"]
 
 
 def test_one_screen_leaves_out_what_takes_two(folders):
-    made = {table.name: found for table, found in build_tables(Screens([folders["newton"]]))}
+    made = {table.name: found for table, found in build_tables(ScreenSet([folders["newton"]]))}
     for name in ("overlap", "layer_correlations", "bias_agreement", "conserved_across_assays", "changes"):
         assert made[name] == "it takes two screens or more"
     assert made["writers"] == "it takes a writer panel"
@@ -133,7 +136,7 @@ def test_one_screen_leaves_out_what_takes_two(folders):
 
 @pytest.mark.parametrize("drawn", ["....\n....", "####\n####", "#"])
 def test_all_silent_all_nsm_and_one_site_give_tables_or_reasons(tmp_path, drawn):
-    given = Screens([write_screen(tmp_path / "screen", records_of({(0, "q"): drawn}))])
+    given = ScreenSet([write_screen(tmp_path / "screen", records_of({(0, "q"): drawn}))])
     made = {table.name: found for table, found in build_tables(given)}
     nsms = 2 * drawn.count("#")
     assert made["nsm_total"]["nsm"].item() == nsms
@@ -144,7 +147,9 @@ def test_all_silent_all_nsm_and_one_site_give_tables_or_reasons(tmp_path, drawn)
 
 def test_zero_alone_is_counted(tmp_path):
     records = records_of({(0, "q"): "+.\n.."}).filter(mutation="max").with_columns(mutation=pl.lit("zero"))
-    made = {t.name: found for t, found in build_tables(Screens([write_screen(tmp_path / "screen", records)]))}
+    made = {
+        t.name: found for t, found in build_tables(ScreenSet([write_screen(tmp_path / "screen", records)]))
+    }
     assert made["nsm_total"]["nsm"].item() == 1
     assert isinstance(made["overlap"], str)
     assert len(made["enrichment"]) == 4
@@ -153,7 +158,7 @@ def test_zero_alone_is_counted(tmp_path):
 def test_unequal_shapes_are_analysed_each_and_not_compared(tmp_path):
     one = write_screen(tmp_path / "one", records_of({(0, "q"): "+.\n#."}), name="one")
     two = write_screen(tmp_path / "two", records_of({(0, "q"): "+..\n..#"}), name="two")
-    given = Screens([one, two])
+    given = ScreenSet([one, two])
     made = {table.name: found for table, found in build_tables(given)}
     (note,) = given.notes
     assert note.startswith("two and one are not compared site by site: one and two cannot be compared")
@@ -173,7 +178,7 @@ def test_only_screens_of_equal_shapes_are_compared_site_by_site(tmp_path):
             ("far", "v", "+."),
         )
     ]
-    given = Screens(folders)
+    given = ScreenSet(folders)
     assert given.pairs == [("one", "two")]
     assert given.groups == [["one", "two"], ["wide"], ["far"]]
     assert [note.partition(":")[0] for note in given.notes] == [
@@ -181,27 +186,29 @@ def test_only_screens_of_equal_shapes_are_compared_site_by_site(tmp_path):
         "far and one, two are not compared site by site",
     ]
     assert given.notes[1].endswith("one and far have no locus in common")
-    overlap = TABLES["overlap"].build(given)
+    overlap = build_table(given, "overlap")
     compared = {(a, b) for a, b in overlap.select("assay_a", "assay_b").iter_rows()}
     assert compared == {("one", "two"), ("two", "one"), *((name, name) for name in given.labels)}
-    assert TABLES["changes"].build(given).select("assay_a", "assay_b").unique().rows() == [("one", "two")]
-    points = TABLES["sensitive_points"].build(given)
+    assert build_table(given, "changes").select("assay_a", "assay_b").unique().rows() == [("one", "two")]
+    points = build_table(given, "sensitive_points")
     assert points.rows() == [("one, two", 0, "q", 1, 0), ("wide", 0, "q", 1, 2)]
-    assert set(TABLES["conserved_across_assays"].build(given)["assays"]) <= {"one, two"}
+    assert set(build_table(given, "conserved_across_assays")["assays"]) <= {"one, two"}
 
 
-def test_labels_tell_screens_apart(tmp_path):
+def test_screens_have_the_names_that_the_user_gave(tmp_path, monkeypatch):
     records = records_of({(0, "q"): "+."})
-    a, b, c = (
-        write_screen(tmp_path / folder, records, name=name, model=model)
-        for folder, name, model in (("a", "say", "m"), ("b", "say", "n"), ("c", "tell", "m"))
-    )
-    assert Screens([a, c]).labels == ["say", "tell"]
-    assert Screens([a, b]).labels == ["say m", "say n"]
-    d = write_screen(tmp_path / "d", records, name="say", model="m")
-    assert Screens([a, d]).labels == ["say a", "say d"]
-    e = write_screen(tmp_path / "x" / "a", records, name="say", model="m")
-    assert Screens([a, e]).labels == [f"say {a}", f"say {e}"]
+    a, b = (write_screen(tmp_path / folder, records, name="say") for folder in ("a", "b"))
+    assert ScreenSet([a, f"{b}/"]).labels == ["a", "b"]
+    assert ScreenSet([f"the egg={a}", f"fly={b}"]).labels == ["the egg", "fly"]
+    assert ScreenSet([f"x={a}", f"x={b}"]).labels == [str(a), str(b)]
+    other = write_screen(tmp_path / "x" / "a", records, name="say")
+    assert ScreenSet([a, other, b]).labels == [str(a), str(other), "b"]
+    equals = write_screen(tmp_path / "p=1", records)
+    monkeypatch.chdir(tmp_path)
+    assert ScreenSet([equals]).labels == ["p=1"]
+    assert ScreenSet(["./p=1"]).labels == ["p=1"]
+    monkeypatch.chdir(a)
+    assert ScreenSet(["."]).labels == ["a"]
 
 
 def test_assays_named_like_columns_get_columns_of_their_own(tmp_path):
@@ -211,7 +218,7 @@ def test_assays_named_like_columns_get_columns_of_their_own(tmp_path):
     folders = [write_screen(tmp_path / name, text, name=name) for name in names]
     questions = [f"Question {index}?" for index in range(len(wild))]
     folders.append(write_screen(tmp_path / "col", answers, name="col", wild=wild, prompts=questions))
-    given = Screens(folders)
+    given = ScreenSet(folders)
     labels = [f"{name} (assay)" for name in (*names, "col")]
     assert given.labels == labels
     made = dict(build_tables(given))
@@ -219,23 +226,23 @@ def test_assays_named_like_columns_get_columns_of_their_own(tmp_path):
     assert by_name["supplementary_1_nsms"].columns == ["layer", "kind", *labels]
     assert by_name["supplementary_2_severe"].columns[-len(names) :] == labels[:-1]
     for name in ("supplementary_1_nsms", "supplementary_2_severe"):
-        assert TABLES[name].meaning("row (assay)") == TABLES[name].columns["*"]
+        assert table_named(name).column("row (assay)") == table_named(name).columns["*"]
 
 
 def test_an_unfinished_screen_has_no_interval(tmp_path):
     folder = write_screen(tmp_path / "s", records_of({(0, "q"): "+."}))
     text = (folder / "manifest.json").read_text()
     (folder / "manifest.json").write_text(text.replace('"mutants": 4', '"mutants": 8'))
-    row = TABLES["nsm_total"].build(Screens([folder])).row(0, named=True)
+    row = build_table(ScreenSet([folder]), "nsm_total").row(0, named=True)
     assert (row["rate"], row["low"], row["high"]) == (0.25, None, None)
 
 
 def test_no_folder_one_twice_and_one_without_records_are_told_in_a_sentence(tmp_path):
     with pytest.raises(MutascopeError, match="give at least one screen folder"):
-        Screens([])
+        ScreenSet([])
     folder = write_screen(tmp_path / "s", records_of({(0, "q"): "+."}))
     with pytest.raises(MutascopeError, match="is given twice"):
-        Screens([folder, f"{folder}/"])
+        ScreenSet([folder, f"{folder}/"])
     next((folder / "records").iterdir()).unlink()
     with pytest.raises(MutascopeError, match="holds no record yet"):
-        Screens([folder])
+        ScreenSet([folder])

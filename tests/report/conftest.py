@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mutascope.findings import Screens
+from mutascope.findings import ScreenSet
 from mutascope.report import report_html
 
 
@@ -38,4 +38,4 @@ class Page(HTMLParser):
 @pytest.fixture(scope="session")
 def page_of() -> Callable[..., Page]:
     """Return the report of some folders, read."""
-    return lambda *folders: Page(report_html(Screens(folders)))
+    return lambda *folders: Page(report_html(ScreenSet(folders)))

@@ -7,7 +7,7 @@ from stores import records_of, write_screen
 
 @pytest.fixture
 def folder(tmp_path):
-    return write_screen(tmp_path / "s", records_of({(0, "v"): "+-#.\n..#."}), name="say")
+    return write_screen(tmp_path / "say", records_of({(0, "v"): "+-#.\n..#."}))
 
 
 def test_it_writes_one_file_and_says_what_came_out(cli, folder, tmp_path):
@@ -28,7 +28,7 @@ def test_the_palette_changes_the_pictures(cli, folder, tmp_path):
 
 @pytest.mark.parametrize(
     "out, words",
-    [(".", "is a folder: choose a file for --out"), ("s/manifest.json/report.html", "cannot be written")],
+    [(".", "is a folder: choose a file for --out"), ("say/manifest.json/report.html", "cannot be written")],
 )
 def test_a_place_that_cannot_be_written_is_one_sentence(cli, folder, tmp_path, out, words):
     result = cli("report", folder, "--out", tmp_path / out)

@@ -13,8 +13,9 @@ from mutascope.assays import TextAssay
 from mutascope.cli.predict import parse_duration
 from mutascope.core.design import Design
 from mutascope.core.errors import MutascopeError
+from mutascope.figures import draw_map, draw_sheet
 from mutascope.findings.predictions import sample_of
-from mutascope.findings.screens import Screens
+from mutascope.findings.screens import ScreenSet
 from mutascope.run.prediction import Prediction
 from mutascope.run.rounds import choose
 from mutascope.run.screen import Screen
@@ -60,14 +61,14 @@ def check_mixed(out, results: Results) -> None:
     keys = ["layer", "kind", "row", "col", "mutation"]
     exact = results.calls().filter(source="exact").join(results.records(), on=keys, suffix="_true")
     assert (exact["silent"] == exact["silent_true"]).all()
-    given = Screens([out])
-    assert given.labels == ["test (predicted)"]
+    given = ScreenSet([out])
+    assert given.labels == ["out (predicted)"]
     sample = sample_of(given, given.labels[0])
     assert sample is not None
     assert len(sample) == 24
-    words = [text.get_text() for text in results.map(1, "v").texts]
+    words = [text.get_text() for text in draw_map(results.map(1, "v")).texts]
     assert any("PREDICTED" in word for word in words)
-    assert "lighter: predicted" in [t.get_text() for t in results.sheet().legends[0].get_texts()]
+    assert "lighter: predicted" in [t.get_text() for t in draw_sheet(results.maps()).legends[0].get_texts()]
 
 
 def test_a_locus_that_is_there_is_not_predicted_again(folder, tmp_path):

@@ -7,6 +7,7 @@ import torch
 
 from builders import copy_model, tiny_model
 from mutascope import Design, Model, Mutant, MutascopeError, Results, Screen, TextAssay, load_model
+from mutascope.figures import draw_map, draw_sheet
 from mutascope.model.loading import fingerprint
 from mutascope.run.screen import Finished
 
@@ -101,10 +102,11 @@ def test_noop_mutants_are_silent_everywhere(llama, tmp_path):
     assert screen.records()["first_divergence"].null_count() == len(screen.records())
 
 
-def test_maps_are_figures_of_the_locus(screen):
-    figure = screen.map(1, "down")
-    assert isinstance(figure, matplotlib.figure.Figure)
-    assert isinstance(screen.results.sheet(), matplotlib.figure.Figure)
+def test_maps_are_of_the_locus_and_can_be_drawn(screen):
+    data = screen.map(1, "down")
+    assert (data.name, data.tile) == ("1.down", screen.tiling.tile)
+    assert isinstance(draw_map(data), matplotlib.figure.Figure)
+    assert isinstance(draw_sheet(screen.results.maps()), matplotlib.figure.Figure)
     with pytest.raises(MutascopeError, match=r"has no locus 2\.v"):
         screen.map(2, "v")
 
@@ -236,7 +238,9 @@ def test_html_escapes_names(llama_folder, tmp_path, monkeypatch):
         assert "&lt;script&gt;" in html
         assert "<table>" in html
         assert html.count("<tr>") == html.count("</tr>") >= 5
-    screen.map(screen.plan.loci[0].layer, screen.plan.loci[0].kind)  # and titles take the name as it is
+    draw_map(
+        screen.map(screen.plan.loci[0].layer, screen.plan.loci[0].kind)
+    )  # and titles take the name as it is
 
 
 # models

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mutascope.cli import options
-from mutascope.findings import Screens, write_tables
+from mutascope.findings import ScreenSet, write_tables
 
 
 def analyze(
@@ -16,5 +16,5 @@ def analyze(
     out: Annotated[Path, typer.Option(help="folder to write the tables to")],
 ) -> None:
     """Write every table as CSV and Parquet, with a data dictionary."""
-    write_tables(Screens(folders), out, typer.echo)
+    write_tables(ScreenSet(folders), out, typer.echo)
     typer.echo(f"{out}: see README.md")

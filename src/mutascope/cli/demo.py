@@ -17,8 +17,8 @@ from mutascope import Design, Mutant, MutascopeError, Prediction, Results, Scree
 from mutascope.analysis.diff import diff_to_html, diff_to_rich
 from mutascope.cli.status import status
 from mutascope.cli.stopping import resumable
-from mutascope.figures.maps import save_figure
-from mutascope.findings import Screens
+from mutascope.figures import draw_map, draw_sheet, save_figure
+from mutascope.findings import ScreenSet
 from mutascope.report import write_report
 
 # A part of a matrix that shows every status: 384 mutants.
@@ -45,7 +45,7 @@ def main() -> None:
     files += draw_maps(screen.results) + show_mutant(screen.results)
     print("\nThe report:")
     write_report(
-        Screens([OUT / PREDICTED, folder]),
+        ScreenSet([OUT / PREDICTED, folder]),
         OUT / "report.html",
         tell=lambda line: print(f"  {line}", flush=True),
     )
@@ -66,7 +66,7 @@ def predict_all() -> list[tuple[Path, str]]:
     )
     with resumable(prediction):
         results = prediction.run(OUT / PREDICTED)
-    save_figure(results.sheet(), OUT / "predicted.png")
+    save_figure(draw_sheet(results.maps()), OUT / "predicted.png")
     return [
         (OUT / "predicted.png", "predicted: the maps of all loci, predicted; dots mark what was run exactly")
     ]
@@ -76,8 +76,8 @@ def draw_maps(results: Results) -> list[tuple[Path, str]]:
     """Draw the locus with the most records, and the sheet of all."""
     counts = results.records().group_by("layer", "kind", maintain_order=True).len()
     layer, kind, _ = counts.row(counts["len"].arg_max() or 0)
-    save_figure(results.map(layer, kind), OUT / "map.png")
-    save_figure(results.sheet(), OUT / "sheet.png")
+    save_figure(draw_map(results.map(layer, kind)), OUT / "map.png")
+    save_figure(draw_sheet(results.maps()), OUT / "sheet.png")
     return [
         (OUT / "map.png", f"map of {layer}.{kind}: what max and min do at every screened site"),
         (OUT / "sheet.png", "sheet: the maps of all screened loci"),

@@ -9,8 +9,7 @@ import typer
 
 from mutascope.cli import options
 from mutascope.figures.palette import palette_named
-from mutascope.figures.writing import write_figures
-from mutascope.findings import Screens
+from mutascope.findings import ScreenSet, write_figures
 
 
 def figures(
@@ -22,4 +21,4 @@ def figures(
     """Draw every figure as vector PDF and as PNG."""
     colours = palette_named(palette)
     names = [name.strip() for name in only.split(",")] if only else []
-    write_figures(Screens(folders), out, palette=colours, tell=typer.echo, only=names)
+    write_figures(ScreenSet(folders), out, palette=colours, tell=typer.echo, only=names)

@@ -9,8 +9,8 @@ import typer
 
 from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
-from mutascope.figures.maps import save_figure
-from mutascope.figures.palette import palette_named
+from mutascope.figures import draw_map as picture
+from mutascope.figures import draw_sheet, palette_named, save_figure
 from mutascope.store.reader import Results
 
 
@@ -26,6 +26,9 @@ def draw_map(
         raise MutascopeError("give both --layer and --kind for a locus, or neither for a sheet of all loci")
     colours = palette_named(palette)
     results = Results(folder)
-    figure = results.sheet(colours) if layer is None or kind is None else results.map(layer, kind, colours)
+    if layer is None or kind is None:
+        figure = draw_sheet(results.maps(), colours)
+    else:
+        figure = picture(results.map(layer, kind), colours)
     save_figure(figure, out)
     typer.echo(str(out))

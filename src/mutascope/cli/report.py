@@ -9,7 +9,7 @@ import typer
 
 from mutascope.cli import options
 from mutascope.figures.palette import palette_named
-from mutascope.findings import Screens
+from mutascope.findings import ScreenSet
 from mutascope.report import write_report
 
 
@@ -20,4 +20,4 @@ def report(
 ) -> None:
     """Write what was screened, how, and what came out, as one self-contained HTML page."""
     colours = palette_named(palette)
-    write_report(Screens(folders), out, palette=colours, tell=typer.echo)
+    write_report(ScreenSet(folders), out, palette=colours, tell=typer.echo)

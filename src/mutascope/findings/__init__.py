@@ -1,9 +1,31 @@
-"""From screens to findings: every analysis as a named table."""
+"""From screens to findings: named tables, figures and sections of the report, in one list."""
 
-from mutascope.core.errors import NotHere
-from mutascope.findings import maps, outputs, patterns, predictions, writers  # noqa: F401  they register their tables
-from mutascope.findings.registry import TABLES, Table, build_table
-from mutascope.findings.screens import Screens
-from mutascope.findings.writing import build_tables, write_tables
+from mutascope.findings.finding import Drawing, Finding, Section
+from mutascope.findings.list import all_findings, figure_named, figures, table_named, tables
+from mutascope.findings.screens import ScreenSet
+from mutascope.findings.writing import (
+    build_table,
+    build_tables,
+    documented,
+    draw_figure,
+    write_figures,
+    write_tables,
+)
 
-__all__ = ["TABLES", "NotHere", "Screens", "Table", "build_table", "build_tables", "write_tables"]
+__all__ = [
+    "Drawing",
+    "Finding",
+    "ScreenSet",
+    "Section",
+    "all_findings",
+    "build_table",
+    "build_tables",
+    "documented",
+    "draw_figure",
+    "figure_named",
+    "figures",
+    "table_named",
+    "tables",
+    "write_figures",
+    "write_tables",
+]

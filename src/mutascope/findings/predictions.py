@@ -1,36 +1,42 @@
-"""Tables of predicted screens: how good the predictions are, and the rates that they give with the exact sample."""
+"""Predicted screens: how good the predictions are, and the rates that they give with the exact sample."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import polars as pl
 
+from mutascope import figures
 from mutascope.analysis.calibration import calibration_scores, cross_fitted, reliability
 from mutascope.analysis.combined import MUTANT, combined_rates
-from mutascope.analysis.lowrank import factors, low_rank_shares
-from mutascope.analysis.lowrank_patterns import low_rank_by_kind, low_rank_patterns
-from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS
-from mutascope.findings.registry import need, table
-from mutascope.findings.screens import Screens, stack
+from mutascope.analysis.sites import LOCUS
+from mutascope.findings.blocks import Block, Figures, Points, Prose, Rows
+from mutascope.findings.columns import columns, share
+from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.screens import ScreenSet, once, stack
 from mutascope.store.reader import Results
+
+if TYPE_CHECKING:
+    from mutascope.figures.palette import Palette
 
 PREDICTED = "it takes a predicted screen (mutascope predict)"
 SAMPLED = "it takes a predicted screen with an exact sample"
-
 
 _AXES = (("row", "rows"), ("col", "cols"))
 """Coordinates of a site, and the fields of a design that choose among them."""
 
 
-def checked(given: Screens, label: str) -> pl.DataFrame:
-    """Return the exact calls of a predicted screen with cross-fitted probabilities.
+def _checked(given: ScreenSet, label: str) -> pl.DataFrame:
+    """The exact calls of a predicted screen with cross-fitted probabilities.
 
     All exact calls make the calibration. Of an adaptive screen, only those of the random sample are returned: the
     others were run because their predictions are uncertain, and would make the predictions look worse than they are.
     """
-    return given.once(f"checked {label}", lambda: _checked(given.results[label]))
+    return given.once(f"checked {label}", lambda: _cross_fitted(given.results[label]))
 
 
-def _checked(results: Results) -> pl.DataFrame:
+def _cross_fitted(results: Results) -> pl.DataFrame:
     calls = cross_fitted(results.checked_calls())
     if results.manifest.design.type != "adaptive":
         return calls
@@ -40,42 +46,33 @@ def _checked(results: Results) -> pl.DataFrame:
     )
 
 
-def _scored(given: Screens) -> list[str]:
+def _scored(given: ScreenSet) -> list[str]:
     """Labels of the predicted screens with exact calls to score."""
     need(given.predicted, PREDICTED)
-    labels = [label for label in given.predicted if len(checked(given, label))]
+    labels = [label for label in given.predicted if len(_checked(given, label))]
     need(labels, SAMPLED)
     return labels
 
 
-@table(
-    "prediction_scores",
-    "How well predictions, calibrated on other sites, tell NSMs from silent mutants, with 95 % intervals (bootstrap of"
-    " sites).",
-)
-def prediction_scores(given: Screens) -> pl.DataFrame:
+@once
+def prediction_scores(given: ScreenSet) -> pl.DataFrame:
     """Return the scores of every predicted screen, of all mutants and by kind."""
     return stack(
         _scored(given),
         lambda label: pl.concat(
-            [calibration_scores(checked(given, label)), calibration_scores(checked(given, label), "kind")],
+            [calibration_scores(_checked(given, label)), calibration_scores(_checked(given, label), "kind")],
             how="vertical_relaxed",
         ),
     )
 
 
-@table(
-    "reliability",
-    "Predicted probability against the observed share of NSMs, in ten bins; calibrated on other sites.",
-    low="lower end of the bin",
-    high="upper end of the bin",
-)
-def reliability_curves(given: Screens) -> pl.DataFrame:
+@once
+def reliability_curves(given: ScreenSet) -> pl.DataFrame:
     """Return the reliability curve of every predicted screen."""
-    return stack(_scored(given), lambda label: reliability(checked(given, label)))
+    return stack(_scored(given), lambda label: reliability(_checked(given, label)))
 
 
-def _combined(given: Screens, *by: str) -> pl.DataFrame:
+def _combined(given: ScreenSet, *by: str) -> pl.DataFrame:
     samples = {label: sample_of(given, label) for label in given.predicted}
     sampled = {
         label: _matched(given, label, sample) for label, sample in samples.items() if sample is not None
@@ -86,11 +83,10 @@ def _combined(given: Screens, *by: str) -> pl.DataFrame:
     return stack(alike, lambda label: combined_rates(*alike[label], given.results[label].loci, by))
 
 
-def _matched(given: Screens, label: str, sample: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _matched(given: ScreenSet, label: str, sample: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return predictions and sample of one population: the region that was sampled, the mutations of both."""
-    results = given.results[label]
-    predictions = given.once(f"predictions of {label}", results.predictions)
-    design = results.manifest.design
+    predictions = given.predictions(label)
+    design = given.results[label].manifest.design
     region = [pl.col(axis).is_in(wanted) for axis, name in _AXES if (wanted := getattr(design, name))]
     keys = [*LOCUS, "mutation"]
     return (
@@ -99,104 +95,137 @@ def _matched(given: Screens, label: str, sample: pl.DataFrame) -> tuple[pl.DataF
     )
 
 
-def sample_of(given: Screens, label: str) -> pl.DataFrame | None:
+def sample_of(given: ScreenSet, label: str) -> pl.DataFrame | None:
     """Return the exact calls of the random sample of a predicted screen, None where there is none."""
     results = given.results[label]
     return None if results.manifest.design.type == "list" else results.sample()
 
 
-@table(
-    "combined_rates",
-    "NSM rate of all loci: predictions corrected by the exact sample (rate, low, high), predictions alone, sample"
-    " alone.",
-)
-def rates_of_all(given: Screens) -> pl.DataFrame:
+@once
+def rates_of_all(given: ScreenSet) -> pl.DataFrame:
     """Return the combined rate of every predicted screen."""
     return _combined(given)
 
 
-@table("combined_rates_by_kind", "The same by kind.")
-def rates_by_kind(given: Screens) -> pl.DataFrame:
+@once
+def rates_by_kind(given: ScreenSet) -> pl.DataFrame:
     """Return the combined rates by kind."""
     return _combined(given, "kind")
 
 
-@table("combined_rates_by_layer", "The same by layer.")
-def rates_by_layer(given: Screens) -> pl.DataFrame:
+@once
+def rates_by_layer(given: ScreenSet) -> pl.DataFrame:
     """Return the combined rates by layer."""
     return _combined(given, "layer")
 
 
-@table("combined_rates_by_locus", "The same by locus.")
-def rates_by_locus(given: Screens) -> pl.DataFrame:
+@once
+def rates_by_locus(given: ScreenSet) -> pl.DataFrame:
     """Return the combined rates by locus."""
     return _combined(given, "layer", "kind")
 
 
-def _complete(given: Screens) -> dict[str, pl.DataFrame]:
-    """Predictions of max and min, by the label of the screens that have both."""
+def calls_in_words(given: ScreenSet, label: str) -> str:
+    """Return in words how many of the calls that rates and maps are made of are exact, and how many predicted."""
+    calls = given.mapped[label]
+    exact = int((calls["source"] == "exact").sum())
+    return f"{exact:,} calls exact, {len(calls) - exact:,} predicted"
+
+
+def _reliability(given: ScreenSet, palette: Palette) -> Pictures:
+    yield "", figures.reliability_figure(reliability_curves(given), palette)
+
+
+def _blocks(given: ScreenSet) -> Iterator[Block]:
+    """Yield how many calls are predicted, the scores and reliability of these, and combined rates."""
     need(given.predicted, PREDICTED)
-    found = {
-        label: given.once(f"predictions of {label}", given.results[label].predictions)
-        for label in given.predicted
-    }
-    both = {
-        label: predictions
-        for label, predictions in found.items()
-        if set(MAP_MUTATIONS) <= set(predictions["mutation"].unique())
-    }
-    need(both, "it takes predictions of max and min")
-    return both
-
-
-@table(
-    "low_rank",
-    "How far predicted maps are one row factor times one column factor, with opposite signs for max and min.",
-)
-def low_rank(given: Screens) -> pl.DataFrame:
-    """Return the shares that low-rank matrices explain, by locus."""
-    predictions = _complete(given)
-    return stack(predictions, lambda label: low_rank_shares(predictions[label]))
-
-
-@table("low_rank_factors", "The row and the column factors of every predicted locus.")
-def low_rank_factors(given: Screens) -> pl.DataFrame:
-    """Return the factors, a row per line."""
-    predictions = _complete(given)
-    return stack(predictions, lambda label: factors(predictions[label]))
-
-
-@table(
-    "low_rank_patterns",
-    "How much of enriched lines, bias and COPA of a map its low-rank form predicts, for forms of rank 1 and 3.",
-    rank="of the low-rank form",
-    agreement="share of the calls of max and min that the form gets right",
-    bias="max NSMs less min NSMs, as a share of the sites",
-)
-def patterns_of_low_rank(given: Screens) -> pl.DataFrame:
-    """Return the comparison of every predicted map with its low-rank forms."""
-    predictions = _complete(given)
-    return stack(
-        predictions,
-        lambda label: pl.concat(
-            [low_rank_patterns(predictions[label], given.maps[label], rank) for rank in (1, 3)],
-            how="vertical_relaxed",
-        ),
+    yield Prose(
+        "Of these screens, only a part was run; the other calls are predicted from gradients, and a predicted mutant is"
+        " called an NSM from a probability of 0.5 on. Scores are those of exact calls of sites that the calibration did"
+        " not see. Combined rates are the mean prediction, corrected by the exact sample."
     )
-
-
-@table(
-    "low_rank_by_kind",
-    "What low-rank forms of predicted maps explain: medians over the loci of a kind, and of bias over the loci.",
-    rank="of the low-rank form",
-    agreement="share of the calls of max and min that the form gets right",
-)
-def low_rank_of_kinds(given: Screens) -> pl.DataFrame:
-    """Return the medians of :func:`low_rank` and :func:`patterns_of_low_rank`."""
-    shares, patterns = low_rank(given), patterns_of_low_rank(given)
-    return stack(
-        _complete(given),
-        lambda label: low_rank_by_kind(
-            shares.filter(assay=label).drop("assay"), patterns.filter(assay=label).drop("assay")
-        ),
+    yield Points([f"{label}: {calls_in_words(given, label)}." for label in given.predicted])
+    yield Rows(
+        "prediction_scores",
+        "Scores of the predictions",
+        "assay group mutants nsm auc accuracy recall precision brier ece",
+        rows=24,
     )
+    yield Figures("reliability", "Predicted probability of an NSM against the share that is one.")
+    yield Rows(
+        "reliability",
+        "Reliability",
+        "assay low high mutants predicted observed observed_low observed_high",
+        rows=20,
+    )
+    for name, title in (
+        ("combined_rates", "NSM rates of all loci, from predictions and sample"),
+        ("combined_rates_by_kind", "The same by kind"),
+    ):
+        shown = "assay kind loci sites rate low high predicted sample_rate sample_low sample_high"
+        yield Rows(name, title, shown, rows=35)
+
+
+_SCORES = columns(
+    **{
+        f"{name}{part}": f"{meaning}{end}"
+        for name, meaning in {
+            "auc": "chance that the prediction puts an NSM above a silent mutant",
+            "accuracy": "share of right calls",
+            "recall": "share of the NSMs that are called NSM",
+            "precision": "share of the mutants called NSM that are",
+            "brier": "mean squared difference of probability and outcome",
+            "ece": "mean difference of predicted and observed share, over bins",
+        }.items()
+        for part, end in (
+            ("", ""),
+            ("_low", ": lower end of the interval"),
+            ("_high", ": upper end of the interval"),
+        )
+    }
+)
+_INTERVAL = "of the 95 % interval; null where no probability sample was drawn"
+_RATES = columns(
+    rate=share("share of NSMs, each locus weighted by its sites where sites were sampled"),
+    low=share(f"lower end {_INTERVAL}"),
+    high=share(f"upper end {_INTERVAL}"),
+    predicted=share("mean predicted probability of an NSM"),
+    sample_rate=share("rate that the exact sample gives alone"),
+    sample_low=share("lower end of its interval"),
+    sample_high=share("upper end of its interval"),
+)
+
+FINDINGS = (
+    Finding(
+        "prediction_scores",
+        "How well predictions, calibrated on other sites, tell NSMs from silent mutants, with 95 % intervals (bootstrap"
+        " of sites).",
+        prediction_scores,
+        _SCORES,
+        section=Section("predictions", "Predictions", _blocks),
+    ),
+    Finding(
+        "reliability",
+        "Predicted probability against the observed share of NSMs, in ten bins; calibrated on other sites.",
+        reliability_curves,
+        columns(
+            low="lower end of the bin",
+            high="upper end of the bin",
+            predicted="mean predicted probability of an NSM",
+            observed="share of NSMs among the exact calls",
+            observed_low="lower end of its Wilson interval",
+            observed_high="upper end of its Wilson interval",
+        ),
+        Drawing("reliability", "predicted probabilities against exact calls", _reliability),
+    ),
+    Finding(
+        "combined_rates",
+        "NSM rate of all loci: predictions corrected by the exact sample (rate, low, high), predictions alone, sample"
+        " alone.",
+        rates_of_all,
+        _RATES,
+    ),
+    Finding("combined_rates_by_kind", "The same by kind.", rates_by_kind, _RATES),
+    Finding("combined_rates_by_layer", "The same by layer.", rates_by_layer, _RATES),
+    Finding("combined_rates_by_locus", "The same by locus.", rates_by_locus, _RATES),
+)

@@ -4,53 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, wraps
 from itertools import combinations
+from typing import Any, TypeVar
 
-import numpy as np
 import polars as pl
 
+from mutascope.analysis.maps import LocusKey, MapData, locus_maps
 from mutascope.analysis.severity import severity_frame, with_severity
 from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, check_equal_shapes
-from mutascope.analysis.status import exact_loci, locus_statuses
 from mutascope.core.errors import MutascopeError, NotHere
-from mutascope.findings.meanings import MEANINGS
+from mutascope.findings.columns import SHARED
 from mutascope.store.reader import Results
 
-PANEL_SIZE, LITERARY = 151, 100
-"""A writer panel is the drosophila prompt, then 100 literary ones, then factual ones (METHOD, Writer panel)."""
-
-LONGEST_LABEL = 32
-"""Characters of a label; longer names of assays and models are cut."""
+Made = TypeVar("Made")
 
 
-class Screens:
+class ScreenSet:
     """Read access to several screens.
 
     Args:
-        folders: screen folders, in the order in which tables and figures shall show them.
+        paths: screen folders, in the order in which tables and figures shall show them. A screen is called by the name
+            of its folder, or by NAME where ``NAME=path`` is given; by its whole path where another has that name too.
 
     Raises:
         MutascopeError: when there is none, one is given twice, is no screen, or holds neither record nor prediction.
     """
 
-    def __init__(self, folders: Sequence[str | os.PathLike[str]]) -> None:
-        if not folders:
-            raise MutascopeError("there is no screen to analyse: give at least one screen folder")
-        paths = [str(folder).rstrip("/") for folder in folders]
-        twice = [path for index, path in enumerate(paths) if path in paths[:index]]
-        if twice:
-            raise MutascopeError(f"{twice[0]} is given twice: give every screen folder once")
-        opened = [Results(path) for path in paths]
-        told = [
-            f"{label} (predicted)" if results.predicted else label
-            for label, results in zip(_labels(opened), opened, strict=True)
-        ]
-        self.results = dict(zip(told, opened, strict=True))
+    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
+        self.results = {
+            f"{label} (predicted)" if results.predicted else label: results
+            for label, results in _opened(paths).items()
+        }
         self.records: dict[str, pl.DataFrame] = {}
-        self._known: dict[str, pl.DataFrame] = {}
-        self._statuses: dict[str, dict[tuple[int, str], np.ndarray]] = {}
-        self._exact: dict[str, dict[tuple[int, str], np.ndarray]] = {}
+        self._known: dict[object, Any] = {}
         for label, results in self.results.items():
             self.records[label] = results.records()
             if self.records[label].is_empty() and not results.predicted:
@@ -58,8 +45,8 @@ class Screens:
                     f"{results.folder.path} holds no record yet: run `mutascope screen` on it"
                 )
 
-    def once(self, name: str, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
-        """Return the frame that ``make`` returned when it was first asked for under this name."""
+    def once(self, name: object, make: Callable[[], Made]) -> Made:
+        """Return what ``make`` returned when it was first asked for under this name."""
         if name not in self._known:
             self._known[name] = make()
         return self._known[name]
@@ -163,33 +150,33 @@ class Screens:
     @property
     def text(self) -> list[str]:
         """Labels of the text assays."""
-        return [label for label in self.labels if label not in self.choice and label not in self.panels]
+        return self._of_type("text")
 
     @property
     def choice(self) -> list[str]:
         """Labels of the choice assays."""
-        return [label for label, records in self.records.items() if "score" in records.columns]
+        return self._of_type("choice")
 
     @property
     def panels(self) -> list[str]:
         """Labels of the writer panels."""
-        return [label for label, results in self.results.items() if results.manifest.assay.type == "panel"]
+        return self._of_type("panel")
 
-    def statuses(self, label: str) -> dict[tuple[int, str], np.ndarray]:
-        """Status map of every locus of a screen, by layer and kind."""
-        if label not in self._statuses:
-            self._statuses[label] = locus_statuses(
-                self.maps.get(label, self.records[label]), self.loci[label]
-            )
-        return self._statuses[label]
+    def _of_type(self, wanted: str) -> list[str]:
+        return [label for label, results in self.results.items() if results.manifest.assay.type == wanted]
 
-    def exact(self, label: str) -> dict[tuple[int, str], np.ndarray] | None:
-        """Sites of every locus of a predicted screen that were run, by layer and kind; None if it was not predicted."""
-        if label not in self.predicted:
-            return None
-        if label not in self._exact:
-            self._exact[label] = exact_loci(self.maps[label], self.loci[label])
-        return self._exact[label]
+    def locus_maps(self, label: str) -> dict[LocusKey, MapData]:
+        """Map of every locus of a screen, by layer and kind."""
+        results = self.results[label]
+        calls = self.maps[label] if label not in self.panels else self.records[label]
+        return self.once(
+            f"maps of {label}",
+            lambda: locus_maps(calls, self.loci[label], results.manifest.tile, results.title),
+        )
+
+    def predictions(self, label: str) -> pl.DataFrame:
+        """All predictions of a predicted screen."""
+        return self.once(f"predictions of {label}", self.results[label].predictions)
 
     @cached_property
     def covariates(self) -> dict[str, pl.DataFrame]:
@@ -236,12 +223,9 @@ class Screens:
         )
 
     def panel(self, label: str) -> pl.DataFrame:
-        """Prompts of a panel: prompt, text, genre (as stated with the prompt, else by its place in the panel)."""
+        """Prompts of a panel: prompt, text, genre (``unknown`` where the manifest does not state it)."""
         prompts = self.results[label].manifest.prompts
-        rows = [
-            (index, prompt.text, prompt.genre or _genre(index, len(prompts)))
-            for index, prompt in enumerate(prompts)
-        ]
+        rows = [(index, prompt.text, prompt.genre or "unknown") for index, prompt in enumerate(prompts)]
         schema = {"prompt": pl.Int32, "text": pl.String, "genre": pl.String}
         return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -252,32 +236,40 @@ def stack(labels: Iterable[str], frame: Callable[[str], pl.DataFrame]) -> pl.Dat
     return pl.concat(frames, how="vertical_relaxed")
 
 
-def _short(name: str) -> str:
-    """A name that fits a figure."""
-    line = " ".join(name.split())
-    return line if len(line) <= LONGEST_LABEL else line[: LONGEST_LABEL - 3] + "..."
+def once(build: Callable[[ScreenSet], pl.DataFrame]) -> Callable[[ScreenSet], pl.DataFrame]:
+    """Make a table of the decorated function once for every set of screens."""
+
+    @wraps(build)
+    def made(given: ScreenSet) -> pl.DataFrame:
+        return given.once(build, lambda: build(given))
+
+    return made
+
+
+def _opened(paths: Sequence[str | os.PathLike[str]]) -> dict[str, Results]:
+    """The screens by name."""
+    if not paths:
+        raise MutascopeError("there is no screen to analyse: give at least one screen folder")
+    named = [_named(path) for path in paths]
+    folders = [folder for _, folder in named]
+    twice = [folder for index, folder in enumerate(folders) if folder in folders[:index]]
+    if twice:
+        raise MutascopeError(f"{twice[0]} is given twice: give every screen folder once")
+    names = [name for name, _ in named]
+    labels = [_no_column(name) if names.count(name) == 1 else folder for name, folder in named]
+    return dict(zip(labels, map(Results, folders), strict=True))
+
+
+def _named(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Name and folder of ``folder`` or ``NAME=folder``; a folder whose own name has a sign = is given as ./a=b."""
+    told = str(path)
+    name, equals, folder = told.partition("=")
+    if isinstance(path, str) and equals and name and "/" not in name:
+        return name, folder.rstrip("/")
+    folder = told.rstrip("/")
+    return os.path.basename(os.path.abspath(folder) if folder in (".", "..") else folder), folder
 
 
 def _no_column(name: str) -> str:
     """A name that is not that of a column: in wide tables, labels stand beside columns of other meanings."""
-    return f"{name} (assay)" if name in MEANINGS else name
-
-
-def _genre(index: int, prompts: int) -> str:
-    if prompts != PANEL_SIZE:
-        return "unknown"
-    return "drosophila" if index == 0 else "literary" if index <= LITERARY else "factual"
-
-
-def _labels(opened: Sequence[Results]) -> list[str]:
-    """Name of the assay; with the model, then the folder, where that does not tell the screens apart."""
-    assays = [_no_column(_short(results.manifest.assay.name)) for results in opened]
-    models = [_short(os.path.basename(results.manifest.model.name.rstrip("/"))) for results in opened]
-    folders = [os.path.basename(results.folder.path) for results in opened]
-    candidates = (
-        assays,
-        [f"{assay} {model}" for assay, model in zip(assays, models, strict=True)],
-        [f"{assay} {folder}" for assay, folder in zip(assays, folders, strict=True)],
-        [f"{assay} {results.folder.path}" for assay, results in zip(assays, opened, strict=True)],
-    )
-    return next(labels for labels in candidates if len(set(labels)) == len(labels))
+    return f"{name} (assay)" if name in SHARED else name

@@ -1,11 +1,17 @@
-"""Tables of writer panels: rare initial words, where they lie and what they go with; outputs to read."""
+"""Writer panels: mutants that open their outputs with a rare word, where they lie and what they go with."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import polars as pl
 
+from mutascope import figures
+from mutascope.analysis.choice import MALIGNANT_COSINE
+from mutascope.analysis.combined import MUTANT
 from mutascope.analysis.forms import form_shares
-from mutascope.analysis.severity import strangest
 from mutascope.analysis.writers import (
     genre_summary,
     genres_of_writers,
@@ -16,114 +22,91 @@ from mutascope.analysis.writers import (
     writers_by_score,
     writers_frame,
 )
-from mutascope.findings.outputs import MUTANT
-from mutascope.findings.registry import need, table
-from mutascope.findings.screens import Screens, stack
+from mutascope.findings.blocks import Block, Figures, Prose, Rows
+from mutascope.findings.columns import chance, columns
+from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.galleries import marked, top_loci
+from mutascope.findings.screens import ScreenSet, once, stack
+
+if TYPE_CHECKING:
+    from mutascope.figures.palette import Palette
 
 PANEL = "it takes a writer panel"
-EXAMPLES = 3
-"""Mutants of a rare word in the table of outputs."""
+_MOST_LETTERS = 26
 
 
-@table(
-    "writers", "Every mutant of a panel with its initial word of highest frequency, and whether it is rare."
-)
-def writers(given: Screens) -> pl.DataFrame:
-    """Return the initial words of the panelled mutants, with their cosine in a text assay."""
+@once
+def writers(given: ScreenSet) -> pl.DataFrame:
+    """Return the initial words of the panelled mutants, with their cosine in the first text assay."""
     need(given.panels, PANEL)
 
     def of(label: str) -> pl.DataFrame:
         found = writers_frame(given.outputs(label), given.wild_outputs(label))
-        text = writers_text(given)
-        if text is None:
+        if not given.text:
             return found.with_columns(cosine=pl.lit(None, pl.Float64))
-        cosines = given.severe[text].filter(~pl.col("silent")).select(*MUTANT, "cosine")
+        cosines = given.severe[given.text[0]].filter(~pl.col("silent")).select(*MUTANT, "cosine")
         return found.join(cosines, on=MUTANT, how="left", maintain_order="left")
 
     return stack(given.panels, of)
 
 
-def writers_text(given: Screens) -> str | None:
-    """Return the text assay that the cosines of writers are of: drosophila, or else the first one."""
-    named = [label for label in given.text if "drosophila" in label]
-    return (named or given.text or [None])[0]
-
-
-def _of_panel(given: Screens, label: str) -> pl.DataFrame:
+def of_panel(given: ScreenSet, label: str) -> pl.DataFrame:
+    """Return the panelled mutants of one panel."""
     return writers(given).filter(assay=label).drop("assay")
 
 
-@table("writers_by_cosine", "Mutants with common and with rare words over their cosine in the text assay.")
-def rare_by_cosine(given: Screens) -> pl.DataFrame:
+@once
+def rare_by_cosine(given: ScreenSet) -> pl.DataFrame:
     """Return the histogram of common and rare words."""
     need(given.panels and given.text, f"{PANEL} and a text assay")
-    return stack(given.panels, lambda label: rarity_by_cosine(_of_panel(given, label)))
+    return stack(given.panels, lambda label: rarity_by_cosine(of_panel(given, label)))
 
 
-@table(
-    "writers_by_locus",
-    "Panelled mutants, and those with a rare word, by locus.",
-    rare="mutants with a rare word",
-)
-def rare_by_locus(given: Screens) -> pl.DataFrame:
+@once
+def rare_by_locus(given: ScreenSet) -> pl.DataFrame:
     """Return the distribution of writers over loci."""
     need(given.panels, PANEL)
-    return stack(given.panels, lambda label: writers_by_locus(_of_panel(given, label)))
+    return stack(given.panels, lambda label: writers_by_locus(of_panel(given, label)))
 
 
-@table(
-    "writer_words",
-    "Every rare word with two mutants or more: how many rows and columns its mutants share; the last row sums up.",
-    rows="distinct rows of the mutants",
-    cols="distinct columns of the mutants",
-    loci="distinct loci of the mutants",
-)
-def rare_words(given: Screens) -> pl.DataFrame:
+@once
+def rare_words(given: ScreenSet) -> pl.DataFrame:
     """Return the permutation test of every rare word."""
     need(given.panels, PANEL)
-    return stack(given.panels, lambda label: word_groups(_of_panel(given, label)))
+    return stack(given.panels, lambda label: word_groups(of_panel(given, label)))
 
 
-@table(
-    "writers_and_low_cosine",
-    "Whether mutants of low cosine lie on the rows and columns of mutants with rare words.",
-)
-def rare_and_low(given: Screens) -> pl.DataFrame:
+@once
+def rare_and_low(given: ScreenSet) -> pl.DataFrame:
     """Return the sharing of lines between rare words and low cosines."""
-    text = writers_text(given)
-    need(given.panels and text, f"{PANEL} and a text assay")
-    records = given.severe[str(text)]
+    need(given.panels and given.text, f"{PANEL} and a text assay")
+    records = given.severe[given.text[0]]
     return stack(
         given.panels,
-        lambda label: rare_and_low_cosine_lines(records, _of_panel(given, label).drop("cosine")),
+        lambda label: rare_and_low_cosine_lines(records, of_panel(given, label).drop("cosine")),
     )
 
 
-@table("writers_by_score", "Scores of the mutants with rare and with common words in the choice assay.")
-def rare_by_score(given: Screens) -> pl.DataFrame:
+@once
+def rare_by_score(given: ScreenSet) -> pl.DataFrame:
     """Return the scores of writers."""
     need(given.panels and given.choice, f"{PANEL} and a choice assay")
     choice = given.records[given.choice[0]]
-    return stack(given.panels, lambda label: writers_by_score(_of_panel(given, label), choice))
+    return stack(given.panels, lambda label: writers_by_score(of_panel(given, label), choice))
 
 
-@table("writers_by_genre", "How often the rare word of a mutant starts its literary and its factual outputs.")
-def rare_by_genre(given: Screens) -> pl.DataFrame:
+@once
+def rare_by_genre(given: ScreenSet) -> pl.DataFrame:
     """Return the genres of every writer."""
     need(given.panels, PANEL)
     return stack(
         given.panels,
-        lambda label: genres_of_writers(given.outputs(label), _of_panel(given, label), given.panel(label)),
+        lambda label: genres_of_writers(given.outputs(label), of_panel(given, label), given.panel(label)),
     )
 
 
-@table(
-    "writer_genres",
-    "Whether rare words start literary outputs more often than factual ones, over words.",
-    literary="mean share of literary outputs that a word starts",
-    factual="mean share of factual outputs that a word starts",
-)
-def genres(given: Screens) -> pl.DataFrame:
+@once
+def genres(given: ScreenSet) -> pl.DataFrame:
     """Return the summary over words."""
     by_mutant = rare_by_genre(given)
     schema = {"words": pl.Int64, "literary": pl.Float64, "factual": pl.Float64, "p": pl.Float64}
@@ -133,17 +116,13 @@ def genres(given: Screens) -> pl.DataFrame:
     )
 
 
-@table(
-    "writer_forms",
-    "Share of poems, dialogues and first-person texts among the outputs of the wild type, and of mutants with rare and"
-    " with common words.",
-)
-def forms(given: Screens) -> pl.DataFrame:
+@once
+def forms(given: ScreenSet) -> pl.DataFrame:
     """Return the shares of forms."""
     need(given.panels, PANEL)
 
     def of(label: str) -> pl.DataFrame:
-        rare = _of_panel(given, label).select(
+        rare = of_panel(given, label).select(
             *MUTANT, who=pl.when("rare").then(pl.lit("rare")).otherwise(pl.lit("common"))
         )
         outputs = given.outputs(label).join(rare, on=MUTANT, how="inner", maintain_order="left")
@@ -153,53 +132,175 @@ def forms(given: Screens) -> pl.DataFrame:
     return stack(given.panels, of)
 
 
-@table(
-    "supplementary_3_outputs",
-    "Outputs to read: of the wild type (null mutant), and of the mutants with rare words (three of every word) or,"
-    " where there is no panel, of the strangest ones; counterpart of the paper's Supplementary Table 3.",
-    prompt="text of the prompt",
-    word="initial word of highest frequency; null without a panel",
-    score="score of the mutant in the first choice assay; null where it has none",
+def _charts(given: ScreenSet, palette: Palette) -> Pictures:
+    loci, words = rare_by_locus(given), rare_words(given)
+    histogram = rare_by_cosine(given) if given.text else None
+    for label in given.panels:
+        if not loci.filter(assay=label)["rare"].sum():
+            continue
+        figure = figures.writers_figure(
+            None if histogram is None else histogram.filter(assay=label),
+            loci.filter(assay=label),
+            words.filter(assay=label),
+            title=f"Rare initial words of {label}",
+            palette=palette,
+        )
+        yield label, figure
+
+
+def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+    """Low cosines, and a letter per rare word, in the loci with most mutants of rare words (Figure 6d)."""
+    need(given.panels and given.text, f"{PANEL} and a text assay")
+    text = given.text[0]
+    low = [("", pl.col("cosine") < MALIGNANT_COSINE)]
+    for label in given.panels:
+        rare = of_panel(given, label).filter("rare")
+        if rare.is_empty():
+            continue
+        words = rare["word"].value_counts(sort=True)["word"].head(_MOST_LETTERS).to_list()
+        letters = {word: chr(ord("a") + index) for index, word in enumerate(words)}
+        maps = []
+        for locus in top_loci(rare, 3):
+            here = rare.filter(pl.col("word").is_in(words), layer=locus[0], kind=locus[1])
+            points = [(letters[w], r, c) for w, r, c in here.select("word", "row", "col").iter_rows()]
+            maps += [
+                replace(data, points=points) for data in marked(given, text, given.severe[text], locus, low)
+            ]
+        told = ", ".join(f"{letter}: {word}" for word, letter in list(letters.items())[:8])
+        title = f"{text}, cosine below {MALIGNANT_COSINE}; letters: rare words of {label} ({told})"
+        yield label, figures.draw_gallery([maps], title, palette)
+
+
+def _blocks(given: ScreenSet) -> Iterator[Block]:
+    """Yield the rare words, where their mutants lie, and what they write."""
+    need(given.panels, PANEL)
+    yield Prose(
+        "The word that starts most outputs of a mutant is its initial word; it is rare when neither the wild type nor"
+        " most panelled mutants start with it."
+    )
+    yield Figures("writers", "Mutants with rare initial words.")
+    yield Rows(
+        "writer_words",
+        "Rows and columns that mutants of one rare word share (last row: all words)",
+        "assay word mutants loci rows expected_rows p_rows q_rows cols expected_cols p_cols q_cols",
+        rows=20,
+    )
+    yield Figures("writer_maps", "Rare words among low cosines.")
+    yield Rows("writer_genres", "Literary and factual inputs", "assay words literary factual p")
+    yield Rows("writer_forms", "Forms of the outputs", "assay who outputs poem dialogue first_person")
+    yield Rows(
+        "supplementary_3_outputs",
+        "Outputs to read",
+        "assay layer kind row col mutation word prompt continuation",
+        rows=8,
+    )
+
+
+def _sentences(given: ScreenSet) -> Iterator[str]:
+    for label in given.panels:
+        found = of_panel(given, label)
+        rare = found.filter("rare")
+        if len(rare):
+            yield (
+                f"{len(rare):,} of {len(found):,} panelled mutants of {label} open their outputs with a rare word, such"
+                f" as {rare['word'].value_counts(sort=True)['word'][0]!r}."
+            )
+
+
+FINDINGS = (
+    Finding(
+        "writers",
+        "Every mutant of a panel with its initial word of highest frequency, and whether it is rare.",
+        writers,
+        columns(
+            outputs="outputs that start with the word",
+            prompts="prompts of the panel",
+            rare="whether the word is rare",
+        ),
+        Drawing("writers", "mutants with rare initial words (6a-c)", _charts),
+        Section("writers", "Writers", _blocks, _sentences),
+    ),
+    Finding(
+        "writers_by_cosine",
+        "Mutants with common and with rare words over their cosine in the text assay.",
+        rare_by_cosine,
+        columns(
+            low="lower end of the bin",
+            high="upper end of the bin",
+            common="mutants with a common word",
+            rare="mutants with a rare word",
+        ),
+    ),
+    Finding(
+        "writers_by_locus",
+        "Panelled mutants, and those with a rare word, by locus.",
+        rare_by_locus,
+        columns(
+            panelled="mutants that were put on the panel",
+            rare="mutants with a rare word",
+            words="distinct rare words",
+        ),
+    ),
+    Finding(
+        "writer_words",
+        "Every rare word with two mutants or more: how many rows and columns its mutants share; the last row sums up.",
+        rare_words,
+        columns(
+            rows="distinct rows of the mutants",
+            cols="distinct columns of the mutants",
+            loci="distinct loci of the mutants",
+            expected_rows="mean number of distinct rows when the rare sites of each locus are shuffled",
+            expected_cols="mean number of distinct columns when the rare sites of each locus are shuffled",
+            p_rows=chance("p-value: as few distinct rows by chance"),
+            p_cols=chance("p-value: as few distinct columns by chance"),
+            q_rows=chance("p_rows, adjusted for the words (Benjamini-Hochberg); of the sum: p_rows"),
+            q_cols=chance("the same of the columns"),
+        ),
+    ),
+    Finding(
+        "writers_and_low_cosine",
+        "Whether mutants of low cosine lie on the rows and columns of mutants with rare words.",
+        rare_and_low,
+        figure=Drawing("writer_maps", "rare words among low cosines (6d)", _gallery),
+    ),
+    Finding(
+        "writers_by_score",
+        "Scores of the mutants with rare and with common words in the choice assay.",
+        rare_by_score,
+        columns(rare="mutants with a rare word", common="mutants with a common word"),
+    ),
+    Finding(
+        "writers_by_genre",
+        "How often the rare word of a mutant starts its literary and its factual outputs.",
+        rare_by_genre,
+        columns(
+            literary="literary outputs that start with the word",
+            factual="factual outputs that start with the word",
+            literary_prompts="literary prompts",
+            factual_prompts="factual prompts",
+        ),
+    ),
+    Finding(
+        "writer_genres",
+        "Whether rare words start literary outputs more often than factual ones, over words.",
+        genres,
+        columns(
+            words="distinct rare words",
+            literary="mean share of literary outputs that a word starts",
+            factual="mean share of factual outputs that a word starts",
+        ),
+    ),
+    Finding(
+        "writer_forms",
+        "Share of poems, dialogues and first-person texts among the outputs of the wild type, and of mutants with rare"
+        " and with common words.",
+        forms,
+        columns(
+            who="wild type, or mutants with rare or with common words",
+            outputs="number of outputs",
+            poem="share of poems",
+            dialogue="share of dialogues",
+            first_person="share of first-person texts",
+        ),
+    ),
 )
-def supplementary_outputs(given: Screens) -> pl.DataFrame:
-    """Return outputs of the wild type and of chosen mutants."""
-    need(given.panels or given.text, "it takes a writer panel or a text assay")
-    labels = given.panels or given.text
-    found = stack(
-        labels, lambda label: _panel_outputs(given, label) if given.panels else _strange_outputs(given, label)
-    )
-    if not given.choice:
-        return found.with_columns(score=pl.lit(None, pl.Int16))
-    scores = given.records[given.choice[0]].select(*MUTANT, "score")
-    return found.join(scores, on=MUTANT, how="left", maintain_order="left")
-
-
-def _panel_outputs(given: Screens, label: str) -> pl.DataFrame:
-    chosen = (
-        _of_panel(given, label)
-        .filter("rare")
-        .sort("word", "outputs", descending=[False, True], maintain_order=True)
-        .group_by("word", maintain_order=True)
-        .head(EXAMPLES)
-        .select(*MUTANT, "word")
-    )
-    said = given.outputs(label).join(chosen, on=MUTANT, how="inner", maintain_order="right")
-    wild = given.wild_outputs(label)
-    told = pl.concat([wild, said.select(*wild.columns, *MUTANT, "word")], how="diagonal_relaxed")
-    prompts = given.panel(label).select("prompt", told="text")
-    told = told.join(prompts, on="prompt", how="left", maintain_order="left")
-    return told.select(*MUTANT, "word", prompt="told", continuation="continuation")
-
-
-def _strange_outputs(given: Screens, label: str) -> pl.DataFrame:
-    manifest = given.results[label].manifest
-    stated = manifest.prompts[0].text if manifest.prompts else None
-    wild = pl.DataFrame({"continuation": [manifest.wild_type[0].continuation]})
-    found = strangest(given.records[label], given.severity[label], given.phenotypes[label])
-    told = pl.concat([wild, found.select(*MUTANT, "continuation")], how="diagonal_relaxed")
-    return told.select(
-        *MUTANT,
-        pl.lit(None, pl.String).alias("word"),
-        pl.lit(stated, pl.String).alias("prompt"),
-        "continuation",
-    )

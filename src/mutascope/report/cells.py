@@ -1,71 +1,98 @@
-"""Numbers and names as the cells of tables show them."""
+"""Tables of the findings as cells of a page."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Any
 
-_SHARES = frozenset({"rate", "share", "share_max", "share_min", "share_same", "one_sided", "explained"})
-_OF_SAMPLE = frozenset({"predicted", "sample_rate", "sample_low", "sample_high"})
-_CHANCES = frozenset({"p", "q"})
+import polars as pl
+
+from mutascope.core.errors import NotHere
+from mutascope.core.words import counted
+from mutascope.findings import ScreenSet, build_table, build_tables, table_named
+from mutascope.findings.blocks import Grid, LeftOut, Rows
+from mutascope.findings.columns import Format
+from mutascope.findings.words import chance, number
+from mutascope.report.blocks import Column, Table
+
 _LONGEST = 160
 
 
-def shares(columns: Collection[str]) -> frozenset[str]:
-    """Return the columns that are shown in per cent: shares, and the ends of the interval of a rate."""
-    found = _SHARES | {"low", "high"} if "rate" in columns else _SHARES
-    return found | _OF_SAMPLE if _OF_SAMPLE.issubset(columns) else found
+def rows_of(given: ScreenSet, block: Rows) -> Iterable[Table | LeftOut]:
+    """Yield the first rows of a table, or why it is left out."""
+    try:
+        frame = block.choose(build_table(given, block.table))
+    except NotHere as reason:
+        yield LeftOut(block.title, str(reason))
+        return
+    if frame.is_empty():
+        if block.empty:
+            yield LeftOut(block.title, block.empty)
+        return
+    finding = table_named(block.table)
+    names = [name for name in block.columns.split() if name in frame.columns]
+    described = [finding.column(name) for name in names]
+    shown = frame.head(block.rows)
+    cut = len(frame) > block.rows
+    yield Table(
+        block.title,
+        [
+            Column(_heading(name, column.format), column.meaning, frame.schema[name].is_numeric())
+            for name, column in zip(names, described, strict=True)
+        ],
+        [
+            [cell(value, column.format) for value, column in zip(row, described, strict=True)]
+            for row in shown.select(names).iter_rows()
+        ],
+        f"{block.rows} of {len(frame):,} rows; all in {block.table}.csv of `mutascope analyze`"
+        if cut
+        else "",
+        _marked(shown),
+    )
 
 
-def heading(column: str, in_per_cent: Collection[str] = ()) -> str:
-    """Return the heading of a column."""
-    named = column.replace("_", " ")
-    return f"{named}, %" if column in in_per_cent else named
+def table_of(grid: Grid) -> Table:
+    """Return a table of the cells as they stand."""
+    return Table("", [Column(name) for name in grid.columns], grid.rows)
 
 
-def cell(column: str, value: Any, in_per_cent: Collection[str] = ()) -> str:
+def list_of_tables(given: ScreenSet) -> Grid:
+    """Return every table of the findings: what it holds, how long it is, or why it is left out."""
+    rows = [
+        [
+            finding.name,
+            f"left out: {found}" if isinstance(found, str) else counted(len(found), "row"),
+            finding.description,
+        ]
+        for finding, found in build_tables(given)
+    ]
+    return Grid(["table", "rows", "what it holds"], rows)
+
+
+def cell(value: Any, form: Format = "number") -> str:
     """Return what a cell shows: thousands with commas, shares in per cent, small chances as powers of ten."""
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        if math.isnan(value):
-            return ""
-        if column in _CHANCES or column.endswith(("_p", "_q")) or column.startswith("p_"):
-            return chance(value)
-        return f"{100 * value:.1f}" if column in in_per_cent else number(value)
+        return (
+            f"{100 * value:.1f}" if form == "share" else chance(value) if form == "chance" else number(value)
+        )
     text = str(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
-def chance(value: float) -> str:
-    """Return a p-value or q-value."""
-    return f"{value:.1e}" if 0 < value < 0.001 else f"{value:.3f}"
+def _heading(name: str, form: Format) -> str:
+    told = name.replace("_", " ")
+    return f"{told}, %" if form == "share" else told
 
 
-def number(value: float) -> str:
-    """Return a number with three or four digits that matter."""
-    size = abs(value)
-    if size >= 1000:
-        return f"{value:,.0f}"
-    if size >= 10:
-        return f"{value:.1f}"
-    return f"{value:.3f}"
-
-
-def per_cent(value: float | None) -> str:
-    """Return a share in per cent, with its sign."""
-    return "unknown" if value is None else f"{100 * value:.1f} %"
-
-
-def rate(row: dict[str, Any]) -> str:
-    """Return in words the interval that goes with a rate; ``row`` has low and high."""
-    if row["low"] is None:
-        return "no random sample: no interval"
-    if row["low"] == row["high"]:
-        return "every site was screened"
-    return f"95 %: {100 * row['low']:.1f} to {100 * row['high']:.1f}"
+def _marked(frame: pl.DataFrame) -> frozenset[int]:
+    """Rows of massive activations stand out."""
+    if "massive" not in frame.columns:
+        return frozenset()
+    return frozenset(frame["massive"].fill_null(False).arg_true().to_list())

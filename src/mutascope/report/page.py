@@ -1,9 +1,10 @@
-"""From sections to the page."""
+"""From the sections of the findings to the page."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,19 @@ from markupsafe import Markup
 from mutascope.analysis.diff import visible
 from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.figures.palette import PAPER, Palette
-from mutascope.findings.screens import Screens
-from mutascope.report.sections import SECTIONS
-from mutascope.report.sections.brief import headline
-from mutascope.report.source import Source
+from mutascope.findings import ScreenSet, Section, all_findings
+from mutascope.findings.blocks import Alarm, Block, Figures, Folded, Grid, Maps, Points, Prose, Rows
+from mutascope.findings.controls import problems
+from mutascope.findings.maps import LEGEND, fullest
+from mutascope.findings.rates import headline
+from mutascope.report.cells import list_of_tables, rows_of, table_of
+from mutascope.report.pictures import Album
+
+_SENTENCES = 3
+"""Sentences on one matter at the top of the page."""
 
 
-def report_html(given: Screens, palette: Palette = PAPER) -> str:
+def report_html(given: ScreenSet, palette: Palette = PAPER) -> str:
     """Return the report as one HTML page that needs nothing else: no network, no script.
 
     All text that comes from a model, a prompt or a manifest is escaped.
@@ -32,11 +39,27 @@ def report_html(given: Screens, palette: Palette = PAPER) -> str:
     Raises:
         MutascopeError: when the data of a screen are damaged.
     """
-    return _render(Source(given, palette))
+    album = Album(given, palette)
+    sections = [finding.section for finding in all_findings() if finding.section]
+    built, absent = [], []
+    for section in (Section("brief", "In brief", _brief), *sections, *_ENDING):
+        try:
+            built.append((section, list(_ready(section.blocks(given), given, album))))
+        except NotHere as reason:
+            absent.append((section, str(reason)))
+    template = _environment().get_template("page.html")
+    return template.render(
+        title=f"Mutagenesis screen: {', '.join(given.labels)}",
+        models=sorted({results.manifest.model.name for results in given.results.values()}),
+        headline=headline(given),
+        sections=built,
+        absent=absent,
+        version=version("mutascope"),
+    )
 
 
 def write_report(
-    given: Screens,
+    given: ScreenSet,
     out: str | os.PathLike[str],
     *,
     palette: Palette = PAPER,
@@ -56,36 +79,76 @@ def write_report(
     path = Path(out)
     if path.is_dir():
         raise MutascopeError(f"{path} is a folder: choose a file for --out, such as {path / 'report.html'}")
-    source = Source(given, palette)
-    page = _render(source)
+    page = report_html(given, palette)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise MutascopeError(f"{path} cannot be written: {error.strerror or error}") from error
-    tell(headline(source))
+    tell("; ".join(headline(given)))
     tell(f"{path}: {len(page.encode()) / 1e6:.1f} MB, open it in a browser")
 
 
-def _render(source: Source) -> str:
-    built, absent = [], []
-    for section in SECTIONS:
-        try:
-            built.append((section, list(section.blocks(source))))
-        except NotHere as reason:
-            absent.append((section, str(reason)))
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            title=f"Mutagenesis screen: {', '.join(source.given.labels)}",
-            models=sorted({results.manifest.model.name for results in source.given.results.values()}),
-            headline=headline(source),
-            sections=built,
-            absent=absent,
-            version=version("mutascope"),
-        )
+def _brief(given: ScreenSet) -> Iterator[Block]:
+    """Yield what failed, what was found in words, and the maps that show most."""
+    for problem in problems(given):
+        yield Alarm(problem)
+    sentences = [sentence for finding in all_findings() for sentence in _sentences(finding.section, given)]
+    if sentences:
+        yield Points(sentences)
+    try:
+        label = fullest(given)
+    except NotHere:  # panels alone have no map
+        return
+    yield Maps(label)
+    yield Prose(LEGEND)
+
+
+def _sentences(section: Section | None, given: ScreenSet) -> list[str]:
+    try:
+        return list(section.sentences(given))[:_SENTENCES] if section else []
+    except NotHere:
+        return []
+
+
+def _tables(given: ScreenSet) -> Iterator[Block]:
+    """Yield the list of tables."""
+    folders = " ".join(results.folder.path for results in given.results.values())
+    yield Prose(
+        f"As CSV and Parquet, with a dictionary of all columns: mutascope analyze {folders} --out tables"
     )
+    yield list_of_tables(given)
+
+
+def _manifests(given: ScreenSet) -> Iterator[Block]:
+    """Yield every setting as it is stored."""
+    for label, results in given.results.items():
+        text = results.manifest.to_json()
+        yield Folded(f"Manifest of {label}", re.sub(r"(?<=[\[,\d])\s+(?=[-\d\]])", " ", text))
+
+
+_ENDING = (Section("tables", "All tables", _tables), Section("manifests", "Manifests", _manifests))
+
+
+def _ready(blocks: Iterable[Block], given: ScreenSet, album: Album) -> Iterator[tuple[str, object]]:
+    """Yield the blocks with the names of their templates."""
+    for block in blocks:
+        for ready in _drawn(block, given, album):
+            yield f"blocks/{type(ready).__name__.lower()}.html", ready
+
+
+def _drawn(block: Block, given: ScreenSet, album: Album) -> Iterable[object]:
+    match block:
+        case Rows():
+            return rows_of(given, block)
+        case Figures():
+            return album.figures(block)
+        case Maps():
+            return album.maps(block)
+        case Grid():
+            return [table_of(block)]
+        case _:
+            return [block]
 
 
 def _environment() -> Environment:

@@ -1,23 +1,100 @@
-"""Figures and maps as data URIs."""
+"""Figures and maps as pictures of a page, which hold their data themselves."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mutascope.analysis.maps import MapData
 from mutascope.analysis.status import Status
-from mutascope.figures.maps import lighter, status_colours
+from mutascope.core.errors import NotHere
+from mutascope.figures.charts import in_kind_order
+from mutascope.figures.maps import draw_sheet
 from mutascope.figures.palette import Palette
-from mutascope.report.blocks import Picture
+from mutascope.figures.pixels import LABELS, LIGHTER, lighter, map_pixels, status_colours
+from mutascope.findings import ScreenSet, figure_named
+from mutascope.findings.blocks import Figures, LeftOut, Maps
+from mutascope.report.blocks import Gallery, Picture, Thumbnail
+
+ROOM = 6_000_000
+"""Characters that pictures may take, and those that small maps may: the page stays below 15 MB."""
+SHEET = 12
+"""Loci that fit a sheet with axes; more are shown as small maps."""
 
 _CSS_PIXELS = 96
 """Per inch."""
 _COLOURS = 128
+_WIDTH = 940
+"""CSS pixels for the maps of a layer side by side."""
+_LARGEST = 4
+"""CSS pixels per site at most."""
+_SPARSE = 0.05
+"""Share of screened sites below which they are drawn enlarged."""
+
+
+class Album:
+    """The pictures of a page, as many as there is room for."""
+
+    def __init__(self, given: ScreenSet, palette: Palette) -> None:
+        self.given, self.palette = given, palette
+        self._room = self._room_of_maps = ROOM
+
+    def figures(self, block: Figures) -> Iterable[Picture | LeftOut]:
+        """Yield the pictures of a figure, or why they are left out."""
+        try:
+            for suffix, figure in figure_named(block.figure).draw(self.given, self.palette):
+                yield self._placed(figure, block.caption, f"figure {block.figure} {suffix}", "")
+        except NotHere as reason:
+            yield LeftOut(block.caption.rstrip("."), str(reason))
+
+    def maps(self, block: Maps) -> Iterable[Picture | Gallery | LeftOut]:
+        """Yield the maps of a screen."""
+        maps = list(self.given.locus_maps(block.label).values())
+        if len(maps) > SHEET:
+            yield from self._gallery(block.label, maps)
+            return
+        figure = draw_sheet(maps, self.palette)
+        yield self._placed(figure, f"Maps of {block.label}.", f"maps of {block.label}", " --only sheet")
+
+    def _placed(self, figure: Figure, caption: str, what: str, only: str) -> Picture | LeftOut:
+        found = picture(figure, caption)
+        if len(found.source) > self._room:
+            return LeftOut(what, f"the page would be too large; see `mutascope figures{only}`")
+        self._room -= len(found.source)
+        return found
+
+    def _gallery(self, label: str, maps: list[MapData]) -> Iterable[Gallery | LeftOut]:
+        """Small maps of a screen, those with the most NSMs where not all find room."""
+        predicted = maps[0].exact is not None
+        sparse = sum(data.called for data in maps) < _SPARSE * sum(data.status.size for data in maps)
+        kinds = in_kind_order(data.kind for data in maps)
+        wide = [max(data.drawn.shape[1] for data in maps if data.kind == kind) for kind in kinds]
+        scale = min(_LARGEST, _WIDTH / sum(wide))
+        rows: dict[int, dict[str, Thumbnail]] = {}
+        left_out = 0
+        for data in sorted(maps, key=lambda data: -data.nsm_sites):
+            small = _thumbnail(data, scale, map_pixels(data, self.palette, grown=sparse))
+            if len(small.source) > self._room_of_maps:
+                left_out += 1
+                continue
+            self._room_of_maps -= len(small.source)
+            rows.setdefault(data.layer, {})[data.kind] = small
+        legend = [(colour, LABELS[status]) for status, colour in self.palette.statuses.items()]
+        if predicted:
+            legend.append((to_hex(lighter(status_colours(self.palette))[Status.BOTH]), LIGHTER))
+        note = "Screened sites are drawn enlarged." if sparse else ""
+        title = f"{label}: PREDICTED where not run" if predicted else label
+        yield Gallery(title, kinds, sorted(rows.items()), legend, note)
+        if left_out:
+            reason = "the page would be too large; see `mutascope figures --only sheet`"
+            yield LeftOut(f"{left_out:,} maps of {label}", reason)
 
 
 def picture(figure: Figure, caption: str) -> Picture:
@@ -27,31 +104,23 @@ def picture(figure: Figure, caption: str) -> Picture:
     return Picture(_png(figure) if has_maps else _svg(figure), width, caption)
 
 
-def map_source(status: np.ndarray, palette: Palette) -> str:
-    """Return the data URI of a PNG with one pixel per site.
-
-    Args:
-        status: [rows, cols] of ``Status`` values, or those of :func:`with_predicted`.
-        palette: colours of the statuses.
-    """
-    colours = status_colours(palette)
-    image = Image.fromarray(status.astype(np.uint8), "P")
-    image.putpalette(np.round(255 * np.concatenate([colours, lighter(colours)])).astype(np.uint8).tobytes())
-    return _encoded(image, bits=3 if status.max(initial=0) < len(Status) else 4)
+def _thumbnail(data: MapData, scale: float, pixels: np.ndarray) -> Thumbnail:
+    high, wide = data.drawn.shape
+    told = f"{data.name}: {data.nsm_sites:,} of {data.called:,}"
+    if data.exact is None:
+        told += " screened sites are NSM sites"
+    else:
+        run = np.count_nonzero(data.exact & (data.status != Status.UNSCREENED))
+        told += f" sites are called NSM sites; {run:,} were run, the others predicted"
+    return Thumbnail(_map_source(pixels), max(1, round(wide * scale)), max(1, round(high * scale)), told)
 
 
-def with_predicted(status: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Return a map in which the statuses of predicted sites are raised by their number, to be drawn lighter."""
-    predicted = (status != Status.UNSCREENED) & ~exact
-    return np.where(predicted, status + len(Status), status).astype(np.int8)
-
-
-def enlarged(status: np.ndarray) -> np.ndarray:
-    """Return the map with every screened site grown over the unscreened ones next to it."""
-    high, wide = status.shape
-    framed = np.pad(status, 1, constant_values=Status.UNSCREENED)
-    grown = np.max([framed[i : i + high, j : j + wide] for i in range(3) for j in range(3)], axis=0)
-    return np.where(status == Status.UNSCREENED, grown, status).astype(np.int8)
+def _map_source(pixels: np.ndarray) -> str:
+    """The data URI of a PNG with one pixel per site."""
+    colours, codes = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
+    image = Image.fromarray(codes.reshape(pixels.shape[:2]).astype(np.uint8), "P")
+    image.putpalette(np.round(255 * colours).astype(np.uint8).tobytes())
+    return _encoded(image, bits=3 if len(colours) <= 8 else 4)
 
 
 def _svg(figure: Figure) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 import polars as pl
 from transformers import PreTrainedModel
 
+from mutascope.analysis.maps import MapData
 from mutascope.assays import Assay
 from mutascope.core.design import Design, Plan
 from mutascope.core.errors import MutascopeError
@@ -30,9 +31,6 @@ from mutascope.run.job import Executor, Job
 from mutascope.run.spec import ScreenSpec, Settings, spec_of
 from mutascope.run.units import unit_size
 from mutascope.store.reader import Results
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -211,8 +209,8 @@ class Screen(Job[ScreenSpec]):
         """Return a row per mutant (docs/format.md)."""
         return self.results.records()
 
-    def map(self, layer: int, kind: str) -> Figure:
-        """Return the NSM map of a locus."""
+    def map(self, layer: int, kind: str) -> MapData:
+        """Return the NSM map of a locus, for :func:`mutascope.draw_map`."""
         return self.results.map(layer, kind)
 
     def __repr__(self) -> str:

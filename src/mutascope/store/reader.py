@@ -16,9 +16,7 @@ from mutascope.core.tables import rows_to_html
 from mutascope.store.folder import ScreenFolder
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from mutascope.figures.palette import Palette
+    from mutascope.analysis.maps import MapData
     from mutascope.model.loading import Model
 
 
@@ -208,17 +206,35 @@ class ScreenData:
         rows = self.outputs().filter(**asdict(mutant)).sort("prompt")
         return rows.join(self.phenotypes(), on="phenotype", how="left", maintain_order="left")
 
-    def map(self, layer: int, kind: str, palette: Palette | None = None) -> Figure:
-        """Return the NSM map of a locus (:func:`mutascope.draw_map`)."""
-        from mutascope.figures.screens import draw_map
+    def map(self, layer: int, kind: str) -> MapData:
+        """Return the NSM map of a locus, for :func:`mutascope.draw_map`.
 
-        return draw_map(self, layer, kind, palette)
+        Raises:
+            MutascopeError: when the locus was not part of the screen.
+        """
+        from mutascope.analysis.maps import locus_maps
 
-    def sheet(self, palette: Palette | None = None) -> Figure:
-        """Return the NSM maps of all loci of the screen on one sheet (:func:`mutascope.draw_sheet`)."""
-        from mutascope.figures.screens import draw_sheet
+        locus, name = self._locus(layer, kind), f"{layer}.{kind}"
+        records = self.records().filter(layer=layer, kind=kind)
+        calls = self.calls(name) if name in self.folder.predicted_loci() else records
+        return locus_maps(calls, locus, self.manifest.tile, f"{self.title}, {name}")[layer, kind]
 
-        return draw_sheet(self, palette)
+    def maps(self) -> list[MapData]:
+        """Return the NSM maps of all loci of the screen, for :func:`mutascope.draw_sheet`."""
+        from mutascope.analysis.maps import locus_maps
+
+        calls = self.calls() if self.predicted else self.records()
+        return list(locus_maps(calls, self.loci, self.manifest.tile, self.title).values())
+
+    def _locus(self, layer: int, kind: str) -> pl.DataFrame:
+        locus = self.loci.filter(layer=layer, kind=kind)
+        if locus.is_empty():
+            layers, kinds = self.loci["layer"].unique().sort(), self.loci["kind"].unique(maintain_order=True)
+            raise MutascopeError(
+                f"{self.folder.path} has no locus {layer}.{kind}; it screens layers {layers.to_list()} and kinds"
+                f" {kinds.to_list()}"
+            )
+        return locus
 
     def load_model(self, **loading: Any) -> Model:
         """Load the model that was screened (:func:`mutascope.model.reopening.load_screened`)."""

@@ -1,4 +1,4 @@
-"""What vouches for the records: replays, no-ops, restored weights. Failures come first."""
+"""What vouches for the records: replays, no-ops, restored weights."""
 
 from __future__ import annotations
 
@@ -6,36 +6,29 @@ from collections.abc import Iterator
 from typing import Any
 
 from mutascope.core.manifest import Controls
-from mutascope.findings.screens import Screens
-from mutascope.report.blocks import Alarm, Block, Column, Grid, Prose
-from mutascope.report.source import Source
+from mutascope.core.words import counted
+from mutascope.findings.blocks import Block, Grid, Prose
+from mutascope.findings.finding import Finding, Section
+from mutascope.findings.screens import ScreenSet
 from mutascope.store.reader import Results
 
 _NAMED = 5
 """Failed controls that are named."""
 
 
-def blocks(source: Source) -> Iterator[Block]:
-    """Yield the failures, and a row of controls per screen."""
-    for problem in problems(source.given):
-        yield Alarm(problem)
+def _blocks(given: ScreenSet) -> Iterator[Block]:
+    """Yield a row of controls per screen. Failures stand at the top of the page (:func:`problems`)."""
     yield Prose(
         "No-op mutants rewrite a tile with its own values and must be silent. Replays run randomly drawn mutants again"
         " on the reference engine and must agree."
     )
-    names = (
-        "screen",
-        "state",
-        "engine",
-        "weights restored",
-        "replays that agree",
-        "no-ops that are silent",
+    yield Grid(
+        ["screen", "state", "engine", "weights restored", "replays that agree", "no-ops that are silent"],
+        [[label, *_row(results)] for label, results in given.results.items()],
     )
-    rows = [[label, *_row(results)] for label, results in source.given.results.items()]
-    yield Grid("", [Column(name) for name in names], rows)
 
 
-def problems(given: Screens) -> list[str]:
+def problems(given: ScreenSet) -> list[str]:
     """Return a sentence for everything that puts records in doubt."""
     found = []
     for label, results in given.results.items():
@@ -45,20 +38,21 @@ def problems(given: Screens) -> list[str]:
     return found
 
 
-def verdict(given: Screens, label: str) -> tuple[str, str]:
-    """Return whether the controls of a screen passed, and which they were."""
-    results = given.results[label]
-    controls = results.manifest.controls
-    if _failures(given, label):
-        return "failed", "do not trust these records"
-    if not results.finished:
-        return "incomplete", _unfinished(results)
-    if controls is None or controls.replayed is None:
-        return "passed", "weights restored"
-    return "passed", f"{controls.replayed} replays, {controls.noops} no-ops, weights restored"
+def _sentences(given: ScreenSet) -> Iterator[str]:
+    for label, results in given.results.items():
+        controls = results.manifest.controls
+        if controls is None or not results.finished or _failures(given, label):
+            continue
+        if controls.replayed is None or controls.noops is None:
+            yield f"The weights of {label} were restored after the last mutant."
+        else:
+            yield (
+                f"The controls of {label} passed: {counted(controls.replayed, 'replay')} on the reference engine,"
+                f" {counted(controls.noops, 'no-op')}, restored weights."
+            )
 
 
-def _failures(given: Screens, label: str) -> list[str]:
+def _failures(given: ScreenSet, label: str) -> list[str]:
     """Every sort of control that failed, in words."""
     controls = given.results[label].manifest.controls or Controls(weights_restored=True)
     found = []
@@ -87,11 +81,12 @@ def _row(results: Results) -> list[str]:
     controls = results.manifest.controls
     engine = (controls and controls.engine) or results.manifest.engine
     restored = {True: "yes", False: "NO", None: "not checked"}[controls and controls.weights_restored]
+    state = results.summary()["state"]
     if controls is None or controls.replayed is None or controls.noops is None:
         nothing = "not needed: it is the reference" if engine == "reference" else "none"
-        return [results.summary()["state"], engine, restored, nothing, nothing]
+        return [state, engine, restored, nothing, nothing]
     return [
-        results.summary()["state"],
+        state,
         engine,
         restored,
         _passed(controls.replayed, controls.replay_mismatches),
@@ -105,3 +100,12 @@ def _passed(number: int, failed: list[Any]) -> str:
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")
+
+
+FINDINGS = (
+    Finding(
+        "controls",
+        "Replays, no-ops and restored weights.",
+        section=Section("controls", "Controls", _blocks, _sentences),
+    ),
+)

@@ -1,0 +1,52 @@
+"""Maps as pixels: the colour of every site, which all pictures of maps share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mutascope.analysis.maps import MapData
+from mutascope.analysis.status import Status
+from mutascope.figures.palette import Palette
+
+LABELS = {
+    Status.MAX_ONLY: "max only",
+    Status.MIN_ONLY: "min only",
+    Status.BOTH: "both",
+    Status.SILENT: "silent",
+    Status.UNSCREENED: "unscreened",
+}
+LIGHTER = "lighter: predicted"
+
+_LIGHTER = 0.45
+"""How far the colour of a predicted site is moved towards white."""
+
+
+def map_pixels(data: MapData, palette: Palette, *, grown: bool = False) -> np.ndarray:
+    """Return the colour of every site as it is drawn: [down, across, (red, green, blue)], 0 to 1.
+
+    Args:
+        data: the map; sites that were predicted are lighter.
+        palette: colours of the statuses.
+        grown: screened sites also colour the unscreened ones next to them, to be seen where they are few.
+    """
+    codes = data.drawn + len(Status) * (~data.run & (data.drawn != Status.UNSCREENED))
+    colours = status_colours(palette)
+    return np.concatenate([colours, lighter(colours)])[_grown(codes) if grown else codes]
+
+
+def status_colours(palette: Palette) -> np.ndarray:
+    """Return the colours [statuses, 3] (red, green, blue, 0 to 1), indexed by status."""
+    digits = (palette.statuses[status].removeprefix("#") for status in Status)
+    return np.array([list(bytes.fromhex(code)) for code in digits]) / 255
+
+
+def lighter(colours: np.ndarray) -> np.ndarray:
+    """Return the colours of predicted sites, from those of sites that were run."""
+    return colours + _LIGHTER * (1 - colours)
+
+
+def _grown(codes: np.ndarray) -> np.ndarray:
+    high, wide = codes.shape
+    framed = np.pad(codes, 1, constant_values=Status.UNSCREENED)
+    most = np.max([framed[i : i + high, j : j + wide] for i in range(3) for j in range(3)], axis=0)
+    return np.where(codes == Status.UNSCREENED, most, codes)

@@ -1,0 +1,135 @@
+"""Loci that are more sensitive to max than to min, or the other way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from mutascope import figures
+from mutascope.analysis.bias import bias_agreement, bias_shares, locus_bias
+from mutascope.analysis.maps import LocusKey, MapData
+from mutascope.analysis.sites import LOCUS, by_assay
+from mutascope.findings.blocks import Block, Figures, Rows
+from mutascope.findings.columns import columns, share
+from mutascope.findings.comparison import need_pairs
+from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.galleries import across
+from mutascope.findings.screens import ScreenSet, once
+
+if TYPE_CHECKING:
+    from mutascope.figures.palette import Palette
+
+_BOTH_MUTATIONS = "it takes a screen with max and min at the same sites"
+
+
+@once
+def bias_by_locus(given: ScreenSet) -> pl.DataFrame:
+    """Return score and lean of every locus."""
+    return by_assay(given.maps, locus_bias)
+
+
+@once
+def shares_of_bias(given: ScreenSet) -> pl.DataFrame:
+    """Return shares of biased loci."""
+    return bias_shares(bias_by_locus(given), ["assay", "kind"])
+
+
+@once
+def agreement_of_bias(given: ScreenSet) -> pl.DataFrame:
+    """Return same leans and Cohen's kappa."""
+    need_pairs(given)
+    pairs = pl.DataFrame(given.pairs, schema={"assay_a": pl.String, "assay_b": pl.String}, orient="row")
+    found = bias_agreement(given.maps)
+    return found.join(pairs, on=["assay_a", "assay_b"], how="semi", maintain_order="left")
+
+
+def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+    """The loci with the strongest bias towards max, and towards min, in every assay (Figure 2)."""
+    bias = bias_by_locus(given)
+    need(len(bias), _BOTH_MUTATIONS)
+    strength = (pl.col("max_nsm") - pl.col("min_nsm")) / pl.col("sites")
+    means = bias.group_by(LOCUS, maintain_order=True).agg(way=strength.mean()).sort("way", descending=True)
+    rows: list[Sequence[MapData]] = []
+    for part in (means.filter(pl.col("way") > 0).head(2), means.filter(pl.col("way") < 0).tail(2)):
+        loci: list[LocusKey] = part.select(LOCUS).rows()
+        rows += [across(given, locus) for locus in loci]
+    need(rows, "no locus has more max NSMs than min NSMs, or the other way round")
+    title = "Loci with the largest surplus of max NSMs, and of min NSMs"
+    yield "", figures.draw_gallery(rows, title, palette)
+
+
+def _blocks(given: ScreenSet) -> Iterator[Block]:
+    """Yield shares of biased loci, and the loci that lean most."""
+    need(len(bias_by_locus(given)), _BOTH_MUTATIONS)
+    yield Rows(
+        "bias_shares",
+        "Biased loci by kind",
+        "assay kind loci biased_max biased_min share_max share_min",
+        rows=35,
+    )
+    yield Rows(
+        "bias_by_locus",
+        "Loci that lean most",
+        "assay layer kind sites max_nsm min_nsm score one_sided lean",
+        choose=lambda frame: frame.filter(pl.col("lean") != "none").sort(
+            "score", descending=True, maintain_order=True
+        ),
+        empty="no locus is biased",
+    )
+    yield Rows(
+        "bias_agreement",
+        "Agreement of the biases between screens",
+        "assay_a assay_b loci biased_both same_lean share_same kappa",
+    )
+    yield Figures("bias", "Loci with the largest surplus of max NSMs, and of min NSMs.")
+
+
+def _sentences(given: ScreenSet) -> Iterator[str]:
+    counts = pl.col("loci", "biased_max", "biased_min").sum()
+    for row in shares_of_bias(given).group_by("assay", maintain_order=True).agg(counts).iter_rows(named=True):
+        yield (
+            f"Of {row['loci']:,} loci of {row['assay']}, {row['biased_max']:,} lean towards max and"
+            f" {row['biased_min']:,} towards min."
+        )
+
+
+FINDINGS = (
+    Finding(
+        "bias_by_locus",
+        "Bias of every locus towards max or min (METHOD, Bias).",
+        bias_by_locus,
+        columns(
+            max_nsm="max NSMs",
+            min_nsm="min NSMs",
+            score="difference of max and min NSMs over the larger of max only and min only; null where both are 0",
+            one_sided=share("share of the sites that are max only or min only"),
+            lean="max, min or none: score above 20 % and more than 10 % one-sided sites",
+        ),
+        Drawing("bias", "loci that lean to max and to min, across screens (2)", _gallery),
+        Section("bias", "Bias towards max or min", _blocks, _sentences),
+    ),
+    Finding(
+        "bias_shares",
+        "How many loci of each kind are biased, and which way.",
+        shares_of_bias,
+        columns(
+            biased_max="loci biased towards max",
+            biased_min="loci biased towards min",
+            share_max=share("share of the loci biased towards max"),
+            share_min=share("share of the loci biased towards min"),
+        ),
+    ),
+    Finding(
+        "bias_agreement",
+        "Whether the biases of loci agree between every pair of screens.",
+        agreement_of_bias,
+        columns(
+            biased_both="loci that are biased in both screens",
+            same_lean="of these, the ones that lean the same way",
+            share_same=share("same_lean / biased_both"),
+            kappa="Cohen's kappa over max, min and none",
+        ),
+    ),
+)

@@ -1,0 +1,167 @@
+"""The correlative complementary pattern: its strength, its nulls, and maps rearranged to show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from mutascope import figures
+from mutascope.analysis.copa import copa, copa_contrasts, rearrange, sign_map
+from mutascope.analysis.maps import MapData
+from mutascope.analysis.sites import LOCUS
+from mutascope.core.kinds import kind_rank
+from mutascope.findings.blocks import Block, Figures, Prose, Rows
+from mutascope.findings.columns import chance as chance_column
+from mutascope.findings.columns import columns
+from mutascope.findings.comparison import TWO
+from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.words import number
+
+if TYPE_CHECKING:
+    from mutascope.figures.palette import Palette
+
+_NO_PATTERN = "no locus has rows or columns that vary"
+_KNOWN = pl.col("strength").is_not_null()
+
+
+@once
+def pattern(given: ScreenSet) -> pl.DataFrame:
+    """Return COPA of every locus."""
+    return stack(given.maps, lambda label: copa(given.maps[label], given.loci[label]))
+
+
+@once
+def contrasts(given: ScreenSet) -> pl.DataFrame:
+    """Return the contrasts of every pair of screens."""
+    need(len(given.maps) > 1, TWO)
+    return copa_contrasts(pattern(given), ["axis", "kind"])
+
+
+def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+    """The locus of every kind with the strongest pattern, as it is and rearranged by column and by row (Figure 4)."""
+    found = pattern(given).filter(_KNOWN)
+    need(len(found), _NO_PATTERN)
+    best = (
+        found.sort("strength_z", "strength", descending=True, nulls_last=True, maintain_order=True)
+        .group_by("kind", maintain_order=True)
+        .first()
+        .select("assay", *LOCUS)
+    )
+    rows = []
+    for assay, layer, kind in sorted(best.iter_rows(), key=lambda row: kind_rank(row[2])):
+        data = given.locus_maps(assay)[layer, kind]
+        rows.append([replace(data, title=f"{data.name} {assay}"), _moved(data, "col"), _moved(data, "row")])
+    title = "COPA: the strongest locus of every kind (marked: reference vector)"
+    yield "", figures.draw_gallery(rows, title, palette)
+
+
+def _moved(data: MapData, axis: str) -> MapData:
+    """The map with its rows or columns in order."""
+    found = rearrange(sign_map(data.status), axis)
+    along = 0 if axis == "row" else 1
+    exact = None if data.exact is None else np.take(data.exact, found.order, axis=along)
+    moved = replace(data, status=np.take(data.status, found.order, axis=along), exact=exact)
+    if axis == "row":
+        return replace(moved, rows=[found.position], title="rows in order")
+    return replace(moved, cols=[found.position], title="columns in order")
+
+
+def _strength(given: ScreenSet, palette: Palette) -> Pictures:
+    found = pattern(given)
+    need(len(found), "it takes a screen of max or min")
+    for axis, name in (("row", "rows"), ("col", "columns")):
+        yield name, figures.strength_figure(found, axis=axis, palette=palette)
+
+
+def _blocks(given: ScreenSet) -> Iterator[Block]:
+    """Yield the ranked hits, their strength by layer, and the contrasts between screens."""
+    need(len(pattern(given).filter(_KNOWN)), _NO_PATTERN)
+    yield Prose(
+        "Where rows or columns are mirror images of each other (max only here, min only there), the mean |r| between"
+        " them is above that of maps with shuffled signs. Rearranged around a reference vector, the pattern shows."
+    )
+    yield Rows(
+        "copa",
+        "Strongest patterns",
+        "assay layer kind axis vectors reference strength strength_null strength_z strength_q asymmetry asymmetry_null"
+        " asymmetry_q",
+        choose=lambda frame: frame.filter(_KNOWN).sort(
+            "strength_z", descending=True, nulls_last=True, maintain_order=True
+        ),
+        rows=15,
+    )
+    yield Figures("copa_strength", "Strength above its null by layer; filled: q ≤ 0.05.")
+    yield Figures("copa", "The strongest locus of every kind, as it is and rearranged.")
+    yield Rows(
+        "copa_contrasts",
+        "Strength of the pattern, one screen against another",
+        "axis kind assay_a assay_b loci excess_a excess_b p q",
+        choose=lambda frame: frame.sort("p", maintain_order=True),
+    )
+
+
+def _sentences(given: ScreenSet) -> Iterator[str]:
+    table = pattern(given)
+    found = table.filter(pl.col("strength_q") <= 0.05).sort("strength_z", descending=True, nulls_last=True)
+    for row in found.head(1).iter_rows(named=True):
+        axis = {"row": "rows", "col": "columns"}[row["axis"]]
+        yield (
+            f"Complementary patterns stand out from their null in {len(found):,} of {len(table):,} tests of a locus"
+            f" and axis; most in the {axis} of {row['layer']}.{row['kind']} ({row['assay']}, strength"
+            f" {number(row['strength'])}, {number(row['strength_null'])} by chance)."
+        )
+
+
+def _against_null(name: str) -> dict:
+    return columns(
+        **{
+            f"{name}_null": f"mean {name} of the maps of its null",
+            f"{name}_z": f"distance of the {name} from the mean of its null, in standard deviations of the null",
+            f"{name}_p": chance_column(
+                f"p-value of the {name}: chance of as large a one in the maps of its null"
+            ),
+            f"{name}_q": chance_column(
+                f"p-value of the {name}, adjusted within the axis (Benjamini-Hochberg)"
+            ),
+        }
+    )
+
+
+FINDINGS = (
+    Finding(
+        "copa",
+        "Strength and asymmetry of the complementary pattern of every locus and axis, with their nulls.",
+        pattern,
+        {
+            **columns(
+                vectors="rows or columns that are not constant",
+                reference="index of the reference vector",
+                left="vectors left of the reference after the rearrangement",
+                strength="mean |r| over pairs of vectors that are not constant",
+                mirror="share of the pairs of vectors that are not constant with r < 0",
+                asymmetry="half the difference of the balances of max only and min only, right and left of the"
+                " reference",
+            ),
+            **_against_null("strength"),
+            **_against_null("asymmetry"),
+            **_against_null("mirror"),
+        },
+        Drawing("copa", "maps rearranged to show the complementary pattern (4a-c)", _gallery),
+        Section("copa", "The complementary pattern", _blocks, _sentences),
+    ),
+    Finding(
+        "copa_contrasts",
+        "Whether the complementary pattern is stronger in one screen than in another, by kind.",
+        contrasts,
+        columns(
+            excess_a="mean strength above the null in the first screen",
+            excess_b="mean strength above the null in the second screen",
+        ),
+        Drawing("copa_strength", "strength of the complementary pattern against its null (4d)", _strength),
+    ),
+)

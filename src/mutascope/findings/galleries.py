@@ -1,0 +1,62 @@
+"""Maps for galleries, which pick the loci that show their matter best: 3 loci are readable, and so are 224."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from mutascope.analysis.maps import LocusKey, MapData
+from mutascope.analysis.severity import marked_sites
+from mutascope.analysis.sites import LOCUS
+from mutascope.analysis.status import Status, site_status
+from mutascope.findings.screens import ScreenSet
+
+_MOST_SCREENS = 6
+
+
+def across(
+    given: ScreenSet, locus: LocusKey, mark: Callable[[str, MapData], MapData] = lambda _, data: data
+) -> list[MapData]:
+    """Return the maps of a locus in the first screens that have it; ``mark`` points out things, by label."""
+    screens = [(label, given.locus_maps(label)) for label in list(given.maps)[:_MOST_SCREENS]]
+    return [
+        mark(label, replace(maps[locus], title=f"{maps[locus].name} {label}"))
+        for label, maps in screens
+        if locus in maps
+    ]
+
+
+def marked(
+    given: ScreenSet, label: str, records: pl.DataFrame, locus: LocusKey, told: Sequence[tuple[str, pl.Expr]]
+) -> list[MapData]:
+    """Return a map of a locus for every title and sort of NSMs: the other NSMs are silent there.
+
+    Sites that were not run are unscreened in them.
+    """
+    whole = given.locus_maps(label).get(locus)
+    if whole is None:
+        return []
+    here = records.filter(layer=locus[0], kind=locus[1])
+    screened = np.minimum(site_status(here, *whole.status.shape), Status.SILENT).astype(np.int8)
+    maps = []
+    for title, chosen in told:
+        found = marked_sites(here, chosen)
+        status = screened.copy()
+        status[found["row"].to_numpy(), found["col"].to_numpy()] = found["status"].to_numpy()
+        maps.append(replace(whole, status=status, exact=None, title=f"{whole.name} {title}".strip()))
+    return maps
+
+
+def top_loci(mutants: pl.DataFrame, count: int) -> list[LocusKey]:
+    """Return the loci with most of the mutants."""
+    ranked = mutants.group_by(LOCUS).len().sort("len", "layer", "kind", descending=[True, False, False])
+    return ranked.head(count).select(LOCUS).rows()
+
+
+def titled(given: ScreenSet, label: str, locus: LocusKey, title: str) -> MapData:
+    """Return the whole map of a locus under another title."""
+    data = given.locus_maps(label)[locus]
+    return replace(data, title=f"{data.name} {title}")

@@ -1,0 +1,261 @@
+"""Rows and columns with more NSM sites than chance: enriched and conserved ones; sensitive points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from mutascope import figures
+from mutascope.analysis.covariates import massive_lines
+from mutascope.analysis.enrichment import (
+    conserved_across_assays,
+    conserved_across_layers,
+    conserved_on_residual,
+    nsm_enrichment,
+    sensitive_points,
+)
+from mutascope.analysis.maps import LocusKey, MapData
+from mutascope.analysis.sites import LOCUS, by_assay, in_order
+from mutascope.findings.blocks import Block, Figures, Prose, Rows
+from mutascope.findings.columns import columns
+from mutascope.findings.comparison import need_pairs
+from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.galleries import across
+from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.words import chance
+
+if TYPE_CHECKING:
+    from mutascope.figures.palette import Palette
+
+_AXES = (("row", "rows"), ("col", "columns"))
+
+
+@once
+def enrichment(given: ScreenSet) -> pl.DataFrame:
+    """Return the test of every line."""
+    return by_assay(given.maps, nsm_enrichment)
+
+
+@once
+def across_assays(given: ScreenSet) -> pl.DataFrame:
+    """Return conservation across assays."""
+    need_pairs(given)
+    lines = enrichment(given)
+    return pl.concat(
+        conserved_across_assays(lines.filter(pl.col("assay").is_in(group))).select(
+            pl.lit(", ".join(group)).alias("assays"), pl.all()
+        )
+        for group in given.groups
+        if len(group) > 1
+    )
+
+
+@once
+def across_layers(given: ScreenSet) -> pl.DataFrame:
+    """Return conservation across layers of a kind."""
+    return _explained(given, conserved_across_layers(enrichment(given)))
+
+
+@once
+def on_residual(given: ScreenSet) -> pl.DataFrame:
+    """Return conservation along the residual stream."""
+    lines = enrichment(given)
+    return _explained(
+        given,
+        stack(
+            given.maps,
+            lambda label: conserved_on_residual(lines.filter(assay=label).drop("assay"), given.loci[label]),
+        ),
+    )
+
+
+def _explained(given: ScreenSet, lines: pl.DataFrame) -> pl.DataFrame:
+    """The lines with the massive activations of the screens that have covariates."""
+    known = [
+        massive_lines(lines.filter(assay=label), covariates) for label, covariates in given.covariates.items()
+    ]
+    rest = lines.filter(~pl.col("assay").is_in(list(given.covariates)))
+    return pl.concat([*known, rest], how="diagonal_relaxed")
+
+
+@once
+def points(given: ScreenSet) -> pl.DataFrame:
+    """Return the sensitive points of every group of screens that can be compared."""
+    return pl.concat(
+        sensitive_points({label: given.maps[label] for label in group}).select(
+            pl.lit(", ".join(group)).alias("assays"), pl.all()
+        )
+        for group in given.groups
+    )
+
+
+def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+    """The loci with the most significant row, and column, in every assay, enriched lines marked (Figure 3a, b)."""
+    lines = enrichment(given).filter("enriched")
+    need(len(lines), "no row or column is enriched")
+    rows = [
+        across(
+            given, locus, lambda label, data, axis=axis: _with_marks(data, lines.filter(assay=label), axis)
+        )
+        for axis, _ in _AXES
+        for locus in _most_enriched(lines.filter(axis=axis))
+    ]
+    title = "Loci with the most enriched rows, and columns (marked: q ≤ 0.05)"
+    yield "", figures.draw_gallery(rows, title, palette)
+
+
+def _most_enriched(lines: pl.DataFrame) -> list[LocusKey]:
+    total = (-pl.col("p").clip(1e-300).log()).sum()
+    best = lines.group_by(LOCUS, maintain_order=True).agg(total=total)
+    return best.sort("total", descending=True, maintain_order=True).head(2).select(LOCUS).rows()
+
+
+def _with_marks(data: MapData, lines: pl.DataFrame, axis: str) -> MapData:
+    found = lines.filter(layer=data.layer, kind=data.kind, axis=axis)["index"].to_list()
+    return replace(data, rows=found) if axis == "row" else replace(data, cols=found)
+
+
+def _conserved(given: ScreenSet, palette: Palette) -> Pictures:
+    lines, conserved = enrichment(given), across_layers(given)
+    tested = lines["assay"].unique(maintain_order=True).to_list()
+    need(tested, "it takes a screen with max and min at the same sites, or with one of max, min and zero")
+    for label in tested:
+        for axis, name in _AXES:
+            yield (
+                f"{label}_{name}",
+                figures.conserved_lines_figure(
+                    lines.filter(assay=label),
+                    conserved.filter(assay=label),
+                    axis=axis,
+                    title=f"Enriched {name} of {label}; dots: q ≤ 0.05, above: conserved across layers",
+                    palette=palette,
+                ),
+            )
+
+
+def _sensitive(given: ScreenSet, palette: Palette) -> Pictures:
+    for number, group in enumerate(given.groups):
+        told = ", ".join(group)
+        found = points(given).filter(assays=told).group_by(LOCUS).agg(points=pl.len())
+        loci = given.loci[group[0]].select(LOCUS)
+        counts = in_order(loci.join(found, on=LOCUS, how="left").with_columns(pl.col("points").fill_null(0)))
+        title = f"Sensitive points of {told}"
+        figure = figures.by_locus_figure(counts, "points", title=title, palette=palette)
+        yield str(number + 1) if len(given.groups) > 1 else "", figure
+
+
+def _by_q(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.filter("conserved").sort("q", "p", maintain_order=True)
+
+
+def _blocks(given: ScreenSet) -> Iterator[Block]:
+    """Yield conserved lines first, then single ones, then sensitive points."""
+    enrichment(given)
+    yield Prose(
+        "A row or column is enriched when it holds more NSM sites than a random deal of the sites of its locus"
+        " (hypergeometric test, false discovery rate 5 %). It is conserved when it is enriched more often across"
+        " layers, kinds or screens than chance has it. In marked rows of the tables, a massive activation of the wild"
+        " type runs through the line."
+    )
+    yield Rows(
+        "conserved_on_residual",
+        "Conserved coordinates of the residual stream (columns of q k v gate up, rows of o down)",
+        "assay index enriched tested expected kinds p q stream_ratio massive_layers massive",
+        choose=_by_q,
+        empty="none is conserved",
+    )
+    yield Rows(
+        "conserved_across_layers",
+        "Conserved across the layers of a kind",
+        "assay kind axis index enriched tested expected p q stream_ratio massive_layers massive",
+        choose=_by_q,
+        rows=20,
+        empty="none is conserved",
+    )
+    yield Figures(
+        "conserved_lines", "Rows and columns of all layers; dots: enriched, numbers above: conserved."
+    )
+    yield Rows(
+        "conserved_across_assays",
+        "Conserved across screens",
+        "assays layer kind axis index enriched tested expected p q",
+        choose=_by_q,
+        empty="none is conserved",
+    )
+    yield Rows(
+        "enrichment",
+        "The most enriched single rows and columns",
+        "assay layer kind axis index sites hits expected fold p q",
+        choose=lambda frame: frame.filter("enriched").sort("p", maintain_order=True),
+        empty="no row or column is enriched",
+    )
+    yield Figures("enriched_loci", "Loci with the most enriched rows, and columns (marked).")
+    yield Figures("sensitive_points", "Sites that are both in every screen, by locus.")
+
+
+def _sentences(given: ScreenSet) -> Iterator[str]:
+    """Conserved lines, and whether massive activations lie on them."""
+    found = across_layers(given).filter("conserved").sort("q", "enriched", descending=[False, True])
+    for row in found.iter_rows(named=True):
+        line = {"row": "Row", "col": "Column"}[row["axis"]]
+        told = (
+            f"{line} {row['index']} of {row['kind']} is enriched in NSM sites in {row['enriched']} of"
+            f" {row['tested']} layers ({row['assay']}, q = {chance(row['q'])})"
+        )
+        if row.get("massive"):
+            told += (
+                f"; a massive activation runs through it in {row['massive_layers']} of {row['layers']} layers"
+            )
+        yield f"{told}."
+
+
+_CONSERVED = columns(
+    tested="number of assays, layers or loci with this line",
+    kinds="kinds with an enriched line",
+    conserved="q is 0.05 or less, and enriched at least twice",
+    massive_layers="of these layers, those with a massive activation at this coordinate",
+    stream_ratio="largest magnitude of the residual stream there, over its median magnitude",
+    massive="whether a massive activation lies there",
+)
+
+FINDINGS = (
+    Finding(
+        "enrichment",
+        "Every row and column of every locus, tested for more NSM sites than chance.",
+        enrichment,
+        figure=Drawing(
+            "enriched_loci", "loci with enriched rows and columns, across screens (3a, b)", _gallery
+        ),
+        section=Section("lines", "Sensitive rows and columns", _blocks, _sentences),
+    ),
+    Finding(
+        "conserved_across_assays",
+        "Lines that are enriched in some assay, tested for being so in several.",
+        across_assays,
+        _CONSERVED,
+    ),
+    Finding(
+        "conserved_across_layers",
+        "Coordinates of a kind with an enriched line in some layer, tested for having one in several; whether the line"
+        " carries a massive activation, where the screen has covariates.",
+        across_layers,
+        _CONSERVED,
+        Drawing("conserved_lines", "enriched rows and columns of all layers (3)", _conserved),
+    ),
+    Finding(
+        "conserved_on_residual",
+        "Coordinates of the residual stream with an enriched line (columns of q k v gate up, rows of o down) in some"
+        " locus, tested for having one in several; whether they carry a massive activation.",
+        on_residual,
+        _CONSERVED,
+    ),
+    Finding(
+        "sensitive_points",
+        "Sites that are NSMs with max and with min in all of several screens, or in the only one.",
+        points,
+        figure=Drawing("sensitive_points", "sites that are both in every screen, by locus (3)", _sensitive),
+    ),
+)

@@ -1,0 +1,108 @@
+"""Malignant mutants: those that spoil the answers of a choice assay and the text of a text assay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from mutascope import figures
+from mutascope.analysis.choice import MALIGNANT_COSINE, MALIGNANT_SCORE, malignant_against, mutants_by_locus
+from mutascope.analysis.combined import MUTANT
+from mutascope.analysis.lines import top_lines
+from mutascope.analysis.sites import LOCUS
+from mutascope.findings.columns import columns
+from mutascope.findings.finding import Drawing, Finding, Pictures, need
+from mutascope.findings.galleries import marked, top_loci
+from mutascope.findings.screens import ScreenSet, once, stack
+
+if TYPE_CHECKING:
+    from mutascope.figures.palette import Palette
+
+_MOST_LOCI = 12
+_ACROSS = 4
+"""Maps of a gallery."""
+
+
+@once
+def malignant_mutants(given: ScreenSet) -> pl.DataFrame:
+    """Return the malignant mutants of every choice assay against every text assay."""
+    need(given.choice and given.text, "it takes a choice assay and a text assay")
+    return stack(
+        given.choice,
+        lambda label: malignant_against(given.records[label], given.severe).rename({"assay": "text_assay"}),
+    )
+
+
+@once
+def malignant_by_locus(given: ScreenSet) -> pl.DataFrame:
+    """Return the number of malignant mutants of every locus."""
+    return _of_malignant(given, mutants_by_locus)
+
+
+@once
+def malignant_lines(given: ScreenSet) -> pl.DataFrame:
+    """Return the top lines of the malignant mutants."""
+    return _of_malignant(given, top_lines)
+
+
+def _of_malignant(given: ScreenSet, analysis: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+    mutants = malignant_mutants(given)
+    parts = []
+    for choice in given.choice:
+        for text in given.text:
+            names = (pl.lit(choice).alias("assay"), pl.lit(text).alias("text_assay"))
+            found = analysis(mutants.filter(assay=choice, text_assay=text))
+            parts.append(found.select(*names, pl.all()))
+    return pl.concat(parts)
+
+
+def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+    """Maps of the malignant mutants, loci with most of them first (Figure 5d, e)."""
+    mutants = malignant_mutants(given)
+    need(len(mutants), "no mutant is malignant")
+    for (choice, text), part in mutants.group_by("assay", "text_assay", maintain_order=True):
+        named = part.select(*MUTANT, malignant=pl.lit(True))
+        records = given.records[str(choice)].join(named, on=MUTANT, how="left", maintain_order="left")
+        counts = {(layer, kind): count for layer, kind, count in part.group_by(LOCUS).len().iter_rows()}
+        maps = [
+            data
+            for locus in top_loci(part, _MOST_LOCI)
+            for data in marked(
+                given,
+                str(choice),
+                records,
+                locus,
+                [(f"{counts[locus]:,} malignant", pl.col("malignant"))],
+            )
+        ]
+        rows = [maps[start : start + _ACROSS] for start in range(0, len(maps), _ACROSS)]
+        title = f"Malignant mutants of {choice} and {text}: {len(part):,} in {len(counts)} loci"
+        yield f"{choice}_{text}", figures.draw_gallery(rows, title, palette)
+
+
+_PAIR = columns(assay="the choice assay", text_assay="the text assay")
+
+FINDINGS = (
+    Finding(
+        "malignant",
+        f"Mutants with a score of {MALIGNANT_SCORE} or less in a choice assay and a cosine below {MALIGNANT_COSINE} in"
+        " a text assay.",
+        malignant_mutants,
+        _PAIR,
+        Drawing("malignant", "malignant mutants (5d, e)", _gallery),
+    ),
+    Finding(
+        "malignant_by_locus",
+        "Malignant mutants by locus, most first.",
+        malignant_by_locus,
+        _PAIR,
+    ),
+    Finding(
+        "malignant_lines",
+        "Rows and columns by the share of the malignant mutants that they hold, largest first.",
+        malignant_lines,
+        _PAIR,
+    ),
+)

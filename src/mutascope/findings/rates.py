@@ -1,0 +1,278 @@
+"""How many mutants are NSMs: by mutation, kind, layer and locus; zero against the others; silent loci."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mutascope import figures
+from mutascope.analysis.counts import count_nsms, silent_loci, zero_tables
+from mutascope.analysis.rates import locus_rates, pooled_rates
+from mutascope.analysis.sites import LOCUS, by_assay, in_order
+from mutascope.core.errors import NotHere
+from mutascope.core.words import counted
+from mutascope.findings.blocks import Block, Figures, Rows
+from mutascope.findings.columns import columns, share
+from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.predictions import calls_in_words
+from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.words import per_cent
+
+if TYPE_CHECKING:
+    from mutascope.figures.palette import Palette
+
+
+def _counted(given: ScreenSet, by: Sequence[str], whole: bool = False) -> pl.DataFrame:
+    """Counts with rates and intervals; of all mutations if ``whole``, else of max and min."""
+    chosen = given.maps if whole else given.mapped
+
+    def of(label: str) -> pl.DataFrame:
+        by_mutation = "mutation" in by
+        strata = given.once(
+            f"locus_rates of {label}, whole {whole}, by mutation {by_mutation}",
+            lambda: locus_rates(chosen[label], given.loci[label], by_mutation=by_mutation),
+        )
+        counts = count_nsms(chosen[label], by, strata)
+        rates = pooled_rates(strata, by).select(*by, pl.col("rate", "low", "high").cast(pl.Float64))
+        if not by:
+            return pl.concat([counts, rates], how="horizontal")
+        return counts.join(rates, on=list(by), how="left", maintain_order="left")
+
+    return stack(chosen, of)
+
+
+@once
+def nsm_total(given: ScreenSet) -> pl.DataFrame:
+    """Return counts and rates of whole screens."""
+    return _counted(given, [])
+
+
+@once
+def nsm_by_mutation(given: ScreenSet) -> pl.DataFrame:
+    """Return counts and rates by mutation."""
+    return _counted(given, ["mutation"], whole=True)
+
+
+@once
+def nsm_by_kind(given: ScreenSet) -> pl.DataFrame:
+    """Return counts and rates by kind."""
+    return _counted(given, ["kind"])
+
+
+@once
+def nsm_by_kind_and_mutation(given: ScreenSet) -> pl.DataFrame:
+    """Return counts and rates by kind and mutation."""
+    return _counted(given, ["kind", "mutation"], whole=True)
+
+
+@once
+def nsm_by_layer(given: ScreenSet) -> pl.DataFrame:
+    """Return counts and rates by layer."""
+    return _counted(given, ["layer"])
+
+
+@once
+def nsm_by_locus(given: ScreenSet) -> pl.DataFrame:
+    """Return counts and rates by locus."""
+    return _counted(given, LOCUS)
+
+
+@once
+def nsm_by_locus_and_mutation(given: ScreenSet) -> pl.DataFrame:
+    """Return counts and rates by locus and mutation."""
+    return _counted(given, [*LOCUS, "mutation"], whole=True)
+
+
+@once
+def loci_that_are_silent(given: ScreenSet) -> pl.DataFrame:
+    """Return the silent loci of every screen."""
+    return by_assay(given.maps, silent_loci)
+
+
+@once
+def zero_against_others(given: ScreenSet) -> pl.DataFrame:
+    """Return 2 x 2 tables of zero NSMs against those of the other mutations."""
+    found = by_assay(given.maps, lambda records: zero_tables(records, ["kind"]))
+    need(len(found), "it takes a screen with the mutation zero and max or min at the same sites")
+    return found
+
+
+@once
+def supplementary_nsms(given: ScreenSet) -> pl.DataFrame:
+    """Return NSM counts, loci by assays."""
+    return _wide(given, "nsm")
+
+
+@once
+def supplementary_phenotypes(given: ScreenSet) -> pl.DataFrame:
+    """Return numbers of distinct phenotypes, loci by assays."""
+    return _wide(given, "phenotypes")
+
+
+def _wide(given: ScreenSet, value: str) -> pl.DataFrame:
+    wide = nsm_by_locus(given).select("assay", *LOCUS, value).pivot("assay", index=list(LOCUS), values=value)
+    return in_order(wide)
+
+
+def _mutations(given: ScreenSet, palette: Palette) -> Pictures:
+    yield "", figures.mutations_figure(nsm_by_mutation(given), palette)
+
+
+def _kinds(given: ScreenSet, palette: Palette) -> Pictures:
+    yield "", figures.kinds_figure(nsm_by_kind(given), palette)
+
+
+def _layers(given: ScreenSet, palette: Palette) -> Pictures:
+    counts = nsm_by_locus(given)
+    for label in given.maps:
+        title = f"NSMs and distinct phenotypes by layer, {label}"
+        yield label, figures.layers_figure(counts.filter(assay=label), title=title, palette=palette)
+
+
+_COUNTS = "assay mutation kind loci sites mutants nsm rate low high phenotypes"
+
+
+def _blocks(given: ScreenSet) -> Iterator[Block]:
+    """Yield rates with intervals, as figures and tables."""
+    nsm_total(given)
+    yield Figures(
+        "nsm_by_mutation", "NSM rates by screen and mutation, with 95 % intervals where sites were sampled."
+    )
+    yield Rows("nsm_by_mutation", "By mutation", _COUNTS)
+    yield Figures("nsm_by_kind", "NSM rates by kind of matrix.")
+    yield Rows("nsm_by_kind", "By kind", _COUNTS, rows=35)
+    yield Figures("layers", "NSMs and distinct phenotypes by layer.")
+    yield Rows(
+        "zero_against_others",
+        "Zero mutations at the sites of the others",
+        "assay kind against sites both zero_only other_only share other_rate",
+        rows=24,
+    )
+    yield Rows(
+        "silent_loci",
+        "Loci without an NSM",
+        "assay layer kind sites mutants",
+        empty="every locus has an NSM",
+    )
+
+
+def headline(given: ScreenSet) -> list[str]:
+    """Return how many mutants of every screen are NSMs, a sentence each."""
+    try:
+        rows = nsm_total(given).iter_rows(named=True)
+    except NotHere:
+        return [counted(len(given.labels), "screen")]
+    return [
+        f"{row['assay']}: {row['nsm']:,} of {row['mutants']:,} mutants are NSMs"
+        f" (rate {per_cent(row['rate'])}, {_basis(given, row)})"
+        for row in rows
+    ]
+
+
+def _basis(given: ScreenSet, row: dict[str, Any]) -> str:
+    """What a rate rests on: exact and predicted calls, or an interval."""
+    if row["assay"] in given.predicted:
+        return calls_in_words(given, row["assay"])
+    if row["low"] is None:
+        return "no random sample: no interval"
+    if row["low"] == row["high"]:
+        return "every site was screened"
+    return f"95 %: {100 * row['low']:.1f} to {100 * row['high']:.1f}"
+
+
+def _sentences(given: ScreenSet) -> Iterator[str]:
+    for row in nsm_total(given).iter_rows(named=True):
+        yield (
+            f"The NSMs of {row['assay']} have {counted(row['phenotypes'], 'distinct output')} and lie in"
+            f" {row['loci'] - row['silent_loci']:,} of {counted(row['loci'], 'locus', 'loci')}."
+        )
+
+
+_OF_MAPS = "Of max and min mutants (of all where a screen has neither)."
+_PER_ASSAY = "in the assay of this name; null where it did not screen the locus"
+_INTERVAL = "of the 95 % interval; null where no probability sample was drawn"
+_RATES = columns(
+    silent_loci="loci without an NSM in the group",
+    rate=share("share of NSMs, each locus weighted by its sites where sites were sampled"),
+    low=share(f"lower end {_INTERVAL}"),
+    high=share(f"upper end {_INTERVAL}"),
+)
+
+FINDINGS = (
+    Finding(
+        "nsm_total",
+        f"NSMs, rate and distinct phenotypes of every screen. {_OF_MAPS}",
+        nsm_total,
+        _RATES,
+        section=Section("rates", "Non-silent mutations", _blocks, _sentences),
+    ),
+    Finding(
+        "nsm_by_mutation",
+        "NSMs, rate and distinct phenotypes by mutation.",
+        nsm_by_mutation,
+        _RATES,
+        Drawing("nsm_by_mutation", "NSM rates by assay and mutation (paper: Figure 1a)", _mutations),
+    ),
+    Finding(
+        "nsm_by_kind",
+        f"NSMs, rate and distinct phenotypes by kind of matrix. {_OF_MAPS}",
+        nsm_by_kind,
+        _RATES,
+        Drawing("nsm_by_kind", "NSM rates by kind (1d)", _kinds),
+    ),
+    Finding(
+        "nsm_by_kind_and_mutation",
+        "NSMs, rate and distinct phenotypes by kind of matrix and mutation.",
+        nsm_by_kind_and_mutation,
+        _RATES,
+    ),
+    Finding(
+        "nsm_by_layer",
+        f"NSMs, rate and distinct phenotypes by layer. {_OF_MAPS}",
+        nsm_by_layer,
+        _RATES,
+    ),
+    Finding(
+        "nsm_by_locus",
+        f"NSMs, rate and distinct phenotypes by locus. {_OF_MAPS}",
+        nsm_by_locus,
+        _RATES,
+        Drawing("layers", "NSMs and distinct phenotypes by layer and kind (1e)", _layers),
+    ),
+    Finding(
+        "nsm_by_locus_and_mutation",
+        "NSMs, rate and distinct phenotypes by locus and mutation.",
+        nsm_by_locus_and_mutation,
+        _RATES,
+    ),
+    Finding(
+        "silent_loci", "Loci in which no mutant of any mutation is an NSM.", loci_that_are_silent, _RATES
+    ),
+    Finding(
+        "zero_against_others",
+        "Whether zero NSMs fall on the sites of max and min NSMs, by kind.",
+        zero_against_others,
+        columns(
+            against="mutation that zero is compared with; either: at least one of max and min",
+            zero_only="sites where zero alone is an NSM",
+            other_only="sites where the other mutation alone is an NSM",
+            neither="sites where none is an NSM",
+            other_rate=share("share of the sites where the other mutation is an NSM"),
+        ),
+    ),
+    Finding(
+        "supplementary_1_nsms",
+        f"NSMs of every locus, an assay per column; counterpart of the paper's Supplementary Table 1. {_OF_MAPS}",
+        supplementary_nsms,
+        columns(**{"*": f"NSMs of the locus {_PER_ASSAY}"}),
+    ),
+    Finding(
+        "supplementary_1_phenotypes",
+        "Distinct phenotypes of every locus, an assay per column; counterpart of the paper's Supplementary Table 1."
+        f" {_OF_MAPS}",
+        supplementary_phenotypes,
+        columns(**{"*": f"distinct phenotypes of the NSMs of the locus {_PER_ASSAY}"}),
+    ),
+)
