@@ -74,7 +74,7 @@ def test_sampled_answers(model, questions):
     compare(model, assay, Design(sample=10), 4)
 
 
-@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma3"])
 def test_other_architectures(family, questions, tmp_path):
     changes = {"sliding_window": 40} if family == "mistral" else {}
     assert family in FAMILIES

@@ -53,7 +53,7 @@ def test_prompts_of_many_lengths(llama, tmp_path):
     assert sum(o.outputs != wild for o in found) > 5
 
 
-@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma3"])
 def test_other_architectures(family, tmp_path):
     changes = {"sliding_window": 12} if family == "mistral" else {}
     model = load_model(str(tiny_model(tmp_path / family, family, **changes)))

@@ -1,0 +1,88 @@
+"""Rotary embedding, the cache of keys and values, and attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mutascope.numerics.cpu.library import SUMS, address, library
+
+
+def new_cache(*shape: int, positions: int, head_dim: int) -> Tensor:
+    """Return room for keys and values, [*shape, positions, head_dim], both rounded up to what :func:`attend` asks."""
+    return torch.empty(*shape, -(-positions // (2 * SUMS)) * 2 * SUMS, -(-head_dim // SUMS) * SUMS)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Attention of a layer.
+
+    Attributes:
+        n_heads, n_kv_heads: query heads, and heads of keys and values.
+        head_dim: features of a head.
+        scale: of the scores.
+        window: positions that a token looks back at, itself included.
+        cap: soft-cap of the scores; 0 is none.
+    """
+
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    scale: float
+    window: int
+    cap: float = 0.0
+
+
+def attend(
+    qkv: Tensor,
+    heads: Heads,
+    cache: Tensor,
+    rotary: tuple[Tensor, Tensor] | None,
+    positions: Tensor,
+    rows: int,
+    *,
+    read: bool = True,
+    half: bool = False,
+) -> Tensor | None:
+    """Rotate queries and keys, remember keys and values, and return what every query sees.
+
+    Args:
+        qkv: [rows * steps, (n_heads + 2 n_kv_heads) * head_dim], dense; changed. Without ``read``, there need not be
+            queries.
+        heads: their numbers.
+        cache: keys and values of the rows, [2, rows or more, n_kv_heads, positions, head_dim] of :func:`new_cache`,
+            dense in the last two axes. It is in an order of its own: copy whole multiples of 16 positions.
+        rotary: cosines and sines by position, [positions, turned features]; None: nothing is rotated.
+        positions: int64, of the tokens of a pass, [rows, steps], or [1, steps] where all rows are fed the same. They
+            rise along a row; the last may be repeated.
+        rows: of the pass.
+        read: whether what queries see is wanted.
+        half: round to bfloat16.
+
+    Returns:
+        [rows * steps, n_heads * head_dim], None without ``read``.
+    """
+    steps, row, keys_row = positions.shape[1], qkv.shape[1], heads.n_kv_heads * heads.head_dim
+    own = row - 2 * keys_row
+    out = qkv.new_empty(len(qkv), own) if read else None
+    cos, sin = rotary if rotary else (None, None)
+    q = qkv.data_ptr()
+    keys, values = cache
+    library().attend(
+        *(
+            q,
+            q + 4 * own,
+            q + 4 * (own + keys_row),
+            address(keys),
+            address(values),
+            address(out),
+            address(cos),
+            address(sin),
+        ),
+        *(address(positions), steps if len(positions) > 1 else 0, rows, steps),
+        *(heads.n_heads, heads.n_kv_heads, heads.head_dim, 0 if cos is None else cos.shape[1], row),
+        *(keys.stride(0), keys.stride(1), heads.window, heads.scale, heads.cap, half),
+    )
+    return out
