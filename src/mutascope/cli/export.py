@@ -10,6 +10,7 @@ import typer
 from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import check_name
+from mutascope.core.words import counted
 from mutascope.store.reader import Results
 
 
@@ -29,7 +30,7 @@ def export(
         frame.write_csv(target) if format == "csv" else frame.write_parquet(target)
     except OSError as error:
         raise MutascopeError(f"{target} cannot be written: {error}") from error
-    typer.echo(f"{target}: {len(frame):,} records")
+    typer.echo(f"{target}: {counted(len(frame), 'record')}")
 
 
 def _export_authors(folder: str, out: Path) -> None:

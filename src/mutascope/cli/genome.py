@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mutascope.cli import options
 from mutascope.core.genome import Genome, Tiling, auto_tile
+from mutascope.core.words import counted
 
 
 def genome(
@@ -43,7 +44,9 @@ def genome(
     sites = sum(tiling.sites(locus) for locus in found)
     cost = ScreenCost(sum(p.numel() for p in network.parameters()), sites * mutations, tokens)
     machine = measure_machine()
-    console.print(f"full screen: {sites:,} sites x {mutations} mutations = {cost.mutants:,} mutants")
+    console.print(
+        f"full screen: {counted(sites, 'site')} x {counted(mutations, 'mutation')} = {counted(cost.mutants, 'mutant')}"
+    )
     console.print(
         f"a mutant of {tokens} tokens: {cost.flop_per_mutant / 1e9:,.0f} GFLOP; this machine: {machine.gflops:,.0f}"
         f" GFLOP/s and {machine.gbytes:,.0f} GB/s in float32"

@@ -9,6 +9,7 @@ import typer
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import check_name
+from mutascope.core.words import counted
 
 
 def import_authors(
@@ -50,7 +51,7 @@ def import_authors(
         swapped=swapped,
     )
     labels = "max and min exchanged" if swapped else "labels as they are"
-    typer.echo(f"{out}: {imported.mutants:,} mutants, {imported.nsm:,} NSMs, {labels}")
+    typer.echo(f"{out}: {counted(imported.mutants, 'mutant')}, {counted(imported.nsm, 'NSM')}, {labels}")
     typer.echo(f"complete loci: {len(imported.complete)}")
     if imported.incomplete:
         shown = ", ".join(imported.incomplete[:5]) + (", ..." if len(imported.incomplete) > 5 else "")

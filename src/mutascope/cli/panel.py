@@ -27,7 +27,7 @@ def panel(
     seed: Annotated[int, typer.Option(help="before every prompt")] = 0,
     max_length: Annotated[int, typer.Option(help="tokens, prompt included")] = 150,
     temperature: Annotated[float, typer.Option(help="of the sampling")] = 0.7,
-    engine: Annotated[str, typer.Option(help="fast or reference")] = "fast",
+    engine: options.Engine = None,
     batch: options.Batch = None,
     device: options.Device = None,
     allow_pickle: options.AllowPickle = False,
@@ -60,7 +60,7 @@ def panel(
         assay,
         Design(mutants=mutants),
         tile=screened.manifest.tile,
-        engine=engine,
+        engine=engine or "fast",
         batch=batch,
         numerics="stock" if stock else "own",
     )

@@ -21,6 +21,7 @@ from transformers import (
 
 from mutascope.core.errors import MutascopeError, nearest
 from mutascope.core.genome import Genome
+from mutascope.core.words import counted
 from mutascope.model.aliases import ALIASES, HUB_ERRORS, fetch_alias
 from mutascope.model.discovery import find_genome
 
@@ -66,7 +67,7 @@ class Model:
         count = sum(p.numel() for p in self.network.parameters())
         return (
             f"Model {self.name}: {type(self.network).__name__}, {count / 1e6:.1f} million parameters in {self.dtype} on"
-            f" {self.network.device}, {len(self.genome)} loci, fingerprint {self.fingerprint[:12]}"
+            f" {self.network.device}, {counted(len(self.genome), 'locus', 'loci')}, fingerprint {self.fingerprint[:12]}"
         )
 
 

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from mutascope.core.words import counted
+
 _PLAIN_INTERVAL = 10.0
 """Seconds between two lines when the output is not a terminal."""
 
@@ -78,7 +80,7 @@ class ScreenProgress:
         worked = self.done + self.underway()
         rate = (worked - self._resumed) / elapsed if elapsed > 0 else 0.0
         share = 100 * self.nsm / self.done if self.done else 0.0
-        words = f"{self.done:,} of {self.total:,} mutants, {share:.1f} % NSM, {rate:.2f} mutants/s"
+        words = f"{self.done:,} of {counted(self.total, 'mutant')}, {share:.1f} % NSM, {rate:.2f} mutants/s"
         left = max(0.0, self.total - worked) / rate if rate else None
         return words + (f", {duration(left)} left" if left is not None and self.done < self.total else "")
 
@@ -105,7 +107,7 @@ class PredictionProgress(ScreenProgress):
     def line(self) -> str:
         """Return the progress in words."""
         elapsed = time.monotonic() - self._started
-        words = f"{self.done:,} of {self.total:,} loci predicted"
+        words = f"{self.done:,} of {counted(self.total, 'locus', 'loci')} predicted"
         if not self.done or elapsed <= 0:
             return words
         left = (self.total - self.done) * elapsed / self.done
