@@ -22,6 +22,12 @@ Maps = Mapping[tuple[int, str], str]
 WILD = "the egg hatches into a larva"
 
 
+def snapshot(out: Path) -> dict[str, tuple[int, bytes]]:
+    """Modification time and content of every file."""
+    files = (path for path in sorted(out.rglob("*")) if path.is_file())
+    return {str(path.relative_to(out)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
 def records_of(maps: Maps, words: Sequence[str] = ("fly",)) -> pl.DataFrame:
     """Records with the columns text and continuation; NSM number i of a screen says ``words[i % len(words)]``."""
     rows, nsms = [], 0

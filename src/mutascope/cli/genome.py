@@ -45,7 +45,8 @@ def genome(
     cost = ScreenCost(sum(p.numel() for p in network.parameters()), sites * mutations, tokens)
     machine = measure_machine()
     console.print(
-        f"full screen: {counted(sites, 'site')} x {counted(mutations, 'mutation')} = {counted(cost.mutants, 'mutant')}"
+        f"full screen: {counted(sites, 'site')} x {counted(mutations, 'mutation')}"
+        f" = {counted(cost.mutants, 'mutant')}"
     )
     console.print(
         f"a mutant of {tokens} tokens: {cost.flop_per_mutant / 1e9:,.0f} GFLOP; this machine: {machine.gflops:,.0f}"
