@@ -10,9 +10,8 @@ import time
 
 import polars as pl
 
-from mutascope import Results
+from mutascope import Results, Screen
 from mutascope.analysis.calibration import auc
-from mutascope.cli.show import reopen
 from mutascope.predict.predictor import Predictor
 
 MUTANT = ["layer", "kind", "row", "col", "mutation"]
@@ -24,7 +23,7 @@ def main() -> None:
     parser.add_argument("--rivals", default="1,2,4")
     options = parser.parse_args()
     results = Results(options.screen)
-    screen, records = reopen(results), results.records()
+    screen, records = Screen.reopen(results), results.records()
     mutations = results.manifest.design.mutations
     loci = {f"{layer}.{kind}" for layer, kind in records.select("layer", "kind").unique().iter_rows()}
     print(f"{results!r}: {len(records):,} exact calls, {int((~records['silent']).sum())} NSMs", flush=True)

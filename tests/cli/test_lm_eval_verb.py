@@ -19,14 +19,14 @@ from mutascope.interop.lm_eval import SCORES
 )
 def test_options_are_checked_before_anything_is_loaded(cli, monkeypatch, tmp_path, options, says):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mutascope.cli.show.reopen", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("mutascope.run.screen.Screen.reopen", lambda *_, **__: pytest.fail("loaded"))
     check_refused(cli("lm-eval", "screen", *options), says)
     assert not list(tmp_path.iterdir())
 
 
 def test_blanks_around_tasks_are_no_part_of_them(cli, monkeypatch, folders, tmp_path):
     asked = []
-    monkeypatch.setattr("mutascope.cli.show.reopen", lambda *_, **__: None)
+    monkeypatch.setattr("mutascope.run.screen.Screen.reopen", lambda *_, **__: None)
     monkeypatch.setattr(
         "mutascope.interop.lm_eval.score_mutants",
         lambda screen, tasks, *_, **__: asked.extend(tasks) or pl.DataFrame(schema=SCORES),

@@ -10,7 +10,6 @@ import pytest
 
 from builders import copy_model, tiny_model
 from mutascope import Design, MutascopeError, Results, Screen, TextAssay, load_model
-from mutascope.cli.show import reopen
 from mutascope.core.manifest import Numerics
 from mutascope.engine.reference import ReferenceEngine
 
@@ -164,7 +163,7 @@ def test_a_folder_is_opened_again_with_its_numerics(
     path = {"llama": llama_folder, "penalising": penalising, "bloom": bloom}[model]
     Screen(str(path), TALE, DESIGN, tile=8, numerics=numerics).run(tmp_path / "s", quiet=True)
     results = Results(tmp_path / "s")
-    again = reopen(results)
+    again = Screen.reopen(results)
     assert again.described_numerics == results.manifest.numerics
     mutant = "{layer}.{kind}:{row},{col}:{mutation}".format(**results.records().row(3, named=True))
     shown = cli("show", tmp_path / "s", mutant, "--check")

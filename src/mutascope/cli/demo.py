@@ -13,7 +13,7 @@ import polars as pl
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
-from mutascope import Design, Mutant, MutascopeError, Prediction, Results, Screen, word_diff
+from mutascope import Design, Mutant, MutascopeError, Prediction, Screen, ScreenData, word_diff
 from mutascope.analysis.diff import diff_to_html, diff_to_rich
 from mutascope.cli.status import status
 from mutascope.cli.stopping import resumable
@@ -72,7 +72,7 @@ def predict_all() -> list[tuple[Path, str]]:
     ]
 
 
-def draw_maps(results: Results) -> list[tuple[Path, str]]:
+def draw_maps(results: ScreenData) -> list[tuple[Path, str]]:
     """Draw the locus with the most records, and the sheet of all."""
     counts = results.records().group_by("layer", "kind", maintain_order=True).len()
     layer, kind, _ = counts.row(counts["len"].arg_max() or 0)
@@ -84,7 +84,7 @@ def draw_maps(results: Results) -> list[tuple[Path, str]]:
     ]
 
 
-def show_mutant(results: Results) -> list[tuple[Path, str]]:
+def show_mutant(results: ScreenData) -> list[tuple[Path, str]]:
     """Print and write the word diff of an NSM that shares a beginning with the wild type."""
     path = OUT / "mutant.html"
     nsms = results.texts().filter(pl.col("text").is_not_null() & ~pl.col("silent"))

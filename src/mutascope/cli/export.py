@@ -11,7 +11,7 @@ from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import check_name
 from mutascope.core.words import counted
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 
 def export(
@@ -25,7 +25,7 @@ def export(
         _export_authors(folder, out or Path(f"{Path(folder).name or 'screen'}-authors"))
         return
     target = out or Path(f"{Path(folder).name or 'screen'}.{format}")
-    frame = Results(folder).texts()
+    frame = ScreenData(folder).texts()
     try:
         frame.write_csv(target) if format == "csv" else frame.write_parquet(target)
     except OSError as error:
@@ -36,7 +36,7 @@ def export(
 def _export_authors(folder: str, out: Path) -> None:
     from mutascope.interop.authors import export_authors
 
-    changed = export_authors(Results(folder), out)
+    changed = export_authors(ScreenData(folder), out)
     typer.echo(f"{out}: log, code and done files")
     if changed:
         typer.echo(

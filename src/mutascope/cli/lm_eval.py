@@ -12,7 +12,7 @@ from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
 from mutascope.core.words import counted
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 
 def lm_eval(
@@ -33,9 +33,9 @@ def lm_eval(
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Score the wild type and mutants in any task of lm-evaluation-harness (extra lm-eval)."""
-    from mutascope.cli.show import reopen
     from mutascope.core.design import read_mutants
     from mutascope.interop.lm_eval import score_mutants
+    from mutascope.run.screen import Screen
 
     named = [task.strip() for task in tasks.split(",") if task.strip()]
     if not named:
@@ -48,7 +48,7 @@ def lm_eval(
         listed = read_mutants(path) if is_file else [Mutant.parse(name) for name in mutants.split()]
     loading = {"device": device, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
     scores = score_mutants(
-        reopen(Results(folder), **loading),
+        Screen.reopen(ScreenData(folder), **loading),
         named,
         listed,
         include=include,

@@ -11,7 +11,7 @@ from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.figures import draw_map as picture
 from mutascope.figures import draw_sheet, palette_named, save_figure
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 
 def draw_map(
@@ -25,7 +25,7 @@ def draw_map(
     if (layer is None) != (kind is None):
         raise MutascopeError("give both --layer and --kind for a locus, or neither for a sheet of all loci")
     colours = palette_named(palette)
-    results = Results(folder)
+    results = ScreenData(folder)
     if layer is None or kind is None:
         figure = draw_sheet(results.maps(), colours)
     else:

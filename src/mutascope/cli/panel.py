@@ -14,7 +14,7 @@ from mutascope.core.genome import Mutant
 from mutascope.core.manifest import Manifest
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.core.words import counted
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 
 def panel(
@@ -46,7 +46,7 @@ def panel(
         "max_length": max_length,
         "temperature": temperature,
     }
-    selection, screened = parse_selection(select), Results(folder)
+    selection, screened = parse_selection(select), ScreenData(folder)
     assay = validate(PanelAssay, {**load_assay("writers").model_dump(), **fields}, where="panel")
     chosen = select_mutants(screened.records(), selection)
     if chosen.is_empty():
@@ -71,7 +71,7 @@ def panel(
     typer.echo(compare_with_screen(job.results, screened))
 
 
-def compare_with_screen(panel: Results, screened: Results) -> str:
+def compare_with_screen(panel: ScreenData, screened: ScreenData) -> str:
     """Return in words whether a prompt that the screen asked in the same way got the same outputs on the panel.
 
     Raises:

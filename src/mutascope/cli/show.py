@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,10 +14,7 @@ from mutascope.analysis.diff import diff_to_rich, word_diff
 from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
-from mutascope.store.reader import Results
-
-if TYPE_CHECKING:
-    from mutascope.run.screen import Screen
+from mutascope.store.reader import ScreenData
 
 _LETTERS_IN_LINE = 5
 """Choices whose probabilities fit into 80 characters."""
@@ -39,7 +36,7 @@ def show(
 ) -> None:
     """Show a mutant's text as a word diff against the wild type's."""
     wanted = Mutant.parse(mutant)
-    results = Results(folder)
+    results = ScreenData(folder)
     if page is not None:
         write_page(results, wanted, page)
         return
@@ -63,14 +60,14 @@ def show(
         _with_model(results, wanted, record, loading, check=check, save=save)
 
 
-def write_page(results: Results, mutant: Mutant, page: Path) -> None:
+def write_page(results: ScreenData, mutant: Mutant, page: Path) -> None:
     """Write the outputs of a mutant on a panel (the folder's own, or the one stored with a screen)."""
     from mutascope.report.panel import panel_page
 
     panel = (
         results
         if results.manifest.assay.type == "panel"
-        else Results(f"{results.folder.path.rstrip('/')}/panel")
+        else ScreenData(f"{results.folder.path.rstrip('/')}/panel")
     )
     try:
         page.write_text(panel_page(panel, mutant), encoding="utf-8")
@@ -79,7 +76,7 @@ def write_page(results: Results, mutant: Mutant, page: Path) -> None:
     typer.echo(f"{page}: {mutant} on {len(panel.manifest.prompts)} prompts")
 
 
-def answers_table(results: Results, mutant: Mutant) -> Table:
+def answers_table(results: ScreenData, mutant: Mutant) -> Table:
     """Return the answers of a mutant beside the wild type's and the key, with the probabilities of the choices.
 
     Where they are too many for a line, the probabilities are those of the key and of the two answers.
@@ -107,7 +104,7 @@ def _chance(probability: float | None) -> str:
 
 
 def _with_model(
-    results: Results,
+    results: ScreenData,
     mutant: Mutant,
     record: dict[str, Any],
     loading: dict[str, Any],
@@ -117,7 +114,9 @@ def _with_model(
 ) -> None:
     if save is not None and save.exists() and not (save.is_dir() and not any(save.iterdir())):
         raise MutascopeError(f"{save} is not an empty folder: choose another one for the mutated model")
-    screen = reopen(results, **loading)
+    from mutascope.run.screen import Screen
+
+    screen = Screen.reopen(results, **loading)
     if check:
         from mutascope.assays.phenotype import PhenotypeReader
 
@@ -142,28 +141,3 @@ def _with_model(
             network.save_pretrained(save)
         screen.model.tokenizer.save_pretrained(save)
         typer.echo(f"{save}: the model with {mutant}, loads with AutoModelForCausalLM.from_pretrained")
-
-
-def reopen(results: Results, **loading: Any) -> Screen:
-    """Return the screen of a folder with its model loaded again (``loading``: arguments of ``load_model``).
-
-    Raises:
-        MutascopeError: as :meth:`~mutascope.store.reader.ScreenData.load_model`.
-    """
-    from mutascope.assays import reopened
-    from mutascope.run.screen import Screen
-
-    model = results.load_model(**loading)
-    resolved = reopened(model, results.manifest)
-    manifest = results.manifest
-    stock = manifest.numerics is not None and manifest.numerics.stock
-    screen = Screen(
-        model,
-        resolved.assay,
-        tile=manifest.tile,
-        engine=manifest.engine,
-        measure=manifest.measure,
-        numerics="stock" if stock else "own",
-    )
-    screen.folder, screen.resolved = results.folder, resolved
-    return screen

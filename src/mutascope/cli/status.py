@@ -9,12 +9,12 @@ from rich.text import Text
 
 from mutascope.cli import options
 from mutascope.core.kinds import kind_rank
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 
 def status(folder: options.Folder) -> None:
     """Show how far a screen is, its NSM rates with intervals, and its controls."""
-    results = Results(folder)
+    results = ScreenData(folder)
     console = Console()
     for name, fact in results.summary().items():
         console.print(Text(f"{name:>11}  {fact}"), soft_wrap=True)

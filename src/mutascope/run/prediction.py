@@ -35,7 +35,7 @@ from mutascope.run.probabilities import Risks
 from mutascope.run.progress import PredictionProgress
 from mutascope.run.rounds import Target, choose, sample_unit
 from mutascope.run.spec import PredictSpec, Settings, spec_of
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 ADAPTIVE = "adaptive"
 SITES_PER_LOCUS = 2
@@ -99,7 +99,7 @@ class Prediction(Job[PredictSpec]):
         budget: float | None = None,
         quiet: bool = False,
         executor: Executor = run_local,
-    ) -> Results:
+    ) -> ScreenData:
         """Predict into a folder, new or not; go on where an earlier run stopped.
 
         The folder of a screen of the same model, assay and tile gets predictions, calibrated by its own records.
@@ -134,7 +134,7 @@ class Prediction(Job[PredictSpec]):
                 self._run_pending(executor, quiet=quiet)
             self.finish()
         risks.store()
-        return Results(self.home)
+        return ScreenData(self.home)
 
     def prepare(self) -> None:
         """Write the manifest of a new folder, or check that predictions of this job belong there.

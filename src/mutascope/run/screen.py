@@ -14,7 +14,7 @@ import polars as pl
 from transformers import PreTrainedModel
 
 from mutascope.analysis.maps import MapData
-from mutascope.assays import Assay
+from mutascope.assays import Assay, reopened
 from mutascope.core.design import Design, Plan
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
@@ -30,7 +30,7 @@ from mutascope.run.executors.local import run_local
 from mutascope.run.job import Executor, Job
 from mutascope.run.spec import ScreenSpec, Settings, spec_of
 from mutascope.run.units import unit_size
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,32 @@ class Screen(Job[ScreenSpec]):
     ) -> None:
         spec = spec_of(ScreenSpec, model, assay, design, {"measure": measure, **settings})
         super().__init__(spec, model=model if isinstance(model, Model) else None)
+
+    @classmethod
+    def reopen(cls, data: ScreenData, **loading: Any) -> Screen:
+        """Return the screen of a folder with its model loaded again, to run one mutant or another.
+
+        Args:
+            data: the folder.
+            loading: device, allow_pickle and trust_remote_code, as of :func:`~mutascope.model.loading.load_model`.
+
+        Raises:
+            MutascopeError: when the model of that name has other weights now, or the screen was imported.
+        """
+        manifest = data.manifest
+        model = data.load_model(**loading)
+        resolved = reopened(model, manifest)
+        stock = manifest.numerics is not None and manifest.numerics.stock
+        screen = cls(
+            model,
+            resolved.assay,
+            tile=manifest.tile,
+            engine=manifest.engine,
+            measure=manifest.measure,
+            numerics="stock" if stock else "own",
+        )
+        screen.folder, screen.resolved = data.folder, resolved
+        return screen
 
     @property
     def measure(self) -> bool:
@@ -197,13 +223,13 @@ class Screen(Job[ScreenSpec]):
             yield network
 
     @property
-    def results(self) -> Results:
+    def results(self) -> ScreenData:
         """What is stored so far.
 
         Raises:
             MutascopeError: when the screen has not been run.
         """
-        return Results(self.home)
+        return ScreenData(self.home)
 
     def records(self) -> pl.DataFrame:
         """Return a row per mutant (docs/format.md)."""

@@ -88,11 +88,11 @@ class _Running:
         """Yield the mutants that are missing, opening units one by one."""
         for name, mutants in units:
             if name in self.folder.finished_units():
+                self._count(self.folder.records([name]))
                 continue
             unit = _Unit(name, mutants, _usable(self.folder.parts.read(name), self.reader))
             self.open.append(unit)
-            for silent in unit.known["silent"]:
-                self.progress(silent)
+            self._count(unit.known)
             if not unit.missing:
                 self._close(unit)
             self.home.update(dict.fromkeys(unit.missing, unit))
@@ -112,6 +112,10 @@ class _Running:
         for unit in self.open:
             if unit.outcomes and unit.name not in self.folder.finished_units():
                 self.folder.parts.write(unit.name, unit.shard(self.reader))
+
+    def _count(self, records: pl.DataFrame) -> None:
+        for silent in records["silent"]:
+            self.progress(silent)
 
     def _close(self, unit: _Unit) -> None:
         self.folder.write_unit(unit.name, unit.shard(self.reader))
