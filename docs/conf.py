@@ -1,4 +1,4 @@
-"""Sphinx configuration; `make docs` builds the pages and runs the notebooks."""
+"""Sphinx configuration; `make docs` builds the pages and runs the notebook."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,6 @@ extensions = ["myst_nb"]
 html_theme = "furo"
 html_title = "mutascope"
 exclude_patterns = ["images"]
-suppress_warnings = ["toc.not_included"]  # the pages of decisions are linked, not listed
 myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_timeout = 900

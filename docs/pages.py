@@ -1,4 +1,4 @@
-"""Writes the pages of tables and figures from the list of findings, as ``conf.py`` asks for them.
+"""Writes the pages of the API and, from the list of findings, of tables and figures, as ``conf.py`` asks for them.
 
 The tables are made of small made-up screens, so that every column is shown with its type.
 """
@@ -9,6 +9,9 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent / "tests"))
+sys.path.insert(0, str(DOCS))
+
+from api import api_page  # noqa: E402
 
 from mutascope.findings import ScreenSet, build_tables, documented, figures  # noqa: E402
 from stores import write_every_assay, write_predicted, write_with_zero  # noqa: E402
@@ -52,6 +55,6 @@ def figures_page() -> str:
 
 
 def write_pages() -> None:
-    """Write both pages beside the others; they are not kept in git."""
-    (DOCS / "tables.md").write_text(tables_page(), encoding="utf-8")
-    (DOCS / "figures.md").write_text(figures_page(), encoding="utf-8")
+    """Write the pages among those of the reference; they are not kept in git."""
+    for name, page in {"api": api_page, "tables": tables_page, "figures": figures_page}.items():
+        (DOCS / "reference" / f"{name}.md").write_text(page(), encoding="utf-8")

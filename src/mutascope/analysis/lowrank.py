@@ -1,4 +1,4 @@
-"""Why maps have rows, columns and complementary signs: the low-rank form of a constant fill (docs/why-copa.md).
+"""Why maps have rows, columns and complementary signs: the low-rank form of a constant fill (docs/guide/why-copa.md).
 
 Writing a constant c over a tile (R, C) changes a margin by
 

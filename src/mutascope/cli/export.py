@@ -40,5 +40,5 @@ def _export_authors(folder: str, out: Path) -> None:
     typer.echo(f"{out}: log, code and done files")
     if changed:
         typer.echo(
-            f"{changed} texts hold signs of the format itself and will be read differently (docs/authors.md)"
+            f"{changed} texts hold signs of the format itself and will be read differently (docs/reference/authors.md)"
         )

@@ -29,7 +29,7 @@ def import_authors(
     codes: Annotated[str, typer.Option(help="code files within FOLDER")] = "*.weight_code*.txt",
     done: Annotated[str, typer.Option(help="done files within FOLDER")] = "*_done*.txt",
 ) -> None:
-    """Read logs in the format of the paper's scripts into a screen folder (docs/authors.md)."""
+    """Read logs in the format of the paper's scripts into a screen folder (docs/reference/authors.md)."""
     from mutascope.interop import authors
 
     names = tuple(dict.fromkeys(name.strip() for name in mutations.split(",")))

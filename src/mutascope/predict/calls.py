@@ -16,7 +16,7 @@ from mutascope.core.schema import PREDICTION_SCHEMA
 from mutascope.predict.targets import Targets
 
 ERROR = 0.05
-"""Scale of the error of a predicted change, relative to the change and to the size of the mutant (docs/predict.md)."""
+"""Scale of the error of a predicted change, relative to it and to the size of the mutant (docs/guide/predict.md)."""
 
 _HOPELESS = 1e30
 """Risk of a mutant for which the arithmetic of the prediction overflows."""

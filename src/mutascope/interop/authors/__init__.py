@@ -1,4 +1,4 @@
-"""The log files of the paper's authors, read into a screen folder and written from one (docs/authors.md)."""
+"""The log files of the paper's authors, read into a screen folder and written from one (docs/reference/authors.md)."""
 
 from mutascope.interop.authors.importing import Imported, import_authors
 from mutascope.interop.authors.reading import AuthorsFiles

@@ -1,4 +1,4 @@
-"""How the authors' files name matrices and write texts (docs/authors.md)."""
+"""How the authors' files name matrices and write texts (docs/reference/authors.md)."""
 
 from __future__ import annotations
 

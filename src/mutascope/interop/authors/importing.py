@@ -1,4 +1,4 @@
-"""Turn the authors' files into a screen folder (docs/authors.md)."""
+"""Turn the authors' files into a screen folder (docs/reference/authors.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a screen in the format of the authors' scripts (docs/authors.md)."""
+"""Write a screen in the format of the authors' scripts (docs/reference/authors.md)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,204 @@
+"""The documentation: what it shows runs, what it links to is there, and every page has its place.
+
+The guide's commands run in order on a model of random weights that has the default model's name, tokenizer and grid of
+sites, an eighth as wide. All other commands are parsed, so that their options exist.
+"""
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+import typer
+from transformers import AutoTokenizer
+
+from builders import tiny_network
+from mutascope.cli.main import app
+from mutascope.core.operators import OPERATORS
+from mutascope.model.aliases import fetch_alias
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    {*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"} - {DOCS / "reference/api.md"}
+)
+GUIDE = sorted((DOCS / "guide").glob("*.md"))
+NOT_RUN = {
+    "analyze drosophila": "the page of panels does it",
+    "figures drosophila": "draws for a minute",
+    "predicted-answers": "takes half a minute",
+    "--page": "names an NSM of the default model",
+    "mmlu": "needs the questions of MMLU",
+    "lm-eval": "needs the harness",
+    "all-loci": "takes minutes",
+    "--sample 210": "takes minutes",
+    "drosophila/panel": "is of such a screen",
+    "drosophila --select": "is of such a screen",
+}
+"""Commands that are parsed and not run, by a part of them."""
+
+
+class Step(NamedTuple):
+    """A thing to do: write a file, run a command or execute Python."""
+
+    kind: str
+    name: str
+    text: str
+
+
+def blocks(page: Path) -> list[tuple[str, list[str]]]:
+    """Return the code blocks of a page, fenced (with their language) and indented (without), in order."""
+    found: list[tuple[str, list[str]]] = []
+    fence = None
+    for line in page.read_text().splitlines():
+        if fence is None and line.startswith("    "):
+            if found and found[-1][0] == "":
+                found[-1][1].append(line[4:])
+            else:
+                found.append(("", [line[4:]]))
+        elif line.startswith("```"):
+            fence = line[3:].strip() or "text" if fence is None else None
+            if fence is not None:
+                found.append((fence, []))
+        elif fence is not None:
+            found[-1][1].append(line)
+        elif found and found[-1][0] == "":
+            found.append(("prose", []))
+    return [(language, lines) for language, lines in found if language != "prose"]
+
+
+def commands(page: Path) -> list[tuple[list[str], str]]:
+    """Return every ``mutascope`` command of a page as words, with the line that is shown below it."""
+    found = []
+    for language, lines in blocks(page):
+        if language not in ("", "text", "console"):
+            continue
+        for line, below in zip(lines, [*lines[1:], ""], strict=True):
+            if re.match(r"(?:\$ )?mutascope [a-z]", line):
+                found.append((shlex.split(line.removeprefix("$ "), comments=True), below))
+    return found
+
+
+def steps(page: Path) -> list[Step]:
+    """Return what a reader of a page would do, in order."""
+    found = []
+    for language, lines in blocks(page):
+        shown = re.match(r"\$ cat (\S+)$", lines[0]) or re.match(r"# (\S+\.\w+)$", lines[0])
+        if shown:
+            found.append(Step("write", shown[1], "\n".join(lines[1:]).strip("\n") + "\n"))
+        elif language == "python":
+            found.append(Step("python", "", "\n".join(lines)))
+        elif language == "":
+            for line, below in zip(lines, [*lines[1:], ""], strict=True):
+                if re.match(r"(?:\$ )?mutascope [a-z]", line):
+                    found.append(Step("command", line.removeprefix("$ "), below))
+    return found
+
+
+@pytest.fixture(scope="session")
+def small_default(tmp_path_factory) -> Path:
+    """A cache that holds a small model under the default model's name."""
+    cache = tmp_path_factory.mktemp("cache")
+    source, folder = fetch_alias("smollm2-135m"), cache / "smollm2-135m"
+    fetched = AutoTokenizer.from_pretrained(source)
+    sizes = {"hidden_size": 72, "intermediate_size": 192, "num_hidden_layers": 30, "vocab_size": 49152}
+    heads = {"num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 8}
+    network = tiny_network("llama", std=0.1, **sizes, **heads)
+    letters = [fetched.encode(f" {letter}")[-1] for letter in "ABCD"]
+    with torch.no_grad():  # so that it answers some questions right
+        network.get_output_embeddings().weight[letters] *= 6
+    network.save_pretrained(folder)
+    for path in source.iterdir():
+        if path.name not in ("config.json", "model.safetensors"):
+            (folder / path.name).write_bytes(path.read_bytes())
+    return cache
+
+
+@pytest.fixture
+def restored_operators():
+    before = dict(OPERATORS)
+    yield
+    OPERATORS.clear()
+    OPERATORS.update(before)
+
+
+@pytest.mark.usefixtures("restored_operators")
+@pytest.mark.parametrize("page", GUIDE, ids=lambda page: page.stem)
+def test_what_the_guide_shows_runs(page, cli, small_default, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MUTASCOPE_CACHE", str(small_default))
+    monkeypatch.setattr(
+        "mutascope.run.controls.mismatches", lambda *arguments: []
+    )  # replays: most of the time
+    names: dict[str, object] = {}
+    for step in steps(page):
+        if step.kind == "write":
+            Path(step.name).write_text(step.text)
+        elif step.kind == "python":
+            exec(compile(step.text, page.name, "exec"), names)
+        elif not any(part in step.name for part in NOT_RUN):
+            result = cli(*shlex.split(step.name, comments=True)[1:])
+            assert result.code == (2 if step.text.startswith("mutascope: ") else 0), (step.name, result.err)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_options_of_shown_commands_exist(page):
+    verbs = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    for words, _ in commands(page):
+        assert words[1] in verbs, words
+        verbs[words[1]].make_context(words[1], words[2:])
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as MyST and repository browsers make them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text()), re.MULTILINE)
+    plain = [re.sub(r"\[([^]]*)\]\([^)]*\)|`", r"\1", heading).lower() for heading in headings]
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(linked), f"{page.name} links to {target}"
+
+
+def test_every_page_is_in_the_contents():
+    listed = {
+        (page.parent / entry).resolve()
+        for page in DOCS.rglob("*.md")
+        for tree in re.findall(r"(?ms)^```\{toctree\}\n(.*?)^```", page.read_text())
+        for entry in tree.splitlines()
+        if entry and not entry.startswith(":")
+    }
+    pages = {page.with_suffix("") for page in [*DOCS.rglob("*.md"), *DOCS.rglob("*.ipynb")]}
+    assert pages - listed == {DOCS / "index"}
+    assert listed - pages <= {DOCS / "reference/api"}  # written when the documentation is built
+
+
+def test_pages_that_the_sources_name_are_there():
+    for path in [
+        *(ROOT / "src").rglob("*.py"),
+        *(ROOT / "src").rglob("*.[ch]"),
+        *(ROOT / "benchmarks").rglob("*.py"),
+    ]:
+        for name in re.findall(r"docs/[\w/.-]+\.md", path.read_text()):
+            assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
+
+
+def test_the_page_of_the_api_is_written(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    from api_page import write_api
+
+    write_api(tmp_path / "api.md")
+    page = (tmp_path / "api.md").read_text()
+    assert "## Screen\n" in page
+    assert "load_model(\n    name: str,\n    *,\n    dtype: str = 'float32',\n" in page
+    assert "\nNone\n```" not in page  # every public name has a docstring
