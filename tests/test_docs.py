@@ -29,6 +29,8 @@ NOT_RUN = {
     "analyze drosophila": "the page of panels does it",
     "figures drosophila": "draws for a minute",
     "predicted-answers": "takes half a minute",
+    "report first": "the page of reports writes one",
+    "capitals.yaml": "takes a model that knows some",
     "--page": "names an NSM of the default model",
     "mmlu": "needs the questions of MMLU",
     "lm-eval": "needs the harness",
