@@ -18,6 +18,7 @@ from mutascope.analysis.calibration import (
     fit_calibration,
     folds_of,
     reliability,
+    weighed,
 )
 from mutascope.analysis.combined import combined_rates
 
@@ -120,6 +121,7 @@ def test_scores_by_hand():
             "col": [0] * 4,
             "silent": [True, False, True, False],
             "probability": [0.1, 0.4, 0.6, 0.9],
+            "weight": [1.0] * 4,
         }
     )
     row = calibration_scores(calls, resamples=20).row(0, named=True)
@@ -129,11 +131,62 @@ def test_scores_by_hand():
     assert row["brier"] == pytest.approx((0.01 + 0.36 + 0.36 + 0.01) / 4)
     assert row["ece"] == pytest.approx((0.1 + 0.6 + 0.6 + 0.1) / 4)
     assert np.isnan(auc(np.array([1.0, 2.0]), np.array([True, True])))
-    assert expected_calibration_error(np.array([0.5, 0.5]), np.array([True, False])) == 0
+    assert expected_calibration_error(np.array([0.5, 0.5]), np.array([True, False]), np.ones(2)) == 0
+
+
+def two_loci(random: np.random.Generator, sites: int = 60) -> pl.DataFrame:
+    """Calls of a large locus that is predicted well and a small one that is not, as many sites of each."""
+    site = np.repeat(np.arange(sites), 2)
+    parts = []
+    for layer, skill in ((0, 3.0), (1, 0.3)):
+        truth = np.repeat(random.normal(size=sites), 2)
+        silent = truth + 0.3 * random.normal(size=2 * sites) < 0
+        odds = skill * truth + random.normal(size=2 * sites)
+        parts.append(
+            pl.DataFrame(
+                {"row": site, "silent": silent, "probability": 1 / (1 + np.exp(-odds))}
+            ).with_columns(
+                layer=pl.lit(layer),
+                kind=pl.lit("q"),
+                col=pl.lit(0),
+                mutation=pl.Series(["max", "min"] * sites),
+            )
+        )
+    return pl.concat(parts)
+
+
+def test_scores_weigh_loci_by_their_sites():
+    calls = two_loci(np.random.default_rng(0))
+    shapes = {"layer": [0, 1], "kind": ["q"] * 2, "site_rows": [600, 60], "site_cols": [1] * 2}
+    loci = pl.DataFrame({**shapes, "region_sites": [None, None]}, schema_overrides={"region_sites": pl.Int64})
+    told = weighed(calls, loci)
+    assert told["weight"].to_list() == [10.0] * 120 + [1.0] * 120
+    row = calibration_scores(told, resamples=20).row(0, named=True)
+    right = ((calls["probability"] >= 0.5) != calls["silent"]).cast(float)
+    assert row["accuracy"] == pytest.approx((10 * right[:120].mean() + right[120:].mean()) / 11)
+    # a weighted AUC is that of calls written down as often as they weigh
+    copies = calls[np.repeat(np.arange(240), [10] * 120 + [1] * 120)]
+    assert row["auc"] == pytest.approx(auc(copies["probability"].to_numpy(), ~copies["silent"].to_numpy()))
+    curve = reliability(told)
+    whole = (copies["silent"].not_()).mean()
+    mass = told.group_by((pl.col("probability") * 10).floor().clip(0, 9).alias("bin")).agg(
+        pl.col("weight").sum()
+    )
+    assert np.average(curve["observed"], weights=mass.sort("bin")["weight"]) == pytest.approx(whole)
+
+
+def test_intervals_of_scores_cover_with_sites_as_units():
+    random = np.random.default_rng(1)
+    truth = calibration_scores(two_loci(random, 40_000).with_columns(weight=1.0), resamples=1)["accuracy"][0]
+    covered = 0
+    for draw in range(200):
+        row = calibration_scores(two_loci(random).with_columns(weight=1.0), seed=draw, resamples=100)
+        covered += row["accuracy_low"][0] <= truth <= row["accuracy_high"][0]
+    assert 180 <= covered <= 198
 
 
 def test_a_reliability_curve_lies_on_the_diagonal_when_the_model_is_right():
-    curve = reliability(cross_fitted(world(4)))
+    curve = reliability(cross_fitted(world(4)).with_columns(weight=1.0))
     assert curve["mutants"].sum() == 2 * SIDE * SIDE * 2
     inside = curve.filter(pl.col("predicted").is_between("observed_low", "observed_high"))
     assert len(inside) >= 8
@@ -199,7 +252,7 @@ def test_no_prediction_has_no_probability():
 
 
 def test_calls_that_are_all_alike_have_scores_without_a_warning():
-    silent = cross_fitted(world(2).filter("silent"))
+    silent = cross_fitted(world(2).filter("silent")).with_columns(weight=1.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         row = calibration_scores(silent, resamples=5).row(0, named=True)

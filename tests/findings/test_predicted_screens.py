@@ -83,7 +83,8 @@ def test_scores_of_an_adaptive_screen_are_those_of_its_random_sample(tmp_path):
     assert sampled["mutants"].to_list() == [40, 40]
     assert build_table(given, "reliability")["mutants"].sum() == 40
     told = cross_fitted(given.results["s (predicted)"].checked_calls()).head(40)
-    assert sampled["brier"][0] == calibration_scores(told)["brier"][0]
+    told = told.with_columns(weight=1.0)
+    assert sampled["brier"][0] == pytest.approx(calibration_scores(told)["brier"][0])
     unfinished = ScreenSet([make_adaptive(folder, 0)])
     with pytest.raises(NotHere, match="an exact sample"):
         build_table(unfinished, "prediction_scores")

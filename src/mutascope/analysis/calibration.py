@@ -9,11 +9,13 @@ the share of lapses that the exact calls leave possible.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import polars as pl
 from scipy import optimize, special, stats
+
+from mutascope.analysis.sites import LOCUS, SITE
 
 FOLDS = 5
 BINS = 10
@@ -28,7 +30,6 @@ _SURE = 0.01
 """Chance to be wrong, by the curve, below which a wrong call is a lapse."""
 _LAPSES, _SURE_CALLS = 0.5, 50
 """Lapses and sure calls that are assumed beforehand: one in a hundred."""
-_SITE = ("layer", "kind", "row", "col")
 
 
 def fit_calibration(calls: pl.DataFrame) -> pl.DataFrame:
@@ -96,52 +97,90 @@ def cross_fitted(calls: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     return pl.concat(parts).sort("_at").drop("_at") if parts else calibrated(calls, fit_calibration(calls))
 
 
+def weighed(calls: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
+    """Return exact calls with the column ``weight``: the sites of its locus over those with a call, by which scores are
+    those of all sites although a sample may hold few of a large locus.
+
+    Args:
+        calls: columns layer, kind, row, col.
+        loci: columns layer, kind, site_rows, site_cols, region_sites (null where all sites were meant).
+    """
+    whole = loci.select(*LOCUS, whole=pl.coalesce("region_sites", pl.col("site_rows") * pl.col("site_cols")))
+    known = calls.join(whole, on=LOCUS, how="left", maintain_order="left")
+    return known.with_columns(weight=pl.col("whole") / pl.struct("row", "col").n_unique().over(LOCUS)).drop(
+        "whole"
+    )
+
+
 def reliability(calls: pl.DataFrame, bins: int = BINS) -> pl.DataFrame:
     """Return the reliability curve: predicted against observed, in bins of equal width.
 
     Args:
-        calls: columns probability, silent.
+        calls: columns layer, kind, row, col, probability, silent, weight (:func:`weighed`).
 
     Returns:
-        Columns low, high (of the bin), mutants, predicted (mean probability), observed (share of NSMs), observed_low,
-        observed_high (Wilson interval, mutants taken as independent). Bins without a mutant have no row.
+        Columns low, high (of the bin), mutants, predicted (mean probability), observed (share of NSMs), both weighted,
+        observed_low, observed_high (Wilson interval with the effective number of sites, Kish 1965). Bins without a
+        mutant have no row.
     """
     place = (pl.col("probability") * bins).floor().clip(0, bins - 1).cast(pl.Int32)
+    weight = pl.col("weight")
+    sites = (
+        calls.with_columns(bin=place)
+        .group_by("bin", *SITE)
+        .agg(
+            mutants=pl.len(),
+            weight=weight.sum(),
+            predicted=(weight * pl.col("probability")).sum(),
+            nsm=weight.filter(~pl.col("silent")).sum(),
+        )
+    )
     table = (
-        calls.group_by(bin=place)
-        .agg(mutants=pl.len(), predicted=pl.col("probability").mean(), nsm=(~pl.col("silent")).sum())
+        sites.group_by("bin")
+        .agg(
+            pl.col("mutants").sum(),
+            predicted=pl.col("predicted").sum() / weight.sum(),
+            observed=pl.col("nsm").sum() / weight.sum(),
+            size=weight.sum() ** 2 / (weight**2).sum(),
+        )
         .sort("bin")
     )
-    found = [
-        stats.binomtest(int(k), int(n)).proportion_ci(CONFIDENCE, method="wilson")
-        for k, n in table.select("nsm", "mutants").iter_rows()
-    ]
+    ends = [_wilson(share, size) for share, size in table.select("observed", "size").iter_rows()]
     return table.select(
         low=pl.col("bin") / bins,
         high=(pl.col("bin") + 1) / bins,
-        mutants="mutants",
+        mutants=pl.col("mutants").cast(pl.UInt32),
         predicted="predicted",
-        observed=pl.col("nsm") / pl.col("mutants"),
-        observed_low=pl.Series([interval.low for interval in found], dtype=pl.Float64),
-        observed_high=pl.Series([interval.high for interval in found], dtype=pl.Float64),
+        observed="observed",
+        observed_low=pl.Series([low for low, _ in ends], dtype=pl.Float64),
+        observed_high=pl.Series([high for _, high in ends], dtype=pl.Float64),
     )
+
+
+def _wilson(share: float, size: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share of ``size`` trials, which need not be a whole number."""
+    z = stats.norm.ppf((1 + CONFIDENCE) / 2)
+    middle = (share + z**2 / (2 * size)) / (1 + z**2 / size)
+    half = z / (1 + z**2 / size) * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def calibration_scores(
     calls: pl.DataFrame, by: str | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> pl.DataFrame:
-    """Return how well probabilities tell NSMs from silent mutants, with intervals from a bootstrap over sites.
+    """Return how well probabilities tell NSMs from silent mutants, with intervals from a bootstrap of sites in loci.
 
     Args:
-        calls: exact calls with cross-fitted probabilities: columns layer, kind, row, col, silent, probability.
+        calls: exact calls with cross-fitted probabilities: columns layer, kind, row, col, silent, probability, weight
+            (:func:`weighed`).
         by: a column whose groups are scored apart.
-        resamples: of the sites, with replacement.
+        resamples: of the sites of every locus, with replacement; loci with one site are taken together by kind.
         seed: of the resamples.
 
     Returns:
         Columns group (``all`` without ``by``), mutants, nsm, and with ``_low`` and ``_high`` (95 %) each: auc (null
         where all calls are alike), accuracy, recall, precision (called NSM from a probability of 0.5 on; null where
-        undefined), brier, ece (expected calibration error, ten bins of equal width).
+        undefined), brier, ece (expected calibration error, ten bins of equal width), all weighted.
     """
     groups = (
         [("all", calls)]
@@ -151,20 +190,36 @@ def calibration_scores(
     rows = []
     for name, part in groups:
         p, y = part["probability"].to_numpy().astype(float), (~part["silent"]).to_numpy()
-        site = _sites(part)
+        w = part["weight"].to_numpy().astype(float)
         row = {"group": name, "mutants": len(part), "nsm": int(y.sum())}
         draws = {measure: [] for measure in _MEASURES}
-        members = np.split(np.argsort(site, kind="stable"), np.cumsum(np.bincount(site))[:-1])
-        random = np.random.default_rng(seed)
-        for _ in range(resamples):
-            chosen = np.concatenate([members[at] for at in random.integers(0, len(members), len(members))])
+        for chosen in _resampled(part, resamples, np.random.default_rng(seed)):
             for measure, function in _MEASURES.items():
-                draws[measure].append(function(p[chosen], y[chosen]))
+                draws[measure].append(function(p[chosen], y[chosen], w[chosen]))
         for measure, function in _MEASURES.items():
             low, high = _limits(np.array(draws[measure]))
-            row |= {measure: function(p, y), f"{measure}_low": low, f"{measure}_high": high}
+            row |= {measure: function(p, y, w), f"{measure}_low": low, f"{measure}_high": high}
         rows.append(row)
     return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
+
+
+def _resampled(calls: pl.DataFrame, resamples: int, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield rows of the calls: as many sites of every stratum, drawn with replacement, with all of their rows."""
+    site = _sites(calls)
+    members = np.split(np.argsort(site, kind="stable"), np.cumsum(np.bincount(site))[:-1])
+    sites = calls.with_columns(site=pl.Series(site)).unique("site").sort("site")
+    alone = pl.len().over(LOCUS) == 1
+    stratum = (
+        sites.select(pl.struct("kind", pl.when(~alone).then("layer")).rank("dense") - 1)
+        .to_series()
+        .to_numpy()
+    )
+    order = np.argsort(stratum, kind="stable")
+    sizes = np.bincount(stratum.astype(np.int64))
+    first, size = np.repeat(np.cumsum(sizes) - sizes, sizes), np.repeat(sizes, sizes)
+    for _ in range(resamples):
+        drawn = order[first + (random.random(len(order)) * size).astype(np.int64)]
+        yield np.concatenate([members[at] for at in drawn])
 
 
 def _limits(draws: np.ndarray) -> tuple[float, float]:
@@ -176,36 +231,41 @@ def _limits(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def auc(score: np.ndarray, hit: np.ndarray) -> float:
-    """Return the area under the ROC curve: the chance that a hit scores above a miss, ties half; NaN without both."""
-    hits, misses = int(hit.sum()), int((~hit).sum())
-    if not hits or not misses:
-        return np.nan
-    return float((stats.rankdata(score)[hit].sum() - hits * (hits + 1) / 2) / (hits * misses))
+def auc(score: np.ndarray, hit: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Return the area under the ROC curve: the (weighted) chance that a hit scores above a miss, ties half.
+
+    NaN without both.
+    """
+    weight = np.ones(len(score)) if weight is None else weight
+    _, rank = np.unique(score, return_inverse=True)
+    hits, misses = (np.bincount(rank, weight * part, rank.max(initial=0) + 1) for part in (hit, ~hit))
+    whole = hits.sum() * misses.sum()
+    below = np.cumsum(misses) - misses / 2
+    return float((hits * below).sum() / whole) if whole else np.nan
 
 
-def expected_calibration_error(p: np.ndarray, y: np.ndarray, bins: int = BINS) -> float:
-    """Return sum over bins of |predicted - observed hits| / all, in bins of equal width."""
+def expected_calibration_error(p: np.ndarray, y: np.ndarray, w: np.ndarray, bins: int = BINS) -> float:
+    """Return sum over bins of |predicted - observed hits| / all, in bins of equal width, by weights w."""
     place = np.clip((p * bins).astype(int), 0, bins - 1)
-    gap = np.bincount(place, p, bins) - np.bincount(place, y, bins)
-    return float(np.abs(gap).sum() / len(p))
+    gap = np.bincount(place, w * p, bins) - np.bincount(place, w * y, bins)
+    return float(np.abs(gap).sum() / w.sum())
 
 
 def _sites(calls: pl.DataFrame) -> np.ndarray:
     """Number of the site of every call, from 0."""
-    return calls.select(pl.struct(_SITE).rank("dense")).to_series().to_numpy().astype(np.int64) - 1
+    return calls.select(pl.struct(SITE).rank("dense")).to_series().to_numpy().astype(np.int64) - 1
 
 
-def _share(of: np.ndarray, whole: np.ndarray) -> float:
-    return float(of.sum() / whole.sum()) if whole.any() else np.nan
+def _share(of: np.ndarray, whole: np.ndarray, weight: np.ndarray) -> float:
+    return float(weight[of].sum() / weight[whole].sum()) if whole.any() else np.nan
 
 
-_MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+_MEASURES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
     "auc": auc,
-    "accuracy": lambda p, y: float(((p >= 0.5) == y).mean()),
-    "recall": lambda p, y: _share((p >= 0.5) & y, y),
-    "precision": lambda p, y: _share((p >= 0.5) & y, p >= 0.5),
-    "brier": lambda p, y: float(np.square(p - y).mean()),
+    "accuracy": lambda p, y, w: float(np.average((p >= 0.5) == y, weights=w)),
+    "recall": lambda p, y, w: _share((p >= 0.5) & y, y, w),
+    "precision": lambda p, y, w: _share((p >= 0.5) & y, p >= 0.5, w),
+    "brier": lambda p, y, w: float(np.average(np.square(p - y), weights=w)),
     "ece": expected_calibration_error,
 }
 

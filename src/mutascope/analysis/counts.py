@@ -16,7 +16,7 @@ def count_nsms(
     """Return the NSMs and the distinct phenotypes of every group of ``by``.
 
     These are plain counts of what is stored; :func:`~mutascope.analysis.rates.nsm_rates` weights a sample and gives
-    intervals. Every mutation of the records counts: where a total is to be the paper's, leave ``zero`` out.
+    intervals. Every mutation of the records counts: the paper's totals are of max, min and zero (METHOD, Counts).
 
     Args:
         records: columns layer, kind, row, col, mutation, silent, phenotype (null where it is not known).

@@ -29,21 +29,31 @@ FDR = 0.05
 AXES = ("row", "col")
 
 
-def nsm_sites(records: pl.DataFrame) -> pl.DataFrame:
+HITS = ("any", "both")
+"""What counts as a hit of a site: that some of ``max`` and ``min`` is an NSM, or both are. Where nine sites in ten are
+NSM sites, *any* cannot see a line of which all are; *both* can."""
+
+
+def nsm_sites(records: pl.DataFrame, hit: str = "any") -> pl.DataFrame:
     """Return the sites that enrichment counts, and whether each is an NSM site.
 
     Args:
         records: columns layer, kind, row, col, mutation, silent.
+        hit: one of :data:`HITS`.
 
     Returns:
-        Columns layer, kind, row, col, hit (any of the site's ``max`` and ``min`` mutants is an NSM; in records that
-        have neither, its ``zero`` mutant). Only sites with every one of these mutations that the records have: a site
-        with fewer mutants has fewer chances to be hit.
+        Columns layer, kind, row, col, hit (``any`` or ``both`` of the site's ``max`` and ``min`` mutants are NSMs; in
+        records that have neither, its ``zero`` mutant is). Only sites with every one of these mutations that the
+        records have: a site with fewer mutants has fewer chances to be hit. No row for ``both`` where the records have
+        one mutation: it is the same as ``any``.
     """
     sites = site_frame(records)
     present = [f"{name}_nsm" for name in MAP_MUTATIONS if sites[f"{name}_nsm"].count()] or ["zero_nsm"]
     screened = pl.all_horizontal(pl.col(name).is_not_null() for name in present)
-    return sites.filter(screened).select(*SITE, hit=pl.any_horizontal(present))
+    if hit == "any":
+        return sites.filter(screened).select(*SITE, hit=pl.any_horizontal(present))
+    found = sites.filter(screened).select(*SITE, hit=pl.all_horizontal(present))
+    return found if len(present) > 1 else found.clear()
 
 
 def enriched_lines(sites: pl.DataFrame) -> pl.DataFrame:
@@ -85,8 +95,14 @@ def enriched_lines(sites: pl.DataFrame) -> pl.DataFrame:
 
 
 def nsm_enrichment(records: pl.DataFrame) -> pl.DataFrame:
-    """Return the enrichment of NSM sites in every row and column (:func:`enriched_lines` of :func:`nsm_sites`)."""
-    return enriched_lines(nsm_sites(records))
+    """Return the enrichment of NSM sites in every row and column, under both meanings of a hit.
+
+    Returns:
+        The columns of :func:`enriched_lines` of :func:`nsm_sites`, then ``hit`` (of :data:`HITS`). The q of each meaning
+        is of a family of its own.
+    """
+    found = [enriched_lines(nsm_sites(records, hit)).with_columns(hit=pl.lit(hit)) for hit in HITS]
+    return pl.concat(found)
 
 
 def conserved_across_assays(lines: pl.DataFrame) -> pl.DataFrame:
@@ -103,7 +119,7 @@ def conserved_across_assays(lines: pl.DataFrame) -> pl.DataFrame:
             :func:`~mutascope.analysis.sites.by_assay`).
 
     Returns:
-        Columns layer, kind, axis, index, tested (assays with the line), enriched (assays), expected (assays, by the
+        Columns hit (if given), layer, kind, axis, index, tested (assays with the line), enriched (assays), expected (assays, by the
         shares), p, q (within the axis), conserved (q <= 0.05 and enriched at least twice). No row for a line that is
         enriched nowhere; p is 1 for one that is enriched once.
 
@@ -112,7 +128,7 @@ def conserved_across_assays(lines: pl.DataFrame) -> pl.DataFrame:
     """
     if "assay" not in lines.columns:
         raise MutascopeError("conservation across assays needs the lines of several assays in a column assay")
-    return _conserved(lines, [*LOCUS, "axis", "index"])
+    return _conserved(lines, [*(name for name in _apart(lines) if name != "assay"), *LOCUS, "axis", "index"])
 
 
 def conserved_across_layers(lines: pl.DataFrame) -> pl.DataFrame:
@@ -124,10 +140,10 @@ def conserved_across_layers(lines: pl.DataFrame) -> pl.DataFrame:
         lines: of :func:`enriched_lines`, perhaps of several assays (column assay), each tested on its own.
 
     Returns:
-        Columns assay (if given), kind, axis, index, tested (layers with the line), enriched (layers), expected, p, q
+        Columns assay, hit (if given), kind, axis, index, tested (layers with the line), enriched (layers), expected, p, q
         (within the assay and axis), conserved (q <= 0.05 and enriched at least twice).
     """
-    return _conserved(lines, [*_assay(lines), "kind", "axis", "index"])
+    return _conserved(lines, [*_apart(lines), "kind", "axis", "index"])
 
 
 def conserved_on_residual(lines: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
@@ -142,7 +158,7 @@ def conserved_on_residual(lines: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFra
             tiles from that of most loci are left out.
 
     Returns:
-        Columns assay (if given), index, tested (loci with the line), enriched (loci), kinds (those with an enriched
+        Columns assay, hit (if given), index, tested (loci with the line), enriched (loci), kinds (those with an enriched
         line, in words), expected, p, q (within the assay), conserved (q <= 0.05 and enriched at least twice).
 
     Raises:
@@ -162,7 +178,7 @@ def conserved_on_residual(lines: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFra
     axes = axes.with_columns(size=size)
     usual = axes.filter(pl.col("size") == axes["size"].mode(maintain_order=True).first())
     chosen = lines.join(usual.select(*LOCUS, "axis"), on=[*LOCUS, "axis"], how="semi")
-    keys = [*_assay(lines), "index"]
+    keys = [*_apart(lines), "index"]
     hits = in_order(chosen.filter("enriched").select(*keys, "kind").unique())
     kinds = hits.group_by(keys, maintain_order=True).agg(kinds=pl.col("kind").str.join(" "))
     found = _conserved(chosen, keys).join(kinds, on=keys, how="left", maintain_order="left")
@@ -191,13 +207,14 @@ def sensitive_points(screens: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return points
 
 
-def _assay(lines: pl.DataFrame) -> list[str]:
-    return ["assay"] if "assay" in lines.columns else []
+def _apart(lines: pl.DataFrame) -> list[str]:
+    """Columns of the lines whose values are tested apart."""
+    return [name for name in ("assay", "hit") if name in lines.columns]
 
 
 def _conserved(lines: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """Test the number of enriched lines under each key against the shares of enriched lines of their loci."""
-    locus = [*_assay(lines), *LOCUS, "axis"]
+    locus = [*_apart(lines), *LOCUS, "axis"]
     trials = lines.with_columns(chance=pl.col("enriched").mean().over(locus))
     found = (
         trials.group_by(list(keys), maintain_order=True)
@@ -213,5 +230,5 @@ def _conserved(lines: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     once = np.ones(len(found), dtype=int)
     p = poisson_binomial_tail(found["enriched"].to_numpy(), chances) / poisson_binomial_tail(once, chances)
     tested = found.drop("chances").with_columns(p=pl.Series(np.minimum(p, 1.0), dtype=pl.Float64))
-    called = q_values(tested, [name for name in ("assay", "axis") if name in keys])
+    called = q_values(tested, [name for name in ("assay", "hit", "axis") if name in keys])
     return called.with_columns(conserved=(pl.col("q") <= FDR) & (pl.col("enriched") >= 2))

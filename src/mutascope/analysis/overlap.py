@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from mutascope.analysis.rates import nsm_rates
-from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, check_equal_shapes, in_order, site_frame
+from mutascope.analysis.sites import LOCUS, check_equal_shapes, in_order, site_frame
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
 
@@ -69,7 +69,7 @@ def overlap_matrix(
 
 
 def layer_counts(records: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
-    """Return the number of ``max`` and ``min`` NSMs of every layer, estimated where sites were sampled.
+    """Return the number of NSMs of every layer, all mutations together, estimated where sites were sampled.
 
     A complete screen gives the counts themselves. In a sample the weighted rate of a layer
     (:func:`~mutascope.analysis.rates.nsm_rates`) is scaled up to the sites of its region, so that layers are
@@ -80,18 +80,16 @@ def layer_counts(records: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
         loci: columns layer, kind, region_sites (null where sites were not drawn at random).
 
     Returns:
-        Columns layer, nsm (Float64), by layer; no row for a layer without a ``max`` or ``min`` record.
+        Columns layer, nsm (Float64), by layer; no row for a layer without a record.
     """
-    records = records.filter(pl.col("mutation").is_in(MAP_MUTATIONS))
     if records.is_empty():
         return pl.DataFrame(schema={"layer": records.schema["layer"], "nsm": pl.Float64})
-    rates = nsm_rates(records, loci, ["layer"])
+    rates = nsm_rates(records, loci, ["layer", "mutation"])
     region = loci.group_by("layer").agg(
         region=pl.when(pl.col("region_sites").null_count() == 0).then(pl.col("region_sites").sum())
     )
-    whole = pl.col("rate") * pl.col("region") * records["mutation"].n_unique()
-    nsm = pl.coalesce(whole, pl.col("nsm").cast(pl.Float64))
-    return rates.join(region, on="layer", how="left").select("layer", nsm=nsm).sort("layer")
+    nsm = pl.coalesce(pl.col("rate") * pl.col("region"), pl.col("nsm").cast(pl.Float64))
+    return rates.join(region, on="layer", how="left").group_by("layer").agg(nsm=nsm.sum()).sort("layer")
 
 
 def layer_correlations(counts: pl.DataFrame) -> pl.DataFrame:

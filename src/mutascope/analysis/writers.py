@@ -284,8 +284,9 @@ def genre_summary(genres: pl.DataFrame) -> dict[str, float | int | None]:
         genres: what :func:`genres_of_writers` returns.
 
     Returns:
-        ``words``; ``literary``, ``factual`` (mean shares over words, None without a word) and ``p`` (two-sided, None
-        where no word differs between the genres).
+        ``words``; ``literary``, ``factual`` (mean shares over words, None without a word), ``p`` (two-sided, None
+        where no word differs between the genres) and ``least_p``, the smallest that so many differing words allow: with
+        five, nothing can be significant.
     """
     shares = (
         genres.filter((pl.col("literary_prompts") > 0) & (pl.col("factual_prompts") > 0))
@@ -296,12 +297,13 @@ def genre_summary(genres: pl.DataFrame) -> dict[str, float | int | None]:
         )
     )
     if shares.is_empty():
-        return {"words": 0, "literary": None, "factual": None, "p": None}
+        return {"words": 0, "literary": None, "factual": None, "p": None, "least_p": None}
     literary, factual = shares["literary"].to_numpy(), shares["factual"].to_numpy()
-    differs = bool((literary != factual).any())
+    differs = int((literary != factual).sum())
     return {
         "words": len(shares),
         "literary": float(literary.mean()),
         "factual": float(factual.mean()),
         "p": float(stats.wilcoxon(literary, factual)[1]) if differs else None,  # pyright: ignore[reportArgumentType]
+        "least_p": 2.0 ** (1 - differs) if differs else None,
     }

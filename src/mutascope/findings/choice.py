@@ -64,11 +64,12 @@ def supplementary_severe(given: ScreenSet) -> pl.DataFrame:
     need(given.choice, CHOICE)
 
     def of(label: str) -> pl.DataFrame:
-        severe = (pl.col("score") < UNDERPERFORMING) | pl.col("destructive")
+        severe = (pl.col("score") <= UNDERPERFORMING) | pl.col("destructive")
         found = given.records[label].filter(~pl.col("silent") & severe)
         found = found.select(*MUTANT, "score", "destructive")
         for text in given.text:
-            told = given.severe[text].filter(~pl.col("silent")).select(*MUTANT, pl.col("cosine").alias(text))
+            cosine = pl.when("silent").then(pl.lit("standard")).otherwise(pl.col("cosine").cast(pl.String))
+            told = given.severe[text].select(*MUTANT, cosine.alias(text))
             found = found.join(told, on=MUTANT, how="left", maintain_order="left")
         return found
 
@@ -163,12 +164,13 @@ FINDINGS = (
     ),
     Finding(
         "supplementary_2_severe",
-        "Underperforming (score below 10) and destructive mutants of the choice assays; counterpart of the paper's"
+        "Mutants of the choice assays with a score of 10 or less, and destructive ones; counterpart of the paper's"
         " Supplementary Table 2.",
         supplementary_severe,
         columns(
             **{
-                "*": "cosine of the mutant in the text assay of this name; null where it is silent or was not screened"
+                "*": "cosine of the mutant in the text assay of this name; standard where it is silent, null where it was"
+                " not screened"
             },
         ),
     ),

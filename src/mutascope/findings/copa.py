@@ -20,7 +20,7 @@ from mutascope.findings.columns import columns
 from mutascope.findings.comparison import TWO
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
 from mutascope.findings.screens import ScreenSet, once, stack
-from mutascope.findings.words import number
+from mutascope.findings.words import per_cent
 
 if TYPE_CHECKING:
     from mutascope.figures.palette import Palette
@@ -82,16 +82,17 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     """Yield the ranked hits, their strength by layer, and the contrasts between screens."""
     need(len(pattern(given).filter(_KNOWN)), _NO_PATTERN)
     yield Prose(
-        "Where rows or columns are mirror images of each other (max only here, min only there), the mean |r| between"
-        " them is above that of maps with shuffled signs. Rearranged around a reference vector, the pattern shows."
+        "Where rows or columns are mirror images of each other (max only here, min only there), more pairs of them have"
+        " r < 0 than in maps that keep the totals of every row and column. The strength, the mean |r|, is also large where"
+        " rows merely lean to one sign each. Rearranged around a reference vector, the pattern shows."
     )
     yield Rows(
         "copa",
         "Strongest patterns",
-        "assay layer kind axis vectors reference strength strength_null strength_z strength_q asymmetry asymmetry_null"
-        " asymmetry_q",
+        "assay layer kind axis vectors reference mirror mirror_null mirror_z mirror_q strength strength_null strength_q"
+        " asymmetry asymmetry_null asymmetry_q",
         choose=lambda frame: frame.filter(_KNOWN).sort(
-            "strength_z", descending=True, nulls_last=True, maintain_order=True
+            "mirror_z", descending=True, nulls_last=True, maintain_order=True
         ),
         rows=15,
     )
@@ -107,13 +108,19 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
 
 def _sentences(given: ScreenSet) -> Iterator[str]:
     table = pattern(given)
-    found = table.filter(pl.col("strength_q") <= 0.05).sort("strength_z", descending=True, nulls_last=True)
+    found = table.filter(pl.col("mirror_q") <= 0.05).sort("mirror_z", descending=True, nulls_last=True)
     for row in found.head(1).iter_rows(named=True):
         axis = {"row": "rows", "col": "columns"}[row["axis"]]
         yield (
-            f"Complementary patterns stand out from their null in {len(found):,} of {len(table):,} tests of a locus"
-            f" and axis; most in the {axis} of {row['layer']}.{row['kind']} ({row['assay']}, strength"
-            f" {number(row['strength'])}, {number(row['strength_null'])} by chance)."
+            f"Mirror images stand out from their null in {len(found):,} of {len(table):,} tests of a locus and axis; most"
+            f" in the {axis} of {row['layer']}.{row['kind']} ({row['assay']}: {per_cent(row['mirror'])} of the pairs have"
+            f" r < 0, {per_cent(row['mirror_null'])} by chance)."
+        )
+    strong = table.filter((pl.col("strength_q") <= 0.05) & (pl.col("mirror_q") > 0.05))
+    if len(strong):
+        yield (
+            f"In {len(strong):,} more, correlations are strong without mirror images: rows or columns lean, each to a"
+            " sign of its own."
         )
 
 
@@ -135,7 +142,7 @@ def _against_null(name: str) -> dict:
 FINDINGS = (
     Finding(
         "copa",
-        "Strength and asymmetry of the complementary pattern of every locus and axis, with their nulls.",
+        "Strength, asymmetry and mirror images of the complementary pattern of every locus and axis, with their nulls.",
         pattern,
         {
             **columns(

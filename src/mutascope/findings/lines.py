@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from mutascope.figures.palette import Palette
 
 _AXES = (("row", "rows"), ("col", "columns"))
+_HITS = {"any": "NSM sites", "both": "sites where all mutations are NSMs"}
 
 
 @once
 def enrichment(given: ScreenSet) -> pl.DataFrame:
-    """Return the test of every line."""
+    """Return the test of every line, under both meanings of a hit."""
     return by_assay(given.maps, nsm_enrichment)
 
 
@@ -122,18 +124,17 @@ def _conserved(given: ScreenSet, palette: Palette) -> Pictures:
     lines, conserved = enrichment(given), across_layers(given)
     tested = lines["assay"].unique(maintain_order=True).to_list()
     need(tested, "it takes a screen with max and min at the same sites, or with one of max, min and zero")
-    for label in tested:
-        for axis, name in _AXES:
-            yield (
-                f"{label}_{name}",
-                figures.conserved_lines_figure(
-                    lines.filter(assay=label),
-                    conserved.filter(assay=label),
-                    axis=axis,
-                    title=f"Enriched {name} of {label}; dots: q ≤ 0.05, above: conserved across layers",
-                    palette=palette,
-                ),
+    for label, (axis, name), hit in product(tested, _AXES, _HITS):
+        shown = lines.filter(assay=label, hit=hit)
+        if hit == "any" or shown["enriched"].any():
+            figure = figures.conserved_lines_figure(
+                shown,
+                conserved.filter(assay=label, hit=hit),
+                axis=axis,
+                title=f"{name.capitalize()} of {label} enriched in {_HITS[hit]}; dots: q ≤ 0.05, above: conserved",
+                palette=palette,
             )
+            yield f"{label}_{name}" + ("_both" if hit == "both" else ""), figure
 
 
 def _sensitive(given: ScreenSet, palette: Palette) -> Pictures:
@@ -155,22 +156,23 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     """Yield conserved lines first, then single ones, then sensitive points."""
     enrichment(given)
     yield Prose(
-        "A row or column is enriched when it holds more NSM sites than a random deal of the sites of its locus"
-        " (hypergeometric test, false discovery rate 5 %). It is conserved when it is enriched more often across"
+        "A row or column is enriched when it holds more hits than a random deal of the sites of its locus (hypergeometric"
+        " test, false discovery rate 5 %). A hit is a site where any mutation is an NSM, or one where both max and min are:"
+        " where most sites are NSM sites, only the second can tell. A line is conserved when it is enriched more often across"
         " layers, kinds or screens than chance has it. In marked rows of the tables, a massive activation of the wild"
         " type runs through the line."
     )
     yield Rows(
         "conserved_on_residual",
         "Conserved coordinates of the residual stream (columns of q k v gate up, rows of o down)",
-        "assay index enriched tested expected kinds p q stream_ratio massive_layers massive",
+        "assay hit index enriched tested expected kinds p q stream_ratio massive_layers massive",
         choose=_by_q,
         empty="none is conserved",
     )
     yield Rows(
         "conserved_across_layers",
         "Conserved across the layers of a kind",
-        "assay kind axis index enriched tested expected p q stream_ratio massive_layers massive",
+        "assay kind axis hit index enriched tested expected p q stream_ratio massive_layers massive",
         choose=_by_q,
         rows=20,
         empty="none is conserved",
@@ -181,14 +183,14 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Rows(
         "conserved_across_assays",
         "Conserved across screens",
-        "assays layer kind axis index enriched tested expected p q",
+        "assays layer kind axis hit index enriched tested expected p q",
         choose=_by_q,
         empty="none is conserved",
     )
     yield Rows(
         "enrichment",
         "The most enriched single rows and columns",
-        "assay layer kind axis index sites hits expected fold p q",
+        "assay layer kind axis hit index sites hits expected fold p q",
         choose=lambda frame: frame.filter("enriched").sort("p", maintain_order=True),
         empty="no row or column is enriched",
     )
@@ -199,10 +201,11 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
 def _sentences(given: ScreenSet) -> Iterator[str]:
     """Conserved lines, and whether massive activations lie on them."""
     found = across_layers(given).filter("conserved").sort("q", "enriched", descending=[False, True])
+    found = found.unique(["assay", "kind", "axis", "index"], keep="first", maintain_order=True)
     for row in found.iter_rows(named=True):
         line = {"row": "Row", "col": "Column"}[row["axis"]]
         told = (
-            f"{line} {row['index']} of {row['kind']} is enriched in NSM sites in {row['enriched']} of"
+            f"{line} {row['index']} of {row['kind']} is enriched in {_HITS[row['hit']]} in {row['enriched']} of"
             f" {row['tested']} layers ({row['assay']}, q = {chance(row['q'])})"
         )
         if row.get("massive"):
@@ -212,7 +215,8 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
         yield f"{told}."
 
 
-_CONSERVED = columns(
+_HIT = columns(hit="what counts as a hit: any of max and min is an NSM, or both are")
+_CONSERVED = _HIT | columns(
     tested="number of assays, layers or loci with this line",
     kinds="kinds with an enriched line",
     conserved="q is 0.05 or less, and enriched at least twice",
@@ -224,8 +228,10 @@ _CONSERVED = columns(
 FINDINGS = (
     Finding(
         "enrichment",
-        "Every row and column of every locus, tested for more NSM sites than chance.",
+        "Every row and column of every locus, tested for more NSM sites than chance, and for more sites where all mutations"
+        " are NSMs.",
         enrichment,
+        _HIT,
         figure=Drawing(
             "enriched_loci", "loci with enriched rows and columns, across screens (3a, b)", _gallery
         ),

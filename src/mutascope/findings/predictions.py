@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mutascope import figures
-from mutascope.analysis.calibration import calibration_scores, cross_fitted, reliability
+from mutascope.analysis.calibration import calibration_scores, cross_fitted, reliability, weighed
 from mutascope.analysis.combined import MUTANT, combined_rates
 from mutascope.analysis.sites import LOCUS
 from mutascope.findings.blocks import Block, Figures, Points, Prose, Rows
@@ -37,13 +37,14 @@ def _checked(given: ScreenSet, label: str) -> pl.DataFrame:
 
 
 def _cross_fitted(results: Results) -> pl.DataFrame:
-    calls = cross_fitted(results.checked_calls())
+    calls = weighed(cross_fitted(results.checked_calls()), results.loci)
     if results.manifest.design.type != "adaptive":
         return calls
     sample = results.sample()
-    return (
-        calls.clear() if sample is None else calls.join(sample, on=MUTANT, how="semi", maintain_order="left")
-    )
+    if sample is None:
+        return calls.clear()
+    drawn = calls.join(sample, on=MUTANT, how="semi", maintain_order="left")
+    return weighed(drawn.drop("weight"), results.loci)
 
 
 def _scored(given: ScreenSet) -> list[str]:
@@ -198,8 +199,8 @@ _RATES = columns(
 FINDINGS = (
     Finding(
         "prediction_scores",
-        "How well predictions, calibrated on other sites, tell NSMs from silent mutants, with 95 % intervals (bootstrap"
-        " of sites).",
+        "How well predictions, calibrated on other sites, tell NSMs from silent mutants, every locus weighted by its"
+        " sites, with 95 % intervals (bootstrap of sites within loci).",
         prediction_scores,
         _SCORES,
         section=Section("predictions", "Predictions", _blocks),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -24,23 +24,30 @@ if TYPE_CHECKING:
     from mutascope.figures.palette import Palette
 
 
-def _counted(given: ScreenSet, by: Sequence[str], whole: bool = False) -> pl.DataFrame:
-    """Counts with rates and intervals; of all mutations if ``whole``, else of max and min."""
-    chosen = given.maps if whole else given.mapped
+def _counted(given: ScreenSet, by: Sequence[str]) -> pl.DataFrame:
+    """Counts of all mutations; rates and intervals of max and min, or by mutation where ``by`` has it."""
+    by_mutation = "mutation" in by
 
     def of(label: str) -> pl.DataFrame:
-        by_mutation = "mutation" in by
-        strata = given.once(
-            f"locus_rates of {label}, whole {whole}, by mutation {by_mutation}",
-            lambda: locus_rates(chosen[label], given.loci[label], by_mutation=by_mutation),
-        )
-        counts = count_nsms(chosen[label], by, strata)
-        rates = pooled_rates(strata, by).select(*by, pl.col("rate", "low", "high").cast(pl.Float64))
+        counts = count_nsms(given.maps[label], by, _strata(given, label, by_mutation, given.maps, "all"))
+        rated = given.maps if by_mutation else given.mapped
+        rates = pooled_rates(_strata(given, label, by_mutation, rated, "map"), by)
+        rates = rates.select(*by, pl.col("rate", "low", "high").cast(pl.Float64))
         if not by:
             return pl.concat([counts, rates], how="horizontal")
         return counts.join(rates, on=list(by), how="left", maintain_order="left")
 
-    return stack(chosen, of)
+    return stack(given.maps, of)
+
+
+def _strata(
+    given: ScreenSet, label: str, by_mutation: bool, chosen: Mapping[str, pl.DataFrame], name: str
+) -> pl.DataFrame:
+    """Counts and rates of every locus, once; ``name`` tells which mutations are chosen."""
+    return given.once(
+        f"locus_rates of {label}, {name}, by mutation {by_mutation}",
+        lambda: locus_rates(chosen[label], given.loci[label], by_mutation=by_mutation),
+    )
 
 
 @once
@@ -52,7 +59,7 @@ def nsm_total(given: ScreenSet) -> pl.DataFrame:
 @once
 def nsm_by_mutation(given: ScreenSet) -> pl.DataFrame:
     """Return counts and rates by mutation."""
-    return _counted(given, ["mutation"], whole=True)
+    return _counted(given, ["mutation"])
 
 
 @once
@@ -64,7 +71,7 @@ def nsm_by_kind(given: ScreenSet) -> pl.DataFrame:
 @once
 def nsm_by_kind_and_mutation(given: ScreenSet) -> pl.DataFrame:
     """Return counts and rates by kind and mutation."""
-    return _counted(given, ["kind", "mutation"], whole=True)
+    return _counted(given, ["kind", "mutation"])
 
 
 @once
@@ -82,7 +89,7 @@ def nsm_by_locus(given: ScreenSet) -> pl.DataFrame:
 @once
 def nsm_by_locus_and_mutation(given: ScreenSet) -> pl.DataFrame:
     """Return counts and rates by locus and mutation."""
-    return _counted(given, [*LOCUS, "mutation"], whole=True)
+    return _counted(given, [*LOCUS, "mutation"])
 
 
 @once
@@ -190,7 +197,9 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
         )
 
 
-_OF_MAPS = "Of max and min mutants (of all where a screen has neither)."
+_OF_MAPS = (
+    "Counts are of all mutations, as in the paper; rates of max and min (of all where a screen has neither)."
+)
 _PER_ASSAY = "in the assay of this name; null where it did not screen the locus"
 _INTERVAL = "of the 95 % interval; null where no probability sample was drawn"
 _RATES = columns(
@@ -264,14 +273,15 @@ FINDINGS = (
     ),
     Finding(
         "supplementary_1_nsms",
-        f"NSMs of every locus, an assay per column; counterpart of the paper's Supplementary Table 1. {_OF_MAPS}",
+        "NSMs of every locus, all mutations together, an assay per column; counterpart of the paper's Supplementary Table"
+        " 1.",
         supplementary_nsms,
         columns(**{"*": f"NSMs of the locus {_PER_ASSAY}"}),
     ),
     Finding(
         "supplementary_1_phenotypes",
-        "Distinct phenotypes of every locus, an assay per column; counterpart of the paper's Supplementary Table 1."
-        f" {_OF_MAPS}",
+        "Distinct phenotypes of every locus, all mutations together, an assay per column; counterpart of the paper's"
+        " Supplementary Table 1.",
         supplementary_phenotypes,
         columns(**{"*": f"distinct phenotypes of the NSMs of the locus {_PER_ASSAY}"}),
     ),

@@ -12,6 +12,7 @@ from mutascope import figures
 from mutascope.analysis.choice import MALIGNANT_COSINE
 from mutascope.analysis.combined import MUTANT
 from mutascope.analysis.forms import form_shares
+from mutascope.analysis.nulls import q_values
 from mutascope.analysis.writers import (
     genre_summary,
     genres_of_writers,
@@ -109,11 +110,12 @@ def rare_by_genre(given: ScreenSet) -> pl.DataFrame:
 def genres(given: ScreenSet) -> pl.DataFrame:
     """Return the summary over words."""
     by_mutant = rare_by_genre(given)
-    schema = {"words": pl.Int64, "literary": pl.Float64, "factual": pl.Float64, "p": pl.Float64}
-    return stack(
+    schema = {"words": pl.Int64, **dict.fromkeys(("literary", "factual", "p", "least_p"), pl.Float64)}
+    found = stack(
         given.panels,
         lambda label: pl.DataFrame([genre_summary(by_mutant.filter(assay=label))], schema=schema),
     )
+    return q_values(found)
 
 
 @once
@@ -186,7 +188,7 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
         rows=20,
     )
     yield Figures("writer_maps", "Rare words among low cosines.")
-    yield Rows("writer_genres", "Literary and factual inputs", "assay words literary factual p")
+    yield Rows("writer_genres", "Literary and factual inputs", "assay words literary factual p q least_p")
     yield Rows("writer_forms", "Forms of the outputs", "assay who outputs poem dialogue first_person")
     yield Rows(
         "supplementary_3_outputs",
@@ -288,6 +290,9 @@ FINDINGS = (
             words="distinct rare words",
             literary="mean share of literary outputs that a word starts",
             factual="mean share of factual outputs that a word starts",
+            least_p=chance(
+                "smallest p that so many differing words allow: from .0625 up, nothing can be significant"
+            ),
         ),
     ),
     Finding(
