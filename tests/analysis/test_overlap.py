@@ -140,8 +140,9 @@ def test_layer_counts_of_a_complete_screen_are_the_counts():
     records = records_of({(0, "q"): "+#\n..", (0, "v"): "-.", (1, "q"): "..\n.."})
     loci = loci_of({(0, "q"): (2, 2), (0, "v"): (1, 2), (1, "q"): (2, 2)})
     assert layer_counts(records, loci).rows() == [(0, pytest.approx(4)), (1, 0)]
-    zero = records.with_columns(mutation=pl.lit("zero"))
-    assert layer_counts(zero, loci).is_empty()
+    zero = records.filter(mutation="max").with_columns(mutation=pl.lit("zero"))
+    assert layer_counts(pl.concat([records, zero]), loci).rows() == [(0, pytest.approx(6)), (1, 0)]
+    assert layer_counts(records.clear(), loci).is_empty()
 
 
 def test_layer_counts_of_a_sample_are_scaled_to_the_region():

@@ -1,11 +1,12 @@
 """The tables: hand-computed values on small screens, and their dictionary."""
 
+import numpy as np
 import polars as pl
 import pytest
 
 from mutascope.core.errors import MutascopeError
 from mutascope.findings import ScreenSet, build_table, build_tables, table_named
-from stores import SHAPES, as_choice, random_records, records_of, write_screen
+from stores import SHAPES, WILD, as_choice, random_records, records_of, write_screen
 
 LEFT = {(0, "v"): "+-#.\n....", (1, "v"): "....\n...."}
 RIGHT = {(0, "v"): "++#.\n...-", (1, "v"): "....\n#..."}
@@ -101,13 +102,64 @@ def test_malignant_mutants_and_the_severe_table(tmp_path):
         (2, "max", 9, True),
         (2, "min", 3, True),
     ]
-    assert severe["drosophila"].to_list() == pytest.approx([0.0, 6 / 42**0.5, 0.0])
+    assert [float(cosine) for cosine in severe["drosophila"]] == pytest.approx([0.0, 6 / 42**0.5, 0.0])
+
+
+def test_the_severe_table_has_scores_up_to_ten_and_says_standard_for_silent_mutants(tmp_path):
+    text = records_of({(0, "v"): "+-.."}, ["fly", "fly"])
+    scores = {(0, "max"): 10, (1, "min"): 11, (2, "max"): 3, (3, "max"): 4}
+    choice = text.with_columns(
+        silent=pl.Series([(col, name) not in scores for col, name in text.select("col", "mutation").rows()]),
+        score=pl.Series(
+            [scores.get(key, 14) for key in text.select("col", "mutation").rows()], dtype=pl.Int16
+        ),
+        destructive=pl.lit(False),
+    ).with_columns(continuation=pl.when("silent").then(pl.lit("A")).otherwise(pl.lit("B")))
+    unknown = (pl.col("col") == 3) & (pl.col("mutation") == "max")
+    folders = [
+        write_screen(tmp_path / "drosophila", text.filter(~unknown), name="drosophila"),
+        write_screen(tmp_path / "choice", choice, name="mmlu", wild=["A"], prompts=["1"]),
+    ]
+    severe = build_table(ScreenSet(folders), "supplementary_2_severe")
+    assert severe.select("col", "score").rows() == [(0, 10), (2, 3), (3, 4)]
+    assert severe["drosophila"].to_list() == [severe["drosophila"][0], "standard", None]
+    assert float(severe["drosophila"][0]) == 0
+
+
+def test_totals_are_of_all_mutations_and_rates_of_max_and_min(tmp_path):
+    maps = records_of({(0, "q"): "+#\n..", (1, "q"): "..\n-."})
+    zero = maps.filter(mutation="max").with_columns(mutation=pl.lit("zero"), silent=pl.col("col") == 1)
+    zero = zero.with_columns(continuation=pl.when("silent").then(pl.lit(WILD)).otherwise(pl.lit("none")))
+    given = ScreenSet([write_screen(tmp_path / "s", pl.concat([maps, zero]))])
+    assert build_table(given, "nsm_total").select("nsm", "mutants", "rate").row(0) == (8, 24, 0.25)
+    assert build_table(given, "supplementary_1_nsms").rows() == [(0, "q", 5), (1, "q", 3)]
+    assert build_table(given, "layer_counts")["nsm"].to_list() == pytest.approx([5, 3])
+
+
+def test_a_column_of_double_sites_is_seen_in_a_map_that_is_full_of_nsms(tmp_path):
+    random = np.random.default_rng(0)
+    status = np.where(
+        random.random((32, 32)) < 0.95, random.choice([2, 3, 4], (32, 32), p=[0.4, 0.4, 0.2]), 1
+    )
+    status[:, 7] = 4
+    drawn = "\n".join("".join(" .+-#"[code] for code in row) for row in status)
+    folder = write_screen(tmp_path / "s", records_of({(0, "v"): drawn}), shapes={(0, "v"): (32, 32)})
+    lines = build_table(ScreenSet([folder]), "enrichment").filter("enriched", axis="col")
+    assert lines.select("hit", "index").rows() == [("both", 7)]
 
 
 def test_every_table_of_every_sort_of_assay_is_made_and_every_column_explained(folders, predicted):
     made = dict(build_tables(ScreenSet([*folders.values(), predicted])))
     reasons = {table.name: found for table, found in made.items() if isinstance(found, str)}
     assert list(reasons) == ["zero_against_others"]
+    for finding, frame in made.items():
+        names = frame.columns if isinstance(frame, pl.DataFrame) else []
+        for name in names:  # every p has its q
+            if name == "p" or name.startswith("p_") or name.endswith("_p"):
+                assert name == "least_p" or name.replace("p", "q", 1) in names or f"{name[:-2]}_q" in names, (
+                    finding.name,
+                    name,
+                )
     frames = {finding: frame for finding, frame in made.items() if isinstance(frame, pl.DataFrame)}
     used: dict[str, set[str]] = {}
     for finding, frame in frames.items():

@@ -162,7 +162,7 @@ def _wilson(share: float, size: float) -> tuple[float, float]:
     z = stats.norm.ppf((1 + CONFIDENCE) / 2)
     middle = (share + z**2 / (2 * size)) / (1 + z**2 / size)
     half = z / (1 + z**2 / size) * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    return min(share, max(0.0, float(middle - half))), max(share, min(1.0, float(middle + half)))
 
 
 def calibration_scores(

@@ -94,15 +94,9 @@ def enriched_lines(sites: pl.DataFrame) -> pl.DataFrame:
     return in_order(called, "index").sort("axis", descending=True, maintain_order=True)
 
 
-def nsm_enrichment(records: pl.DataFrame) -> pl.DataFrame:
-    """Return the enrichment of NSM sites in every row and column, under both meanings of a hit.
-
-    Returns:
-        The columns of :func:`enriched_lines` of :func:`nsm_sites`, then ``hit`` (of :data:`HITS`). The q of each meaning
-        is of a family of its own.
-    """
-    found = [enriched_lines(nsm_sites(records, hit)).with_columns(hit=pl.lit(hit)) for hit in HITS]
-    return pl.concat(found)
+def nsm_enrichment(records: pl.DataFrame, hit: str = "any") -> pl.DataFrame:
+    """Return the enrichment of NSM sites in every row and column (:func:`enriched_lines` of :func:`nsm_sites`)."""
+    return enriched_lines(nsm_sites(records, hit))
 
 
 def conserved_across_assays(lines: pl.DataFrame) -> pl.DataFrame:
@@ -119,9 +113,9 @@ def conserved_across_assays(lines: pl.DataFrame) -> pl.DataFrame:
             :func:`~mutascope.analysis.sites.by_assay`).
 
     Returns:
-        Columns hit (if given), layer, kind, axis, index, tested (assays with the line), enriched (assays), expected (assays, by the
-        shares), p, q (within the axis), conserved (q <= 0.05 and enriched at least twice). No row for a line that is
-        enriched nowhere; p is 1 for one that is enriched once.
+        Columns hit (if given), layer, kind, axis, index, tested (assays with the line), enriched (assays), expected
+        (assays, by the shares), p, q (within the axis), conserved (q <= 0.05 and enriched at least twice). No row for a
+        line that is enriched nowhere; p is 1 for one that is enriched once.
 
     Raises:
         MutascopeError: without a column assay.
@@ -140,8 +134,8 @@ def conserved_across_layers(lines: pl.DataFrame) -> pl.DataFrame:
         lines: of :func:`enriched_lines`, perhaps of several assays (column assay), each tested on its own.
 
     Returns:
-        Columns assay, hit (if given), kind, axis, index, tested (layers with the line), enriched (layers), expected, p, q
-        (within the assay and axis), conserved (q <= 0.05 and enriched at least twice).
+        Columns assay, hit (if given), kind, axis, index, tested (layers with the line), enriched (layers), expected, p,
+        q (within the assay and axis), conserved (q <= 0.05 and enriched at least twice).
     """
     return _conserved(lines, [*_apart(lines), "kind", "axis", "index"])
 
@@ -158,8 +152,8 @@ def conserved_on_residual(lines: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFra
             tiles from that of most loci are left out.
 
     Returns:
-        Columns assay, hit (if given), index, tested (loci with the line), enriched (loci), kinds (those with an enriched
-        line, in words), expected, p, q (within the assay), conserved (q <= 0.05 and enriched at least twice).
+        Columns assay, hit (if given), index, tested (loci with the line), enriched (loci), kinds (those with an
+        enriched line, in words), expected, p, q (within the assay), conserved (q <= 0.05 and enriched at least twice).
 
     Raises:
         NotHere: when no locus has an axis along the residual stream.

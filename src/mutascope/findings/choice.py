@@ -169,8 +169,8 @@ FINDINGS = (
         supplementary_severe,
         columns(
             **{
-                "*": "cosine of the mutant in the text assay of this name; standard where it is silent, null where it was"
-                " not screened"
+                "*": "cosine of the mutant in the text assay of this name; standard where it is silent, null where it"
+                " was not screened"
             },
         ),
     ),

@@ -83,8 +83,8 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     need(len(pattern(given).filter(_KNOWN)), _NO_PATTERN)
     yield Prose(
         "Where rows or columns are mirror images of each other (max only here, min only there), more pairs of them have"
-        " r < 0 than in maps that keep the totals of every row and column. The strength, the mean |r|, is also large where"
-        " rows merely lean to one sign each. Rearranged around a reference vector, the pattern shows."
+        " r < 0 than in maps that keep the totals of every row and column. The strength, the mean |r|, is also large"
+        " where rows merely lean to one sign each. Rearranged around a reference vector, the pattern shows."
     )
     yield Rows(
         "copa",
@@ -112,9 +112,9 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
     for row in found.head(1).iter_rows(named=True):
         axis = {"row": "rows", "col": "columns"}[row["axis"]]
         yield (
-            f"Mirror images stand out from their null in {len(found):,} of {len(table):,} tests of a locus and axis; most"
-            f" in the {axis} of {row['layer']}.{row['kind']} ({row['assay']}: {per_cent(row['mirror'])} of the pairs have"
-            f" r < 0, {per_cent(row['mirror_null'])} by chance)."
+            f"Mirror images stand out from their null in {len(found):,} of {len(table):,} tests of a locus and axis;"
+            f" most in the {axis} of {row['layer']}.{row['kind']} ({row['assay']}: {per_cent(row['mirror'])} of the"
+            f" pairs have r < 0, {per_cent(row['mirror_null'])} by chance)."
         )
     strong = table.filter((pl.col("strength_q") <= 0.05) & (pl.col("mirror_q") > 0.05))
     if len(strong):

@@ -53,7 +53,7 @@ def enrichment_of_explained(given: ScreenSet) -> pl.DataFrame:
     """Return the plain test of the same lines from the same calls as :func:`enrichment_beyond`, to compare with it."""
     need(given.covariates, WITH_COVARIATES)
     calls = {label: _explained_calls(given, label) for label in given.covariates}
-    return by_assay(calls, nsm_enrichment).filter(hit="any")
+    return by_assay(calls, nsm_enrichment)
 
 
 def _explained_calls(given: ScreenSet, label: str) -> pl.DataFrame:

@@ -12,6 +12,7 @@ import polars as pl
 from mutascope import figures
 from mutascope.analysis.covariates import massive_lines
 from mutascope.analysis.enrichment import (
+    HITS,
     conserved_across_assays,
     conserved_across_layers,
     conserved_on_residual,
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
     from mutascope.figures.palette import Palette
 
 _AXES = (("row", "rows"), ("col", "columns"))
-_HITS = {"any": "NSM sites", "both": "sites where all mutations are NSMs"}
+_HITS = {"any": "NSM sites", "both": "double NSM sites"}
 
 
 @once
 def enrichment(given: ScreenSet) -> pl.DataFrame:
     """Return the test of every line, under both meanings of a hit."""
-    return by_assay(given.maps, nsm_enrichment)
+    tests = [by_assay(given.maps, lambda calls, hit=hit: nsm_enrichment(calls, hit)) for hit in HITS]
+    return pl.concat(test.with_columns(hit=pl.lit(hit)) for test, hit in zip(tests, HITS, strict=True))
 
 
 @once
@@ -131,7 +133,7 @@ def _conserved(given: ScreenSet, palette: Palette) -> Pictures:
                 shown,
                 conserved.filter(assay=label, hit=hit),
                 axis=axis,
-                title=f"{name.capitalize()} of {label} enriched in {_HITS[hit]}; dots: q ≤ 0.05, above: conserved",
+                title=f"{name.capitalize()} of {label} with more {_HITS[hit]}; dots: q ≤ 0.05, above: conserved",
                 palette=palette,
             )
             yield f"{label}_{name}" + ("_both" if hit == "both" else ""), figure
@@ -156,9 +158,10 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     """Yield conserved lines first, then single ones, then sensitive points."""
     enrichment(given)
     yield Prose(
-        "A row or column is enriched when it holds more hits than a random deal of the sites of its locus (hypergeometric"
-        " test, false discovery rate 5 %). A hit is a site where any mutation is an NSM, or one where both max and min are:"
-        " where most sites are NSM sites, only the second can tell. A line is conserved when it is enriched more often across"
+        "A row or column is enriched when it holds more hits than a random deal of the sites of its locus"
+        " (hypergeometric test, false discovery rate 5 %). A hit is a site where any of max and min is an NSM or,"
+        " apart, one where both are (a double NSM site): where most sites are NSM sites, only the second can tell. A line is"
+        " conserved when it is enriched more often across"
         " layers, kinds or screens than chance has it. In marked rows of the tables, a massive activation of the wild"
         " type runs through the line."
     )
@@ -228,8 +231,8 @@ _CONSERVED = _HIT | columns(
 FINDINGS = (
     Finding(
         "enrichment",
-        "Every row and column of every locus, tested for more NSM sites than chance, and for more sites where all mutations"
-        " are NSMs.",
+        "Every row and column of every locus, tested for more NSM sites than chance, and for more sites where both max"
+        " and min are NSMs.",
         enrichment,
         _HIT,
         figure=Drawing(

@@ -273,8 +273,8 @@ FINDINGS = (
     ),
     Finding(
         "supplementary_1_nsms",
-        "NSMs of every locus, all mutations together, an assay per column; counterpart of the paper's Supplementary Table"
-        " 1.",
+        "NSMs of every locus, all mutations together, an assay per column; counterpart of the paper's Supplementary"
+        " Table 1.",
         supplementary_nsms,
         columns(**{"*": f"NSMs of the locus {_PER_ASSAY}"}),
     ),
