@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from mutascope import Model, Tiling
 from mutascope.core.protocol import Probe
 from mutascope.engine.reference import ReferenceEngine
+from mutascope.model.families import is_known
 
 BOS, EOS, UNKNOWN = "<s>", "</s>", "<unk>"
 CHAT_TEMPLATE = (
@@ -97,6 +98,11 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "mixtral": ("MixtralConfig", {**_LLAMA, "num_local_experts": 2, "num_experts_per_tok": 1}),
 }
 """Family name: configuration class of transformers, and its small dimensions."""
+
+
+def known_families() -> list[str]:
+    """The families whose arithmetic mutascope knows, as keys of ``FAMILIES``."""
+    return [name for name in FAMILIES if is_known(tiny_network(name))]
 
 
 _BYTE_NAMES = {" ": "Ġ", "\n": "Ċ"}

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_fast import MUTATIONS, SAMPLING
 
-from builders import tiny_model, tiny_network
+from builders import known_families, tiny_model, tiny_network
 from mutascope.assays import Resolved, TextAssay, load_assay
 from mutascope.core.design import Design
 from mutascope.core.genome import Mutant, Tiling
@@ -29,7 +29,7 @@ from mutascope.model.mutations import Mutagen
 from mutascope.numerics.install import numerics_of
 from mutascope.numerics.sampling import Picker
 
-FAMILIES = (*("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "gemma2", "gemma3", "phi3"),)
+FAMILIES = known_families()
 DTYPES = ("float32", "bfloat16")
 Found = dict[Mutant, tuple[Output, ...]]
 

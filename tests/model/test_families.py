@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import builders
-from builders import tiny_model, tiny_network
+from builders import known_families, tiny_model, tiny_network
 from mutascope.assays import TextAssay
 from mutascope.core.design import Design
 from mutascope.core.errors import Unsupported
@@ -22,14 +21,14 @@ from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.activations import wild_type_inputs
 from mutascope.model.discovery import find_genome
-from mutascope.model.families import FAMILIES, family_of, is_known
+from mutascope.model.families import FAMILIES, family_of
 from mutascope.model.loading import Model, fingerprint, load_model
 from mutascope.model.matrices import bias_of, features_of, module_of, parameter_of
 from mutascope.model.mutations import Mutagen
 from mutascope.numerics.install import numerics_of
 from mutascope.predict.predictor import Predictor
 
-KNOWN = [name for name in builders.FAMILIES if is_known(tiny_network(name))]
+KNOWN = known_families()
 DTYPES = ("float32", "bfloat16")
 TILING = Tiling(7)
 
