@@ -53,6 +53,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma3": ("Gemma3TextConfig", _GEMMA2),
     "phi": ("PhiConfig", {**_LLAMA, "partial_rotary_factor": 0.5}),
     "phi3": ("Phi3Config", {**_LLAMA, "original_max_position_embeddings": 512}),
+    "starcoder2": ("Starcoder2Config", {**_LLAMA, "sliding_window": 16}),
     "opt": (
         "OPTConfig",
         {

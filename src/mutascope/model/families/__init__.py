@@ -5,12 +5,12 @@ from __future__ import annotations
 from transformers import PreTrainedModel
 
 from mutascope.core.errors import Unsupported
-from mutascope.model.families import gemma, gpt2, gpt_neox, llama, phi3
+from mutascope.model.families import gemma, gpt2, gpt_neox, llama, phi3, starcoder2
 from mutascope.model.families.spec import FamilySpec, View, head_sizes
 
 __all__ = ["FAMILIES", "FamilySpec", "View", "family_of", "head_sizes", "is_known"]
 
-_FILES = (llama, gpt2, gpt_neox, gemma, phi3)
+_FILES = (llama, gpt2, gpt_neox, gemma, phi3, starcoder2)
 FAMILIES = {name: file.spec for file in _FILES for name in file.NETWORKS}
 """What makes a :class:`FamilySpec` of a config, by the network's type in transformers."""
 
