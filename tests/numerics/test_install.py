@@ -361,3 +361,8 @@ def test_a_token_reaches_as_far_as_the_windows_of_all_layers(dtype):
     tokens[0, 10] += 1
     changed = (logits_of(network, tokens) != before).any(-1)
     assert changed.nonzero().flatten().tolist() == list(range(10, 10 + reach + 1))
+
+
+def test_attention_that_looks_ahead_is_refused():
+    network = tiny_network("gemma3", use_bidirectional_attention=True)
+    assert refusal(network) == "attention that looks ahead is not implemented"
