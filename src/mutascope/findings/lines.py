@@ -160,8 +160,8 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Prose(
         "A row or column is enriched when it holds more hits than a random deal of the sites of its locus"
         " (hypergeometric test, false discovery rate 5 %). A hit is a site where any of max and min is an NSM or,"
-        " apart, one where both are (a double NSM site): where most sites are NSM sites, only the second can tell. A line is"
-        " conserved when it is enriched more often across"
+        " apart, one where both are (a double NSM site): where most sites are NSM sites, only the second can tell."
+        " A line is conserved when it is enriched more often across"
         " layers, kinds or screens than chance has it. In marked rows of the tables, a massive activation of the wild"
         " type runs through the line."
     )
