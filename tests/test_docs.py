@@ -187,6 +187,13 @@ def test_every_page_is_in_the_contents():
     assert listed - pages <= GENERATED
 
 
+def test_modules_that_pages_name_are_there():
+    pages = [page for page in PAGES if page.parent.name != "log"]
+    for page in pages:
+        for name in re.findall(r"`([a-z_]+/[\w/]+\.py)`", page.read_text()):
+            assert (ROOT / name).exists() or (ROOT / "src/mutascope" / name).exists(), f"{page.name}: {name}"
+
+
 def test_pages_that_the_sources_name_are_there():
     for path in [
         *(ROOT / "src").rglob("*.py"),
