@@ -9,15 +9,20 @@ import polars as pl
 import pytest
 import torch
 
-from mutascope import Design, Screen
+from mutascope import Design, Screen, Tiling
 from mutascope.assays import TextAssay
+from mutascope.engine.fast import FastEngine
 from mutascope.engine.measures import Continuation
+from mutascope.engine.reference import ReferenceEngine
+from mutascope.numerics.sampling import draw_noise
+from mutascope.numerics.silence import Coupling
 
 
 def test_values_are_those_of_the_formulas():
     wild = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]])  # (1/2, 1/2), then (3/4, 1/4)
     mutant = torch.tensor([[math.log(4.0), 0.0], [0.0, 0.0]])  # (4/5, 1/5), then (1/2, 1/2)
-    continuation, sums = Continuation((1, 0), wild), torch.zeros(1, 2)
+    continuation = Continuation((1, 0), wild, None)
+    sums = continuation.sums(1)
     for step in range(2):
         continuation.add(sums, mutant[step, None].clone(), step)
     (values,) = continuation.values(sums)
@@ -28,15 +33,17 @@ def test_values_are_those_of_the_formulas():
 
 
 def test_a_logit_that_is_not_finite_has_no_value():
-    continuation, sums = Continuation((0,), torch.zeros(1, 3)), torch.zeros(2, 2)
+    continuation = Continuation((0,), torch.zeros(1, 3), None)
+    sums = continuation.sums(2)
     continuation.add(sums, torch.tensor([[0.0, torch.nan, 0.0], [0.0, 0.0, 0.0]]), 0)
     broken, sound = continuation.values(sums)
     assert set(broken.values()) == {None}
     assert sound["log_probability"] == pytest.approx(-math.log(3))
 
 
-def test_both_engines_record_the_measures_of_silent_mutants_too(llama, tmp_path: Path):
-    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=24, temperature=0.7)
+@pytest.mark.parametrize("sampling", [{"temperature": 0.7}, {"greedy": True}])
+def test_both_engines_record_the_measures_of_silent_mutants_too(llama, tmp_path: Path, sampling):
+    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=24, **sampling)
     design = Design(sample=12, mutations=("max", "zero", "noop"))
     frames = {}
     for engine in ("fast", "reference"):
@@ -48,6 +55,19 @@ def test_both_engines_record_the_measures_of_silent_mutants_too(llama, tmp_path:
     for name in ("log_probability", "kl_divergence"):
         assert fast.schema[name] == pl.Float32
         assert fast[name].to_list() == pytest.approx(reference[name].to_list(), rel=1e-4, abs=1e-5)
+    given, absent = ("margin", "silence") if "greedy" in sampling else ("silence", "margin")
+    assert fast[given].equals(reference[given])
+    assert fast[absent].is_null().all()
+    assert reference[absent].is_null().all()
+    told = fast.filter(pl.col("first_divergence").is_null())
+    other = fast.filter(pl.col("first_divergence").is_not_null())
+    if given == "margin":
+        assert (told["margin"] >= 0).all()
+        assert (other["margin"] <= 0).all()
+    else:
+        assert (told["silence"] > 0).all()
+        assert (other["silence"] < 1).all()
+        assert set(fast.filter(mutation="noop")["silence"]) == {1.0}
     noops = fast.filter(mutation="noop")
     assert noops["kl_divergence"].to_list() == pytest.approx([0.0] * len(noops), abs=1e-5)
     others = fast.filter(pl.col("mutation") != "noop")
@@ -60,3 +80,57 @@ def test_a_screen_with_measures_is_another_screen(llama, tmp_path: Path):
     Screen(llama, assay, Design(sample=1), tile=8).run(tmp_path / "s", quiet=True)
     with pytest.raises(Exception, match="measure is False there and True here"):
         Screen(llama, assay, Design(sample=1), tile=8, measure=True).run(tmp_path / "s", quiet=True)
+
+
+def test_silence_is_the_share_of_seeds_with_a_silent_mutant(llama):
+    """Over many seeds, each with its own text of the wild type, the coupled runs of the engine."""
+    engine, said, chances = FastEngine(llama, Tiling(8)), [], []
+    mutants = Design(sample=12, mutations=("max", "zero")).plan(llama.genome, Tiling(8)).mutants()
+    for seed in range(60):
+        assay = TextAssay(name="t", prompt="The life", seed=seed, max_new_tokens=6, temperature=0.8, top_k=9)
+        resolved = assay.resolve(llama, measure=True)
+        session = engine.prepare(resolved.prompts, resolved.readout)
+        (wild,) = session.wild_type
+        for outcome in session.run(mutants):
+            said.append(outcome.outputs[0].tokens == wild.tokens)
+            chances.append(outcome.outputs[0].values["silence"])
+    chance, silent = torch.tensor(chances, dtype=torch.float64), torch.tensor(said, dtype=torch.float64)
+    assert 0.1 < chance.mean() < 0.9
+    for low, high in ((0, 0.2), (0.2, 0.8), (0.8, 1.01)):
+        some = (chance >= low) & (chance < high)
+        assert some.sum() > 15
+        error = float((chance[some] * (1 - chance[some])).mean() / some.sum()) ** 0.5
+        assert float(silent[some].mean()) == pytest.approx(float(chance[some].mean()), abs=4 * error)
+
+
+@pytest.mark.slow
+def test_silence_of_the_real_model_is_that_of_2000_seeds(smollm2):
+    """The chance of every token is the share of real seeds that keep it, of those with which the wild type picks it."""
+    seeds, mutants = 2000, Design(sample=20, mutations=("max",))
+    assay = TextAssay(name="t", prompt="The life cycle of", seed=3, max_new_tokens=6, temperature=0.8)
+    resolved, tiling = assay.resolve(smollm2, measure=True), Tiling(64)
+    engine = ReferenceEngine(smollm2, tiling)
+    (prompt,) = resolved.prompts
+    wild, logits = engine.wild_type_logits(prompt, resolved.readout)
+    picker = engine.picker(prompt, resolved.readout)
+    assert picker is not None
+    coupling, steps = Coupling(picker, logits, wild.tokens), len(wild.tokens)
+    fed = torch.tensor([[*prompt.tokens, *wild.tokens[:-1]]])
+    own = []
+    for mutant in mutants.plan(smollm2.genome, tiling).mutants():
+        with torch.inference_mode(), engine.mutagen.mutated(mutant) as network, engine.operations():
+            own.append(network(fed).logits[0, len(prompt.tokens) - 1 :])
+    kept, seen = torch.zeros(len(own), steps), torch.zeros(steps)
+    for seed in range(seeds):
+        picker.noise = draw_noise(seed, steps, picker.vocabulary)
+        same = picker.pick(logits, torch.arange(steps)) == torch.tensor(wild.tokens)
+        seen += same
+        for index, rows in enumerate(own):
+            picked = picker.pick(rows[same], torch.arange(steps)[same])
+            kept[index, same] += picked == torch.tensor(wild.tokens)[same]
+    chances = torch.stack(
+        [torch.cat([coupling.terms(rows[step, None], step) for step in range(steps)]) for rows in own]
+    )
+    errors = (chances * (1 - chances) / seen).sqrt()
+    assert (seen > 50).sum() >= 3
+    assert ((kept / seen - chances).abs() <= 4.5 * errors + 1 / seen)[:, seen > 50].all()

@@ -112,7 +112,7 @@ class ReferenceEngine:
         """
         network = self.model.network
         tokens = torch.tensor([prompt.tokens], device=network.device)
-        step = _Step(len(prompt.tokens), self._picker(prompt, readout), record)
+        step = _Step(len(prompt.tokens), self.picker(prompt, readout), record)
         torch.manual_seed(readout.seed)
         try:
             with torch.inference_mode(), self.operations():
@@ -136,7 +136,7 @@ class ReferenceEngine:
         network = self.model.network
         return nullcontext() if self.numerics == STOCK else numerics_of(network).installed(network)
 
-    def _picker(self, prompt: Prompt, readout: Readout) -> Picker | None:
+    def picker(self, prompt: Prompt, readout: Readout) -> Picker | None:
         """Return what picks the tokens; None where ``generate`` does it itself."""
         if self.stock or unsupported_fields(readout.resolved):
             return None
@@ -190,8 +190,12 @@ class ReferenceSession:
         """Return the wild type's continuations, to measure along; none where nothing is measured."""
         if not self.readout.measure:
             return []
-        known = [self.engine.wild_type_logits(prompt, self.readout) for prompt in self.prompts]
-        return [Continuation(output.tokens, logits) for output, logits in known]
+        return [self._continuation(prompt) for prompt in self.prompts]
+
+    def _continuation(self, prompt: Prompt) -> Continuation:
+        """Return the wild type's continuation of a prompt."""
+        output, logits = self.engine.wild_type_logits(prompt, self.readout)
+        return Continuation(output.tokens, logits, self.engine.picker(prompt, self.readout))
 
     def _read_all(self) -> Iterator[Output]:
         """Read out the network as it is now on every prompt."""

@@ -103,7 +103,7 @@ class WildType:
         activations = ActivationCache(self.decoder, asked.tokens, tokens, self._beginning).extend_fully()
         measure, shortlists = self.choices, []
         if self.readout.measure:
-            measure = Continuation(tokens, self._logits(activations))
+            measure = Continuation(tokens, self._logits(activations), self.head.picker)
         elif self.keeps and not measure:
             shortlists = self.head.known(self._final(activations), self._logits(activations), tokens)
         reading = Reading(activations, measure, shortlists)
