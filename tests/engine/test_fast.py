@@ -18,8 +18,8 @@ from mutascope.core.genome import Mutant, Tiling
 from mutascope.core.protocol import Generation
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
+from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model, load_model
-from mutascope.numerics.sampling import unsupported_fields
 
 MUTATIONS = ("max", "min", "zero", "noop", "random")
 FIXED = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from transformers import GenerationConfig
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest, PromptInfo
 from mutascope.core.protocol import Output, Probe, Prompt, Readout
+from mutascope.model import generation
 from mutascope.model.loading import Model
 
 AssayT = TypeVar("AssayT", bound="Assay", covariant=True)
@@ -145,13 +147,18 @@ def resolve_generation(model: Model, arguments: dict[str, Any], prompt_length: i
     """Return every generation field in force for ``generate(prompt, **arguments)``, as plain JSON values.
 
     ``max_new_tokens`` of a generation config outranks max_length, as in ``generate``.
+
+    Raises:
+        MutascopeError: for what cannot be run (:mod:`mutascope.model.generation`).
     """
     config, _ = model.network._prepare_generation_config(None, **arguments)  # pyright: ignore[reportCallIssue]
+    known = generation.FIELDS.keys() | set(vars(GenerationConfig()))
     fields = {
         key: value
         for key, value in config.to_dict().items()
-        if value is not None and key not in _NOT_SAMPLING
+        if value is not None and key in known - _NOT_SAMPLING
     }
+    generation.check(fields, model.name)
     limit = fields.get("max_new_tokens")
     fields["max_new_tokens"] = limit if limit is not None else fields["max_length"] - prompt_length
     fields["max_length"] = prompt_length + fields["max_new_tokens"]

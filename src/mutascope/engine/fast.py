@@ -22,9 +22,9 @@ from mutascope.core.genome import Tiling
 from mutascope.core.protocol import Prompt, Readout
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.engine.session import FastSession
+from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
 from mutascope.numerics.install import STOCK
-from mutascope.numerics.sampling import unsupported_fields
 
 
 class FastEngine:

@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant, Tiling
 from mutascope.core.protocol import Generation, Outcome, Output, Prompt, Readout
 from mutascope.engine.measures import Choices, Continuation, measured
+from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
 from mutascope.model.mutations import Mutagen
 from mutascope.numerics.install import NAMES, STOCK, numerics_of, refusal
-from mutascope.numerics.sampling import SAMPLING, Picker, unsupported_fields
+from mutascope.numerics.sampling import SAMPLING, Picker
 
 
 class NonFiniteLogits(Exception):
@@ -120,10 +122,14 @@ class ReferenceEngine:
                     tokens,
                     attention_mask=torch.ones_like(tokens),
                     logits_processor=LogitsProcessorList([step]),
+                    tokenizer=self.model.tokenizer if readout.resolved.get("stop_strings") else None,
                     **readout.arguments,
                 )
         except NonFiniteLogits as broken:
             return Output(broken.tokens, finite=False)
+        except ValueError as error:  # its processors check their settings
+            reason = str(error).partition("\n")[0]
+            raise MutascopeError(f"generate refuses {self.model.name}: {reason}") from error
         return Output(tuple(sequence[0, len(prompt.tokens) :].tolist()))
 
     def describe_numerics(self, readout: Readout) -> dict[str, str]:

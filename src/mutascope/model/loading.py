@@ -22,6 +22,7 @@ from transformers import (
 from mutascope.core.errors import MutascopeError, nearest
 from mutascope.core.genome import Genome
 from mutascope.core.words import counted
+from mutascope.model import generation
 from mutascope.model.aliases import ALIASES, HUB_ERRORS, fetch_alias
 from mutascope.model.discovery import find_genome
 
@@ -118,6 +119,7 @@ def load_model(
     except torch.OutOfMemoryError as error:
         raise MutascopeError(f"{name} does not fit into the memory of {torch_device}") from error
     network.eval().requires_grad_(False)
+    generation.reset(network)
     return Model(name, network, tokenizer, fingerprint(network), find_genome(network))
 
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import GenerationConfig
 
 from mutascope.numerics import cpu
 
@@ -27,22 +26,6 @@ SAMPLING = "fma32-1"
 """Name of the numerics of sampling (docs/numerics.md)."""
 _BEYOND = 8
 """Tokens looked at beyond the top-k boundary: they could cross it and win."""
-
-_IMPLEMENTED = {
-    *("do_sample", "temperature", "top_k", "top_p", "min_p", "max_length", "max_new_tokens"),
-    *("eos_token_id", "pad_token_id", "bos_token_id", "use_cache", "num_return_sequences"),
-}
-"""Fields of a generation config that the picker implements, or that do not change what is picked."""
-
-
-def unsupported_fields(resolved: Mapping[str, Any]) -> list[str]:
-    """Return the generation fields in force that :class:`Picker` does not implement, as ``name=value``."""
-    neutral = GenerationConfig._get_default_generation_params()
-    return [
-        f"{name}={value}"
-        for name, value in resolved.items()
-        if name not in _IMPLEMENTED and value != neutral.get(name) and value not in (None, False)
-    ]
 
 
 class Picker:

@@ -19,9 +19,10 @@ from mutascope.core.errors import MutascopeError, Unsupported
 from mutascope.core.genome import Locus, Tiling
 from mutascope.core.protocol import NextToken, Prompt, Readout
 from mutascope.engine.reference import ReferenceEngine
+from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
 from mutascope.model.mutations import Mutagen
-from mutascope.numerics.sampling import Picker, unsupported_fields
+from mutascope.numerics.sampling import Picker
 from mutascope.predict.attention import attention_changes
 from mutascope.predict.autograd import Chain
 from mutascope.predict.calls import Calls, make_calls

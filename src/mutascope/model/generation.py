@@ -1,0 +1,136 @@
+"""What a checkpoint's generation config may ask for, and what becomes of it: one decision per field.
+
+Fields that say *what* is picked stay in force. Those that only say *how* ``generate`` computes are reset, so that every
+checkpoint runs alike. What does not fit one text per mutant is refused in a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from transformers import GenerationConfig, PreTrainedModel
+
+from mutascope.core.errors import MutascopeError
+
+
+class Use(Enum):
+    """What becomes of a field."""
+
+    PICKED = "implemented by both engines"
+    GENERATE = "left to generate: reference engine, sampling of torch"
+    RESET = "changes how generate computes, or what it returns: set to the library's default"
+    NO_EFFECT = "nothing of what is run here reads it"
+    REFUSED = "refused"
+
+
+FIELDS: dict[str, Use] = {
+    **dict.fromkeys(
+        (
+            *("do_sample", "temperature", "top_k", "top_p", "min_p"),
+            *("max_length", "max_new_tokens", "eos_token_id"),
+        ),
+        Use.PICKED,
+    ),
+    **dict.fromkeys(
+        (
+            *("min_length", "min_new_tokens", "stop_strings", "forced_bos_token_id", "forced_eos_token_id"),
+            *("top_h", "typical_p", "epsilon_cutoff", "eta_cutoff", "renormalize_logits"),
+            *("repetition_penalty", "encoder_repetition_penalty", "no_repeat_ngram_size"),
+            *("encoder_no_repeat_ngram_size", "exponential_decay_length_penalty", "bad_words_ids"),
+            *("suppress_tokens", "begin_suppress_tokens", "sequence_bias", "guidance_scale"),
+            "watermarking_config",
+        ),
+        Use.GENERATE,
+    ),
+    **dict.fromkeys(
+        (
+            *("use_cache", "cache_implementation", "cache_config", "max_cache_len", "prefill_chunk_size"),
+            *("compile_config", "disable_compile", "continuous_batching_config", "low_memory"),
+            *("use_mtp", "prompt_lookup_num_tokens", "assistant_early_exit", "speculation_type"),
+            *("output_attentions", "output_hidden_states", "output_scores", "output_logits"),
+            *("return_dict_in_generate", "num_return_sequences", "is_assistant"),
+            "remove_invalid_values",  # a mutant whose logits are not finite is one of the things looked for
+        ),
+        Use.RESET,
+    ),
+    **dict.fromkeys(
+        (
+            *("pad_token_id", "bos_token_id", "decoder_start_token_id", "early_stopping", "length_penalty"),
+            *("num_assistant_tokens", "num_assistant_tokens_schedule"),
+            *("assistant_confidence_threshold", "assistant_lookbehind", "target_lookbehind"),
+            *("assistant_ensemble_weight", "max_matching_ngram_size", "transformers_version"),
+            "_from_model_config",
+        ),
+        Use.NO_EFFECT,
+    ),
+    **dict.fromkeys(
+        (
+            *("num_beams", "num_beam_groups", "diversity_penalty", "constraints", "force_words_ids"),
+            *("penalty_alpha", "dola_layers", "token_healing", "max_time"),
+        ),
+        Use.REFUSED,
+    ),
+}
+"""Every field of transformers' generation config; others have no effect."""
+
+_WHY = {
+    "penalty_alpha": "contrastive search",
+    "dola_layers": "decoding by contrasting layers",
+    "token_healing": "changing the end of the prompt",
+    "max_time": "stopping by the clock, which no two runs do alike",
+}
+"""What the refused fields ask for; the others ask for beam search."""
+_RANGES = {
+    "temperature": (lambda value: value >= 1e-6, "at least 1e-6"),
+    "top_k": (lambda value: value >= 0, "0 (all tokens) or more"),
+    "top_p": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
+    "min_p": (lambda value: 0 <= value <= 1, "between 0 and 1"),
+}
+"""Values with which a token can be sampled."""
+
+
+def reset(network: PreTrainedModel) -> None:
+    """Let ``generate`` compute in the library's own way, whatever the checkpoint asks for."""
+    for name, use in FIELDS.items():
+        if use is Use.RESET and hasattr(network.generation_config, name):
+            setattr(network.generation_config, name, None)
+
+
+def check(resolved: Mapping[str, Any], model: str) -> None:
+    """Raise MutascopeError when the fields in force cannot be run.
+
+    Args:
+        resolved: every field in force.
+        model: name of the model, for the sentence.
+    """
+    whose = f"the generation config of {model}"
+    for name in asked(resolved):
+        if FIELDS.get(name) is Use.REFUSED:
+            raise MutascopeError(
+                f"{whose} asks for {_WHY.get(name, 'beam search')} ({name}={resolved[name]}), and a mutant is one text,"
+                f" token by token: remove {name} from its generation_config.json"
+            )
+    if resolved.get("do_sample"):
+        for name, (possible, range_) in _RANGES.items():
+            value = resolved.get(name)
+            if value is not None and not possible(value):
+                raise MutascopeError(
+                    f"{whose} has {name}={value}, with which no token can be sampled: it must be {range_}; state"
+                    f" {name} in the assay, or greedy: true"
+                )
+
+
+def unsupported_fields(resolved: Mapping[str, Any]) -> list[str]:
+    """Return the fields in force that are left to ``generate``, as ``name=value``."""
+    left = [name for name in asked(resolved) if FIELDS.get(name, Use.GENERATE) is Use.GENERATE]
+    return [f"{name}={resolved[name]}" for name in left]
+
+
+def asked(resolved: Mapping[str, Any]) -> list[str]:
+    """Return the names of the fields that are not at the library's default."""
+    neutral = GenerationConfig._get_default_generation_params()
+    return [
+        name for name, value in resolved.items() if value != neutral.get(name) and value not in (None, False)
+    ]
