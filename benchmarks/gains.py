@@ -13,6 +13,7 @@ import polars as pl
 from mutascope import Results, Screen
 from mutascope.analysis.calibration import auc
 from mutascope.predict.predictor import Predictor
+from mutascope.run.reopening import reopen
 
 MUTANT = ["layer", "kind", "row", "col", "mutation"]
 

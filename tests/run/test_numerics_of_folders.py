@@ -12,6 +12,7 @@ from builders import copy_model, tiny_model
 from mutascope import Design, MutascopeError, Results, Screen, TextAssay, load_model
 from mutascope.core.manifest import Numerics
 from mutascope.engine.reference import ReferenceEngine
+from mutascope.run.reopening import reopen
 
 ASSAY = "name: tale\nprompt: 'Once upon a time:'\nmax_new_tokens: 4\n"
 TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=4)

@@ -52,9 +52,14 @@ def build_assay(fields: dict[str, Any], *, where: str) -> Assay:
 
 
 def reopened(model: Model, manifest: Manifest) -> Resolved:
-    """Return the assay of a stored screen, as its model meets it."""
-    kind = next(kind for kind in ASSAYS if kind.type == manifest.assay.type)
-    return kind.model_validate(manifest.assay.stated).reopen(model, manifest)
+    """Return the assay of a stored screen, as its model meets it.
+
+    Raises:
+        MutascopeError: when its type is not known here.
+    """
+    known = {kind.type: kind for kind in ASSAYS}
+    check_name("type of assay", manifest.assay.type, [*known])
+    return known[manifest.assay.type].model_validate(manifest.assay.stated).reopen(model, manifest)
 
 
 def _type_of(fields: Mapping[str, Any], where: str) -> type[Assay]:
