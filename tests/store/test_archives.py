@@ -17,7 +17,7 @@ from mutascope.core.schema import OUTPUT_SCHEMA, RECORD_SCHEMA
 
 ARCHIVES = Path(__file__).resolve().parents[1] / "data" / "archives"
 TEXTS = ("format1/text", "format2/text")
-FINISHED = (*TEXTS, "format1/choice", "format1/panel")
+FINISHED = tuple(f"format{version}/{kind}" for version in (1, 2) for kind in ("text", "choice", "panel"))
 MUTANTS = {"text": 24, "choice": 12, "panel": 3}
 ASSAY = "name: drosophila\nprompt: The life cycle\nseed: 1\ntemperature: 0.9\nmax_length: 30\n"
 
@@ -69,7 +69,7 @@ def test_records_of_a_text():
         }
 
 
-@pytest.mark.parametrize("name", [name for name in FINISHED if name.startswith("format1/")])
+@pytest.mark.parametrize("name", FINISHED)
 def test_every_verb_that_reads(cli, archives, name):
     folder, kind = archives / name, name.partition("/")[2]
     before, mutant = tree(folder), first_nsm(Results(folder))
@@ -166,15 +166,18 @@ def make_archives():
     return module
 
 
-def test_the_records_of_this_version_come_out_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", MUTANTS)
+def test_the_records_of_this_version_come_out_again(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
-    module, archived = make_archives(), Results(ARCHIVES / "format2" / "text")
-    tiny_model(module.MODEL, "llama")
-    screen = module.text_screen()
+    module, archived = make_archives(), Results(ARCHIVES / "format2" / kind)
+    module.make_sources()
+    screen = module.SCREENS[kind]()
     if screen.model.fingerprint != archived.manifest.model.fingerprint:
         pytest.skip("torch draws other weights on this processor")
     screen.run("again", quiet=True)
-    assert screen.results.manifest.numerics == archived.manifest.numerics
-    assert screen.results.manifest.wild_type == archived.manifest.wild_type
-    assert screen.records().equals(archived.records())
-    assert screen.results.phenotypes().equals(archived.phenotypes())
+    again = screen.results
+    for key in ("assay", "generation", "prompts", "design", "loci", "wild_type", "numerics"):
+        assert getattr(again.manifest, key) == getattr(archived.manifest, key), key
+    assert again.records().equals(archived.records())
+    assert again.outputs().equals(archived.outputs())
+    assert again.phenotypes().equals(archived.phenotypes())
