@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 
-from mutascope import Results
+from mutascope import ScreenData
 from mutascope.analysis.calibration import (
     auc,
     calibrated,
@@ -24,10 +24,10 @@ from mutascope.analysis.calibration import (
     expected_calibration_error,
     fit_calibration,
 )
-from mutascope.analysis.combined import MUTANT, combined_rates
+from mutascope.analysis.combined import combined_rates
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY, SITE_KEY
 from mutascope.run.rounds import choose
 
-SITE = ("layer", "kind", "row", "col")
 FIRST = 0.05
 """Share of the sites that an adaptive run draws at random."""
 TARGETS = (0.05, 0.02, 0.01, 0.007, 0.005, 0.003, 0.002)
@@ -38,9 +38,9 @@ def sites_of(calls: pl.DataFrame, count: int, random: np.random.Generator) -> pl
     """Return the calls of as many random sites of every locus."""
     drawn = []
     for _, locus in calls.group_by("layer", "kind", maintain_order=True):
-        sites = locus.select(SITE).unique(maintain_order=True)
+        sites = locus.select(SITE_KEY).unique(maintain_order=True)
         chosen = np.sort(random.choice(len(sites), min(count, len(sites)), replace=False))
-        drawn.append(locus.join(sites[chosen], on=SITE, how="semi"))
+        drawn.append(locus.join(sites[chosen], on=SITE_KEY, how="semi"))
     return pl.concat(drawn)
 
 
@@ -49,8 +49,8 @@ def coverage(calls: pl.DataFrame, loci: pl.DataFrame, resamples: int, sites: int
     truth = float((~calls["silent"]).mean())  # pyright: ignore[reportArgumentType]
     found = []
     for seed in range(resamples):
-        sample = sites_of(calls, sites, np.random.default_rng(seed)).select(*MUTANT, "silent")
-        found.append(combined_rates(calls.select(*MUTANT, "risk"), sample, loci, seed=seed))
+        sample = sites_of(calls, sites, np.random.default_rng(seed)).select(*MUTANT_KEY, "silent")
+        found.append(combined_rates(calls.select(*MUTANT_KEY, "risk"), sample, loci, seed=seed))
     rates = pl.concat(found)
     for name, prefix in (("combined", ""), ("sample alone", "sample_")):
         low, high = rates[f"{prefix}low"], rates[f"{prefix}high"]
@@ -67,9 +67,9 @@ def coverage(calls: pl.DataFrame, loci: pl.DataFrame, resamples: int, sites: int
 def adaptive(calls: pl.DataFrame, target: float, seed: int) -> tuple[float, float]:
     """Return the share of mutants that an adaptive run to a target runs, and the share of right calls it ends with."""
     random = np.random.default_rng(seed)
-    sites = calls.select(SITE).n_unique() // calls.select("layer", "kind").n_unique()
-    first = sites_of(calls, max(1, round(FIRST * sites)), random).select(MUTANT)
-    known = calls.with_row_index("at").join(first, on=MUTANT, how="semi")["at"].to_numpy()
+    sites = calls.select(SITE_KEY).n_unique() // calls.select(*LOCUS_KEY).n_unique()
+    first = sites_of(calls, max(1, round(FIRST * sites)), random).select(MUTANT_KEY)
+    known = calls.with_row_index("at").join(first, on=MUTANT_KEY, how="semi")["at"].to_numpy()
     nsm = (~calls["silent"]).to_numpy()
     while True:
         curve = fit_calibration(calls[known])
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    opened = [Results(folder) for folder in options.screens]
+    opened = [ScreenData(folder) for folder in options.screens]
     every = [results.checked_calls() for results in opened]
     loci = pl.concat(results.loci for results in opened)
     calls = pl.concat(every, how="diagonal_relaxed")
@@ -102,7 +102,7 @@ def main() -> None:
     coverage(calls, loci, options.resamples, options.sites)
     figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
     for part in every:
-        layer, kind = part.select("layer", "kind").row(0)
+        layer, kind = part.select(*LOCUS_KEY).row(0)
         points = []
         for target in TARGETS:
             runs = np.array([adaptive(part, target, seed) for seed in range(options.draws)])

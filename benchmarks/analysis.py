@@ -24,7 +24,15 @@ import polars as pl
 from mutascope import ScreenSet, write_figures, write_report, write_tables
 from mutascope.assays.phenotype import content_hash
 from mutascope.core.manifest import Manifest
-from mutascope.core.schema import COVARIATE_SCHEMA, FORMAT_VERSION, OUTPUT_SCHEMA, RECORD_SCHEMA
+from mutascope.core.schema import (
+    COVARIATE_SCHEMA,
+    FORMAT_VERSION,
+    LOCUS_KEY,
+    MUTANT_KEY,
+    OUTPUT_SCHEMA,
+    RECORD_SCHEMA,
+    SITE_KEY,
+)
 from mutascope.store import ScreenFolder, Shard
 
 LAYERS, TILE = 32, 64
@@ -53,9 +61,7 @@ def records_of(
     sites: pl.DataFrame, phenotypes: np.ndarray, wild: str, random: np.random.Generator
 ) -> pl.DataFrame:
     """A record of max and of min per site; few phenotypes are common and most are rare, as in real screens."""
-    both = sites.unpivot(
-        ["max", "min"], index=["layer", "kind", "row", "col"], variable_name="mutation", value_name="nsm"
-    )
+    both = sites.unpivot(["max", "min"], index=[*SITE_KEY], variable_name="mutation", value_name="nsm")
     pick = (len(phenotypes) * random.random(len(both)) ** 3).astype(np.int64)
     nsm = pl.col("nsm")
     told = both.with_columns(
@@ -83,7 +89,7 @@ def texts_of(count: int, random: np.random.Generator) -> list[str]:
 def manifest_of(
     name: str, records: pl.DataFrame, wild: list[str], prompts: list[str], sample: int | None
 ) -> Manifest:
-    sites = records.group_by("layer", "kind").agg(n=pl.struct("row", "col").n_unique())
+    sites = records.group_by(*LOCUS_KEY).agg(n=pl.struct("row", "col").n_unique())
     sampled = {(layer, kind): n for layer, kind, n in sites.iter_rows()}
     loci = [
         {
@@ -171,7 +177,7 @@ def make(root: Path) -> None:
     said = texts_of(TEXTS + 1, random)
     hashes = np.array([content_hash(text) for text in said])
     texts = pl.DataFrame({"phenotype": hashes, "text": said, "continuation": said})
-    order = ["layer", "kind", "row", "col"]
+    order = [*SITE_KEY]
     whole = records_of(sites, hashes[1:], hashes[0], random).sort(*order, "mutation")
     write(root / "drosophila", manifest_of("drosophila", whole, said[:1], ["Say:"], None), whole, texts)
     ScreenFolder(root / "drosophila").write_covariates(covariates_of(sites, random))
@@ -205,13 +211,11 @@ def make_choice(root: Path, second: pl.DataFrame, random: np.random.Generator) -
 
 
 def make_panel(root: Path, whole: pl.DataFrame, texts: pl.DataFrame, random: np.random.Generator) -> None:
-    chosen = (
-        whole.filter(~pl.col("silent")).sample(2000, seed=1).sort("layer", "kind", "row", "col", "mutation")
-    )
+    chosen = whole.filter(~pl.col("silent")).sample(2000, seed=1).sort(*MUTANT_KEY)
     words = np.array(["The", "It", "staring", "otta", "betrayal", "moon"])
     said = np.array([f"{word} {number} a fly." for word in words for number in range(50)])
     hashes = np.array([content_hash(text) for text in said])
-    rows = chosen.select("layer", "kind", "row", "col", "mutation")
+    rows = chosen.select(*MUTANT_KEY)
     leading = np.where(chosen["row"].to_numpy() % 64 == 5, 2 + chosen["col"].to_numpy() % 4, 0)
     pick = np.repeat(leading, PROMPTS) * (random.random(len(rows) * PROMPTS) < 0.7) * 50 + random.integers(
         0, 50, len(rows) * PROMPTS

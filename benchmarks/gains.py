@@ -10,12 +10,12 @@ import time
 
 import polars as pl
 
-from mutascope import Results, Screen
+from mutascope import Screen, ScreenData
 from mutascope.analysis.calibration import auc
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.predict.predictor import Predictor
-from mutascope.run.reopening import reopen
 
-MUTANT = ["layer", "kind", "row", "col", "mutation"]
+MUTANT_KEY = [*MUTANT_KEY]
 
 
 def main() -> None:
@@ -23,10 +23,10 @@ def main() -> None:
     parser.add_argument("screen")
     parser.add_argument("--rivals", default="1,2,4")
     options = parser.parse_args()
-    results = Results(options.screen)
+    results = ScreenData(options.screen)
     screen, records = Screen.reopen(results), results.records()
     mutations = results.manifest.design.mutations
-    loci = {f"{layer}.{kind}" for layer, kind in records.select("layer", "kind").unique().iter_rows()}
+    loci = {f"{layer}.{kind}" for layer, kind in records.select(*LOCUS_KEY).unique().iter_rows()}
     print(f"{results!r}: {len(records):,} exact calls, {int((~records['silent']).sum())} NSMs", flush=True)
     for rivals in map(float, options.rivals.split(",")):
         resolved = screen.resolved
@@ -38,7 +38,7 @@ def main() -> None:
             frame = calls.frame(locus, mutations).with_columns(
                 layer=pl.lit(locus.layer, pl.Int16), kind=pl.lit(locus.kind)
             )
-            parts.append(records.join(frame.select(*MUTANT, "risk", "margin"), on=MUTANT))
+            parts.append(records.join(frame.select(*MUTANT_KEY, "risk", "margin"), on=MUTANT_KEY))
         seconds, known = time.perf_counter() - start, pl.concat(parts)
         hits = (~known["silent"]).to_numpy()
         print(f"{rivals:g} rivals, {len(predictor.targets)} targets: {seconds:.0f} s,", end=" ")

@@ -14,10 +14,10 @@ import time
 
 from benchmarks.rates import products
 
-from mutascope import Mutant, Results, Tiling, load_model
+from mutascope import Mutant, ScreenData, Tiling, load_model
 from mutascope.analysis.selection import PAPER, parse_selection, select_mutants
 from mutascope.assays import PanelAssay
-from mutascope.core.design import MUTANT_COLUMNS
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 
@@ -32,11 +32,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int)
     options = parser.parse_args()
 
-    results = Results(options.screen)
+    results = ScreenData(options.screen)
     model, tiling = load_model(results.manifest.model.name), Tiling(results.manifest.tile)
     assay = PanelAssay(name="panel", prompts=options.prompts, temperature=0.7).resolve(model)
     chosen = select_mutants(results.records(), parse_selection(f"{PAPER}, at most {options.nsms} NSMs"))
-    mutants = [Mutant(*row) for row in chosen.select(MUTANT_COLUMNS).iter_rows()]
+    mutants = [Mutant(*row) for row in chosen.select(MUTANT_KEY).iter_rows()]
     rate = products({(locus.rows, locus.cols) for locus in model.genome})["own"]
 
     start = time.perf_counter()

@@ -11,7 +11,7 @@ import polars as pl
 
 from mutascope.assays.phenotype import content_hash
 from mutascope.core.manifest import Manifest
-from mutascope.core.schema import OUTPUT_SCHEMA, RECORD_SCHEMA
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY, OUTPUT_SCHEMA, RECORD_SCHEMA, SITE_KEY
 from mutascope.store import ScreenFolder, Shard
 
 CODES = {".": "", "+": "+", "-": "-", "#": "+-"}
@@ -41,7 +41,7 @@ def records_of(maps: Maps, words: Sequence[str] = ("fly",)) -> pl.DataFrame:
                     said = words[nsms % len(words)] if nsm else WILD
                     nsms += nsm
                     rows.append((layer, kind, row, col, mutation, not nsm, 1 if nsm else None, said))
-    names = ("layer", "kind", "row", "col", "mutation", "silent", "first_divergence", "continuation")
+    names = (*MUTANT_KEY, "silent", "first_divergence", "continuation")
     types: dict[str, Any] = {name: RECORD_SCHEMA.get(name, pl.String) for name in names}
     return pl.DataFrame(rows, schema=types, orient="row")
 
@@ -145,7 +145,7 @@ def write_predictions(folder: Path, records: pl.DataFrame) -> Path:
         risk=pl.Series(-margin, dtype=pl.Float32),
         probability=pl.Series(1 / (1 + np.exp(2 * margin)), dtype=pl.Float32),
     )
-    for (layer, kind), group in known.group_by("layer", "kind"):
+    for (layer, kind), group in known.group_by(*LOCUS_KEY):
         store.write_predictions(f"{layer}.{kind}", group)
     return folder
 
@@ -224,10 +224,8 @@ def as_panel(
         rare = ("staring", "otta", "betrayal")[mutant["row"] % 3] if number % 3 == 0 else "The"
         for prompt in range(prompts):
             first = rare if random.random() < 0.7 else "A"
-            rows.append(
-                (*(mutant[n] for n in ("layer", "kind", "row", "col", "mutation")), prompt, f"{first} fly")
-            )
-    names = ("layer", "kind", "row", "col", "mutation", "prompt", "continuation")
+            rows.append((*(mutant[n] for n in MUTANT_KEY), prompt, f"{first} fly"))
+    names = (*MUTANT_KEY, "prompt", "continuation")
     types: dict[str, Any] = {name: OUTPUT_SCHEMA.get(name, pl.String) for name in names}
     outputs = pl.DataFrame(rows, schema=types, orient="row")
     return chosen, outputs, ["The egg hatches"] * prompts
@@ -236,7 +234,7 @@ def as_panel(
 def random_covariates(records: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     """Covariates of every site; column 2 carries a massive activation."""
     random = np.random.default_rng(seed)
-    sites = records.select("layer", "kind", "row", "col").unique(maintain_order=True)
+    sites = records.select(*SITE_KEY).unique(maintain_order=True)
     reads = ~pl.col("kind").is_in(["o", "down"])
     massive = reads & (pl.col("col") == 2)
     names = ("tile_norm", "change_max", "change_min", "change_zero", "input_norm", "input_max")

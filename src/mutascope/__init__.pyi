@@ -4,12 +4,12 @@ from .core.design import Design
 from .core.errors import MutascopeError
 from .core.genome import Genome, Locus, Mutant, Tiling
 from .figures import draw_map, draw_sheet
-from .findings import ScreenSet, build_table, draw_figure, write_figures, write_tables
+from .findings import ScreenSet, build_table, draw_figure, open_many, write_figures, write_tables
 from .model.loading import Model, load_genome, load_model
 from .report import write_report
 from .run.prediction import Prediction
 from .run.screen import Screen
-from .store.reader import Results, ScreenData, open
+from .store.reader import ScreenData, open
 
 __version__: str
 __format_version__: int
@@ -22,7 +22,6 @@ __all__ = [
     "Mutant",
     "MutascopeError",
     "Prediction",
-    "Results",
     "Screen",
     "ScreenData",
     "ScreenSet",
@@ -36,6 +35,7 @@ __all__ = [
     "load_genome",
     "load_model",
     "open",
+    "open_many",
     "word_diff",
     "write_figures",
     "write_report",

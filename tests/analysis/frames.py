@@ -7,11 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from mutascope.core.schema import RECORD_SCHEMA
+from mutascope.core.schema import MUTANT_KEY, RECORD_SCHEMA
 
-RECORDS = {
-    name: RECORD_SCHEMA[name] for name in ("layer", "kind", "row", "col", "mutation", "silent", "phenotype")
-}
+RECORDS = {name: RECORD_SCHEMA[name] for name in (*MUTANT_KEY, "silent", "phenotype")}
 CODES = {".": (0, 0), "+": (1, 0), "-": (0, 1), "#": (1, 1)}
 """Silent, max only, min only, both; a blank is an unscreened site."""
 

@@ -21,6 +21,7 @@ from mutascope.analysis.calibration import (
     weighed,
 )
 from mutascope.analysis.combined import combined_rates
+from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 
 SIDE = 30
 
@@ -106,7 +107,7 @@ def test_without_calls_of_one_sort_probabilities_still_rise_with_the_risk():
 def test_mutants_of_a_site_are_in_one_fold_and_every_call_is_scored():
     whole = world(3)
     with_fold = whole.with_columns(fold=pl.Series(folds_of(whole)))
-    assert with_fold.group_by("layer", "kind", "row", "col").agg(pl.col("fold").n_unique())["fold"].max() == 1
+    assert with_fold.group_by(*SITE_KEY).agg(pl.col("fold").n_unique())["fold"].max() == 1
     scored = cross_fitted(whole)
     assert scored.drop("probability").equals(whole)
     assert scored["probability"].null_count() == 0
@@ -219,7 +220,7 @@ def test_combined_intervals_cover_and_are_shorter_than_the_samples(biased):
 def test_a_sample_of_fewer_sites_than_folds_is_combined(sites):
     whole = world(7)
     sample = sampled(whole, sites, np.random.default_rng(8))
-    loci = whole.group_by("layer", "kind").agg(region_sites=pl.lit(SIDE * SIDE))
+    loci = whole.group_by(*LOCUS_KEY).agg(region_sites=pl.lit(SIDE * SIDE))
     row = combined_rates(whole.drop("silent"), sample.drop("risk"), loci).row(0, named=True)
     assert row["sites"] == 2 * sites
     assert 0.3 < row["predicted"] < 0.7
@@ -228,7 +229,7 @@ def test_a_sample_of_fewer_sites_than_folds_is_combined(sites):
 
 def test_what_was_run_as_a_whole_has_the_exact_rate():
     whole = world(9)
-    loci = whole.group_by("layer", "kind").agg(region_sites=pl.lit(SIDE * SIDE))
+    loci = whole.group_by(*LOCUS_KEY).agg(region_sites=pl.lit(SIDE * SIDE))
     row = combined_rates(whole.drop("silent"), whole.drop("risk"), loci).row(0, named=True)
     assert row["rate"] == row["low"] == row["high"] == pytest.approx(row["sample_rate"], abs=1e-12)
 
@@ -239,7 +240,7 @@ def test_one_site_per_locus_that_is_predicted_well_gives_a_narrow_interval():
         world(0, kinds=("q",)).with_columns(layer=pl.lit(layer, pl.Int16)) for layer in range(20)
     ).with_columns(risk=pl.when(loud).then(50.0).otherwise(0.02), silent=~loud)
     sample = whole.filter(row=7, col=7)
-    loci = whole.group_by("layer", "kind").agg(region_sites=pl.lit(SIDE * SIDE))
+    loci = whole.group_by(*LOCUS_KEY).agg(region_sites=pl.lit(SIDE * SIDE))
     row = combined_rates(whole.drop("silent"), sample.drop("risk"), loci).row(0, named=True)
     assert row["low"] <= 0.5 <= row["high"]
     assert row["high"] - row["low"] < 0.2 * (row["sample_high"] - row["sample_low"])

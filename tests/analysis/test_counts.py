@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from analysis.frames import RECORDS, records_of
 from mutascope.analysis.counts import count_nsms, count_statuses, silent_loci, zero_tables
+from mutascope.core.schema import LOCUS_KEY
 
 MAPS = {(0, "q"): "+#\n..", (0, "down"): "--", (1, "q"): ".. "}
 
@@ -30,7 +31,7 @@ def test_counts_by_group_by_hand():
     assert by_kind.rows() == [("q", 2, 1, 6, 12, 3, 3), ("down", 1, 0, 2, 4, 2, 2)]
     by_mutation = count_nsms(records_of(MAPS), ["mutation"])
     assert by_mutation.rows() == [("max", 3, 2, 8, 8, 2, 2), ("min", 3, 1, 8, 8, 3, 3)]
-    by_locus = count_nsms(records_of(MAPS), ["layer", "kind"])
+    by_locus = count_nsms(records_of(MAPS), [*LOCUS_KEY])
     assert by_locus.select("layer", "kind", "nsm").rows() == [(0, "q", 3), (0, "down", 2), (1, "q", 0)]
 
 
@@ -109,7 +110,7 @@ ROW = st.tuples(
 def test_groups_add_up_to_the_whole(rows):
     records = frame_of(rows)
     whole = count_nsms(records).row(0, named=True)
-    for by in (["layer"], ["kind"], ["layer", "kind"]):
+    for by in (["layer"], ["kind"], [*LOCUS_KEY]):
         parts = count_nsms(records, by)
         for name in ("loci", "silent_loci", "sites", "mutants", "nsm"):
             assert parts[name].sum() == whole[name]

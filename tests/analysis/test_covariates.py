@@ -19,8 +19,9 @@ from mutascope.analysis.enrichment import (
     conserved_on_residual,
     nsm_enrichment,
 )
+from mutascope.core.schema import SITE_KEY
 
-KEYS = ["layer", "kind", "row", "col"]
+KEYS = [*SITE_KEY]
 
 
 def covariates_of(

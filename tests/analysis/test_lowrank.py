@@ -7,6 +7,7 @@ import pytest
 from mutascope.analysis.copa import copa
 from mutascope.analysis.lowrank import factors, low_rank_calls, low_rank_shares
 from mutascope.analysis.lowrank_patterns import low_rank_by_kind, low_rank_patterns
+from mutascope.core.schema import MUTANT_KEY
 
 
 def predicted(odd: np.ndarray, even: float | np.ndarray) -> pl.DataFrame:
@@ -30,7 +31,7 @@ def test_an_outer_product_is_of_rank_one_with_its_factors():
     r, c = (found.filter(axis=axis)["factor"].to_numpy() for axis in ("row", "col"))
     assert np.allclose(np.outer(r, c), np.outer(rows, cols))
     calls = low_rank_calls(given)
-    margin = given.join(calls, on=["layer", "kind", "row", "col", "mutation"])
+    margin = given.join(calls, on=[*MUTANT_KEY])
     assert (margin["silent"] == (margin["margin"] >= 0)).all()
 
 

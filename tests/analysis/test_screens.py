@@ -1,9 +1,9 @@
-"""Every analysis on real screens of all designs: from Results to a frame, or one clear sentence."""
+"""Every analysis on real screens of all designs: from records to a frame, or one clear sentence."""
 
 import polars as pl
 import pytest
 
-from mutascope import Design, Model, Mutant, MutascopeError, Results, Screen, TextAssay
+from mutascope import Design, Model, Mutant, MutascopeError, Screen, ScreenData, TextAssay
 from mutascope.analysis.bias import bias_agreement, bias_shares, locus_bias
 from mutascope.analysis.comparison import compare_mutants, count_changes
 from mutascope.analysis.copa import copa, copa_contrasts
@@ -23,13 +23,14 @@ from mutascope.analysis.enrichment import (
 )
 from mutascope.analysis.overlap import layer_correlations, layer_counts, overlap_matrix
 from mutascope.analysis.sites import by_assay
+from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 
 SEEDS = (0, 1)
 MUTATIONS = ("max", "min", "zero")
 
 
 @pytest.fixture(scope="module", params=["full", "zero", "sample", "list", "locus"])
-def screens(request, llama: Model, tmp_path_factory) -> dict[str, Results]:
+def screens(request, llama: Model, tmp_path_factory) -> dict[str, ScreenData]:
     """Two seeds of one prompt, in one design."""
     folder = tmp_path_factory.mktemp(request.param)
     listed = [Mutant(0, "q", 0, 1, "max"), Mutant(0, "q", 0, 1, "min"), Mutant(1, "down", 1, 1, "max")]
@@ -56,7 +57,7 @@ def test_every_analysis_gives_a_frame(screens):
     first, known = records["seed0"], screens["seed0"].covariates()
     frames = [
         count_nsms(first),
-        count_nsms(first, ["layer", "kind"]),
+        count_nsms(first, [*LOCUS_KEY]),
         count_statuses(first),
         silent_loci(first),
     ]
@@ -66,7 +67,7 @@ def test_every_analysis_gives_a_frame(screens):
         bias_shares(locus_bias(first)),
         bias_agreement(records),
     ]
-    frames += [overlap_matrix(records, loci), overlap_matrix(records, loci, ["layer", "kind"])]
+    frames += [overlap_matrix(records, loci), overlap_matrix(records, loci, [*LOCUS_KEY])]
     frames.append(layer_correlations(by_assay(records, lambda r: layer_counts(r, loci["seed0"]))))
     lines = by_assay(records, nsm_enrichment)
     conserved = [conserved_across_assays(lines), conserved_across_layers(lines)]
@@ -93,14 +94,14 @@ def test_every_analysis_gives_a_frame(screens):
 def test_counts_agree_with_the_rates_and_the_records(screens):
     for results in screens.values():
         records = results.records()
-        counts = count_nsms(records, ["layer", "kind"])
+        counts = count_nsms(records, [*LOCUS_KEY])
         assert counts["nsm"].sum() == (~records["silent"]).sum()
-        rates = results.rates("layer", "kind")
+        rates = results.rates(*LOCUS_KEY)
         assert (
             counts["nsm"].to_list()
-            == rates.join(counts, on=["layer", "kind"], maintain_order="right")["nsm"].to_list()
+            == rates.join(counts, on=[*LOCUS_KEY], maintain_order="right")["nsm"].to_list()
         )
-        assert len(results.covariates()) == records.select("layer", "kind", "row", "col").n_unique()
+        assert len(results.covariates()) == records.select(*SITE_KEY).n_unique()
 
 
 def test_a_screen_is_itself(screens):

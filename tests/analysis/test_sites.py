@@ -9,11 +9,12 @@ from analysis.frames import RECORDS, loci_of, records_of
 from mutascope import MutascopeError
 from mutascope.analysis.sites import by_assay, check_equal_shapes, in_order, site_frame
 from mutascope.analysis.status import Status, site_status
+from mutascope.core.schema import SITE_KEY
 
 
 def test_statuses_by_hand():
     sites = site_frame(records_of({(0, "v"): ".+\n-#", (0, "q"): "# ."}))
-    assert sites.columns == ["layer", "kind", "row", "col", "status", "max_nsm", "min_nsm", "zero_nsm"]
+    assert sites.columns == [*SITE_KEY, "status", "max_nsm", "min_nsm", "zero_nsm"]
     assert sites.schema["status"] == pl.Int8
     assert sites.rows() == [
         (0, "q", 0, 0, Status.BOTH, True, True, None),

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mutascope.analysis.writers import (
-    MUTANT,
     NO_WORD,
     common_words,
     genre_summary,
@@ -24,6 +23,7 @@ from mutascope.analysis.writers import (
     writers_by_score,
     writers_frame,
 )
+from mutascope.core.schema import MUTANT_KEY
 
 TYPES = {"layer": pl.Int16, "kind": pl.String, "row": pl.Int32, "col": pl.Int32, "mutation": pl.String}
 
@@ -111,7 +111,7 @@ def test_writers_frame_by_hand():
         (1, "staring", 2, 3, True),
     ]
     assert writers_frame(outputs.clear(), wild_of([])).columns == [
-        *MUTANT,
+        *MUTANT_KEY,
         "word",
         "outputs",
         "prompts",

@@ -18,6 +18,7 @@ from mutascope.assays.choice import few_shot_prompt, letter_tokens
 from mutascope.assays.phenotype import content_hash
 from mutascope.assays.questions import load_questions
 from mutascope.core.manifest import PromptInfo
+from mutascope.core.schema import MUTANT_KEY
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +122,9 @@ def screened(model, assay, tmp_path_factory):
 
 
 def test_records_hold_answers_score_and_probabilities(model, assay, screened):
-    from mutascope.store.reader import Results
+    from mutascope.store.reader import ScreenData
 
-    results = Results(screened[0])
+    results = ScreenData(screened[0])
     records, outputs = results.texts(), results.folder.outputs()
     assert records.schema["score"] == pl.Int16
     assert records.schema["destructive"] == pl.Boolean
@@ -142,7 +143,7 @@ def test_records_hold_answers_score_and_probabilities(model, assay, screened):
         assert row["score"] == sum(a == b for a, b in zip(answers, keys, strict=True))
         assert row["destructive"] == any(a not in "ABCD" or not a for a in answers)
         assert row["silent"] == (answers == wild)
-        mine = outputs.filter(**{n: row[n] for n in ("layer", "kind", "row", "col", "mutation")})
+        mine = outputs.filter(**{n: row[n] for n in MUTANT_KEY})
         for place, (answer, probabilities) in enumerate(found):
             stored = mine.row(place, named=True)
             assert stored["phenotype"] == content_hash(answer)

@@ -94,9 +94,9 @@ def test_a_damaged_shard_is_named_and_deleting_its_records_runs_it_again(
 
 def test_every_flipped_byte_of_a_shard_is_noticed_or_harmless(damaged, screened):
     """The checksums of pages and the footer's own structure leave no silent change of a record."""
-    from mutascope import MutascopeError, Results
+    from mutascope import MutascopeError, ScreenData
 
-    expected = Results(screened).texts()
+    expected = ScreenData(screened).texts()
     for kind in ("records", "phenotypes"):
         shard = damaged / kind / "000000.parquet"
         content = shard.read_bytes()
@@ -106,7 +106,7 @@ def test_every_flipped_byte_of_a_shard_is_noticed_or_harmless(damaged, screened)
                 content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :]
             )
             try:
-                changed = Results(damaged).texts()
+                changed = ScreenData(damaged).texts()
             except MutascopeError as error:
                 messages.append(str(error))
             else:

@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 
 from builders import choice_model
-from mutascope import Results
+from mutascope import ScreenData
 from mutascope.analysis.selection import parse_selection, select_mutants
 from mutascope.assays.panel import read_panel
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings import ScreenSet
 from mutascope.findings.writers import writers
 
@@ -45,16 +46,16 @@ def test_a_panel_is_stored_with_its_screen(cli, screened, prompts, tmp_path):
     options = ("--prompts", prompts, "--max-length", 30, "--select", select)
     done = cli("panel", screened, *options)
     assert done.code == 0, done.err
-    chosen = select_mutants(Results(screened).records(), parse_selection(select))
+    chosen = select_mutants(ScreenData(screened).records(), parse_selection(select))
     assert f"all {len(chosen)} outputs on the screen's own prompt equal the screen's" in done.out
-    panel = Results(screened / "panel")
-    coordinates = ["layer", "kind", "row", "col", "mutation"]
+    panel = ScreenData(screened / "panel")
+    coordinates = [*MUTANT_KEY]
     assert panel.records().select(coordinates).equals(chosen.select(coordinates))
     assert panel.finished
     assert panel.folder.outputs()["prompt"].to_list() == [0, 1, 2] * len(chosen)
     again = cli("panel", screened, *options)
     assert again.code == 0
-    assert panel.manifest == Results(screened / "panel").manifest
+    assert panel.manifest == ScreenData(screened / "panel").manifest
     other = cli("panel", screened, *options, "--seed", 1)
     assert other.code == 2
     assert "holds another screen" in other.err
@@ -79,9 +80,9 @@ def test_a_panel_of_one_prompt_is_a_panel(cli, screened, tmp_path):
     run = ("--prompts", tmp_path / "one.txt", "--max-length", 30, "--select", "at most 2 NSMs")
     done = cli("panel", screened, *run)
     assert (done.code, "equal the screen's" in done.out) == (0, True), done.err
-    panel = Results(screened / "panel")
+    panel = ScreenData(screened / "panel")
     assert panel.manifest.assay.type == "panel"
-    assert Results(screened).manifest.assay.type == "text"
+    assert ScreenData(screened).manifest.assay.type == "text"
     name = "{layer}.{kind}:{row},{col}:{mutation}".format(**panel.records().row(0, named=True))
     assert "1 of 1 outputs differ" in cli("show", screened / "panel", name).out
     page = tmp_path / "page.html"

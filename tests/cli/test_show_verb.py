@@ -8,7 +8,7 @@ from string import ascii_uppercase
 import pytest
 
 from builders import choice_model, question_rows
-from mutascope import Design, Results, Screen
+from mutascope import Design, Screen, ScreenData
 from mutascope.assays import ChoiceAssay
 
 
@@ -23,12 +23,12 @@ def test_probabilities_are_legible_with_any_number_of_choices(cli, monkeypatch, 
     Screen(model, assay, design, tile=24, engine="reference").run(tmp_path / "s", quiet=True)
     monkeypatch.setenv("COLUMNS", "80")
     mutant = "{layer}.{kind}:{row},{col}:{mutation}".format(
-        **Results(tmp_path / "s").records().row(0, named=True)
+        **ScreenData(tmp_path / "s").records().row(0, named=True)
     )
     shown = cli("show", tmp_path / "s", mutant).out
     assert "…" not in shown
     assert max(map(len, shown.splitlines()[1:])) <= 80
-    results = Results(tmp_path / "s")
+    results = ScreenData(tmp_path / "s")
     keys = [prompt.key for prompt in results.manifest.prompts]
     for row, key in zip(results.folder.outputs().iter_rows(named=True), keys, strict=True):
         for letter in letters if choices < 6 else key:

@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from builders import tiny_model
-from mutascope import Results
+from mutascope import ScreenData
 
 SPEC = """
 assay: {prompt: "Once upon a time:", max_new_tokens: 6, name: "tale"}
@@ -44,7 +44,7 @@ def screened(model, tmp_path_factory):
 
 def nsm(screened) -> dict:
     """The first non-silent record with its text."""
-    return Results(screened).texts().filter(silent=False).row(0, named=True)
+    return ScreenData(screened).texts().filter(silent=False).row(0, named=True)
 
 
 def name_of(row: dict) -> str:
@@ -53,7 +53,7 @@ def name_of(row: dict) -> str:
 
 def test_progress_is_plain_lines_when_not_on_a_terminal(screened):
     lines = (screened.parent / "stderr").read_text().splitlines()
-    total = len(Results(screened).records())
+    total = len(ScreenData(screened).records())
     assert total == 2 * (2 * 3 + 3 * 5) * 3
     pattern = rf"{total} of {total} mutants, [\d.]+ % NSM, [\d.]+ mutants/s"
     assert any(re.fullmatch(pattern, line) for line in lines), lines
@@ -67,18 +67,18 @@ def test_options_replace_keys_of_the_spec(cli, screened, tmp_path):
         "screen", spec, "--layers", "1", "--kinds", "k", "--mutations", "max", "--seed", 5, "--out", out
     )
     assert result.code == 0, result.err
-    manifest = Results(out).manifest
+    manifest = ScreenData(out).manifest
     assert manifest.design.layers == [1]
     assert manifest.design.mutations == ["max"]
     assert manifest.assay.seed == 5
     assert manifest.assay.name == "tale"
-    assert len(Results(out).records()) == 2 * 3
+    assert len(ScreenData(out).records()) == 2 * 3
 
 
 def test_status_counts_and_rates(cli, screened):
     result = cli("status", screened)
     assert result.code == 0, result.err
-    records = Results(screened).records()
+    records = ScreenData(screened).records()
     silent = records["silent"].sum()
     assert f"{len(records)} of {len(records)} stored" in result.out
     assert f"{len(records) - silent} ({100 * (1 - silent / len(records)):.1f} %)" in result.out
@@ -116,8 +116,8 @@ def test_export_is_the_records_and_their_texts(cli, screened, tmp_path, format):
     assert result.code == 0, result.err
     assert result.out.strip() == f"{target}: 126 records"
     frame = pl.read_csv(target) if format == "csv" else pl.read_parquet(target)
-    expected = Results(screened).texts()
-    assert frame.columns == [*Results(screened).records().columns, "text"]
+    expected = ScreenData(screened).texts()
+    assert frame.columns == [*ScreenData(screened).records().columns, "text"]
     assert frame.cast(expected.schema).equals(expected)  # pyright: ignore[reportArgumentType]
     assert frame["text"].null_count() == 0
 
@@ -146,7 +146,7 @@ def test_show_is_a_word_diff_against_the_wild_type(cli, screened):
         f"{name_of(row)}: NSM, first divergence at token {row['first_divergence']}, phenotype {row['phenotype']}"
     )
     assert "Once upon a time" in "\n".join(rest)
-    silent = Results(screened).texts().filter(silent=True)
+    silent = ScreenData(screened).texts().filter(silent=True)
     if len(silent):
         result = cli("show", screened, name_of(silent.row(0, named=True)))
         assert ": silent, phenotype" in result.out
@@ -208,7 +208,7 @@ def test_show_save_writes_the_mutated_model(cli, screened, model, tmp_path, muta
     sequence = network.generate(
         tokens, attention_mask=torch.ones_like(tokens), do_sample=True, max_new_tokens=6
     )
-    record = Results(screened).texts().filter(layer=1, kind="down", row=2, col=4, mutation=mutation)
+    record = ScreenData(screened).texts().filter(layer=1, kind="down", row=2, col=4, mutation=mutation)
     assert tokenizer.decode(sequence[0]) == record["text"][0]
 
 

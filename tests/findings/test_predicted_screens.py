@@ -16,7 +16,7 @@ from mutascope.core.errors import NotHere
 from mutascope.figures import PAPER, draw_sheet
 from mutascope.findings import ScreenSet, build_table, build_tables, covariates, figure_named, figures
 from mutascope.report import report_html
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 from stores import WILD, random_covariates, random_records, write_predictions, write_screen
 
 GRID = {"v": (6, 8)}
@@ -52,7 +52,7 @@ def test_cosine_maps_leave_out_what_was_not_run(mixed):
 
 def test_the_sheet_tells_what_was_predicted_as_the_map_does(mixed):
     (drawn,) = draw(ScreenSet([mixed]), "sheet").values()
-    alone = draw_sheet(Results(mixed).maps())
+    alone = draw_sheet(ScreenData(mixed).maps())
     images = [figure.axes[0].images[0].get_array() for figure in (drawn, alone)]
     assert np.array_equal(*images)
     dots = drawn.axes[0].collections[0].get_offsets()

@@ -115,7 +115,7 @@ def test_random_is_deterministic_and_differs_between_sites(networks):
 
 
 def test_random_is_the_noise_of_its_site_name(networks):
-    """Results of one release must be repeatable with the next: the recipe, written out independently."""
+    """ScreenData of one release must be repeatable with the next: the recipe, written out independently."""
     mutagen, mutant = mutagen_of(networks["llama"]), Mutant(1, "v", 2, 3, "random")
     wild = networks["llama"].model.layers[1].self_attn.v_proj.weight[20:24, 30:40].double()
     seed = struct.unpack(">Q", b"\0" + hashlib.sha256(b"1.v:2,3").digest()[:7])[0]

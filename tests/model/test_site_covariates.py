@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from builders import FAMILIES, HIDDEN, tiny_model
-from mutascope import Design, Model, Mutant, MutascopeError, Results, Screen, TextAssay, load_model
+from mutascope import Design, Model, Mutant, MutascopeError, Screen, ScreenData, TextAssay, load_model
 from mutascope.core.genome import Tiling
 from mutascope.core.protocol import Prompt
-from mutascope.core.schema import COVARIATE_SCHEMA
+from mutascope.core.schema import COVARIATE_SCHEMA, SITE_KEY
 from mutascope.model.activations import site_covariates
 from mutascope.model.loading import fingerprint
 from mutascope.model.mutations import Mutagen
@@ -147,13 +147,9 @@ def test_only_the_sites_of_the_design(llama, tmp_path):
     plan = Design(sample=40, sample_seed=3, mutations=("max", "zero")).plan(llama.genome, Tiling(12))
     sites = {(m.layer, m.kind, m.row, m.col) for m in plan.mutants()}
     assert len(frame) == 40
-    assert set(frame.select("layer", "kind", "row", "col").rows()) == sites
+    assert set(frame.select(*SITE_KEY).rows()) == sites
     whole = covariates(llama)
-    assert (
-        whole.join(frame, on=["layer", "kind", "row", "col"], how="semi")
-        .sort("layer", "kind", "row", "col")
-        .equals(frame.sort("layer", "kind", "row", "col"))
-    )
+    assert whole.join(frame, on=[*SITE_KEY], how="semi").sort(*SITE_KEY).equals(frame.sort(*SITE_KEY))
 
 
 # in the folder of a screen
@@ -174,10 +170,10 @@ def test_a_screen_stores_them_and_a_finished_one_gets_them_later(llama, tmp_path
     with pytest.raises(
         MutascopeError, match=r"has no covariates\.parquet: run the same `mutascope screen` again"
     ):
-        Results(tmp_path / "out").covariates()
+        ScreenData(tmp_path / "out").covariates()
     again = Screen(llama, ASSAY, DESIGN, tile=12, engine="reference")
     assert again.run(tmp_path / "out", quiet=True) == Finished(0, 32)
-    assert Results(tmp_path / "out").covariates().equals(frame)
+    assert ScreenData(tmp_path / "out").covariates().equals(frame)
     written = file.stat().st_mtime_ns
     assert again.run(tmp_path / "out", quiet=True) == Finished(0, 32)
     assert file.stat().st_mtime_ns == written
@@ -213,7 +209,7 @@ def test_a_damaged_file_is_one_sentence(llama, tmp_path, damage):
     else:
         pl.read_parquet(file).drop("massive").write_parquet(file)
     with pytest.raises(MutascopeError, match=r"covariates\.parquet is damaged .*; delete it and run"):
-        Results(tmp_path / "out").covariates()
+        ScreenData(tmp_path / "out").covariates()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])

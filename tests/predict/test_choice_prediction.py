@@ -15,6 +15,7 @@ from builders import choice_model, question_rows, tiny_model
 from mutascope import Design, Prediction, Tiling, load_model
 from mutascope.assays import ChoiceAssay
 from mutascope.core.protocol import NextToken, Prompt
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.predict import predictor as predicting
 from mutascope.predict.fills import Fill
@@ -149,7 +150,7 @@ def test_a_prediction_of_a_choice_assay(tmp_path):
     predicted = results.predictions()
     assert predicted["probability"].null_count() == 0
     assert (predicted.filter(mutation="noop")["margin"] > 0).all()
-    both = results.records().join(predicted, on=["layer", "kind", "row", "col", "mutation"])
+    both = results.records().join(predicted, on=[*MUTANT_KEY])
     right = both.select((pl.col("silent") == (pl.col("margin") >= 0)).mean()).item()
     assert len(both) == 120
     assert 0.1 < both["silent"].mean() < 0.9

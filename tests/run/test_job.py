@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from builders import choice_model, question_rows, tiny_model
-from mutascope import Design, MutascopeError, Prediction, Results, Screen, TextAssay
+from mutascope import Design, MutascopeError, Prediction, Screen, ScreenData, TextAssay
 from mutascope.assays import ChoiceAssay
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.run.job import Job
 from processes import start_function
 
@@ -67,7 +68,7 @@ def test_half_of_the_units_run_in_another_process(tmp_path, kind):
     job.finish(seconds_of_last_run=0.0)
     assert tables(tmp_path / "shared") == tables(tmp_path / "whole")
     assert manifest(tmp_path / "shared") == manifest(tmp_path / "whole")
-    assert Results(tmp_path / "shared").finished
+    assert ScreenData(tmp_path / "shared").finished
 
 
 def test_units_of_a_prediction_run_in_another_process(tmp_path):
@@ -111,7 +112,7 @@ def test_a_job_without_a_folder_says_so():
 
 def test_a_list_of_mutants_is_sent_along(tmp_path):
     mutants = [(0, "q", 0, 1, "max"), (1, "v", 1, 0, "zero")]
-    columns = ["layer", "kind", "row", "col", "mutation"]
+    columns = [*MUTANT_KEY]
     pl.DataFrame(mutants, schema=columns, orient="row").write_csv(tmp_path / "list.csv")
     sent = pickle.dumps(Screen("nobody", TALE, Design(mutants=str(tmp_path / "list.csv"))))
     (tmp_path / "list.csv").unlink()

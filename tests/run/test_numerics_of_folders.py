@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from builders import copy_model, tiny_model
-from mutascope import Design, MutascopeError, Results, Screen, TextAssay, load_model
+from mutascope import Design, MutascopeError, Screen, ScreenData, TextAssay, load_model
 from mutascope.core.manifest import Numerics
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.run.reopening import reopen
 
 ASSAY = "name: tale\nprompt: 'Once upon a time:'\nmax_new_tokens: 4\n"
 TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=4)
@@ -73,21 +72,21 @@ def test_other_numerics_do_not_continue_a_folder(
     )
     assert tree(out) == before
     assert command(llama_folder, out, *options, "--numerics", first).code == 0
-    assert Results(out).finished
+    assert ScreenData(out).finished
 
 
 def test_own_numerics_are_the_default(command, llama_folder, tmp_path):
     for folder, options in (("a", ()), ("b", ("--numerics", "own"))):
         assert command(llama_folder, tmp_path / folder, *options).code == 0
-        assert Results(tmp_path / folder).manifest.numerics == OWN
-    assert Results(tmp_path / "a").records().equals(Results(tmp_path / "b").records())
+        assert ScreenData(tmp_path / folder).manifest.numerics == OWN
+    assert ScreenData(tmp_path / "a").records().equals(ScreenData(tmp_path / "b").records())
 
 
 def test_stock_numerics_are_those_of_torch_on_the_reference_engine(command, llama_folder, tmp_path):
     (tmp_path / "spec.yaml").write_text("numerics: stock\n")
     result = command(llama_folder, tmp_path / "s", "--numerics", "stock")
     assert result.code == 0, result.err
-    results = Results(tmp_path / "s")
+    results = ScreenData(tmp_path / "s")
     assert results.manifest.numerics == STOCK
     assert results.manifest.controls.engine == "reference"
     assert len(results.records()) == 12
@@ -98,7 +97,7 @@ def test_numerics_may_be_a_key_of_a_spec(cli, llama_folder, tmp_path):
     (tmp_path / "spec.yaml").write_text(f"{keys}assay: {{prompt: x, max_new_tokens: 2}}\n")
     result = cli("screen", tmp_path / "spec.yaml", "--out", tmp_path / "s")
     assert result.code == 0, result.err
-    assert Results(tmp_path / "s").manifest.numerics == STOCK
+    assert ScreenData(tmp_path / "s").manifest.numerics == STOCK
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,7 @@ def test_a_wrong_word_is_told_the_nearest_one(command, llama_folder, tmp_path, w
 def test_an_architecture_whose_operations_are_not_known(command, bloom, tmp_path, engine):
     result = command(bloom, tmp_path / "s", "--engine", engine)
     assert result.code == 0, result.err
-    manifest = Results(tmp_path / "s").manifest
+    manifest = ScreenData(tmp_path / "s").manifest
     assert manifest.numerics == Numerics(operations="stock", sampling="fma32-1")
     told = [
         line
@@ -133,7 +132,7 @@ def test_an_architecture_whose_operations_are_not_known(command, bloom, tmp_path
 def test_other_dtypes(command, llama_folder, tmp_path, dtype, operations):
     result = command(llama_folder, tmp_path / "s", "--dtype", dtype)
     assert result.code == 0, result.err
-    numerics = Results(tmp_path / "s").manifest.numerics
+    numerics = ScreenData(tmp_path / "s").manifest.numerics
     assert numerics == Numerics(operations=operations, sampling="fma32-1")
     assert (f"there are no kernels for {dtype}" in result.err) == (operations == "stock")
 
@@ -141,7 +140,7 @@ def test_other_dtypes(command, llama_folder, tmp_path, dtype, operations):
 def test_sampling_fields_that_are_not_implemented(command, penalising, tmp_path):
     result = command(penalising, tmp_path / "s")
     assert result.code == 0, result.err
-    manifest = Results(tmp_path / "s").manifest
+    manifest = ScreenData(tmp_path / "s").manifest
     assert manifest.generation["repetition_penalty"] == 1.3
     assert manifest.numerics == PENALISED
     assert "it does not implement repetition_penalty=1.3" in result.err
@@ -163,7 +162,7 @@ def test_a_folder_is_opened_again_with_its_numerics(
 ):
     path = {"llama": llama_folder, "penalising": penalising, "bloom": bloom}[model]
     Screen(str(path), TALE, DESIGN, tile=8, numerics=numerics).run(tmp_path / "s", quiet=True)
-    results = Results(tmp_path / "s")
+    results = ScreenData(tmp_path / "s")
     again = Screen.reopen(results)
     assert again.described_numerics == results.manifest.numerics
     mutant = "{layer}.{kind}:{row},{col}:{mutation}".format(**results.records().row(3, named=True))

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from builders import choice_model, question_rows
-from mutascope import Design, Model, Results, Screen, TextAssay, load_model
+from mutascope import Design, Model, Screen, ScreenData, TextAssay, load_model
 from mutascope.assays import ChoiceAssay, PanelAssay
 from mutascope.core.genome import Mutant
 from mutascope.engine.fast import FastEngine
@@ -80,7 +80,7 @@ class Job:
 
     def check(self, out: Path) -> None:
         """Assert that a folder holds what it does when nothing interrupts it."""
-        mine, theirs = Results(out), Results(self.whole)
+        mine, theirs = ScreenData(out), ScreenData(self.whole)
         assert mine.finished
         assert mine.records().equals(theirs.records())
         assert mine.folder.outputs().equals(theirs.folder.outputs())
@@ -135,7 +135,7 @@ def test_an_interrupt_keeps_the_mutants_that_are_done(job, tmp_path):
     folder = ScreenFolder(tmp_path)
     assert folder.count_records() + folder.parts.count() == 11
     assert parts(tmp_path)
-    assert len(Results(tmp_path).records()) == folder.count_records()  # a part is none of the records
+    assert len(ScreenData(tmp_path).records()) == folder.count_records()  # a part is none of the records
     second = job.finish(tmp_path)
     assert len(first) + len(second) == len(job.mutants) == 18
     assert {*first, *second} == {*job.mutants}
@@ -176,14 +176,14 @@ DAMAGES = {
 def test_a_damaged_part_is_run_again(jobs, tmp_path, table, damage):
     job = jobs("choice, fast")
     first = job.interrupt(tmp_path, 11)
-    kept = Results(tmp_path).done
+    kept = ScreenData(tmp_path).done
     lost = 0
     for part in (tmp_path / "partial" / table).iterdir():
         lost += len(pl.read_parquet(tmp_path / "partial" / "records" / part.name))
         DAMAGES[damage](part)
     assert (kept, lost) == (len(first) - lost, lost)
     assert lost
-    assert f"{kept} of 18 stored" in Results(tmp_path).summary()["mutants"]
+    assert f"{kept} of 18 stored" in ScreenData(tmp_path).summary()["mutants"]
     assert len(job.finish(tmp_path)) == len(job.mutants) - kept
     job.check(tmp_path)
 
@@ -231,14 +231,14 @@ def test_parts_whose_numbers_are_all_missing_go_together(tmp_path):
 
     whole = tmp_path / "whole"
     new().run(whole, quiet=True)
-    assert Results(whole).folder.outputs()["p_A"].is_null().to_list() == [False, False, True, True] * 2
+    assert ScreenData(whole).folder.outputs()["p_A"].is_null().to_list() == [False, False, True, True] * 2
     for after in (1, 3):
         out = tmp_path / str(after)
         with counted(ReferenceEngine, after), pytest.raises(KeyboardInterrupt):
             new().run(out, quiet=True)
         new().run(out, quiet=True)
-        assert Results(out).records().equals(Results(whole).records())
-        assert Results(out).folder.outputs().equals(Results(whole).folder.outputs())
+        assert ScreenData(out).records().equals(ScreenData(whole).records())
+        assert ScreenData(out).folder.outputs().equals(ScreenData(whole).folder.outputs())
 
 
 def test_an_adaptive_screen_goes_on_where_it_was(llama, tmp_path):

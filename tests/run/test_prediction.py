@@ -13,6 +13,7 @@ from mutascope.assays import TextAssay
 from mutascope.cli.predict import parse_duration
 from mutascope.core.design import Design
 from mutascope.core.errors import MutascopeError
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.figures import draw_map, draw_sheet
 from mutascope.findings.predictions import sample_of
 from mutascope.findings.screens import ScreenSet
@@ -20,7 +21,7 @@ from mutascope.run.prediction import Prediction
 from mutascope.run.rounds import choose
 from mutascope.run.screen import Screen
 from mutascope.store import ScreenFolder
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 ASSAY = TextAssay(name="test", prompt="hello", max_length=16, temperature=0.7, seed=3)
 DESIGN = Design(layers=(1, 2), kinds=("v", "down"), mutations=("max", "min"))
@@ -56,9 +57,9 @@ def test_a_prediction_predicts_calibrates_and_runs_the_uncertain(folder, tmp_pat
     check_mixed(tmp_path / "out", again)
 
 
-def check_mixed(out, results: Results) -> None:
+def check_mixed(out, results: ScreenData) -> None:
     """Exact calls are the records; tables and maps say what is predicted."""
-    keys = ["layer", "kind", "row", "col", "mutation"]
+    keys = [*MUTANT_KEY]
     exact = results.calls().filter(source="exact").join(results.records(), on=keys, suffix="_true")
     assert (exact["silent"] == exact["silent_true"]).all()
     given = ScreenSet([out])
@@ -116,7 +117,7 @@ def test_records_of_loci_that_were_not_predicted_stay_among_the_calls(folder, tm
     assert len(kept) == len(records.filter(kind="q")) > 0
     assert set(kept["source"]) == {"exact"}
     assert len(results.calls("1.v")) == len(results.predictions("1.v"))
-    both = records.join(calls, on=["layer", "kind", "row", "col", "mutation"], suffix="_call")
+    both = records.join(calls, on=[*MUTANT_KEY], suffix="_call")
     assert len(both) == len(records)
     assert both["silent"].equals(both["silent_call"].rename("silent"))
 

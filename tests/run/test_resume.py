@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from builders import tiny_model
-from mutascope import Results
+from mutascope import ScreenData
+from mutascope.core.schema import MUTANT_KEY, SITE_KEY
 from processes import Process, start_command
 from stores import snapshot
 
@@ -20,7 +21,7 @@ prompt: "Once upon a time:"
 max_new_tokens: 8
 temperature: 0.7
 """
-COORDINATES = ["layer", "kind", "row", "col", "mutation"]
+COORDINATES = [*MUTANT_KEY]
 MUTANTS, UNIT = 200, 16
 
 
@@ -77,7 +78,7 @@ def test_ten_kills_at_random_moments_lose_and_repeat_nothing(spec, undisturbed, 
         process.kill()
         stored.append(shards(out))
         if stored[-1]:
-            partial = Results(out).records()  # a folder is readable after any kill
+            partial = ScreenData(out).records()  # a folder is readable after any kill
             assert len(partial) == stored[-1] * UNIT
             assert partial.select(COORDINATES).is_duplicated().sum() == 0
     assert stored == sorted(stored)
@@ -85,7 +86,7 @@ def test_ten_kills_at_random_moments_lose_and_repeat_nothing(spec, undisturbed, 
 
     process = start(spec, out)
     assert process.wait() == 0, process.stderr
-    results, expected = Results(out), Results(reference)
+    results, expected = ScreenData(out), ScreenData(reference)
     assert results.finished
     records = results.records()
     assert records.equals(expected.records())
@@ -158,7 +159,7 @@ def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(spec, undisturbed, tm
     if moment < 1:
         return
     assert start(spec, out).wait() == 0
-    assert Results(out).records().equals(Results(reference).records())
+    assert ScreenData(out).records().equals(ScreenData(reference).records())
 
 
 def test_ctrl_c_while_the_model_loads_is_short_too(spec, tmp_path):
@@ -177,7 +178,7 @@ def test_a_deleted_unit_is_run_again_and_comes_out_the_same(spec, undisturbed, t
     shutil.copytree(reference, out)
     for unit in ("000003", "000012"):
         (out / "records" / f"{unit}.parquet").unlink()
-    unfinished = Results(out)
+    unfinished = ScreenData(out)
     assert not unfinished.finished
     assert len(unfinished.records()) == MUTANTS - UNIT - MUTANTS % UNIT
     kept = snapshot(out)["records/000004.parquet"]
@@ -185,7 +186,7 @@ def test_a_deleted_unit_is_run_again_and_comes_out_the_same(spec, undisturbed, t
     assert result.code == 0, result.err
     assert f"finished {out}" in result.out
     assert snapshot(out)["records/000004.parquet"] == kept
-    assert Results(out).records().equals(Results(reference).records())
+    assert ScreenData(out).records().equals(ScreenData(reference).records())
 
 
 def test_a_wild_type_that_this_machine_does_not_reproduce_stops_the_resume(spec, undisturbed, tmp_path, cli):
@@ -202,9 +203,7 @@ def test_a_wild_type_that_this_machine_does_not_reproduce_stops_the_resume(spec,
 
 
 def test_records_of_an_interrupted_screen_are_in_design_order(undisturbed):
-    records = Results(undisturbed[0]).records()
+    records = ScreenData(undisturbed[0]).records()
     rank = {kind: i for i, kind in enumerate(["q", "k", "v", "o", "gate", "up", "down"])}
     order = records.with_columns(pl.col("kind").replace_strict(rank))
-    assert order.select("layer", "kind", "row", "col").equals(
-        order.select("layer", "kind", "row", "col").sort("layer", "kind", "row", "col")
-    )
+    assert order.select(*SITE_KEY).equals(order.select(*SITE_KEY).sort(*SITE_KEY))

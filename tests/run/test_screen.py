@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from builders import copy_model, tiny_model
-from mutascope import Design, Model, Mutant, MutascopeError, Results, Screen, TextAssay, load_model
+from mutascope import Design, Model, Mutant, MutascopeError, Screen, ScreenData, TextAssay, load_model
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.figures import draw_map, draw_sheet
 from mutascope.model.loading import fingerprint
 from mutascope.run.screen import Finished
@@ -41,9 +42,7 @@ def test_records_are_a_row_per_mutant_in_design_order(screen):
         "first_divergence",
         "phenotype",
     ]
-    coordinates = [
-        Mutant(*row) for row in records.select("layer", "kind", "row", "col", "mutation").iter_rows()
-    ]
+    coordinates = [Mutant(*row) for row in records.select(*MUTANT_KEY).iter_rows()]
     assert coordinates == screen.plan.mutants()
     assert len(records) == 2 * 2 * 4 * 2
     wild = screen.results.manifest.wild_type[0].phenotype
@@ -65,12 +64,12 @@ def test_a_screen_at_a_url(llama, tmp_path):
     first.run(url, quiet=True)
     local = Screen(llama, ASSAY, DESIGN, tile=12, engine="reference")
     local.run(tmp_path / "local", quiet=True)
-    assert Results(url).texts().equals(local.results.texts())
+    assert ScreenData(url).texts().equals(local.results.texts())
     first.folder.files.remove("records/000001.parquet")  # pyright: ignore[reportOptionalMemberAccess]
-    assert not Results(url).finished
+    assert not ScreenData(url).finished
     again = Screen(llama, ASSAY, DESIGN, tile=12, engine="reference")
     assert again.run(url, quiet=True) == Finished(16, 32)
-    assert Results(url).records().equals(local.records())
+    assert ScreenData(url).records().equals(local.records())
     with pytest.raises(MutascopeError, match="holds another screen"):
         Screen(llama, ASSAY, DESIGN, tile=6, engine="reference").run(url, quiet=True)
 

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from builders import tiny_model
-from mutascope import Results, load_model
+from mutascope import ScreenData, load_model
 from mutascope.core.genome import Mutant
-from mutascope.core.schema import OUTPUT_SCHEMA, RECORD_SCHEMA
+from mutascope.core.schema import MUTANT_KEY, OUTPUT_SCHEMA, RECORD_SCHEMA, SITE_KEY
 
 ARCHIVES = Path(__file__).resolve().parents[1] / "data" / "archives"
 TEXTS = ("format1/text", "format2/text")
@@ -33,14 +33,14 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def first_nsm(results: Results) -> Mutant:
+def first_nsm(results: ScreenData) -> Mutant:
     row = results.records().filter(~pl.col("silent")).row(0, named=True)
-    return Mutant(*(row[name] for name in ("layer", "kind", "row", "col", "mutation")))
+    return Mutant(*(row[name] for name in MUTANT_KEY))
 
 
 @pytest.mark.parametrize("name", FINISHED)
 def test_what_a_folder_holds(name):
-    results, kind = Results(ARCHIVES / name), name.partition("/")[2]
+    results, kind = ScreenData(ARCHIVES / name), name.partition("/")[2]
     records = results.records()
     added = ["score", "destructive"] if kind == "choice" else []
     assert records.columns == [*RECORD_SCHEMA, *added]
@@ -49,7 +49,7 @@ def test_what_a_folder_holds(name):
     assert results.manifest.assay.type == kind
     assert records["silent"].not_().any()
     assert results.texts()["text"].null_count() == 0
-    assert len(results.covariates()) == records.select("layer", "kind", "row", "col").n_unique()
+    assert len(results.covariates()) == records.select(*SITE_KEY).n_unique()
     outputs, mutant = results.folder.outputs(), first_nsm(results)
     probabilities = [f"p_{letter}" for letter in "ABCD"] if kind == "choice" else []
     assert outputs.columns == [*OUTPUT_SCHEMA, *probabilities]
@@ -61,7 +61,7 @@ def test_what_a_folder_holds(name):
 
 def test_records_of_a_text():
     for name in TEXTS:
-        first = Results(ARCHIVES / name).texts().row(0, named=True)
+        first = ScreenData(ARCHIVES / name).texts().row(0, named=True)
         assert first.pop("text").startswith("<s>The life cycle")
         assert first == {
             **{"layer": 0, "kind": "v", "row": 1, "col": 5, "mutation": "max"},
@@ -72,7 +72,7 @@ def test_records_of_a_text():
 @pytest.mark.parametrize("name", FINISHED)
 def test_every_verb_that_reads(cli, archives, name):
     folder, kind = archives / name, name.partition("/")[2]
-    before, mutant = tree(folder), first_nsm(Results(folder))
+    before, mutant = tree(folder), first_nsm(ScreenData(folder))
 
     def run(*arguments) -> str:
         result = cli(*arguments)
@@ -85,11 +85,11 @@ def test_every_verb_that_reads(cli, archives, name):
     run("map", folder, "--out", "sheet.png")
     run("map", folder, "--layer", mutant.layer, "--kind", mutant.kind, "--out", "locus.png")
     assert f"{count} records" in run("export", folder, "--out", "t.csv")
-    assert pl.read_csv("t.csv").columns == [*Results(folder).records().columns, "text"]
+    assert pl.read_csv("t.csv").columns == [*ScreenData(folder).records().columns, "text"]
     run("analyze", folder, "--out", "tables")
     assert pl.read_csv("tables/screens.csv")["stored"].to_list() == [count]
     run("report", folder, "--out", "report.html")
-    assert Results(folder).manifest.assay.name in Path("report.html").read_text()
+    assert ScreenData(folder).manifest.assay.name in Path("report.html").read_text()
     if kind == "panel":
         run("figures", folder, "--out", "pictures")
         run("show", folder, mutant, "--page", "page.html")
@@ -169,7 +169,7 @@ def make_archives():
 @pytest.mark.parametrize("kind", MUTANTS)
 def test_the_records_of_this_version_come_out_again(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
-    module, archived = make_archives(), Results(ARCHIVES / "format2" / kind)
+    module, archived = make_archives(), ScreenData(ARCHIVES / "format2" / kind)
     module.make_sources()
     screen = module.SCREENS[kind]()
     if screen.model.fingerprint != archived.manifest.model.fingerprint:

@@ -83,6 +83,13 @@ def test_a_pickle_is_a_path(folder):
     assert again.manifest == data.manifest
 
 
+def test_many_screens_have_the_names_that_they_are_given(folder, tmp_path):
+    write_screen(tmp_path / "other", RECORDS)
+    screens = mutascope.open_many([f"mine={folder}", tmp_path / "other"])
+    assert list(screens.results) == ["mine", "other"]
+    assert screens.records["mine"].equals(screens.results["other"].records())
+
+
 def test_predictions_of_a_locus_and_of_all(folder):
     write_predictions(folder, RECORDS)
     data = mutascope.open(folder)

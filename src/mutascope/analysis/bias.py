@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from mutascope.analysis.sites import LOCUS, in_order, site_frame
+from mutascope.analysis.sites import in_order, site_frame
 from mutascope.analysis.status import Status
+from mutascope.core.schema import LOCUS_KEY
 
 SCORE_THRESHOLD = 0.2
 """A biased locus has a score above this."""
@@ -36,7 +37,7 @@ def locus_bias(records: pl.DataFrame) -> pl.DataFrame:
     counts = (
         site_frame(records)
         .filter(screened)
-        .group_by(LOCUS, maintain_order=True)
+        .group_by(LOCUS_KEY, maintain_order=True)
         .agg(
             pl.len().cast(pl.Int64).alias("sites"),
             pl.col("max_nsm", "min_nsm").sum().cast(pl.Int64),
@@ -90,12 +91,12 @@ def bias_agreement(screens: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         these, the ones that lean the same way), share_same (same_lean / biased_both, null if none), kappa (Cohen's,
         over max, min and none: 1 is agreement, 0 what chance gives; null where both give all loci one same label).
     """
-    bias = {label: locus_bias(records).select(*LOCUS, "lean") for label, records in screens.items()}
+    bias = {label: locus_bias(records).select(*LOCUS_KEY, "lean") for label, records in screens.items()}
     labels = list(bias)
     rows = []
     for i, a in enumerate(labels):
         for b in labels[i + 1 :]:
-            table = _label_table(bias[a].join(bias[b], on=LOCUS, how="inner", suffix="_b"))
+            table = _label_table(bias[a].join(bias[b], on=LOCUS_KEY, how="inner", suffix="_b"))
             biased, same = int(table[:2, :2].sum()), int(table[0, 0] + table[1, 1])
             share = same / biased if biased else None
             rows.append((a, b, int(table.sum()), biased, same, share, cohens_kappa(table)))

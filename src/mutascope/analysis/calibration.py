@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from scipy import optimize, special, stats
 
-from mutascope.analysis.sites import LOCUS, SITE
+from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 
 FOLDS = 5
 BINS = 10
@@ -105,11 +105,13 @@ def weighed(calls: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
         calls: columns layer, kind, row, col.
         loci: columns layer, kind, site_rows, site_cols, region_sites (null where all sites were meant).
     """
-    whole = loci.select(*LOCUS, whole=pl.coalesce("region_sites", pl.col("site_rows") * pl.col("site_cols")))
-    known = calls.join(whole, on=LOCUS, how="left", maintain_order="left")
-    return known.with_columns(weight=pl.col("whole") / pl.struct("row", "col").n_unique().over(LOCUS)).drop(
-        "whole"
+    whole = loci.select(
+        *LOCUS_KEY, whole=pl.coalesce("region_sites", pl.col("site_rows") * pl.col("site_cols"))
     )
+    known = calls.join(whole, on=LOCUS_KEY, how="left", maintain_order="left")
+    return known.with_columns(
+        weight=pl.col("whole") / pl.struct("row", "col").n_unique().over(LOCUS_KEY)
+    ).drop("whole")
 
 
 def reliability(calls: pl.DataFrame, bins: int = BINS) -> pl.DataFrame:
@@ -127,7 +129,7 @@ def reliability(calls: pl.DataFrame, bins: int = BINS) -> pl.DataFrame:
     weight = pl.col("weight")
     sites = (
         calls.with_columns(bin=place)
-        .group_by("bin", *SITE)
+        .group_by("bin", *SITE_KEY)
         .agg(
             mutants=pl.len(),
             weight=weight.sum(),
@@ -208,7 +210,7 @@ def _resampled(calls: pl.DataFrame, resamples: int, random: np.random.Generator)
     site = _sites(calls)
     members = np.split(np.argsort(site, kind="stable"), np.cumsum(np.bincount(site))[:-1])
     sites = calls.with_columns(site=pl.Series(site)).unique("site").sort("site")
-    alone = pl.len().over(LOCUS) == 1
+    alone = pl.len().over(LOCUS_KEY) == 1
     stratum = (
         sites.select(pl.struct("kind", pl.when(~alone).then("layer")).rank("dense") - 1)
         .to_series()
@@ -253,7 +255,7 @@ def expected_calibration_error(p: np.ndarray, y: np.ndarray, w: np.ndarray, bins
 
 def _sites(calls: pl.DataFrame) -> np.ndarray:
     """Number of the site of every call, from 0."""
-    return calls.select(pl.struct(SITE).rank("dense")).to_series().to_numpy().astype(np.int64) - 1
+    return calls.select(pl.struct(SITE_KEY).rank("dense")).to_series().to_numpy().astype(np.int64) - 1
 
 
 def _share(of: np.ndarray, whole: np.ndarray, weight: np.ndarray) -> float:

@@ -17,8 +17,9 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from mutascope.analysis.sites import LOCUS, SITE, by_assay, in_order
+from mutascope.analysis.sites import by_assay, in_order
 from mutascope.core.errors import MutascopeError
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 
 LETTERS = ("A", "B", "C", "D")
 UNDERPERFORMING = 10
@@ -32,7 +33,6 @@ MALIGNANT_SCORE = 8
 Destruction = Literal["none", "partly", "wholly"]
 DESTRUCTIONS: tuple[Destruction, ...] = ("none", "partly", "wholly")
 
-_MUTANT = (*SITE, "mutation")
 _CHOICE = {
     "phenotype": pl.String,
     "letters": pl.Int32,
@@ -132,9 +132,13 @@ def malignant(
     Returns:
         Columns layer, kind, row, col, mutation, score, cosine, in the order of loci and sites.
     """
-    low = choice_records.filter(~pl.col("silent") & (pl.col("score") <= max_score)).select(*_MUTANT, "score")
-    far = text_records.filter(~pl.col("silent") & (pl.col("cosine") < max_cosine)).select(*_MUTANT, "cosine")
-    return in_order(low.join(far, on=_MUTANT, how="inner"), "row", "col", "mutation")
+    low = choice_records.filter(~pl.col("silent") & (pl.col("score") <= max_score)).select(
+        *MUTANT_KEY, "score"
+    )
+    far = text_records.filter(~pl.col("silent") & (pl.col("cosine") < max_cosine)).select(
+        *MUTANT_KEY, "cosine"
+    )
+    return in_order(low.join(far, on=MUTANT_KEY, how="inner"), "row", "col", "mutation")
 
 
 def malignant_against(
@@ -174,6 +178,6 @@ def mutants_by_locus(mutants: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Columns layer, kind, ``mutants`` (UInt32), ``share`` of all (Float64); ties in the order of loci.
     """
-    counts = in_order(mutants.group_by(LOCUS).agg(mutants=pl.len().cast(pl.UInt32)))
+    counts = in_order(mutants.group_by(LOCUS_KEY).agg(mutants=pl.len().cast(pl.UInt32)))
     share = pl.col("mutants") / pl.col("mutants").sum()
     return counts.sort("mutants", descending=True, maintain_order=True).with_columns(share=share)

@@ -15,9 +15,7 @@ import polars as pl
 
 from mutascope.analysis.calibration import calibrated, fit_calibration, folds_of
 from mutascope.analysis.rates import filled_variances, interval, nsm_rates
-from mutascope.analysis.sites import LOCUS, SITE
-
-MUTANT = (*SITE, "mutation")
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY, SITE_KEY
 
 
 def combined_rates(
@@ -43,13 +41,15 @@ def combined_rates(
         Columns of ``by``, then loci, sites, mutants, rate, low, high (combined), predicted (mean probability alone),
         sample_rate, sample_low, sample_high.
     """
-    known = sample.join(predictions.select(*MUTANT, "risk"), on=MUTANT, how="inner", maintain_order="left")
+    known = sample.join(
+        predictions.select(*MUTANT_KEY, "risk"), on=MUTANT_KEY, how="inner", maintain_order="left"
+    )
     everything, differences = _cross_fitted(predictions, known, seed)
-    keys = [*dict.fromkeys([*LOCUS, *by])]
+    keys = [*dict.fromkeys([*LOCUS_KEY, *by])]
     population = everything.group_by(keys).agg(
         mean=pl.col("probability").mean(), spread=(pl.col("probability") * (1 - pl.col("probability"))).mean()
     )
-    sites = differences.group_by([*dict.fromkeys([*SITE, *by])]).agg(
+    sites = differences.group_by([*dict.fromkeys([*SITE_KEY, *by])]).agg(
         difference=pl.col("difference").mean(),
         exact=(~pl.col("silent")).mean(),
         mutants=pl.len(),
@@ -64,7 +64,7 @@ def combined_rates(
             exact=pl.col("exact").mean(),
         )
         .join(population, on=keys)
-        .join(loci.select(*LOCUS, "region_sites"), on=LOCUS)
+        .join(loci.select(*LOCUS_KEY, "region_sites"), on=LOCUS_KEY)
         .with_columns(mean=pl.col("mean").cast(pl.Float64))
         .sort(keys)
     )
@@ -102,7 +102,7 @@ def _cross_fitted(
 
 def _pooled(strata: pl.DataFrame) -> dict[str, float | int | None]:
     counts = {
-        "loci": strata.select(LOCUS).n_unique(),
+        "loci": strata.select(LOCUS_KEY).n_unique(),
         "sites": int(strata["sites"].sum()),
         "mutants": int(strata["mutants"].sum()),
     }

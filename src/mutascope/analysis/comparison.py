@@ -12,10 +12,9 @@ import polars as pl
 from scipy import stats
 
 from mutascope.analysis.nulls import q_values
-from mutascope.analysis.sites import SITE, check_equal_shapes, in_order
+from mutascope.analysis.sites import check_equal_shapes, in_order
 from mutascope.core.errors import MutascopeError, NotHere
-
-MUTANT = (*SITE, "mutation")
+from mutascope.core.schema import MUTANT_KEY, SITE_KEY
 
 
 def compare_mutants(screens: Mapping[str, pl.DataFrame], loci: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -40,9 +39,9 @@ def compare_mutants(screens: Mapping[str, pl.DataFrame], loci: Mapping[str, pl.D
         raise MutascopeError(f"a comparison needs two screens, not {len(screens)}")
     check_equal_shapes({label: loci[label] for label in screens})
     (a, first), (b, second) = screens.items()
-    pairs = first.select(*MUTANT, "silent", "phenotype").join(
-        second.select(*MUTANT, silent_b="silent", phenotype_b="phenotype"),
-        on=MUTANT,
+    pairs = first.select(*MUTANT_KEY, "silent", "phenotype").join(
+        second.select(*MUTANT_KEY, silent_b="silent", phenotype_b="phenotype"),
+        on=MUTANT_KEY,
         how="inner",
         maintain_order="left",
     )
@@ -61,7 +60,7 @@ def compare_mutants(screens: Mapping[str, pl.DataFrame], loci: Mapping[str, pl.D
         .otherwise(pl.lit("silent"))
     )
     same = pl.when(before & after).then(pl.col("phenotype") == pl.col("phenotype_b"))
-    return pairs.select(*MUTANT, outcome=outcome, same_phenotype=same)
+    return pairs.select(*MUTANT_KEY, outcome=outcome, same_phenotype=same)
 
 
 def count_changes(mutants: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
@@ -82,7 +81,7 @@ def count_changes(mutants: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame
     """
     keys = list(by)
     is_outcome = {name: pl.col("outcome") == name for name in ("lost", "gained", "shared")}
-    sites = mutants.group_by(list(dict.fromkeys([*keys, *SITE]))).agg(
+    sites = mutants.group_by(list(dict.fromkeys([*keys, *SITE_KEY]))).agg(
         pl.len().cast(pl.Int64).alias("mutants"),
         *(test.sum().cast(pl.Int64).alias(name) for name, test in is_outcome.items()),
         pl.col("same_phenotype").sum().cast(pl.Int64),

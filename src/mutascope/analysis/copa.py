@@ -20,9 +20,10 @@ from threadpoolctl import threadpool_limits
 
 from mutascope.analysis.enrichment import AXES
 from mutascope.analysis.nulls import q_values
-from mutascope.analysis.sites import LOCUS, in_order, site_frame
+from mutascope.analysis.sites import in_order, site_frame
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError
+from mutascope.core.schema import LOCUS_KEY
 
 MEASURES = ("strength", "asymmetry", "mirror")
 SHUFFLES = 200
@@ -139,7 +140,7 @@ def copa(records: pl.DataFrame, loci: pl.DataFrame, shuffles: int = SHUFFLES, se
             {"p": f"{name}_p", "q": f"{name}_q"}
         )
     columns = [f"{name}{part}" for name in MEASURES for part in ("", "_null", "_z", "_p", "_q")]
-    return frame.select("layer", "kind", "axis", "vectors", "reference", "left", *columns)
+    return frame.select(*LOCUS_KEY, "axis", "vectors", "reference", "left", *columns)
 
 
 def copa_contrasts(copa: pl.DataFrame, by: Sequence[str] = ("axis",)) -> pl.DataFrame:
@@ -157,13 +158,13 @@ def copa_contrasts(copa: pl.DataFrame, by: Sequence[str] = ("axis",)) -> pl.Data
         strength above the null), p (two-sided; 1 where no pair differs), q (over all rows).
     """
     excess = copa.filter(pl.col("strength").is_not_null()).select(
-        "assay", *LOCUS, "axis", excess=pl.col("strength") - pl.col("strength_null")
+        "assay", *LOCUS_KEY, "axis", excess=pl.col("strength") - pl.col("strength_null")
     )
     assays = excess["assay"].unique(maintain_order=True).to_list()
     rows = []
     for i, a in enumerate(assays):
         for b in assays[i + 1 :]:
-            pairs = excess.filter(assay=a).join(excess.filter(assay=b), on=[*LOCUS, "axis"], suffix="_b")
+            pairs = excess.filter(assay=a).join(excess.filter(assay=b), on=[*LOCUS_KEY, "axis"], suffix="_b")
             for key, group in in_order(pairs).group_by(list(by), maintain_order=True):
                 first, second = group["excess"].to_numpy(), group["excess_b"].to_numpy()
                 p = _signed_rank(first, second)
@@ -206,7 +207,7 @@ def _sign_maps(records: pl.DataFrame, loci: pl.DataFrame) -> Iterator[tuple[int,
     """Layer, kind and codes [rows, cols] of every locus with a status."""
     sites = site_frame(records).filter(pl.col("status") != Status.UNSCREENED)
     shapes = {(r["layer"], r["kind"]): (r["site_rows"], r["site_cols"]) for r in loci.iter_rows(named=True)}
-    for key, group in sites.group_by(LOCUS, maintain_order=True):
+    for key, group in sites.group_by(LOCUS_KEY, maintain_order=True):
         layer, kind = int(str(key[0])), str(key[1])
         status = np.zeros(shapes[layer, kind], dtype=np.int8)
         status[group["row"].to_numpy(), group["col"].to_numpy()] = group["status"].to_numpy()

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from mutascope.analysis.sites import LOCUS, SITE, in_order, site_frame
+from mutascope.analysis.sites import in_order, site_frame
 from mutascope.analysis.status import Status
+from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 
 
 def count_nsms(
@@ -33,7 +34,7 @@ def count_nsms(
     loci = per_locus
     if loci is None:
         site = pl.col("row").cast(pl.Int64) * 2**32 + pl.col("col")
-        loci = records.group_by(list(dict.fromkeys([*keys, *LOCUS]))).agg(
+        loci = records.group_by(list(dict.fromkeys([*keys, *LOCUS_KEY]))).agg(
             mutants=pl.len(), nsm=(~pl.col("silent")).sum(), sites=site.n_unique()
         )
     sums = loci.select(*keys, pl.col("sites", "mutants", "nsm").cast(pl.Int64), silent=pl.col("nsm") == 0)
@@ -60,8 +61,8 @@ def silent_loci(records: pl.DataFrame) -> pl.DataFrame:
 
     In a sample this says that no NSM was *found*; a locus without a record is not listed.
     """
-    counts = count_nsms(records, LOCUS)
-    return counts.filter(nsm=0).select(*LOCUS, "sites", "mutants")
+    counts = count_nsms(records, LOCUS_KEY)
+    return counts.filter(nsm=0).select(*LOCUS_KEY, "sites", "mutants")
 
 
 def count_statuses(records: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
@@ -105,7 +106,7 @@ def zero_tables(records: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
     }
     zero = site_frame(records).filter(pl.col("zero_nsm").is_not_null())
     pairs = pl.concat(
-        zero.select(*SITE, "zero_nsm", pl.lit(name).alias("against"), expression.alias("other_nsm"))
+        zero.select(*SITE_KEY, "zero_nsm", pl.lit(name).alias("against"), expression.alias("other_nsm"))
         for name, expression in other.items()
     ).filter(pl.col("other_nsm").is_not_null())
     z, o = pl.col("zero_nsm"), pl.col("other_nsm")

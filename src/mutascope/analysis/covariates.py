@@ -18,8 +18,9 @@ from scipy import stats
 from mutascope.analysis.enrichment import AXES, FDR, enriched_lines, nsm_sites
 from mutascope.analysis.nulls import padded, poisson_binomial_tail, q_values
 from mutascope.analysis.regression import Fit, centred, fit_linear, fit_logistic, independent
-from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, SITE, in_order
+from mutascope.analysis.sites import MAP_MUTATIONS, in_order
 from mutascope.core.kinds import RESIDUAL_AXIS
+from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 
 NORMS = ("change", "tile_norm", "input_norm")
 TERMS = (*NORMS, "massive")
@@ -90,12 +91,12 @@ def expected_nsm_sites(records: pl.DataFrame, covariates: pl.DataFrame) -> pl.Da
     change = [pl.col(f"change_{name}") for name in MAP_MUTATIONS if (records["mutation"] == name).any()]
     size = pl.mean_horizontal(change) if change else pl.col("change_zero")
     sites = nsm_sites(records).join(
-        covariates.select(*SITE, *NORMS[1:], change=size), on=SITE, how="inner", maintain_order="left"
+        covariates.select(*SITE_KEY, *NORMS[1:], change=size), on=SITE_KEY, how="inner", maintain_order="left"
     )
     sites = sites.drop_nulls().with_columns(y=pl.col("hit").cast(pl.Float64), site=pl.int_range(pl.len()))
     sites = _blocks(sites, SITES_PER_FIT, "fit")
     parts = [_chances(group) for _, group in sites.group_by("fit", maintain_order=True)]
-    empty = sites.select(*SITE, "hit", chance=pl.lit(None, pl.Float64)).clear()
+    empty = sites.select(*SITE_KEY, "hit", chance=pl.lit(None, pl.Float64)).clear()
     return in_order(pl.concat([empty, *parts]), "row", "col")
 
 
@@ -114,10 +115,10 @@ def enrichment_given_covariates(records: pl.DataFrame, covariates: pl.DataFrame)
         The columns of :func:`~mutascope.analysis.enrichment.enriched_lines`, for the same lines.
     """
     sites = expected_nsm_sites(records, covariates)
-    lines = enriched_lines(sites.select(*SITE, "hit")).drop("expected", "fold", "p", "q", "enriched")
+    lines = enriched_lines(sites.select(*SITE_KEY, "hit")).drop("expected", "fold", "p", "q", "enriched")
     tested = []
     for axis in AXES:
-        grouped = sites.group_by(*LOCUS, index=axis).agg(
+        grouped = sites.group_by(*LOCUS_KEY, index=axis).agg(
             pl.col("hit", "chance"), expected=pl.col("chance").sum()
         )
         tails = [
@@ -125,8 +126,8 @@ def enrichment_given_covariates(records: pl.DataFrame, covariates: pl.DataFrame)
             for part in grouped.iter_slices(_LINES_AT_A_TIME)
         ]
         p = pl.Series(np.concatenate([[], *tails]))
-        tested.append(grouped.select(*LOCUS, "index", "expected", axis=pl.lit(axis), p=p))
-    found = lines.join(pl.concat(tested), on=[*LOCUS, "axis", "index"], how="left", maintain_order="left")
+        tested.append(grouped.select(*LOCUS_KEY, "index", "expected", axis=pl.lit(axis), p=p))
+    found = lines.join(pl.concat(tested), on=[*LOCUS_KEY, "axis", "index"], how="left", maintain_order="left")
     fold = pl.when(pl.col("expected") > 0).then(pl.col("hits") / pl.col("expected"))
     return q_values(found.with_columns(fold=fold), ["axis"]).select(
         *lines.columns, "expected", "fold", "p", "q", enriched=pl.col("q") <= FDR
@@ -180,12 +181,14 @@ def _mutants(records: pl.DataFrame, covariates: pl.DataFrame, outcome: pl.Expr) 
     """Layer, kind, mutation, site (code), y and the terms of every mutant that has all of them."""
     names = (*MAP_MUTATIONS, "zero")
     change = pl.coalesce(pl.when(mutation=name).then(f"change_{name}") for name in names)
-    sites = covariates.select(*SITE, *(f"change_{name}" for name in names), *TERMS[1:]).with_row_index("site")
+    sites = covariates.select(*SITE_KEY, *(f"change_{name}" for name in names), *TERMS[1:]).with_row_index(
+        "site"
+    )
     return (
         records.filter(pl.col("mutation").is_in(names))
-        .select(*SITE, "mutation", y=outcome)
-        .join(sites, on=SITE, how="inner")
-        .select(*SITE, "mutation", "site", "y", change.alias("change"), *TERMS[1:])
+        .select(*SITE_KEY, "mutation", y=outcome)
+        .join(sites, on=SITE_KEY, how="inner")
+        .select(*SITE_KEY, "mutation", "site", "y", change.alias("change"), *TERMS[1:])
         .drop_nulls()
     )
 
@@ -211,7 +214,7 @@ def _term_rows(mutants: pl.DataFrame, fit: Fitter) -> list[tuple]:
     if mutants.is_empty():
         return [(term, *[None] * 5, *size, None) for term in TERMS]
     strata = _codes(mutants["stratum"])
-    clusters = [_codes(mutants.select(line=pl.struct(*LOCUS, axis))["line"]) for axis in AXES]
+    clusters = [_codes(mutants.select(line=pl.struct(*LOCUS_KEY, axis))["line"]) for axis in AXES]
     columns = np.column_stack([_logarithms(mutants), mutants["massive"].to_numpy()])
     partial, _ = centred(columns, strata)
     sd = np.sqrt((partial**2).mean(axis=0))
@@ -238,7 +241,7 @@ def _chances(sites: pl.DataFrame) -> pl.DataFrame:
     sites = _blocks(sites, ROWS_PER_INTERCEPT, "stratum").with_columns(
         chance=pl.col("y").mean().over("stratum")
     )
-    told = sites.select(*SITE, "hit", "chance")
+    told = sites.select(*SITE_KEY, "hit", "chance")
     varied = (sites["chance"] > 0) & (sites["chance"] < 1)
     varying = sites.filter(varied)
     if varying.is_empty():

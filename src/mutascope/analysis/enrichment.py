@@ -19,10 +19,11 @@ import polars as pl
 from scipy import stats
 
 from mutascope.analysis.nulls import padded, poisson_binomial_tail, q_values
-from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, SITE, in_order, site_frame
+from mutascope.analysis.sites import MAP_MUTATIONS, in_order, site_frame
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.core.kinds import RESIDUAL_AXIS
+from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 
 FDR = 0.05
 """Share of false lines among those called that is tolerated."""
@@ -51,8 +52,8 @@ def nsm_sites(records: pl.DataFrame, hit: str = "any") -> pl.DataFrame:
     present = [f"{name}_nsm" for name in MAP_MUTATIONS if sites[f"{name}_nsm"].count()] or ["zero_nsm"]
     screened = pl.all_horizontal(pl.col(name).is_not_null() for name in present)
     if hit == "any":
-        return sites.filter(screened).select(*SITE, hit=pl.any_horizontal(present))
-    found = sites.filter(screened).select(*SITE, hit=pl.all_horizontal(present))
+        return sites.filter(screened).select(*SITE_KEY, hit=pl.any_horizontal(present))
+    found = sites.filter(screened).select(*SITE_KEY, hit=pl.all_horizontal(present))
     return found if len(present) > 1 else found.clear()
 
 
@@ -71,17 +72,17 @@ def enriched_lines(sites: pl.DataFrame) -> pl.DataFrame:
         (n K / N), fold (hits / expected, null where nothing is expected), p, q (within the axis), enriched
         (q <= 0.05).
     """
-    totals = sites.group_by(LOCUS).agg(all_sites=pl.len(), all_hits=pl.col("hit").sum())
+    totals = sites.group_by(LOCUS_KEY).agg(all_sites=pl.len(), all_hits=pl.col("hit").sum())
     lines = pl.concat(
-        sites.group_by(*LOCUS, index=axis)
+        sites.group_by(*LOCUS_KEY, index=axis)
         .agg(sites=pl.len().cast(pl.Int64), hits=pl.col("hit").sum().cast(pl.Int64))
         .with_columns(axis=pl.lit(axis))
         for axis in AXES
-    ).join(totals, on=LOCUS)
+    ).join(totals, on=LOCUS_KEY)
     n, k, N, K = (lines[name].to_numpy() for name in ("sites", "hits", "all_sites", "all_hits"))
     expected = pl.col("sites") * pl.col("all_hits") / pl.col("all_sites")
     tested = lines.select(
-        *LOCUS,
+        *LOCUS_KEY,
         "axis",
         "index",
         "sites",
@@ -122,7 +123,9 @@ def conserved_across_assays(lines: pl.DataFrame) -> pl.DataFrame:
     """
     if "assay" not in lines.columns:
         raise MutascopeError("conservation across assays needs the lines of several assays in a column assay")
-    return _conserved(lines, [*(name for name in _apart(lines) if name != "assay"), *LOCUS, "axis", "index"])
+    return _conserved(
+        lines, [*(name for name in _apart(lines) if name != "assay"), *LOCUS_KEY, "axis", "index"]
+    )
 
 
 def conserved_across_layers(lines: pl.DataFrame) -> pl.DataFrame:
@@ -171,7 +174,7 @@ def conserved_on_residual(lines: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFra
     )
     axes = axes.with_columns(size=size)
     usual = axes.filter(pl.col("size") == axes["size"].mode(maintain_order=True).first())
-    chosen = lines.join(usual.select(*LOCUS, "axis"), on=[*LOCUS, "axis"], how="semi")
+    chosen = lines.join(usual.select(*LOCUS_KEY, "axis"), on=[*LOCUS_KEY, "axis"], how="semi")
     keys = [*_apart(lines), "index"]
     hits = in_order(chosen.filter("enriched").select(*keys, "kind").unique())
     kinds = hits.group_by(keys, maintain_order=True).agg(kinds=pl.col("kind").str.join(" "))
@@ -194,10 +197,10 @@ def sensitive_points(screens: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """
     if not screens:
         raise MutascopeError("there is no screen to find sensitive points in: give at least one")
-    maps = [site_frame(records).filter(status=Status.BOTH).select(SITE) for records in screens.values()]
+    maps = [site_frame(records).filter(status=Status.BOTH).select(SITE_KEY) for records in screens.values()]
     points = maps[0]
     for other in maps[1:]:
-        points = points.join(other, on=SITE, how="semi", maintain_order="left")
+        points = points.join(other, on=SITE_KEY, how="semi", maintain_order="left")
     return points
 
 
@@ -208,7 +211,7 @@ def _apart(lines: pl.DataFrame) -> list[str]:
 
 def _conserved(lines: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """Test the number of enriched lines under each key against the shares of enriched lines of their loci."""
-    locus = [*_apart(lines), *LOCUS, "axis"]
+    locus = [*_apart(lines), *LOCUS_KEY, "axis"]
     trials = lines.with_columns(chance=pl.col("enriched").mean().over(locus))
     found = (
         trials.group_by(list(keys), maintain_order=True)

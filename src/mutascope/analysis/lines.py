@@ -10,7 +10,8 @@ from scipy import stats
 
 from mutascope.analysis.nulls import q_values
 from mutascope.analysis.regression import centred, fit_linear, independent
-from mutascope.analysis.sites import LOCUS, SITE, in_order
+from mutascope.analysis.sites import in_order
+from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 
 AXES = ("row", "col")
 _SHARING = {
@@ -39,9 +40,9 @@ def line_counts(mutants: pl.DataFrame) -> pl.DataFrame:
         sorted by axis and line.
     """
     counts = [
-        mutants.group_by([*LOCUS, axis])
+        mutants.group_by([*LOCUS_KEY, axis])
         .agg(mutants=pl.len().cast(pl.UInt32))
-        .select(*LOCUS, pl.lit(axis).alias("axis"), pl.col(axis).alias("index"), "mutants")
+        .select(*LOCUS_KEY, pl.lit(axis).alias("axis"), pl.col(axis).alias("index"), "mutants")
         for axis in AXES
     ]
     return in_order(pl.concat(counts), "index").sort("axis", maintain_order=True)
@@ -86,14 +87,14 @@ def line_sharing(nsms: pl.DataFrame, first: pl.Expr, second: pl.Expr) -> pl.Data
         (null where the lines of one sort are fewer than two), ``q`` (Benjamini-Hochberg over the loci of an axis; of
         all loci together: p), Float64.
     """
-    marked = nsms.select(*SITE, first=first.fill_null(False), second=second.fill_null(False))
-    taken = pl.col("first").any().over(SITE)
-    marked = marked.with_columns(second=pl.col("second") & ~taken, taken=taken, nsms=pl.len().over(SITE))
-    has = [pl.col(name).any().over(LOCUS) for name in ("first", "second")]
+    marked = nsms.select(*SITE_KEY, first=first.fill_null(False), second=second.fill_null(False))
+    taken = pl.col("first").any().over(SITE_KEY)
+    marked = marked.with_columns(second=pl.col("second") & ~taken, taken=taken, nsms=pl.len().over(SITE_KEY))
+    has = [pl.col(name).any().over(LOCUS_KEY) for name in ("first", "second")]
     marked = in_order(marked.filter(*has), *AXES)
     parts = []
     for axis in AXES if len(marked) else ():
-        loci = marked.group_by(LOCUS, maintain_order=True)
+        loci = marked.group_by(LOCUS_KEY, maintain_order=True)
         rows = [{"layer": key[0], "kind": key[1], **_shared(group, axis)} for key, group in loci]
         found = q_values(
             pl.DataFrame(rows, schema={name: _SHARING[name] for name in _SHARING if name != "q"})
@@ -106,8 +107,8 @@ def line_sharing(nsms: pl.DataFrame, first: pl.Expr, second: pl.Expr) -> pl.Data
 
 def _shared(nsms: pl.DataFrame, axis: str) -> dict[str, Any]:
     """Return the counts and the test of one axis, of one locus or of several."""
-    line = pl.struct(*LOCUS, axis)
-    nsms = nsms.with_columns(held=pl.col("first").any().over(*LOCUS, axis))
+    line = pl.struct(*LOCUS_KEY, axis)
+    nsms = nsms.with_columns(held=pl.col("first").any().over(*LOCUS_KEY, axis))
     counts = {
         "axis": axis,
         "first": nsms["first"].sum(),
@@ -117,21 +118,21 @@ def _shared(nsms: pl.DataFrame, axis: str) -> dict[str, Any]:
         "shared": (nsms["second"] & nsms["held"]).sum(),
     }
     rest = nsms.filter(~pl.col("taken"))
-    free = rest.filter(~pl.col("held")).group_by(LOCUS).agg(share=pl.col("second").mean())
-    held = rest.filter("held").join(free, on=LOCUS, how="left")
+    free = rest.filter(~pl.col("held")).group_by(LOCUS_KEY).agg(share=pl.col("second").mean())
+    held = rest.filter("held").join(free, on=LOCUS_KEY, how="left")
     expected = None if held["share"].has_nulls() else float(held["share"].sum())
     return {**counts, "expected": expected, "p": _more_often(rest, line)}
 
 
 def _more_often(nsms: pl.DataFrame, line: pl.Expr) -> float | None:
     """Return the one-sided p of the second set being more frequent on held lines; None where nothing can be said."""
-    lines = nsms.group_by(*LOCUS, line=line, maintain_order=True).agg(
+    lines = nsms.group_by(*LOCUS_KEY, line=line, maintain_order=True).agg(
         pl.col("held").first().cast(pl.Float64), pl.col("second").mean(), twins=(pl.col("nsms") > 1).mean()
     )
-    lines = lines.filter(pl.col("held").n_unique().over(LOCUS) > 1)
+    lines = lines.filter(pl.col("held").n_unique().over(LOCUS_KEY) > 1)
     if lines.is_empty() or lines["second"].n_unique() < 2:
         return None
-    strata = (lines.select(pl.struct(LOCUS).rank("dense")).to_series().to_numpy() - 1).astype(np.int64)
+    strata = (lines.select(pl.struct(LOCUS_KEY).rank("dense")).to_series().to_numpy() - 1).astype(np.int64)
     columns = lines.select("held", "twins").to_numpy()
     kept = independent(centred(columns, strata)[0])
     found = fit_linear(lines["second"].to_numpy(), columns[:, kept], strata, [np.arange(len(lines))])

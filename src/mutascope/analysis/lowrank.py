@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from mutascope.analysis.sites import LOCUS, in_order
+from mutascope.analysis.sites import in_order
 from mutascope.core.errors import MutascopeError
+from mutascope.core.schema import LOCUS_KEY
 
 RANKS = (1, 2, 3)
 _BOUND = 5.0
@@ -149,5 +150,5 @@ def _approximate(matrix: np.ndarray, rank: int) -> np.ndarray:
 
 
 def _loci(predictions: pl.DataFrame) -> Iterator[tuple[tuple[int, str], pl.DataFrame]]:
-    for (layer, kind), group in predictions.group_by(LOCUS, maintain_order=True):
+    for (layer, kind), group in predictions.group_by(LOCUS_KEY, maintain_order=True):
         yield (int(layer), str(kind)), group

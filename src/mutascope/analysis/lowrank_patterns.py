@@ -9,8 +9,9 @@ from mutascope.analysis.bias import locus_bias
 from mutascope.analysis.copa import correlations, sign_map
 from mutascope.analysis.enrichment import AXES
 from mutascope.analysis.lowrank import low_rank_calls
-from mutascope.analysis.sites import LOCUS, SITE, in_order, site_frame
+from mutascope.analysis.sites import in_order, site_frame
 from mutascope.analysis.status import Status
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 
 _FORMS = ("map", "form")
 
@@ -30,12 +31,11 @@ def low_rank_patterns(predictions: pl.DataFrame, calls: pl.DataFrame, rank: int 
         correlations: COPA's pattern itself), ``strength_*`` and ``form_strength_*`` (mean |r| of COPA); and bias and
         form_bias (max NSMs less min NSMs, as a share of the sites).
     """
-    keys = [*SITE, "mutation"]
     form = low_rank_calls(predictions, rank)
-    both = form.rename({"silent": "form"}).join(calls.select(*keys, map="silent"), on=keys)
+    both = form.rename({"silent": "form"}).join(calls.select(*MUTANT_KEY, map="silent"), on=MUTANT_KEY)
     rows = []
-    for (layer, kind), group in both.group_by(LOCUS, maintain_order=True):
-        of = {name: group.select(*keys, silent=name) for name in _FORMS}
+    for (layer, kind), group in both.group_by(LOCUS_KEY, maintain_order=True):
+        of = {name: group.select(*MUTANT_KEY, silent=name) for name in _FORMS}
         statuses = {name: _statuses(records) for name, records in of.items()}
         row = {"layer": layer, "kind": kind, "rank": rank}
         row["agreement"] = float((group["map"] == group["form"]).mean())  # pyright: ignore[reportArgumentType]
@@ -71,7 +71,7 @@ def low_rank_by_kind(shares: pl.DataFrame, patterns: pl.DataFrame) -> pl.DataFra
         "agreement",
         *(f"{what}_{axis}" for what in ("lines", "pairs") for axis in AXES),
     ]
-    known = patterns.join(shares, on=LOCUS)
+    known = patterns.join(shares, on=LOCUS_KEY)
     parts = []
     for frame in (known, known.with_columns(kind=pl.lit("all"))):
         for (kind, rank), group in frame.group_by("kind", "rank", maintain_order=True):

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 
 from mutascope.analysis.rates import nsm_rates
-from mutascope.analysis.sites import LOCUS, check_equal_shapes, in_order, site_frame
+from mutascope.analysis.sites import check_equal_shapes, in_order, site_frame
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
+from mutascope.core.schema import LOCUS_KEY
 
 _ONE = (Status.MAX_ONLY, Status.MIN_ONLY)
 
@@ -126,32 +127,35 @@ def _keyed_statuses(records: pl.DataFrame, kinds: list[str]) -> pl.DataFrame:
     locus = pl.col("layer").cast(pl.Int64) * len(kinds) + code
     sites = site_frame(records).filter(pl.all_horizontal(pl.col("max_nsm", "min_nsm").is_not_null()))
     return sites.select(
-        *LOCUS, "status", key=(locus * 2**21 + pl.col("row")) * 2**21 + pl.col("col").cast(pl.Int64)
+        *LOCUS_KEY, "status", key=(locus * 2**21 + pl.col("row")) * 2**21 + pl.col("col").cast(pl.Int64)
     )
 
 
 def _weights(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
-    both = first.join(second.select(*LOCUS, other="region_sites"), on=LOCUS, how="inner")
-    return both.select(*LOCUS, region=pl.when(pl.col("region_sites") == pl.col("other")).then("region_sites"))
+    both = first.join(second.select(*LOCUS_KEY, other="region_sites"), on=LOCUS_KEY, how="inner")
+    return both.select(
+        *LOCUS_KEY, region=pl.when(pl.col("region_sites") == pl.col("other")).then("region_sites")
+    )
 
 
 def _locus_overlaps(first: pl.DataFrame, second: pl.DataFrame, weights: pl.DataFrame) -> pl.DataFrame:
     """Columns layer, kind, sites, overlap, expected, weight of every locus with a site in both."""
     pairs = first.join(second.select("key", other="status"), on="key", how="inner")
-    table = pairs.group_by(*LOCUS, "status", "other").agg(n=pl.len())
+    table = pairs.group_by(*LOCUS_KEY, "status", "other").agg(n=pl.len())
     margins = [
-        table.group_by(*LOCUS, name).agg(pl.col("n").sum().alias(f"n_{name}")) for name in ("status", "other")
+        table.group_by(*LOCUS_KEY, name).agg(pl.col("n").sum().alias(f"n_{name}"))
+        for name in ("status", "other")
     ]
     score = status_score(pl.col("status"), pl.col("other"))
-    chance = margins[0].join(margins[1], on=LOCUS).group_by(LOCUS)
+    chance = margins[0].join(margins[1], on=LOCUS_KEY).group_by(LOCUS_KEY)
     expected = chance.agg(expected=(score * pl.col("n_status") * pl.col("n_other")).sum())
     return (
-        table.group_by(LOCUS)
+        table.group_by(LOCUS_KEY)
         .agg(sites=pl.col("n").sum().cast(pl.Int64), overlap=(score * pl.col("n")).sum())
-        .join(expected, on=LOCUS)
-        .join(weights, on=LOCUS, how="left")
+        .join(expected, on=LOCUS_KEY)
+        .join(weights, on=LOCUS_KEY, how="left")
         .select(
-            *LOCUS,
+            *LOCUS_KEY,
             "sites",
             overlap=pl.col("overlap") / pl.col("sites"),
             expected=pl.col("expected") / pl.col("sites").cast(pl.Float64).pow(2),

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from mutascope.analysis.sites import LOCUS
+from mutascope.core.schema import LOCUS_KEY
 
 CONFIDENCE = 0.95
 
@@ -46,7 +46,7 @@ def locus_rates(records: pl.DataFrame, loci: pl.DataFrame, *, by_mutation: bool)
         Columns layer, kind, mutation (if asked for), sites, mutants, nsm, mean and variance of the share of a site's
         mutants that are NSMs, region_sites; by these keys.
     """
-    keys = [*LOCUS, "mutation"] if by_mutation else [*LOCUS]
+    keys = [*LOCUS_KEY, "mutation"] if by_mutation else [*LOCUS_KEY]
     nsm = (~pl.col("silent")).cast(pl.UInt32)
     if by_mutation:  # a site has one mutant of a mutation
         sites = records.select(*keys, mutants=pl.lit(1, pl.UInt32), nsm=nsm, share=nsm.cast(pl.Float64))
@@ -70,7 +70,7 @@ def locus_rates(records: pl.DataFrame, loci: pl.DataFrame, *, by_mutation: bool)
             mean=pl.col("share").mean(),
             variance=pl.col("share").var(),
         )
-        .join(loci.select(*LOCUS, "region_sites"), on=LOCUS, how="left")
+        .join(loci.select(*LOCUS_KEY, "region_sites"), on=LOCUS_KEY, how="left")
         .sort(keys)
     )
 
@@ -88,7 +88,7 @@ def pooled_rates(strata: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
 
 def _pooled(strata: pl.DataFrame) -> dict[str, float | int | None]:
     counts = {
-        "loci": strata.select("layer", "kind").n_unique(),
+        "loci": strata.select(*LOCUS_KEY).n_unique(),
         "sites": int(strata["sites"].sum()),
         "mutants": int(strata["mutants"].sum()),
         "nsm": int(strata["nsm"].sum()),

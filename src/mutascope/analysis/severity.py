@@ -17,8 +17,9 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
 from mutascope.analysis.chrf import chrf_scores
-from mutascope.analysis.sites import LOCUS, SITE, site_frame
+from mutascope.analysis.sites import site_frame
 from mutascope.core.errors import MutascopeError
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY, SITE_KEY
 
 COSINE_THRESHOLDS = (0.1, 0.2, 0.5, 0.6, 0.7)
 """Thresholds of the cosine maps that the paper shows."""
@@ -117,8 +118,8 @@ def marked_sites(records: pl.DataFrame, marked: pl.Expr) -> pl.DataFrame:
         NSM now means marked NSM. Every other screened site is silent in this map and has no row.
     """
     flagged = records.with_columns(silent=~(~pl.col("silent") & marked.fill_null(False)))
-    sites = flagged.filter(~pl.col("silent")).select(SITE).unique()
-    return site_frame(flagged.join(sites, on=SITE, how="semi"))
+    sites = flagged.filter(~pl.col("silent")).select(SITE_KEY).unique()
+    return site_frame(flagged.join(sites, on=SITE_KEY, how="semi"))
 
 
 def severe_sites(
@@ -168,8 +169,8 @@ def strangest(
         .group_by("phenotype", maintain_order=True)
         .agg(
             mutants=pl.len().cast(pl.UInt32),
-            loci=pl.struct(LOCUS).n_unique().cast(pl.UInt32),
-            **{name: pl.col(name).first() for name in (*SITE, "mutation")},
+            loci=pl.struct(LOCUS_KEY).n_unique().cast(pl.UInt32),
+            **{name: pl.col(name).first() for name in MUTANT_KEY},
         )
     )
     ranked = (
@@ -178,4 +179,4 @@ def strangest(
         .sort("cosine", "edit", "mutants", descending=[False, True, True], maintain_order=True)
         .head(count)
     )
-    return ranked.select("phenotype", *MEASURES, "mutants", "loci", *SITE, "mutation", "continuation")
+    return ranked.select("phenotype", *MEASURES, "mutants", "loci", *SITE_KEY, "mutation", "continuation")

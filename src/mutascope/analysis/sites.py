@@ -9,9 +9,8 @@ import polars as pl
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.core.kinds import RANKS
+from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 
-LOCUS = ("layer", "kind")
-SITE = ("layer", "kind", "row", "col")
 MAP_MUTATIONS = ("max", "min")
 """The mutations that the status of a site, and with it every map, is made of (METHOD, Statistics: Status)."""
 
@@ -29,13 +28,13 @@ def site_frame(records: pl.DataFrame) -> pl.DataFrame:
         neither is unscreened. A site without any record has no row.
     """
     nsm = {f"{name}_nsm": pl.when(mutation=name).then(~pl.col("silent")) for name in (*MAP_MUTATIONS, "zero")}
-    sites = records.select(*SITE, **nsm).group_by(SITE, maintain_order=True).agg(pl.col(*nsm).max())
+    sites = records.select(*SITE_KEY, **nsm).group_by(SITE_KEY, maintain_order=True).agg(pl.col(*nsm).max())
     screened = pl.any_horizontal(pl.col("max_nsm", "min_nsm").is_not_null())
     value = Status.SILENT + pl.sum_horizontal(
         pl.col("max_nsm").fill_null(False).cast(pl.Int8), pl.col("min_nsm").fill_null(False).cast(pl.Int8) * 2
     )
     status = pl.when(screened).then(value).otherwise(Status.UNSCREENED).cast(pl.Int8)
-    return in_order(sites.with_columns(status=status).select(*SITE, "status", *nsm), "row", "col")
+    return in_order(sites.with_columns(status=status).select(*SITE_KEY, "status", *nsm), "row", "col")
 
 
 def in_order(frame: pl.DataFrame, *then: str) -> pl.DataFrame:
@@ -86,7 +85,7 @@ def check_equal_shapes(loci: Mapping[str, pl.DataFrame]) -> None:
     shape = ("rows", "cols", "site_rows", "site_cols")
     labels = list(loci)
     for label in labels[1:]:
-        both = loci[labels[0]].join(loci[label], on=LOCUS, how="inner", suffix="_other")
+        both = loci[labels[0]].join(loci[label], on=LOCUS_KEY, how="inner", suffix="_other")
         unequal = both.filter(pl.any_horizontal(pl.col(name) != pl.col(f"{name}_other") for name in shape))
         if len(unequal):
             row = in_order(unequal).row(0, named=True)

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from mutascope.core.kinds import kind_rank
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 
 
 class Status(IntEnum):
@@ -40,9 +41,9 @@ def locus_statuses(records: pl.DataFrame, loci: pl.DataFrame) -> dict[tuple[int,
         records: columns layer, kind, row, col, mutation, silent.
         loci: columns layer, kind, site_rows, site_cols.
     """
-    bare = records.select("layer", "kind", "row", "col", "mutation", "silent")
-    groups = {(layer, kind): group for (layer, kind), group in bare.group_by("layer", "kind")}
-    shapes = loci.select("layer", "kind", "site_rows", "site_cols").rows()
+    bare = records.select(*MUTANT_KEY, "silent")
+    groups = {(layer, kind): group for (layer, kind), group in bare.group_by(*LOCUS_KEY)}
+    shapes = loci.select(*LOCUS_KEY, "site_rows", "site_cols").rows()
     return {
         (layer, kind): site_status(groups.get((layer, kind), bare.clear()), rows, cols)
         for layer, kind, rows, cols in sorted(shapes, key=lambda row: (row[0], kind_rank(row[1])))
@@ -69,10 +70,10 @@ def exact_loci(calls: pl.DataFrame, loci: pl.DataFrame) -> dict[tuple[int, str],
         calls: columns layer, kind, row, col, mutation, source.
         loci: columns layer, kind, site_rows, site_cols.
     """
-    groups = {(layer, kind): group for (layer, kind), group in calls.group_by("layer", "kind")}
+    groups = {(layer, kind): group for (layer, kind), group in calls.group_by(*LOCUS_KEY)}
     return {
         (layer, kind): exact_sites(groups.get((layer, kind), calls.clear()), rows, cols)
-        for layer, kind, rows, cols in loci.select("layer", "kind", "site_rows", "site_cols").iter_rows()
+        for layer, kind, rows, cols in loci.select(*LOCUS_KEY, "site_rows", "site_cols").iter_rows()
     }
 
 
@@ -94,6 +95,6 @@ def _screened(records: pl.DataFrame, mutation: str, rows: int, cols: int) -> tup
 
 def _require_one_locus(records: pl.DataFrame) -> None:
     """Records of several loci would overwrite each other's sites without a trace."""
-    count = records.select("layer", "kind").n_unique() if len(records) else 0
+    count = records.select(*LOCUS_KEY).n_unique() if len(records) else 0
     if count > 1:
         raise ValueError(f"The records are of {count} loci; site_status takes the records of one.")

@@ -16,9 +16,9 @@ from scipy import stats
 
 from mutascope.analysis.choice import MALIGNANT_COSINE
 from mutascope.analysis.lines import line_sharing
-from mutascope.analysis.sites import LOCUS, SITE, in_order
+from mutascope.analysis.sites import in_order
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY, SITE_KEY
 
-MUTANT = (*SITE, "mutation")
 NO_WORD = "∅"
 """Initial word of a continuation without a word, a non-finite one included."""
 
@@ -33,7 +33,7 @@ def initial_words(outputs: pl.DataFrame) -> pl.DataFrame:
     return outputs.with_columns(word=word).drop("continuation")
 
 
-def top_words(words: pl.DataFrame, by: Sequence[str] = MUTANT) -> pl.DataFrame:
+def top_words(words: pl.DataFrame, by: Sequence[str] = MUTANT_KEY) -> pl.DataFrame:
     """Return the initial word of highest frequency of every mutant.
 
     Args:
@@ -123,7 +123,7 @@ def rarity_by_cosine(writers: pl.DataFrame, bins: int = 10) -> pl.DataFrame:
 def writers_by_locus(writers: pl.DataFrame) -> pl.DataFrame:
     """Return, per locus: ``panelled``, ``rare`` (UInt32 numbers of mutants), ``words`` (UInt32 distinct rare words)."""
     rare = pl.col("rare")
-    counts = writers.group_by(LOCUS).agg(
+    counts = writers.group_by(LOCUS_KEY).agg(
         panelled=pl.len().cast(pl.UInt32),
         rare=rare.sum().cast(pl.UInt32),
         words=pl.col("word").filter(rare).n_unique().cast(pl.UInt32),
@@ -150,12 +150,12 @@ def word_groups(writers: pl.DataFrame, *, permutations: int = 1999, seed: int = 
         ``expected_rows``, ``expected_cols`` (means of the null), ``p_rows``, ``p_cols``, ``q_rows``, ``q_cols``
         (Benjamini-Hochberg over the words; of the sum: p), all Float64.
     """
-    rare = writers.filter("rare").sort(LOCUS, maintain_order=True)
+    rare = writers.filter("rare").sort(LOCUS_KEY, maintain_order=True)
     groups = (
         rare.group_by("word", maintain_order=True)
         .agg(
             mutants=pl.len(),
-            loci=pl.struct(LOCUS).n_unique(),
+            loci=pl.struct(LOCUS_KEY).n_unique(),
             rows=pl.col("row").n_unique(),
             cols=pl.col("col").n_unique(),
         )
@@ -185,9 +185,9 @@ def _shuffled_words(
 
     ``rare`` is sorted by locus.
     """
-    sites = rare.select(SITE).unique(maintain_order=True).with_row_index("site")
-    at = rare.join(sites, on=SITE, how="left", maintain_order="left")["site"].to_numpy()
-    locus = sites.select(pl.struct(LOCUS).rank("dense")).to_series().to_numpy()
+    sites = rare.select(SITE_KEY).unique(maintain_order=True).with_row_index("site")
+    at = rare.join(sites, on=SITE_KEY, how="left", maintain_order="left")["site"].to_numpy()
+    locus = sites.select(pl.struct(LOCUS_KEY).rank("dense")).to_series().to_numpy()
     numbers = {word: number for number, word in enumerate(words)}
     word = np.array([numbers.get(name, len(words)) for name in rare["word"]], dtype=np.int64)
     places = {
@@ -218,7 +218,9 @@ def rare_and_low_cosine_lines(
         The columns of :func:`~mutascope.analysis.lines.line_sharing`: ``first`` are the RIHF mutants, ``second`` the
         other NSMs of low cosine, on the panel or not.
     """
-    joined = records.filter(~pl.col("silent")).join(writers.select(*MUTANT, "rare"), on=MUTANT, how="left")
+    joined = records.filter(~pl.col("silent")).join(
+        writers.select(*MUTANT_KEY, "rare"), on=MUTANT_KEY, how="left"
+    )
     return line_sharing(joined, pl.col("rare"), pl.col("cosine") < max_cosine)
 
 
@@ -233,7 +235,7 @@ def writers_by_score(writers: pl.DataFrame, choice_records: pl.DataFrame) -> pl.
         Mutants that both screened, by columns rare, word (the rare word; null for all common words together), score;
         ``mutants`` (UInt32) and ``silent`` (UInt32, of these with the answers of the wild type).
     """
-    known = writers.join(choice_records.select(*MUTANT, "silent", "score"), on=MUTANT, how="inner")
+    known = writers.join(choice_records.select(*MUTANT_KEY, "silent", "score"), on=MUTANT_KEY, how="inner")
     named = known.with_columns(word=pl.when("rare").then("word"))
     counts = named.group_by("rare", "word", "score").agg(
         mutants=pl.len().cast(pl.UInt32), silent=pl.col("silent").sum().cast(pl.UInt32)
@@ -254,15 +256,15 @@ def genres_of_writers(outputs: pl.DataFrame, writers: pl.DataFrame, panel: pl.Da
         start with the word), ``literary_prompts``, ``factual_prompts`` (Int64); ``p`` (Fisher's exact test, two-sided;
         1 where a genre has no prompt) and ``q`` (Benjamini-Hochberg over the mutants).
     """
-    rare = writers.filter("rare").select(*MUTANT, "word")
-    words = initial_words(outputs.join(rare, on=MUTANT, how="semi")).rename({"word": "said"})
-    told = words.join(panel.select("prompt", "genre"), on="prompt").join(rare, on=MUTANT)
+    rare = writers.filter("rare").select(*MUTANT_KEY, "word")
+    words = initial_words(outputs.join(rare, on=MUTANT_KEY, how="semi")).rename({"word": "said"})
+    told = words.join(panel.select("prompt", "genre"), on="prompt").join(rare, on=MUTANT_KEY)
     cells = {}
     for genre in ("literary", "factual"):
         of_genre = pl.col("genre") == genre
         cells[genre] = (of_genre & (pl.col("said") == pl.col("word"))).sum().cast(pl.Int64)
         cells[f"{genre}_prompts"] = of_genre.sum().cast(pl.Int64)
-    counts = told.group_by([*MUTANT, "word"], maintain_order=True).agg(**cells)
+    counts = told.group_by([*MUTANT_KEY, "word"], maintain_order=True).agg(**cells)
     names = ("literary", "literary_prompts", "factual", "factual_prompts")
     p_values = [
         stats.fisher_exact([[a, total_a - a], [b, total_b - b]])[1]

@@ -17,6 +17,7 @@ from mutascope import Design, Mutant, MutascopeError, Prediction, Screen, Screen
 from mutascope.analysis.diff import diff_to_html, diff_to_rich
 from mutascope.cli.status import status
 from mutascope.cli.stopping import resumable
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.figures import draw_map, draw_sheet, save_figure
 from mutascope.findings import ScreenSet
 from mutascope.report import write_report
@@ -74,7 +75,7 @@ def predict_all() -> list[tuple[Path, str]]:
 
 def draw_maps(results: ScreenData) -> list[tuple[Path, str]]:
     """Draw the locus with the most records, and the sheet of all."""
-    counts = results.records().group_by("layer", "kind", maintain_order=True).len()
+    counts = results.records().group_by(*LOCUS_KEY, maintain_order=True).len()
     layer, kind, _ = counts.row(counts["len"].arg_max() or 0)
     save_figure(draw_map(results.map(layer, kind)), OUT / "map.png")
     save_figure(draw_sheet(results.maps()), OUT / "sheet.png")
@@ -91,7 +92,7 @@ def show_mutant(results: ScreenData) -> list[tuple[Path, str]]:
     if nsms.is_empty():
         return []
     nsm = nsms.sort("first_divergence", maintain_order=True).row(3 * len(nsms) // 4, named=True)
-    name = Mutant(*(nsm[part] for part in ("layer", "kind", "row", "col", "mutation")))
+    name = Mutant(*(nsm[part] for part in MUTANT_KEY))
     diff = word_diff(results.wild_type, nsm["text"])
     print(f"\n{name} against the wild type, first difference at token {nsm['first_divergence']}:\n")
     Console(highlight=False).print(diff_to_rich(diff), soft_wrap=True)

@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Genome, Locus, Mutant, Tiling
 from mutascope.core.operators import default_mutations
-
-MUTANT_COLUMNS = ("layer", "kind", "row", "col", "mutation")
+from mutascope.core.schema import MUTANT_KEY
 
 
 class Design(BaseModel):
@@ -155,14 +154,14 @@ def read_mutants(path: Path) -> list[Mutant]:
         raise MutascopeError(
             f"the list of mutants {path} cannot be read: {str(error).splitlines()[0]}"
         ) from error
-    missing = [column for column in MUTANT_COLUMNS if column not in frame.columns]
+    missing = [column for column in MUTANT_KEY if column not in frame.columns]
     if missing:
         raise MutascopeError(
-            f"the list of mutants {path} has no column {missing[0]!r}; it needs {MUTANT_COLUMNS}"
+            f"the list of mutants {path} has no column {missing[0]!r}; it needs {MUTANT_KEY}"
         )
     types = {"layer": pl.Int32, "kind": pl.String, "row": pl.Int32, "col": pl.Int32, "mutation": pl.String}
     try:
-        frame = frame.select(MUTANT_COLUMNS).cast(types)  # pyright: ignore[reportArgumentType]
+        frame = frame.select(MUTANT_KEY).cast(types)  # pyright: ignore[reportArgumentType]
     except pl.exceptions.PolarsError as error:
         raise MutascopeError(
             f"the list of mutants {path} has a layer, row or col that is no number"

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.status import Status
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.figures.charts import MARK, in_kind_order, panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
@@ -71,7 +72,7 @@ def by_locus_figure(counts: pl.DataFrame, value: str, *, title: str, palette: Pa
     kinds = in_kind_order(counts["kind"])
     layers = counts["layer"].unique().sort().to_list()
     grid = np.full((len(layers), len(kinds)), np.nan)
-    for layer, kind, number in counts.select("layer", "kind", value).iter_rows():
+    for layer, kind, number in counts.select(*LOCUS_KEY, value).iter_rows():
         grid[layers.index(layer), kinds.index(kind)] = np.nan if number is None else number
     figure, (axes,) = panels(
         1, title=title, size=(max(4.5, 0.55 * len(kinds) + 1.5), max(1.5, 0.2 * len(layers)) + 0.6)

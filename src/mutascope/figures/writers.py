@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.figures.charts import panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
@@ -80,7 +81,7 @@ def _draw_histogram(panel: Axes, histogram: pl.DataFrame, palette: Palette) -> N
 
 def _draw_loci(panel: Axes, loci: pl.DataFrame, palette: Palette) -> None:
     top = loci.filter(pl.col("rare") > 0).sort("rare", descending=True, maintain_order=True).head(_MOST_LOCI)
-    names = [plain(f"{layer}.{kind}") for layer, kind in top.select("layer", "kind").iter_rows()]
+    names = [plain(f"{layer}.{kind}") for layer, kind in top.select(*LOCUS_KEY).iter_rows()]
     panel.barh(np.arange(len(top)), top["rare"], color=palette.series[0])
     panel.set_yticks(range(len(top)), names, fontsize=8 if len(top) < 16 else 5)
     panel.invert_yaxis()

@@ -2,7 +2,7 @@
 
 from mutascope.findings.finding import Drawing, Finding, Section
 from mutascope.findings.list import all_findings, figure_named, figures, table_named, tables
-from mutascope.findings.screens import ScreenSet
+from mutascope.findings.screens import ScreenSet, open_many
 from mutascope.findings.writing import (
     build_table,
     build_tables,
@@ -24,6 +24,7 @@ __all__ = [
     "draw_figure",
     "figure_named",
     "figures",
+    "open_many",
     "table_named",
     "tables",
     "write_figures",

@@ -10,7 +10,8 @@ import polars as pl
 from mutascope import figures
 from mutascope.analysis.bias import bias_agreement, bias_shares, locus_bias
 from mutascope.analysis.maps import LocusKey, MapData
-from mutascope.analysis.sites import LOCUS, by_assay
+from mutascope.analysis.sites import by_assay
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Rows
 from mutascope.findings.columns import columns, share
 from mutascope.findings.comparison import need_pairs
@@ -50,10 +51,12 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
     bias = bias_by_locus(given)
     need(len(bias), _BOTH_MUTATIONS)
     strength = (pl.col("max_nsm") - pl.col("min_nsm")) / pl.col("sites")
-    means = bias.group_by(LOCUS, maintain_order=True).agg(way=strength.mean()).sort("way", descending=True)
+    means = (
+        bias.group_by(LOCUS_KEY, maintain_order=True).agg(way=strength.mean()).sort("way", descending=True)
+    )
     rows: list[Sequence[MapData]] = []
     for part in (means.filter(pl.col("way") > 0).head(2), means.filter(pl.col("way") < 0).tail(2)):
-        loci: list[LocusKey] = part.select(LOCUS).rows()
+        loci: list[LocusKey] = part.select(LOCUS_KEY).rows()
         rows += [across(given, locus) for locus in loci]
     need(rows, "no locus has more max NSMs than min NSMs, or the other way round")
     title = "Loci with the largest surplus of max NSMs, and of min NSMs"

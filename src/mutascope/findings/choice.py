@@ -15,7 +15,7 @@ from mutascope.analysis.choice import (
     choice_frame,
     destruction_counts,
 )
-from mutascope.analysis.combined import MUTANT
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
@@ -66,11 +66,11 @@ def supplementary_severe(given: ScreenSet) -> pl.DataFrame:
     def of(label: str) -> pl.DataFrame:
         severe = (pl.col("score") <= UNDERPERFORMING) | pl.col("destructive")
         found = given.records[label].filter(~pl.col("silent") & severe)
-        found = found.select(*MUTANT, "score", "destructive")
+        found = found.select(*MUTANT_KEY, "score", "destructive")
         for text in given.text:
             cosine = pl.when("silent").then(pl.lit("standard")).otherwise(pl.col("cosine").cast(pl.String))
-            told = given.severe[text].select(*MUTANT, cosine.alias(text))
-            found = found.join(told, on=MUTANT, how="left", maintain_order="left")
+            told = given.severe[text].select(*MUTANT_KEY, cosine.alias(text))
+            found = found.join(told, on=MUTANT_KEY, how="left", maintain_order="left")
         return found
 
     return stack(given.choice, of)

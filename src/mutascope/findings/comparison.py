@@ -10,8 +10,8 @@ import polars as pl
 from mutascope import figures
 from mutascope.analysis.comparison import compare_mutants, count_changes
 from mutascope.analysis.overlap import layer_correlations, layer_counts, overlap_matrix
-from mutascope.analysis.sites import LOCUS
 from mutascope.core.errors import NotHere
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import chance, columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
@@ -77,9 +77,9 @@ def changes(given: ScreenSet) -> pl.DataFrame:
         except NotHere as error:  # equal shapes, and yet no mutant in common
             reason = str(error)
             continue
-        pair = pl.concat([count_changes(mutants), count_changes(mutants, LOCUS)], how="diagonal_relaxed")
+        pair = pl.concat([count_changes(mutants), count_changes(mutants, LOCUS_KEY)], how="diagonal_relaxed")
         names = (pl.lit(a).alias("assay_a"), pl.lit(b).alias("assay_b"))
-        found.append(pair.select(*names, *LOCUS, pl.exclude(LOCUS)))
+        found.append(pair.select(*names, *LOCUS_KEY, pl.exclude(LOCUS_KEY)))
     need(found, reason)
     return pl.concat(found)
 

@@ -10,7 +10,7 @@ from mutascope.core.words import counted
 from mutascope.findings.blocks import Block, Grid, Prose
 from mutascope.findings.finding import Finding, Section
 from mutascope.findings.screens import ScreenSet
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 _NAMED = 5
 """Failed controls that are named."""
@@ -71,13 +71,13 @@ def _failures(given: ScreenSet, label: str) -> list[str]:
     return found
 
 
-def _unfinished(results: Results) -> str:
+def _unfinished(results: ScreenData) -> str:
     if results.manifest.imported:
         return "imported from files, without controls."
     return f"not finished: {results.done:,} of {results.total:,} mutants are stored, and no interval can be given."
 
 
-def _row(results: Results) -> list[str]:
+def _row(results: ScreenData) -> list[str]:
     controls = results.manifest.controls
     engine = (controls and controls.engine) or results.manifest.engine
     restored = {True: "yes", False: "NO", None: "not checked"}[controls and controls.weights_restored]

@@ -12,8 +12,8 @@ import polars as pl
 from mutascope import figures
 from mutascope.analysis.copa import copa, copa_contrasts, rearrange, sign_map
 from mutascope.analysis.maps import MapData
-from mutascope.analysis.sites import LOCUS
 from mutascope.core.kinds import kind_rank
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import chance as chance_column
 from mutascope.findings.columns import columns
@@ -50,7 +50,7 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
         found.sort("strength_z", "strength", descending=True, nulls_last=True, maintain_order=True)
         .group_by("kind", maintain_order=True)
         .first()
-        .select("assay", *LOCUS)
+        .select("assay", *LOCUS_KEY)
     )
     rows = []
     for assay, layer, kind in sorted(best.iter_rows(), key=lambda row: kind_rank(row[2])):

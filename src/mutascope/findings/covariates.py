@@ -8,8 +8,9 @@ import polars as pl
 
 from mutascope.analysis.covariates import enrichment_given_covariates, explain_nsms, explain_severity
 from mutascope.analysis.enrichment import nsm_enrichment
-from mutascope.analysis.sites import SITE, by_assay
+from mutascope.analysis.sites import by_assay
 from mutascope.core.errors import NotHere
+from mutascope.core.schema import SITE_KEY
 from mutascope.findings.blocks import Block, LeftOut, Points, Prose, Rows
 from mutascope.findings.columns import columns, share
 from mutascope.findings.finding import Finding, Section, need
@@ -58,7 +59,7 @@ def enrichment_of_explained(given: ScreenSet) -> pl.DataFrame:
 
 def _explained_calls(given: ScreenSet, label: str) -> pl.DataFrame:
     """The calls of the sites that have covariates, exact or predicted: what the regression explains."""
-    return given.maps[label].join(given.covariates[label], on=SITE, how="semi", maintain_order="left")
+    return given.maps[label].join(given.covariates[label], on=SITE_KEY, how="semi", maintain_order="left")
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:

@@ -10,8 +10,8 @@ import polars as pl
 
 from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.analysis.severity import marked_sites
-from mutascope.analysis.sites import LOCUS
 from mutascope.analysis.status import Status, site_status
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.screens import ScreenSet
 
 _MOST_SCREENS = 6
@@ -52,8 +52,8 @@ def marked(
 
 def top_loci(mutants: pl.DataFrame, count: int) -> list[LocusKey]:
     """Return the loci with most of the mutants."""
-    ranked = mutants.group_by(LOCUS).len().sort("len", "layer", "kind", descending=[True, False, False])
-    return ranked.head(count).select(LOCUS).rows()
+    ranked = mutants.group_by(LOCUS_KEY).len().sort("len", "layer", "kind", descending=[True, False, False])
+    return ranked.head(count).select(LOCUS_KEY).rows()
 
 
 def titled(given: ScreenSet, label: str, locus: LocusKey, title: str) -> MapData:

@@ -20,7 +20,8 @@ from mutascope.analysis.enrichment import (
     sensitive_points,
 )
 from mutascope.analysis.maps import LocusKey, MapData
-from mutascope.analysis.sites import LOCUS, by_assay, in_order
+from mutascope.analysis.sites import by_assay, in_order
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
 from mutascope.findings.comparison import need_pairs
@@ -113,8 +114,8 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
 
 def _most_enriched(lines: pl.DataFrame) -> list[LocusKey]:
     total = (-pl.col("p").clip(1e-300).log()).sum()
-    best = lines.group_by(LOCUS, maintain_order=True).agg(total=total)
-    return best.sort("total", descending=True, maintain_order=True).head(2).select(LOCUS).rows()
+    best = lines.group_by(LOCUS_KEY, maintain_order=True).agg(total=total)
+    return best.sort("total", descending=True, maintain_order=True).head(2).select(LOCUS_KEY).rows()
 
 
 def _with_marks(data: MapData, lines: pl.DataFrame, axis: str) -> MapData:
@@ -142,9 +143,11 @@ def _conserved(given: ScreenSet, palette: Palette) -> Pictures:
 def _sensitive(given: ScreenSet, palette: Palette) -> Pictures:
     for number, group in enumerate(given.groups):
         told = ", ".join(group)
-        found = points(given).filter(assays=told).group_by(LOCUS).agg(points=pl.len())
-        loci = given.loci[group[0]].select(LOCUS)
-        counts = in_order(loci.join(found, on=LOCUS, how="left").with_columns(pl.col("points").fill_null(0)))
+        found = points(given).filter(assays=told).group_by(LOCUS_KEY).agg(points=pl.len())
+        loci = given.loci[group[0]].select(LOCUS_KEY)
+        counts = in_order(
+            loci.join(found, on=LOCUS_KEY, how="left").with_columns(pl.col("points").fill_null(0))
+        )
         title = f"Sensitive points of {told}"
         figure = figures.by_locus_figure(counts, "points", title=title, palette=palette)
         yield str(number + 1) if len(given.groups) > 1 else "", figure

@@ -9,9 +9,8 @@ import polars as pl
 
 from mutascope import figures
 from mutascope.analysis.choice import MALIGNANT_COSINE, MALIGNANT_SCORE, malignant_against, mutants_by_locus
-from mutascope.analysis.combined import MUTANT
 from mutascope.analysis.lines import top_lines
-from mutascope.analysis.sites import LOCUS
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, need
 from mutascope.findings.galleries import marked, top_loci
@@ -63,9 +62,9 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
     mutants = malignant_mutants(given)
     need(len(mutants), "no mutant is malignant")
     for (choice, text), part in mutants.group_by("assay", "text_assay", maintain_order=True):
-        named = part.select(*MUTANT, malignant=pl.lit(True))
-        records = given.records[str(choice)].join(named, on=MUTANT, how="left", maintain_order="left")
-        counts = {(layer, kind): count for layer, kind, count in part.group_by(LOCUS).len().iter_rows()}
+        named = part.select(*MUTANT_KEY, malignant=pl.lit(True))
+        records = given.records[str(choice)].join(named, on=MUTANT_KEY, how="left", maintain_order="left")
+        counts = {(layer, kind): count for layer, kind, count in part.group_by(LOCUS_KEY).len().iter_rows()}
         maps = [
             data
             for locus in top_loci(part, _MOST_LOCI)

@@ -9,7 +9,8 @@ import polars as pl
 
 from mutascope import figures
 from mutascope.analysis.counts import count_statuses
-from mutascope.analysis.sites import LOCUS, by_assay
+from mutascope.analysis.sites import by_assay
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Maps, Prose
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section
@@ -27,7 +28,7 @@ LEGEND = (
 @once
 def statuses_by_locus(given: ScreenSet) -> pl.DataFrame:
     """Return the numbers of sites that are silent, max only, min only and both."""
-    return by_assay(given.maps, lambda records: count_statuses(records, LOCUS))
+    return by_assay(given.maps, lambda records: count_statuses(records, LOCUS_KEY))
 
 
 def _sheets(given: ScreenSet, palette: Palette) -> Pictures:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from mutascope.analysis.combined import MUTANT
 from mutascope.analysis.severity import strangest
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Finding, need
 from mutascope.findings.screens import ScreenSet, once, stack
@@ -24,8 +24,8 @@ def supplementary_outputs(given: ScreenSet) -> pl.DataFrame:
     found = stack(labels, lambda label: chosen(given, label))
     if not given.choice:
         return found.with_columns(score=pl.lit(None, pl.Int16))
-    scores = given.records[given.choice[0]].select(*MUTANT, "score")
-    return found.join(scores, on=MUTANT, how="left", maintain_order="left")
+    scores = given.records[given.choice[0]].select(*MUTANT_KEY, "score")
+    return found.join(scores, on=MUTANT_KEY, how="left", maintain_order="left")
 
 
 def _panel_outputs(given: ScreenSet, label: str) -> pl.DataFrame:
@@ -35,14 +35,14 @@ def _panel_outputs(given: ScreenSet, label: str) -> pl.DataFrame:
         .sort("word", "outputs", descending=[False, True], maintain_order=True)
         .group_by("word", maintain_order=True)
         .head(_EXAMPLES)
-        .select(*MUTANT, "word")
+        .select(*MUTANT_KEY, "word")
     )
-    said = given.outputs(label).join(chosen, on=MUTANT, how="inner", maintain_order="right")
+    said = given.outputs(label).join(chosen, on=MUTANT_KEY, how="inner", maintain_order="right")
     wild = given.wild_outputs(label)
-    told = pl.concat([wild, said.select(*wild.columns, *MUTANT, "word")], how="diagonal_relaxed")
+    told = pl.concat([wild, said.select(*wild.columns, *MUTANT_KEY, "word")], how="diagonal_relaxed")
     prompts = given.panel(label).select("prompt", told="text")
     told = told.join(prompts, on="prompt", how="left", maintain_order="left")
-    return told.select(*MUTANT, "word", prompt="told", continuation="continuation")
+    return told.select(*MUTANT_KEY, "word", prompt="told", continuation="continuation")
 
 
 def _strange_outputs(given: ScreenSet, label: str) -> pl.DataFrame:
@@ -50,9 +50,9 @@ def _strange_outputs(given: ScreenSet, label: str) -> pl.DataFrame:
     stated = manifest.prompts[0].text if manifest.prompts else None
     wild = pl.DataFrame({"continuation": [manifest.wild_type[0].continuation]})
     found = strangest(given.records[label], given.severity[label], given.phenotypes[label])
-    told = pl.concat([wild, found.select(*MUTANT, "continuation")], how="diagonal_relaxed")
+    told = pl.concat([wild, found.select(*MUTANT_KEY, "continuation")], how="diagonal_relaxed")
     return told.select(
-        *MUTANT,
+        *MUTANT_KEY,
         pl.lit(None, pl.String).alias("word"),
         pl.lit(stated, pl.String).alias("prompt"),
         "continuation",

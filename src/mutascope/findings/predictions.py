@@ -9,13 +9,13 @@ import polars as pl
 
 from mutascope import figures
 from mutascope.analysis.calibration import calibration_scores, cross_fitted, reliability, weighed
-from mutascope.analysis.combined import MUTANT, combined_rates
-from mutascope.analysis.sites import LOCUS
+from mutascope.analysis.combined import combined_rates
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Points, Prose, Rows
 from mutascope.findings.columns import columns, share
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
 from mutascope.findings.screens import ScreenSet, once, stack
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 if TYPE_CHECKING:
     from mutascope.figures.palette import Palette
@@ -36,14 +36,14 @@ def _checked(given: ScreenSet, label: str) -> pl.DataFrame:
     return given.once(f"checked {label}", lambda: _cross_fitted(given.results[label]))
 
 
-def _cross_fitted(results: Results) -> pl.DataFrame:
+def _cross_fitted(results: ScreenData) -> pl.DataFrame:
     calls = weighed(cross_fitted(results.checked_calls()), results.loci)
     if results.manifest.design.type != "adaptive":
         return calls
     sample = results.sample()
     if sample is None:
         return calls.clear()
-    drawn = calls.join(sample, on=MUTANT, how="semi", maintain_order="left")
+    drawn = calls.join(sample, on=MUTANT_KEY, how="semi", maintain_order="left")
     return weighed(drawn.drop("weight"), results.loci)
 
 
@@ -89,7 +89,7 @@ def _matched(given: ScreenSet, label: str, sample: pl.DataFrame) -> tuple[pl.Dat
     predictions = given.predictions(label)
     design = given.results[label].manifest.design
     region = [pl.col(axis).is_in(wanted) for axis, name in _AXES if (wanted := getattr(design, name))]
-    keys = [*LOCUS, "mutation"]
+    keys = [*LOCUS_KEY, "mutation"]
     return (
         predictions.filter(*region).join(sample.select(keys).unique(), on=keys, how="semi"),
         sample.join(predictions.select(keys).unique(), on=keys, how="semi", maintain_order="left"),

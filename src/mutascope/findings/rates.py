@@ -10,8 +10,9 @@ import polars as pl
 from mutascope import figures
 from mutascope.analysis.counts import count_nsms, silent_loci, zero_tables
 from mutascope.analysis.rates import locus_rates, pooled_rates
-from mutascope.analysis.sites import LOCUS, by_assay, in_order
+from mutascope.analysis.sites import by_assay, in_order
 from mutascope.core.errors import NotHere
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.core.words import counted
 from mutascope.findings.blocks import Block, Figures, Rows
 from mutascope.findings.columns import columns, share
@@ -83,13 +84,13 @@ def nsm_by_layer(given: ScreenSet) -> pl.DataFrame:
 @once
 def nsm_by_locus(given: ScreenSet) -> pl.DataFrame:
     """Return counts and rates by locus."""
-    return _counted(given, LOCUS)
+    return _counted(given, LOCUS_KEY)
 
 
 @once
 def nsm_by_locus_and_mutation(given: ScreenSet) -> pl.DataFrame:
     """Return counts and rates by locus and mutation."""
-    return _counted(given, [*LOCUS, "mutation"])
+    return _counted(given, [*LOCUS_KEY, "mutation"])
 
 
 @once
@@ -119,7 +120,11 @@ def supplementary_phenotypes(given: ScreenSet) -> pl.DataFrame:
 
 
 def _wide(given: ScreenSet, value: str) -> pl.DataFrame:
-    wide = nsm_by_locus(given).select("assay", *LOCUS, value).pivot("assay", index=list(LOCUS), values=value)
+    wide = (
+        nsm_by_locus(given)
+        .select("assay", *LOCUS_KEY, value)
+        .pivot("assay", index=list(LOCUS_KEY), values=value)
+    )
     return in_order(wide)
 
 

@@ -12,7 +12,7 @@ from mutascope.findings.blocks import Block, Heading, Quote, Settings
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Finding, Section
 from mutascope.findings.screens import ScreenSet, once
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "num_beams")
 _PROMPTS = 3
@@ -90,7 +90,7 @@ def _sampling(generation: Mapping[str, Any]) -> str:
     return ", ".join(["sampled", *stated])
 
 
-def _loci(results: Results) -> str:
+def _loci(results: ScreenData) -> str:
     layers = results.loci["layer"].unique().sort().to_list()
     kinds = " ".join(results.loci["kind"].unique(maintain_order=True))
     span = (

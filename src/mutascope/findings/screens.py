@@ -12,10 +12,11 @@ import polars as pl
 
 from mutascope.analysis.maps import LocusKey, MapData, locus_maps
 from mutascope.analysis.severity import severity_frame, with_severity
-from mutascope.analysis.sites import LOCUS, MAP_MUTATIONS, check_equal_shapes
+from mutascope.analysis.sites import MAP_MUTATIONS, check_equal_shapes
 from mutascope.core.errors import MutascopeError, NotHere
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.columns import SHARED
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 Made = TypeVar("Made")
 
@@ -82,9 +83,8 @@ class ScreenSet:
         return chosen
 
     def _calls(self, label: str) -> pl.DataFrame:
-        keys = ["layer", "kind", "row", "col", "mutation"]
-        known = self.records[label].select(*keys, "phenotype")
-        return self.results[label].calls().join(known, on=keys, how="left", maintain_order="left")
+        known = self.records[label].select(*MUTANT_KEY, "phenotype")
+        return self.results[label].calls().join(known, on=MUTANT_KEY, how="left", maintain_order="left")
 
     @cached_property
     def pairs(self) -> list[tuple[str, str]]:
@@ -119,7 +119,7 @@ class ScreenSet:
     def _hindrance(self, first: str, second: str) -> str | None:
         """Why two maps cannot be compared site by site, None if they can."""
         a, b = self.loci[first], self.loci[second]
-        if a.join(b, on=LOCUS, how="semi").is_empty():
+        if a.join(b, on=LOCUS_KEY, how="semi").is_empty():
             return f"{first} and {second} have no locus in common"
         try:
             check_equal_shapes({first: a, second: b})
@@ -209,10 +209,10 @@ class ScreenSet:
 
     def outputs(self, label: str) -> pl.DataFrame:
         """Outputs of a panel: layer, kind, row, col, mutation, prompt, continuation."""
-        outputs = self.results[label].folder.outputs()
+        outputs = self.results[label].outputs()
         texts = self.phenotypes[label].select("phenotype", "continuation")
         return outputs.join(texts, on="phenotype", how="left", maintain_order="left").select(
-            "layer", "kind", "row", "col", "mutation", "prompt", "continuation"
+            *MUTANT_KEY, "prompt", "continuation"
         )
 
     def wild_outputs(self, label: str) -> pl.DataFrame:
@@ -228,6 +228,15 @@ class ScreenSet:
         rows = [(index, prompt.text, prompt.genre or "unknown") for index, prompt in enumerate(prompts)]
         schema = {"prompt": pl.Int32, "text": pl.String, "genre": pl.String}
         return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def open_many(paths: Sequence[str | os.PathLike[str]]) -> ScreenSet:
+    """Open several screens to read them side by side; ``NAME=path`` gives one a name (:class:`ScreenSet`).
+
+    Raises:
+        MutascopeError: when there is none, one is given twice, is no screen, or holds neither record nor prediction.
+    """
+    return ScreenSet(paths)
 
 
 def stack(labels: Iterable[str], frame: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
@@ -246,7 +255,7 @@ def once(build: Callable[[ScreenSet], pl.DataFrame]) -> Callable[[ScreenSet], pl
     return made
 
 
-def _opened(paths: Sequence[str | os.PathLike[str]]) -> dict[str, Results]:
+def _opened(paths: Sequence[str | os.PathLike[str]]) -> dict[str, ScreenData]:
     """The screens by name."""
     if not paths:
         raise MutascopeError("there is no screen to analyse: give at least one screen folder")
@@ -257,7 +266,7 @@ def _opened(paths: Sequence[str | os.PathLike[str]]) -> dict[str, Results]:
         raise MutascopeError(f"{twice[0]} is given twice: give every screen folder once")
     names = [name for name, _ in named]
     labels = [_no_column(name) if names.count(name) == 1 else folder for name, folder in named]
-    return dict(zip(labels, map(Results, folders), strict=True))
+    return dict(zip(labels, map(ScreenData, folders), strict=True))
 
 
 def _named(path: str | os.PathLike[str]) -> tuple[str, str]:

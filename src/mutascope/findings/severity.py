@@ -11,7 +11,8 @@ from mutascope import figures
 from mutascope.analysis.choice import MALIGNANT_COSINE, SCORE_THRESHOLDS
 from mutascope.analysis.lines import line_sharing
 from mutascope.analysis.severity import COSINE_THRESHOLDS, severe_sites
-from mutascope.analysis.sites import LOCUS, in_order
+from mutascope.analysis.sites import in_order
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
@@ -38,7 +39,7 @@ def phenotypes(given: ScreenSet) -> pl.DataFrame:
             .group_by("phenotype")
             .agg(
                 mutants=pl.len().cast(pl.Int64),
-                loci=pl.struct(LOCUS).n_unique().cast(pl.Int64),
+                loci=pl.struct(LOCUS_KEY).n_unique().cast(pl.Int64),
                 first_divergence=pl.col("first_divergence").min(),
             )
         )
@@ -62,7 +63,9 @@ def severity_by_locus(given: ScreenSet) -> pl.DataFrame:
     count = pl.len().cast(pl.Int64).alias("nsm")
     return stack(
         given.text,
-        lambda label: in_order(given.severe[label].filter(_NSM).group_by(LOCUS).agg(count, *means, *below)),
+        lambda label: in_order(
+            given.severe[label].filter(_NSM).group_by(LOCUS_KEY).agg(count, *means, *below)
+        ),
     )
 
 

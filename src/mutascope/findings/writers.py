@@ -10,7 +10,6 @@ import polars as pl
 
 from mutascope import figures
 from mutascope.analysis.choice import MALIGNANT_COSINE
-from mutascope.analysis.combined import MUTANT
 from mutascope.analysis.forms import form_shares
 from mutascope.analysis.nulls import q_values
 from mutascope.analysis.writers import (
@@ -23,6 +22,7 @@ from mutascope.analysis.writers import (
     writers_by_score,
     writers_frame,
 )
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import chance, columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
@@ -45,8 +45,8 @@ def writers(given: ScreenSet) -> pl.DataFrame:
         found = writers_frame(given.outputs(label), given.wild_outputs(label))
         if not given.text:
             return found.with_columns(cosine=pl.lit(None, pl.Float64))
-        cosines = given.severe[given.text[0]].filter(~pl.col("silent")).select(*MUTANT, "cosine")
-        return found.join(cosines, on=MUTANT, how="left", maintain_order="left")
+        cosines = given.severe[given.text[0]].filter(~pl.col("silent")).select(*MUTANT_KEY, "cosine")
+        return found.join(cosines, on=MUTANT_KEY, how="left", maintain_order="left")
 
     return stack(given.panels, of)
 
@@ -125,9 +125,9 @@ def forms(given: ScreenSet) -> pl.DataFrame:
 
     def of(label: str) -> pl.DataFrame:
         rare = of_panel(given, label).select(
-            *MUTANT, who=pl.when("rare").then(pl.lit("rare")).otherwise(pl.lit("common"))
+            *MUTANT_KEY, who=pl.when("rare").then(pl.lit("rare")).otherwise(pl.lit("common"))
         )
-        outputs = given.outputs(label).join(rare, on=MUTANT, how="inner", maintain_order="left")
+        outputs = given.outputs(label).join(rare, on=MUTANT_KEY, how="inner", maintain_order="left")
         wild = form_shares(given.wild_outputs(label)).select(pl.lit("wild type").alias("who"), pl.all())
         return pl.concat([wild, form_shares(outputs, ["who"])])
 

@@ -11,7 +11,7 @@ from mutascope.analysis.writers import initial_words, top_words
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
 from mutascope.core.manifest import PromptInfo
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 84rem; padding: 0 1rem; }
@@ -30,7 +30,7 @@ small { color: #777; }
 """
 
 
-def panel_page(results: Results, mutant: Mutant) -> str:
+def panel_page(results: ScreenData, mutant: Mutant) -> str:
     """Return the page: a row per prompt with the wild type's output and the mutant's, changes marked.
 
     Model output is escaped, and nothing is loaded from elsewhere.

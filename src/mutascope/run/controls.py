@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from mutascope.assays.phenotype import PhenotypeReader
-from mutascope.core.design import MUTANT_COLUMNS, Plan
+from mutascope.core.design import Plan
 from mutascope.core.genome import Mutant, Tiling
 from mutascope.core.protocol import Outcome, Session, first_divergence
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.engine.reference import ReferenceEngine
 
 REPLAY_RATE = 1e-3
@@ -101,7 +102,7 @@ def warning(controls: dict[str, Any]) -> str | None:
 
 
 def _mutants(records: pl.DataFrame) -> list[Mutant]:
-    return [Mutant(*row) for row in records.select(MUTANT_COLUMNS).iter_rows()]
+    return [Mutant(*row) for row in records.select(MUTANT_KEY).iter_rows()]
 
 
 def _run(session: Session, mutants: list[Mutant]) -> list[Outcome]:

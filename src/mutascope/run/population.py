@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from mutascope.core.design import MUTANT_COLUMNS, Plan
+from mutascope.core.design import Plan
 from mutascope.core.genome import Tiling
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 
 
 class Population:
@@ -40,7 +41,7 @@ class Population:
         mutations = {name: at for at, name in enumerate(self.plan.mutations)}
         codes = [
             (loci[layer, kind], row, col, mutations[mutation])
-            for layer, kind, row, col, mutation in mutants.select(MUTANT_COLUMNS).iter_rows()
+            for layer, kind, row, col, mutation in mutants.select(MUTANT_KEY).iter_rows()
         ]
         return np.array(codes, dtype=np.int32).reshape(-1, 4)
 
@@ -54,7 +55,7 @@ class Population:
         """Return the records of mutants of the population, in their order."""
         loci = [(locus.layer, locus.kind) for locus in self.plan.loci]
         keys = pl.DataFrame(loci, schema={"layer": pl.Int16, "kind": pl.String}, orient="row")
-        mine = records.join(keys, on=["layer", "kind"], how="semi", maintain_order="left")
+        mine = records.join(keys, on=[*LOCUS_KEY], how="semi", maintain_order="left")
         return mine.filter(pl.col("mutation").is_in(self.plan.mutations))
 
     @property

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from mutascope.assays.phenotype import PhenotypeReader
-from mutascope.core.design import MUTANT_COLUMNS
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import Outcome, Session
-from mutascope.core.schema import RECORD_SCHEMA
+from mutascope.core.schema import MUTANT_KEY, RECORD_SCHEMA
 from mutascope.store import ScreenFolder, Shard
 
 Progress = Callable[[bool], None]
@@ -139,7 +138,7 @@ class _Unit:
     def __init__(self, name: str, mutants: Sequence[Mutant], part: Shard | None) -> None:
         self.name, self.mutants, self.part = name, mutants, part
         self.known = pl.DataFrame(schema=RECORD_SCHEMA) if part is None else part.records
-        stored = {Mutant(*row) for row in self.known.select(MUTANT_COLUMNS).iter_rows()}
+        stored = {Mutant(*row) for row in self.known.select(MUTANT_KEY).iter_rows()}
         self.missing = [mutant for mutant in mutants if mutant not in stored]
         self.outcomes: dict[Mutant, Outcome] = {}
 
@@ -153,15 +152,13 @@ class _Unit:
 
     def _joined(self, part: Shard, fresh: Shard) -> Shard:
         order = pl.DataFrame(self.mutants).select(
-            pl.col(name).cast(RECORD_SCHEMA[name]) for name in MUTANT_COLUMNS
+            pl.col(name).cast(RECORD_SCHEMA[name]) for name in MUTANT_KEY
         )
         both = zip(part.tables(), fresh.tables(), strict=True)
         tables = {
             kind: pl.concat([older, newer], how="diagonal_relaxed") for (kind, older), (_, newer) in both
         }
         for kind in tables.keys() - {"phenotypes"}:
-            tables[kind] = order.join(
-                tables[kind], on=MUTANT_COLUMNS, how="inner", maintain_order="left_right"
-            )
+            tables[kind] = order.join(tables[kind], on=MUTANT_KEY, how="inner", maintain_order="left_right")
         tables["phenotypes"] = tables["phenotypes"].unique("phenotype", keep="first", maintain_order=True)
         return Shard(**tables)

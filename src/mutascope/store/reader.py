@@ -295,6 +295,3 @@ def open(folder: str | os.PathLike[str]) -> ScreenData:
         MutascopeError: when the folder is not a screen.
     """
     return ScreenData(folder)
-
-
-Results = ScreenData

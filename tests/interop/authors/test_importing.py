@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from experiments import ASSAY, SHAPES, STANDARD, Q, V, write_experiment
 
-from mutascope import MutascopeError, Results
-from mutascope.core.schema import RECORD_SCHEMA
+from mutascope import MutascopeError, ScreenData
+from mutascope.core.schema import MUTANT_KEY, RECORD_SCHEMA
 from mutascope.interop.authors import AuthorsFiles, Imported, import_authors
 
 LOGS = {
@@ -33,16 +33,16 @@ def run(folder: Path, out: Path, **options) -> Imported:
 
 
 @pytest.fixture
-def complete(tmp_path: Path) -> Results:
+def complete(tmp_path: Path) -> ScreenData:
     summary = run(write_experiment(tmp_path / "in", LOGS, [Q, V]), tmp_path / "out")
     assert summary == Imported(mutants=(12 + 6) * 3, nsm=5, complete=("0.q", "3.v"), incomplete=())
-    return Results(tmp_path / "out")
+    return ScreenData(tmp_path / "out")
 
 
-def test_records_of_complete_loci(complete: Results):
+def test_records_of_complete_loci(complete: ScreenData):
     records = complete.records()
     assert records.schema == RECORD_SCHEMA
-    nsms = records.filter(~pl.col("silent")).select("layer", "kind", "row", "col", "mutation").rows()
+    nsms = records.filter(~pl.col("silent")).select(*MUTANT_KEY).rows()
     assert nsms == [
         (0, "q", 0, 0, "max"),
         (0, "q", 1, 1, "max"),
@@ -68,7 +68,7 @@ def test_records_of_complete_loci(complete: Results):
     }
 
 
-def test_manifest_says_what_is_known(complete: Results):
+def test_manifest_says_what_is_known(complete: ScreenData):
     manifest = complete.manifest
     assert manifest.model.to_dict() == {
         "name": "tiny",
@@ -91,7 +91,7 @@ def test_manifest_says_what_is_known(complete: Results):
 
 def test_a_product_of_layers_and_kinds_is_a_region_with_rates(tmp_path: Path):
     run(write_experiment(tmp_path / "in", {Q: LOGS[Q]}, [Q]), tmp_path / "out", mutations=("max", "min"))
-    results = Results(tmp_path / "out")
+    results = ScreenData(tmp_path / "out")
     design = results.manifest.design
     assert (design.type, design.layers, design.kinds) == ("region", [0], ["q"])
     assert results.rates().select("sites", "mutants", "nsm", "low", "high").row(0) == (
@@ -108,7 +108,7 @@ def test_a_product_of_layers_and_kinds_is_a_region_with_rates(tmp_path: Path):
 def test_incomplete_loci_hold_what_was_logged_alone(tmp_path: Path):
     summary = run(write_experiment(tmp_path / "in", LOGS, [V]), tmp_path / "out")
     assert (summary.complete, summary.incomplete) == (("3.v",), ("0.q",))
-    results = Results(tmp_path / "out")
+    results = ScreenData(tmp_path / "out")
     records = results.records()
     assert len(records.filter(kind="q")) == 3
     assert not records.filter(kind="q")["silent"].any()
@@ -119,7 +119,7 @@ def test_incomplete_loci_hold_what_was_logged_alone(tmp_path: Path):
 
 def test_swapped_labels(tmp_path: Path):
     run(write_experiment(tmp_path / "in", LOGS, [Q, V]), tmp_path / "out", swapped=True)
-    results = Results(tmp_path / "out")
+    results = ScreenData(tmp_path / "out")
     nsms = results.records().filter(~pl.col("silent")).select("row", "col", "mutation").rows()
     assert nsms == [(0, 0, "min"), (1, 1, "min"), (3, 2, "max"), (0, 1, "min"), (1, 2, "zero")]
     assert results.manifest.imported
@@ -155,7 +155,7 @@ def test_carriage_returns_and_empty_texts_are_kept(tmp_path: Path):
         *(("max", 2, 2 * i, t) for i, t in enumerate(texts[2:])),
     ]
     run(write_experiment(tmp_path / "in", {Q: rows}, [Q]), tmp_path / "out")
-    read = Results(tmp_path / "out").texts().filter(~pl.col("silent"))["text"].to_list()
+    read = ScreenData(tmp_path / "out").texts().filter(~pl.col("silent"))["text"].to_list()
     assert read == texts
 
 
@@ -168,7 +168,7 @@ def test_choice_assay(tmp_path: Path):
     ]
     folder = write_experiment(tmp_path / "in", {Q: rows}, [Q], standard=standard)
     run(folder, tmp_path / "out", assay={"name": "mmlu3"}, choice=True)
-    results = Results(tmp_path / "out")
+    results = ScreenData(tmp_path / "out")
     shown = (
         results.texts()
         .filter(~pl.col("silent"))
@@ -259,8 +259,8 @@ def test_a_folder_in_use_is_not_touched(tmp_path: Path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
-def test_an_existing_screen_is_not_overwritten(complete: Results, tmp_path: Path):
+def test_an_existing_screen_is_not_overwritten(complete: ScreenData, tmp_path: Path):
     before = complete.manifest.to_json()
     with pytest.raises(MutascopeError, match="holds a screen already"):
         run(tmp_path / "in", tmp_path / "out")
-    assert Results(tmp_path / "out").manifest.to_json() == before
+    assert ScreenData(tmp_path / "out").manifest.to_json() == before

@@ -10,14 +10,14 @@ from experiments import ASSAY, SHAPES, STANDARD, Q, V, write_experiment
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mutascope import MutascopeError, Results
+from mutascope import MutascopeError, ScreenData
 from mutascope.assays.phenotype import content_hash
 from mutascope.core.manifest import Manifest
-from mutascope.core.schema import PHENOTYPE_SCHEMA, RECORD_SCHEMA
+from mutascope.core.schema import MUTANT_KEY, PHENOTYPE_SCHEMA, RECORD_SCHEMA
 from mutascope.interop.authors import AuthorsFiles, export_authors, import_authors
 from mutascope.store import ScreenFolder, Shard
 
-CALLS = ["layer", "kind", "row", "col", "mutation", "silent", "text"]
+CALLS = [*MUTANT_KEY, "silent", "text"]
 
 
 def screen_of(
@@ -27,7 +27,7 @@ def screen_of(
     wild_type: str = STANDARD,
     kinds: tuple[str, ...] = ("q", "v"),
     leave_out: int = 0,
-) -> Results:
+) -> ScreenData:
     """A finished-looking screen of layer 0 with max and min everywhere, silent but for ``texts``."""
     grids = {kind: (rows // 2, cols // 2) for kind, (rows, cols) in SHAPES.items()}
     rows, shown = [], {wild_type: content_hash(wild_type)}
@@ -77,17 +77,17 @@ def screen_of(
         [(name, text, text) for text, name in shown.items()], schema=PHENOTYPE_SCHEMA, orient="row"
     )
     target.write_unit("000000", Shard(records, phenotypes))
-    return Results(target)
+    return ScreenData(target)
 
 
-def back_again(folder: Path, out: Path, **options) -> Results:
+def back_again(folder: Path, out: Path, **options) -> ScreenData:
     found = (sorted(folder.glob(f"*_{what}.txt")) for what in ("log", "code", "done"))
     base = {"model": "tiny", "shapes": SHAPES, "assay": ASSAY, "mutations": ("max", "min")}
     import_authors(AuthorsFiles(*found), out, **{**base, **options})
-    return Results(out)
+    return ScreenData(out)
 
 
-def calls(results: Results) -> list[tuple]:
+def calls(results: ScreenData) -> list[tuple]:
     return results.texts().select(CALLS).rows()
 
 
@@ -231,7 +231,7 @@ def test_commands(cli, tmp_path: Path):
     log = next((tmp_path / "again").glob("*q_proj.weight_log.txt")).read_text()
     assert log == f"max {Q}:6,4:0\n"
     result = cli("import-authors", *options_for(tmp_path / "again", tmp_path / "screen2"))
-    assert Results(tmp_path / "screen2").records().equals(Results(tmp_path / "screen").records())
+    assert ScreenData(tmp_path / "screen2").records().equals(ScreenData(tmp_path / "screen").records())
     assert cli("status", tmp_path / "screen").code == 0
     result = cli("show", tmp_path / "screen", "0.q:3,2:max", "--check")
     assert (result.code, "was imported" in result.err) == (2, True)

@@ -31,7 +31,7 @@ from mutascope.core.manifest import (
     WildOutput,
     describe_loci,
 )
-from mutascope.core.schema import FORMAT_VERSION, PHENOTYPE_SCHEMA, RECORD_SCHEMA
+from mutascope.core.schema import FORMAT_VERSION, LOCUS_KEY, MUTANT_KEY, PHENOTYPE_SCHEMA, RECORD_SCHEMA
 from mutascope.interop.authors.codec import NON_FINITE_TEXT, Answers, matrix_locus, matrix_name
 from mutascope.interop.authors.reading import AuthorsFiles, Codes, read_codes, read_done, read_logs
 from mutascope.run.units import Units
@@ -201,7 +201,7 @@ def _located(log: pl.DataFrame, tile: int, swapped: bool) -> pl.DataFrame:
 def _loci(
     log: pl.DataFrame, done: set[tuple[int, str]], shapes: Mapping[str, tuple[int, int]]
 ) -> tuple[Locus, ...]:
-    names = {*done, *log.select("layer", "kind").unique().iter_rows()}
+    names = {*done, *log.select(*LOCUS_KEY).unique().iter_rows()}
     if not names:
         raise MutascopeError("the files hold no mutant: no matrix is done and nothing is logged")
     loci = []
@@ -223,7 +223,7 @@ def _check_mutants(
         )
     grids = [(locus.layer, locus.kind, *tiling.grid(locus)) for locus in loci]
     schema = {"layer": pl.Int16, "kind": pl.String, "site_rows": pl.Int64, "site_cols": pl.Int64}
-    table = log.join(pl.DataFrame(grids, schema=schema, orient="row"), on=["layer", "kind"])
+    table = log.join(pl.DataFrame(grids, schema=schema, orient="row"), on=[*LOCUS_KEY])
     outside = table.filter((pl.col("row") >= pl.col("site_rows")) | (pl.col("col") >= pl.col("site_cols")))
     if len(outside):
         line = outside.row(0, named=True)
@@ -231,7 +231,7 @@ def _check_mutants(
             f"{line['file']} has a mutant at {line['loc1']},{line['loc2']}, which lies outside"
             f" {line['layer']}.{line['kind']}: give the shapes of the model that was screened"
         )
-    twice = log.filter(pl.struct("layer", "kind", "row", "col", "mutation").is_duplicated())
+    twice = log.filter(pl.struct(*MUTANT_KEY).is_duplicated())
     if len(twice):
         line = twice.row(0, named=True)
         raise MutascopeError(
@@ -266,7 +266,7 @@ def _plan(
     numbers = {name: number for number, name in enumerate(mutations)}
     number = pl.col("mutation").replace_strict(numbers, return_dtype=pl.Int32)
     numbered = log.with_columns(number=number).sort("row", "col", "number")
-    groups = dict(numbered.group_by("layer", "kind", maintain_order=True))
+    groups = dict(numbered.group_by(*LOCUS_KEY, maintain_order=True))
     blocks, chosen = [], []
     for index, locus in enumerate(loci):
         logged = groups.get((locus.layer, locus.kind), numbered.clear())

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from mutascope.core.errors import MutascopeError
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.interop.authors.codec import (
     NON_FINITE_TEXT,
     SEPARATOR,
@@ -19,13 +20,12 @@ from mutascope.interop.authors.codec import (
     unescape_answers,
     unescape_text,
 )
-from mutascope.store.reader import Results
+from mutascope.store.reader import ScreenData
 
 _LOOKS_LIKE_AN_END = re.compile(rf"(?:^|\n){SEPARATOR}\n[^\s:]+:\d+\n")
-_LOCUS = ("layer", "kind")
 
 
-def export_authors(results: Results, out: Path) -> int:
+def export_authors(results: ScreenData, out: Path) -> int:
     """Write a screen as log, code and done files, labels by the value that was written. Returns the texts that change.
 
     Such a text holds characters that the format uses itself, and comes out differently when the files are read.
@@ -60,7 +60,7 @@ def _check_end(raw: str, what: str) -> None:
         )
 
 
-def _texts(results: Results) -> pl.DataFrame:
+def _texts(results: ScreenData) -> pl.DataFrame:
     """Return the texts of the NSMs: phenotype, text, score (null in a text assay)."""
     records, phenotypes = results.records(), results.phenotypes()
     if "score" not in records.columns:
@@ -76,7 +76,7 @@ def _texts(results: Results) -> pl.DataFrame:
     )
 
 
-def _standard(results: Results, records: pl.DataFrame) -> str:
+def _standard(results: ScreenData, records: pl.DataFrame) -> str:
     """Return the standard output as it is written."""
     wild_type = results.manifest.wild_type
     if "score" not in records.columns:
@@ -96,11 +96,11 @@ def _written(text: str | None, score: int | None, *, choice: bool) -> tuple[str,
 
 
 def _files(
-    results: Results, records: pl.DataFrame, opening: str, written: Mapping[tuple[str, int | None], str]
+    results: ScreenData, records: pl.DataFrame, opening: str, written: Mapping[tuple[str, int | None], str]
 ) -> dict[str, str]:
     """Return the content of every file by name."""
     experiment = re.sub(r"[^\w.-]+", "-", results.manifest.assay.name)
-    groups = dict(records.group_by(_LOCUS, maintain_order=True))
+    groups = dict(records.group_by(LOCUS_KEY, maintain_order=True))
     files, done = {}, []
     for locus in results.loci.iter_rows(named=True):
         layer, kind = locus["layer"], locus["kind"]
