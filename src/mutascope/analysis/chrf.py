@@ -7,11 +7,12 @@ one text at a time in Python, which takes over a minute for 40,000 texts of 600 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+
+from mutascope.core.cores import available_cores
 
 ORDER = 6
 BETA = 2
@@ -28,7 +29,8 @@ def chrf_scores(texts: Sequence[str], reference: str) -> np.ndarray:
     """
     tables = _ReferenceGrams("".join(reference.split()))
     batches = [texts[start : start + _BATCH] for start in range(0, len(texts), _BATCH)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy lets go of the interpreter for most of the work
+    # numpy lets go of the interpreter for most of the work
+    with ThreadPoolExecutor(available_cores()) as pool:
         parts = list(
             pool.map(lambda batch: tables.scores(["".join(text.split()) for text in batch]), batches)
         )

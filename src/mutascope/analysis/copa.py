@@ -6,7 +6,6 @@ the columns of this map; r is Pearson's correlation of two vectors, 0 where one 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from mutascope.analysis.enrichment import AXES
 from mutascope.analysis.nulls import q_values
 from mutascope.analysis.sites import in_order, site_frame
 from mutascope.analysis.status import Status
+from mutascope.core.cores import available_cores
 from mutascope.core.errors import MutascopeError
 from mutascope.core.schema import LOCUS_KEY
 
@@ -132,7 +132,7 @@ def copa(records: pl.DataFrame, loci: pl.DataFrame, shuffles: int = SHUFFLES, se
     if shuffles < 1:
         raise MutascopeError(f"the null of COPA needs at least one shuffle, not {shuffles}")
     # Loci go in parallel, because numpy lets go of the interpreter; matrices so small gain nothing from more threads.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
         rows = pool.map(partial(_locus_rows, shuffles=shuffles, seed=seed), _sign_maps(records, loci))
         frame = pl.DataFrame([row for pair in rows for row in pair], schema=_SCHEMA)
     for name in MEASURES:

@@ -32,6 +32,7 @@ class PanelAssay(Assay):
     type: ClassVar[str] = "panel"
     stated_by: ClassVar[tuple[str, ...]] = ("prompts",)
     predictable: ClassVar[bool] = False
+    measurable: ClassVar[bool] = True
     prompts: str = WRITERS
     max_length: int = Field(default=150, ge=1)
 
@@ -62,14 +63,14 @@ class PanelAssay(Assay):
                     f" leave room to generate within max_length {self.max_length}"
                 )
         resolved = resolve_generation(model, self.arguments(), len(prompts[0].tokens))
-        readout = Generation(self.seed, self.arguments(), resolved)
+        readout = Generation(self.seed, self.arguments(), resolved, measure)
         check_positions(model, self.name, max(readout.at(each).resolved["max_length"] for each in prompts))
         return ResolvedPanel(self, prompts, readout, genres)
 
     def reopen(self, model: Model, manifest: Manifest) -> ResolvedPanel:
         """Return the panel of a stored screen, with the prompts that it asked."""
         prompts = tuple(Prompt(prompt.text, tuple(prompt.tokens)) for prompt in manifest.prompts)
-        readout = Generation(self.seed, self.arguments(), manifest.generation)
+        readout = Generation(self.seed, self.arguments(), manifest.generation, manifest.measure)
         return ResolvedPanel(self, prompts, readout, tuple(prompt.genre for prompt in manifest.prompts))
 
 

@@ -62,7 +62,7 @@ class PhenotypeReader:
         return Shard(
             records=pl.DataFrame(records, schema=RECORD_SCHEMA | added),
             phenotypes=pl.DataFrame(list(texts.values()), schema=PHENOTYPE_SCHEMA, orient="row"),
-            outputs=pl.DataFrame(outputs, schema_overrides=OUTPUT_SCHEMA) if outputs else None,
+            outputs=_output_frame(outputs) if outputs else None,
         )
 
     def _output_rows(self, outcome: Outcome, texts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -103,6 +103,11 @@ class PhenotypeReader:
             "phenotype": phenotype,
             **self.assay.measures(outcome.outputs, said),
         }
+
+
+def _output_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """Return the table of outputs; numbers of the readout are float64 even where all are missing."""
+    return pl.DataFrame(rows, schema=dict.fromkeys(rows[0], pl.Float64) | OUTPUT_SCHEMA)
 
 
 def _decoder(model: Model, assay: Resolved) -> Callable[[tuple[int, ...], bool, int], Phenotype]:

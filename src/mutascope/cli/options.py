@@ -57,6 +57,9 @@ Batch = Annotated[
 
 # what replaces fields of the assay
 
+Measure = Annotated[
+    bool | None, typer.Option("--measure", help="also measure every mutant along the wild type's text")
+]
 Seed = Annotated[int | None, typer.Option(help="replaces the assay's seed")]
 MaxLength = Annotated[int | None, typer.Option(help="replaces the assay's length, prompt included")]
 Questions = Annotated[

@@ -29,6 +29,7 @@ def panel(
     temperature: Annotated[float, typer.Option(help="of the sampling")] = 0.7,
     engine: options.Engine = None,
     batch: options.Batch = None,
+    measure: options.Measure = None,
     device: options.Device = None,
     allow_pickle: options.AllowPickle = False,
     trust_remote_code: options.TrustRemoteCode = False,
@@ -62,6 +63,7 @@ def panel(
         tile=screened.manifest.tile,
         engine=engine or "fast",
         batch=batch,
+        measure=bool(measure),
         numerics="stock" if stock else "own",
     )
     with resumable(job):

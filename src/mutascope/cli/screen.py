@@ -43,9 +43,7 @@ def screen(
     wrong: options.Wrong = None,
     engine: options.Engine = None,
     batch: options.Batch = None,
-    measure: Annotated[
-        bool | None, typer.Option("--measure", help="also measure every mutant along the wild type's text")
-    ] = None,
+    measure: options.Measure = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
     numerics: options.Numerics = None,

@@ -84,7 +84,7 @@ class ScreenSpec(JobSpec):
     @model_validator(mode="after")
     def _measures(self) -> Self:
         if self.measure and not self.assay.measurable:
-            raise MutascopeError(f"{self.assay.name} is no assay of one text: leave out --measure")
+            raise MutascopeError(f"{self.assay.name} generates no text to measure along: leave out --measure")
         return self
 
 

@@ -1,0 +1,31 @@
+"""How many processor cores this process may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the cores that this process may run on, no more than a quota of its control group pays for, at least 1.
+
+    Args:
+        cgroup: folder of the control group, version 2, or of all controllers of version 1.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    quota = _quota(cgroup)
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def _quota(cgroup: Path) -> float | None:
+    """Return the cores that a control group pays for, None where it has no limit."""
+    try:
+        words = (cgroup / "cpu.max").read_text().split()
+    except OSError:
+        try:
+            words = [(cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")]
+        except OSError:
+            return None
+    quota, period = words
+    return None if quota == "max" or int(quota) <= 0 else int(quota) / int(period)
