@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -139,8 +140,35 @@ class Resolved(Generic[AssayT, ReadoutT]):
 
 
 def decode(model: Model, tokens: list[int], **options: bool) -> str:
-    """Return the text of tokens."""
-    return str(model.tokenizer.decode(tokens, **options))
+    """Return the text of tokens; those that the tokenizer does not know are shown as ``<token 50300>``."""
+    if model.known_tokens.issuperset(tokens):
+        return str(model.tokenizer.decode(tokens, **options))
+    parts = []
+    for known, run in groupby(tokens, model.known_tokens.__contains__):
+        ids = list(run)
+        parts.append(
+            str(model.tokenizer.decode(ids, **options))
+            if known
+            else "".join(f"<token {token}>" for token in ids)
+        )
+    return "".join(parts)
+
+
+def tokenise(model: Model, text: str, *, special_tokens: bool = True) -> tuple[int, ...]:
+    """Return the tokens of a text, with the tokenizer's own special tokens or without.
+
+    Raises:
+        MutascopeError: when the model has no embedding for one of them.
+    """
+    tokens: tuple[int, ...] = tuple(model.tokenizer(text, add_special_tokens=special_tokens)["input_ids"])
+    last = max(tokens, default=0)
+    if last >= model.embeddings:
+        word = model.tokenizer.convert_ids_to_tokens(last)
+        raise MutascopeError(
+            f"the tokenizer of {model.name} makes {word!r} token {last}, and the model has embeddings for"
+            f" {model.embeddings} tokens: leave {word!r} out of the prompt, or take the model's own tokenizer"
+        )
+    return tokens
 
 
 def resolve_generation(model: Model, arguments: dict[str, Any], prompt_length: int) -> dict[str, Any]:
@@ -170,7 +198,7 @@ def check_positions(model: Model, assay: str, length: int) -> None:
 
     Rotary positions go on beyond the context that a model was trained with.
     """
-    context = getattr(model.network.config, "max_position_embeddings", None)
+    context = model.context
     if context is not None and length > context and _learns_positions(model):
         raise MutascopeError(
             f"assay {assay!r} generates up to {length} tokens, prompt included, and {model.name} has positions for"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import polars as pl
 from pydantic import Field, model_validator
 
-from mutascope.assays.assay import Assay, Resolved, resolve_generation
+from mutascope.assays.assay import Assay, Resolved, decode, resolve_generation, tokenise
 from mutascope.assays.questions import Question, Questions, load_questions
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest, PromptInfo
@@ -139,11 +139,11 @@ def few_shot_prompt(model: Model, questions: Questions, question: Question) -> P
     about = f" about {questions.subject.replace('_', ' ')}" if questions.subject else ""
     head = f"The following are multiple choice questions (with answers){about}.\n\n"
     tokens: tuple[int, ...] = ()
-    context = getattr(model.network.config, "max_position_embeddings", None)
+    context = model.context
     for first in range(len(questions.examples) + 1):
         solved = [f"{example.asked()} {example.key}\n\n" for example in questions.examples[first:]]
         text = "".join((head, *solved, question.asked()))
-        tokens = tuple(model.tokenizer(text)["input_ids"])
+        tokens = tokenise(model, text)
         if context is None or len(tokens) < context:
             return Prompt(text, tokens)
     raise MutascopeError(
@@ -159,7 +159,7 @@ def letter_tokens(model: Model, letters: Sequence[str]) -> dict[str, tuple[int, 
         MutascopeError: when the tokenizer has none for a letter.
     """
     found: dict[str, list[int]] = {letter: [] for letter in letters}
-    for token in range(min(len(model.tokenizer), model.network.config.vocab_size)):
+    for token in sorted(token for token in model.known_tokens if token < model.embeddings):
         read = str(model.tokenizer.decode([token])).strip()
         if read in found:
             found[read].append(token)
@@ -171,7 +171,7 @@ def letter_tokens(model: Model, letters: Sequence[str]) -> dict[str, tuple[int, 
 
 def answer_of(model: Model, output: Output) -> str | None:
     """Return the decoded token with white space stripped, and none but single blanks inside; None if not finite."""
-    return " ".join(str(model.tokenizer.decode([*output.tokens])).split()) if output.finite else None
+    return " ".join(decode(model, [*output.tokens]).split()) if output.finite else None
 
 
 @dataclass(frozen=True)

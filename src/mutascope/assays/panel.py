@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from mutascope.assays.assay import Assay, Resolved, check_positions, resolve_generation
+from mutascope.assays.assay import Assay, Resolved, check_positions, resolve_generation, tokenise
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest, PromptInfo
 from mutascope.core.protocol import Generation, Probe, Prompt
@@ -55,7 +55,7 @@ class PanelAssay(Assay):
                 position for the last one.
         """
         genres, texts = zip(*read_panel(self.prompts), strict=True)
-        prompts = tuple(Prompt(text, tuple(model.tokenizer(text)["input_ids"])) for text in texts)
+        prompts = tuple(Prompt(text, tokenise(model, text)) for text in texts)
         for prompt in prompts:
             if not 0 < len(prompt.tokens) < self.max_length:
                 raise MutascopeError(

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mutascope.assays.assay import Assay, Resolved, check_positions, resolve_generation
+from mutascope.assays.assay import Assay, Resolved, check_positions, resolve_generation, tokenise
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest, PromptInfo
 from mutascope.core.protocol import Generation, Output, Probe, Prompt
@@ -63,13 +64,17 @@ class TextAssay(Assay):
     ) -> ResolvedAssay:
         """Tokenise the prompt and resolve every sampling field against the model's generation config.
 
+        A chat template is rendered once, as it may say the day: a folder that is continued has its text.
+
         Raises:
-            MutascopeError: when the prompt leaves no room for a token, the model has no position for the last one, or
-                the tokenizer has no chat template.
+            MutascopeError: when the prompt leaves no room for a token, the model has no embedding of a token or no
+                position for the last one, or the tokenizer has no chat template that takes the messages.
         """
-        text = self.prompt if self.prompt is not None else self._render_chat(model)
-        encoded = model.tokenizer(text, add_special_tokens=self.messages is None)
-        prompt = Prompt(text, tuple(encoded["input_ids"]))
+        if self.prompt is not None:
+            text = self.prompt
+        else:
+            text = asked[0].text if asked else self._render_chat(model)
+        prompt = Prompt(text, tokenise(model, text, special_tokens=self.messages is None))
         if not prompt.tokens:
             raise MutascopeError(
                 f"assay {self.name!r} has an empty prompt: the tokenizer makes no token of it"
@@ -85,7 +90,7 @@ class TextAssay(Assay):
 
     def reopen(self, model: Model, manifest: Manifest) -> ResolvedAssay:
         """Return the assay of a stored screen, which states all that it asks."""
-        return self.resolve(model, measure=manifest.measure)
+        return self.resolve(model, measure=manifest.measure, asked=manifest.prompts)
 
     def _render_chat(self, model: Model) -> str:
         if not model.tokenizer.chat_template:
@@ -93,7 +98,14 @@ class TextAssay(Assay):
                 f"{model.name} has no chat template: give assay {self.name!r} a prompt, not messages"
             )
         messages = [message.model_dump() for message in self.messages or ()]
-        return str(model.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        try:
+            text = model.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except (TemplateError, TypeError, ValueError) as error:
+            raise MutascopeError(
+                f"the chat template of {model.name} does not take the messages of assay {self.name!r}"
+                f" ({', '.join(message.role for message in self.messages or ())}): {str(error).partition(chr(10))[0]}"
+            ) from error
+        return str(text)
 
 
 @dataclass(frozen=True)

@@ -73,16 +73,29 @@ def find_genome(network: PreTrainedModel) -> Genome:
 
 
 def decoder_layers(network: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    """Return the qualified name of the list of decoder layers, and the list.
+    """Return the qualified name of the list of decoder layers, and the list: those of the language model, whatever
+    else (a vision tower, an encoder) has as many.
 
     Raises:
         MutascopeError: when there is none.
     """
-    expected = network.config.get_text_config(decoder=True).num_hidden_layers
+    config = network.config.get_text_config(decoder=True)
+    expected = getattr(config, "num_hidden_layers", None)
+    decoder = network.get_decoder()
+    prefix = next((name for name, module in network.named_modules() if module is decoder), "")
+    others: list[str] = []
     for name, module in network.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == expected:
+        if getattr(module, "config", None) is not None and not _is_of(module, network.config, config):
+            others.append(name + ".")
+        inside = name.startswith(prefix) and not name.startswith(tuple(others))
+        if inside and isinstance(module, nn.ModuleList) and len(module) == expected:
             return name, module
     raise MutascopeError(f"{type(network).__name__} has no list of {expected} decoder layers")
+
+
+def _is_of(module: nn.Module, *configs: PreTrainedConfig) -> bool:
+    """Whether a module that has a config has one of these kinds."""
+    return type(module.config) in {type(config) for config in configs}
 
 
 def _view_by_name(layer: nn.Module, name: str) -> View | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,21 @@ class Model:
             "fingerprint": self.fingerprint,
             "tokenizer": tokenizer_fingerprint(self.tokenizer),
         }
+
+    @property
+    def context(self) -> int | None:
+        """Positions of the language model, where its configuration states them."""
+        return getattr(self.network.config.get_text_config(decoder=True), "max_position_embeddings", None)
+
+    @property
+    def embeddings(self) -> int:
+        """Number of tokens that have an embedding; more than the tokenizer knows where it was padded."""
+        return len(self.network.get_input_embeddings().get_parameter("weight"))
+
+    @cached_property
+    def known_tokens(self) -> frozenset[int]:
+        """Ids of the tokens of the tokenizer."""
+        return frozenset(self.tokenizer.get_vocab().values())
 
     def __repr__(self) -> str:
         count = sum(p.numel() for p in self.network.parameters())
