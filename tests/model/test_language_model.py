@@ -1,14 +1,17 @@
 """Which part of a network is the language model."""
 
+import math
+
 import pytest
 import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
-from builders import _LLAMA, HEADS, HIDDEN, INTERMEDIATE, tiny_tokenizer
-from mutascope import MutascopeError, load_model
+from builders import _LLAMA, GROUPS, HEADS, HIDDEN, INTERMEDIATE, WIDTH, tiny_model, tiny_tokenizer
+from mutascope import Design, MutascopeError, Screen, load_model
 from mutascope.assays.choice import few_shot_prompt, letter_tokens
 from mutascope.assays.questions import Question, Questions
+from mutascope.assays.text import TextAssay
 from mutascope.model.discovery import decoder_layers, find_genome
 
 SIZE = len(tiny_tokenizer())
@@ -33,6 +36,15 @@ def gemma3(**text):
         image_token_index=SIZE - 1,
         boi_token_index=SIZE - 2,
         eoi_token_index=SIZE - 3,
+    )
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def qwen3_next():
+    config = transformers.Qwen3NextConfig(
+        **{**TEXT, "layer_types": ["full_attention"] * LAYERS, "num_experts": 2, "num_experts_per_tok": 1},
+        **{"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16},
     )
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -70,3 +82,70 @@ def test_sizes_of_the_language_model_stand_in_its_own_configuration(tmp_path):
     assert prompt.text.count("Answer:") < 6
     with pytest.raises(MutascopeError, match="the context of"):
         few_shot_prompt(model, Questions(None, (), (question,)), Question("Q" * 130, ("a", "b"), "A"))
+
+
+def test_the_gate_among_the_queries_is_a_locus_of_its_own():
+    """Writing the gate of a head to zero halves what the head puts out, whatever it attends to."""
+    network = qwen3_next()
+    genome = find_genome(network)
+    q, gate = genome.locus(0, "q"), genome.locus(0, "q_gate")
+    assert (q.rows, gate.rows) == (HEADS * WIDTH, HEADS * WIDTH)
+    module, seen = network.model.layers[0].self_attn, []
+    module.o_proj.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    tokens = torch.tensor([[3, 4, 5]])
+    with torch.no_grad():
+        module.q_proj.weight[gate.features(0, gate.rows)] = 0
+        network(tokens)
+        module.q_proj.weight[q.features(0, WIDTH)] = 0
+        network(tokens)
+    half, flat = seen
+    assert torch.equal(half[..., WIDTH:], flat[..., WIDTH:])
+    values = network.model.layers[0].self_attn.v_proj.weight
+    assert not torch.equal(half[..., :WIDTH], flat[..., :WIDTH])
+    assert values.shape[0] == GROUPS * WIDTH
+
+
+def test_a_gate_among_the_queries_of_a_layout_that_no_name_tells_stays_uncovered():
+    network = qwen3_next()
+    for layer in network.model.layers:
+        layer.self_attn.__class__ = type("Gated", (type(layer.self_attn),), {})
+    genome = find_genome(network)
+    assert genome.kinds[:2] == ["k", "v"]
+    assert "model.layers.0.self_attn.q_proj.weight" in dict(genome.uncovered)
+
+
+@pytest.mark.parametrize(
+    "name, fields, names",
+    [
+        (
+            "GPTJConfig",
+            {"n_embd": 48, "n_head": 4, "n_layer": 1, "rotary_dim": 8},
+            ("mlp.fc_in", "mlp.fc_out"),
+        ),
+        ("MptConfig", {"d_model": 48, "n_heads": 4, "n_layers": 1}, ("ffn.up_proj", "ffn.down_proj")),
+    ],
+)
+def test_the_names_of_mlps(name, fields, names):
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(getattr(transformers, name)(**fields))
+    genome = find_genome(network)
+    found = [genome.locus(0, kind).parameter for kind in ("up", "down")]
+    assert [each.rpartition(".0.")[2] for each in found] == [f"{each}.weight" for each in names]
+
+
+def test_the_share_of_a_mixture_that_is_screened_is_said_everywhere(tmp_path, cli, capfd):
+    model = load_model(str(tiny_model(tmp_path / "m", "mixtral", num_hidden_layers=1)))
+    assay = TextAssay(name="t", prompt="Hi", max_new_tokens=3)
+    screen = Screen(model, assay, Design(sample=2, kinds=["q", "k", "v", "o"]), tile=16, engine="reference")
+    screen.run(tmp_path / "out")
+    experts = 2 * 3 * HIDDEN * INTERMEDIATE + 2 * HIDDEN
+    share = 100 * (1 - experts / (experts + 2 * HIDDEN * WIDTH * (HEADS + GROUPS)))
+    said = (
+        f"{share:.3g} % of the weights of the layers; {100 - share:.3g} % are no locus: model.layers.0.mlp."
+    )
+    assert said in capfd.readouterr().err.replace("\n", " ")
+    assert said in " ".join(cli("status", tmp_path / "out").out.split())
+    manifest = screen.folder.manifest()
+    assert sum(math.prod(matrix.shape) for matrix in manifest.uncovered) == experts
+    assert cli("report", tmp_path / "out", "--out", tmp_path / "r.html").code == 0
+    assert said.partition(";")[0] in (tmp_path / "r.html").read_text()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mutascope.core.errors import MutascopeError, nearest
@@ -137,6 +137,12 @@ class Genome:
     uncovered: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
+    def layer_weights(self) -> int:
+        """Number of weights in the matrices of the layers, those of no locus included."""
+        loci = sum(locus.rows * locus.cols for locus in self.loci)
+        return loci + sum(math.prod(shape) for _, shape in self.uncovered)
+
+    @property
     def layers(self) -> list[int]:
         """Layers that have at least one locus, ascending."""
         return sorted({locus.layer for locus in self.loci})
@@ -189,3 +195,25 @@ def check_name(what: str, name: str, known: list[str]) -> None:
     """Raise MutascopeError, naming the nearest known word, when ``name`` is not among ``known``."""
     if name not in known:
         raise MutascopeError(f"unknown {what} {name!r}: {nearest(name, known)}")
+
+
+def coverage(screened: int, layer_weights: int, uncovered: Sequence[tuple[str, Sequence[int]]]) -> str:
+    """Return in words which share of the layers' weights is screened, and what is no locus.
+
+    Args:
+        screened: number of weights in the loci that are screened.
+        layer_weights: as in :class:`Genome`.
+        uncovered: as in :class:`Genome`.
+    """
+    told = f"{_percent(screened, layer_weights)} of the weights of the layers"
+    if not uncovered:
+        return told
+    left = sum(math.prod(shape) for _, shape in uncovered)
+    more = f" and {len(uncovered) - 1} more" if len(uncovered) > 1 else ""
+    return f"{told}; {_percent(left, layer_weights)} are no locus: {uncovered[0][0]}{more}"
+
+
+def _percent(part: int, whole: int) -> str:
+    """Return a share in percent, 100 only where nothing is left."""
+    share = 100 * part / whole
+    return f"{share:.3g} %" if part == whole or share < 99.95 else "above 99.9 %"

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mutascope.core.design import Plan
 from mutascope.core.errors import MutascopeError
-from mutascope.core.genome import Tiling
+from mutascope.core.genome import Genome, Tiling, coverage
 from mutascope.core.schema import FORMAT_VERSION, READABLE_VERSIONS
 
 STOCK = "stock"
@@ -89,6 +89,13 @@ class LocusInfo(_Stored):
     def name(self) -> str:
         """As in ``15.down``."""
         return f"{self.layer}.{self.kind}"
+
+
+class MatrixInfo(_Stored):
+    """A matrix of a layer that is no locus."""
+
+    parameter: str
+    shape: list[int]
 
 
 class UnitsInfo(_Stored):
@@ -186,6 +193,8 @@ class Manifest(_Stored):
     measure: bool = False
     numerics: Numerics | None = None
     loci: list[LocusInfo]
+    layer_weights: int | None = None
+    uncovered: list[MatrixInfo] = []
     units: UnitsInfo
     wild_type: list[WildOutput]
     libraries: dict[str, str]
@@ -234,6 +243,14 @@ class Manifest(_Stored):
             case _:
                 return found
 
+    @property
+    def coverage(self) -> str | None:
+        """Which share of the layers' weights the loci hold, in words; None where it is not stated."""
+        if self.layer_weights is None:
+            return None
+        screened = sum(locus.rows * locus.cols for locus in self.loci)
+        return coverage(screened, self.layer_weights, [(m.parameter, m.shape) for m in self.uncovered])
+
     def to_json(self) -> str:
         """Return the manifest as it is stored.
 
@@ -260,6 +277,11 @@ def describe_loci(plan: Plan, tiling: Tiling) -> list[LocusInfo]:
         )
         described.append(info)
     return described
+
+
+def describe_uncovered(genome: Genome) -> list[MatrixInfo]:
+    """Return the matrices of the layers that are no locus."""
+    return [MatrixInfo(parameter=name, shape=list(shape)) for name, shape in genome.uncovered]
 
 
 def _assay_type(found: dict[str, Any], assay: dict[str, Any]) -> str:

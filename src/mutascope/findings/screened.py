@@ -74,6 +74,7 @@ def _settings(given: ScreenSet, label: str) -> dict[str, str]:
         "mutations": ", ".join(manifest.design.mutations),
         "tile": f"{manifest.tile} x {manifest.tile} elements",
         "loci": _loci(results),
+        "share screened": manifest.coverage or "not stated",
         "design": manifest.design.type,
         "mutants": f"{len(given.records[label]):,} of {results.total:,}",
         "engine": manifest.engine,

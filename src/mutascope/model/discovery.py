@@ -22,6 +22,7 @@ from mutascope.core.kinds import kind_rank
 from mutascope.model.families import View, family_of, head_sizes, is_known
 
 _ATTENTION = r"(?:.*\.)?(?:self_attn|self_attention|attn|attention)\."
+_MLP = r"(?:mlp|feed_forward|ffn)\."
 _ROLES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), kind)
     for pattern, kind in (
@@ -29,14 +30,18 @@ _ROLES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (_ATTENTION + "k_proj", "k"),
         (_ATTENTION + "v_proj", "v"),
         (_ATTENTION + "(?:o_proj|out_proj|c_proj|dense)", "o"),
-        (r"mlp\.gate_proj", "gate"),
-        (r"(?:mlp\.)?(?:up_proj|c_fc|dense_h_to_4h|fc1)", "up"),
-        (r"(?:mlp\.)?(?:down_proj|c_proj|dense_4h_to_h|fc2)", "down"),
+        (_MLP + "gate_proj", "gate"),
+        (f"(?:{_MLP})?(?:up_proj|c_fc|fc_in|dense_h_to_4h|fc1)", "up"),
+        (f"(?:{_MLP})?(?:down_proj|c_proj|fc_out|dense_4h_to_h|fc2)", "down"),
     )
 )
 _FUSED = {
     "BloomAttention": View("query_key_value", ("q", "k", "v"), by_head=True),
     **dict.fromkeys(("GlmMLP", "Glm4MLP"), View("gate_up_proj", ("gate", "up"))),
+    **dict.fromkeys(
+        ("Qwen3NextAttention", "Qwen3_5Attention", "Qwen3_5MoeAttention"),
+        View("q_proj", ("q", "q_gate"), by_head=True),
+    ),
 }
 """Modules that hold several kinds, in classes of transformers whose family is not known."""
 
@@ -105,7 +110,18 @@ def _view_by_name(layer: nn.Module, name: str) -> View | None:
     if fused is not None and fused.module == last:
         return fused
     kind = next((kind for pattern, kind in _ROLES if pattern.fullmatch(name)), None)
-    return None if kind is None else View(name, (kind,))
+    if kind is None or (kind == "q" and _holds_a_gate(layer.get_submodule(parent), last)):
+        return None
+    return View(name, (kind,))
+
+
+def _holds_a_gate(attention: nn.Module, query: str) -> bool:
+    """Whether the map of the queries has twice the features that the output map takes: half of them are a gate."""
+    output = next(
+        (getattr(attention, name) for name in ("o_proj", "out_proj") if hasattr(attention, name)), None
+    )
+    rows = len(attention.get_submodule(query).get_parameter("weight"))
+    return isinstance(output, nn.Linear) and rows == 2 * output.in_features
 
 
 def _whole(layer: int, name: str, module: nn.Linear | Conv1D) -> Locus:

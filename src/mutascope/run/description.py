@@ -12,7 +12,15 @@ from mutascope.assays import Resolved
 from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.core.design import Design, Plan
 from mutascope.core.genome import Tiling
-from mutascope.core.manifest import Manifest, Numerics, Platform, UnitsInfo, WildOutput, describe_loci
+from mutascope.core.manifest import (
+    Manifest,
+    Numerics,
+    Platform,
+    UnitsInfo,
+    WildOutput,
+    describe_loci,
+    describe_uncovered,
+)
 from mutascope.core.schema import FORMAT_VERSION
 from mutascope.model.loading import Model
 
@@ -48,6 +56,8 @@ def new_manifest(
         **description,
         numerics=numerics,
         loci=describe_loci(plan, tiling),
+        layer_weights=reader.model.genome.layer_weights,
+        uncovered=describe_uncovered(reader.model.genome),
         units=UnitsInfo(mutants=len(plan), size=unit_size),
         wild_type=_wild_type(reader),
         libraries={name: version(name) for name in _LIBRARIES},

@@ -17,7 +17,7 @@ from mutascope.analysis.maps import MapData
 from mutascope.assays import Assay, reopened
 from mutascope.core.design import Design, Plan
 from mutascope.core.errors import MutascopeError
-from mutascope.core.genome import Mutant
+from mutascope.core.genome import Mutant, coverage
 from mutascope.core.identity import check_same_screen
 from mutascope.core.manifest import Manifest
 from mutascope.core.operators import check_mutations
@@ -244,7 +244,7 @@ class Screen(Job[ScreenSpec]):
         where = f"in {self.folder.path}" if self.folder else "not run yet"
         return (
             f"Screen of {self.spec.model} in {facts['assay']}: {facts['mutants']}, tile {facts['tile']},"
-            f" {facts['engine']} engine, {where}"
+            f" {facts['engine']} engine, {where}" + (f" ({facts['weights']})" if "weights" in facts else "")
         )
 
     def _repr_html_(self) -> str:
@@ -259,4 +259,7 @@ class Screen(Job[ScreenSpec]):
             return {**facts, "mutants": f"{spec.design.described()['type']} design"}
         loci = counted(len(self.plan.loci), "locus", "loci")
         mutants = f"{counted(len(self.plan), 'mutant')} ({'/'.join(self.plan.mutations)}) in {loci}"
-        return {**facts, "tile": str(self.tiling.tile), "mutants": mutants}
+        screened = sum(locus.rows * locus.cols for locus in self.plan.loci)
+        genome = self.model.genome
+        share = coverage(screened, genome.layer_weights, genome.uncovered)
+        return {**facts, "tile": str(self.tiling.tile), "mutants": mutants, "weights": share}

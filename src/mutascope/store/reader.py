@@ -262,6 +262,8 @@ class ScreenData:
             "phenotypes": f"{records['phenotype'].n_unique():,} distinct",
             "state": self._state(len(records)),
         }
+        if self.manifest.coverage:
+            facts["weights"] = self.manifest.coverage
         if self.predicted:
             facts["predicted"] = f"{len(self.folder.predicted_loci()):,} loci"
         return facts
