@@ -10,6 +10,7 @@ import typer
 
 from mutascope import __version__
 from mutascope.cli.analyze import analyze
+from mutascope.cli.explore import explore
 from mutascope.cli.export import export
 from mutascope.cli.figures import figures
 from mutascope.cli.genome import genome
@@ -59,6 +60,7 @@ app.command()(genome)
 app.command()(analyze)
 app.command()(figures)
 app.command()(report)
+app.command()(explore)
 app.command("map")(draw_map)
 app.command()(show)
 app.command()(panel)

@@ -1,0 +1,123 @@
+"""The atlas on loopback: pages made when they are asked for, and nothing from anywhere else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mutascope.core.errors import MutascopeError
+from mutascope.explorer.atlas import Atlas, media_type
+
+HOST = "127.0.0.1"
+PORT = 8642
+_TRIES = 100
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+def application(atlas: Atlas) -> Starlette:
+    """Return the web application of an atlas, which answers to loopback names alone."""
+    turn, slow = (
+        threading.Lock(),
+        threading.Lock(),
+    )  # a page is made once; findings may take minutes, and maps go on
+
+    def page(request: Request) -> Response:
+        path = request.path_params["path"] or "index.html"
+        try:
+            with slow if path == "data/findings.json" else turn:
+                if path == "data/atlas.json":
+                    atlas.refresh()
+                found = atlas.read(path)
+        except KeyError:
+            return Response("there is no such page", 404, HEADERS, "text/plain")
+        return Response(found, headers=HEADERS, media_type=media_type(path))
+
+    def search(request: Request) -> Response:
+        try:
+            with turn:
+                found = atlas.search(request.path_params["number"], request.query_params.get("words", ""))
+        except KeyError:
+            return Response("there is no such screen", 404, HEADERS, "text/plain")
+        return JSONResponse(found, headers=HEADERS)
+
+    return Starlette(
+        routes=[Route("/search/{number}", search), Route("/{path:path}", page)],
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]),
+            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
+        ],
+    )
+
+
+def free_socket(port: int) -> socket.socket:
+    """Return a socket that listens on loopback, at the port or the next one that is free.
+
+    Raises:
+        MutascopeError: when none of a hundred is.
+    """
+    for tried in range(port, min(port + _TRIES, 2**16)):
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((HOST, tried))
+        except OSError as error:
+            listening.close()
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise MutascopeError(f"cannot listen on {HOST}: {error.strerror}") from error
+        else:
+            return listening
+    raise MutascopeError(f"no port from {port} on is free: choose another with --port")
+
+
+def serve(
+    atlas: Atlas, *, port: int = PORT, browser: bool = True, tell: Callable[[str], None] = print
+) -> None:
+    """Serve an atlas until it is interrupted.
+
+    Args:
+        atlas: the atlas.
+        port: where to listen, or at the next free one; 0: at any.
+        browser: open the address in a browser, where there is a display.
+        tell: is given the address.
+
+    Raises:
+        MutascopeError: when no port is free.
+    """
+    import uvicorn
+
+    listening = free_socket(port)
+    address = f"http://{HOST}:{listening.getsockname()[1]}/"
+    tell(f"{address}   (Ctrl-C ends it)")
+    if browser and has_display():
+        threading.Timer(0.5, webbrowser.open, [address]).start()
+    settings = uvicorn.Config(application(atlas), log_level="warning", lifespan="off")
+    uvicorn.Server(settings).run([listening])
+
+
+def has_display() -> bool:
+    """Whether a browser would be seen."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

@@ -1,0 +1,254 @@
+// The map of one locus on a canvas, with a track along either margin; several charts share one camera.
+
+import { css, dark, rgb } from "./colours.js";
+import { el } from "./dom.js";
+
+const TRACK = 56; // pixels of the tracks at the top and at the left
+const INK = () => (dark() ? "#aeb7c4" : "#444c58");
+const MARK = () => (dark() ? "#ffd166" : "#b3004b");
+const ease = (t) => 1 - (1 - t) ** 3;
+
+/** What part of a map is seen: top left in sites, as drawn, and pixels per site. */
+export class Camera {
+  constructor() { Object.assign(this, { x: 0, y: 0, scale: 0, charts: new Set(), cursor: null, moved: false }); }
+  redraw() { for (const chart of this.charts) chart.draw(); }
+}
+
+export class Chart {
+  /** `map`: rows, cols, transposed, pixels (3 per site), rowTrack and colTrack {counts, q, massive}, orders, marks. */
+  constructor(camera, map, { onpick, onpoint }) {
+    Object.assign(this, { camera, map, onpick, onpoint, moving: 0 });
+    this.canvas = el("canvas", { class: "chart", tabindex: 0, role: "application", "aria-label": map.label });
+    this.element = el("div", { class: "frame" }, this.canvas);
+    camera.charts.add(this);
+    this.setMap(map, false);
+    this.listen();
+    new ResizeObserver(() => { this.fit(!camera.moved); this.draw(); }).observe(this.element);
+  }
+
+  /** Show another map of the same shape; where only the order differs, lines move to their places. */
+  setMap(map, animated) {
+    const old = this.map;
+    this.map = map;
+    [this.down, this.across] = map.transposed ? [map.cols, map.rows] : [map.rows, map.cols];
+    [this.yOrder, this.xOrder] = map.transposed ? [map.colOrder, map.rowOrder] : [map.rowOrder, map.colOrder];
+    [this.yTrack, this.xTrack] = map.transposed ? [map.colTrack, map.rowTrack] : [map.rowTrack, map.colTrack];
+    this.image = this.picture();
+    if (animated && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.animate(old);
+    else this.draw();
+  }
+
+  site(y, x) { // row and column of the site drawn there
+    return this.map.transposed ? [this.xOrder[x], this.yOrder[y]] : [this.yOrder[y], this.xOrder[x]];
+  }
+
+  place(row, col) { // where a site is drawn
+    const [line, across] = this.map.transposed ? [col, row] : [row, col];
+    return [this.yOrder.indexOf(line), this.xOrder.indexOf(across)];
+  }
+
+  picture() {
+    const image = new ImageData(this.across, this.down);
+    for (let y = 0; y < this.down; y++) {
+      for (let x = 0; x < this.across; x++) {
+        const [row, col] = this.site(y, x);
+        const at = 3 * (row * this.map.cols + col);
+        image.data.set([this.map.pixels[at], this.map.pixels[at + 1], this.map.pixels[at + 2], 255], 4 * (y * this.across + x));
+      }
+    }
+    const canvas = el("canvas", { width: this.across, height: this.down });
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    return canvas;
+  }
+
+  animate(old) {
+    const byColumn = old.transposed ? old.rowOrder.some((v, i) => v !== this.xOrder[i]) : old.colOrder.some((v, i) => v !== this.xOrder[i]);
+    const before = byColumn ? (old.transposed ? old.rowOrder : old.colOrder) : (old.transposed ? old.colOrder : old.rowOrder);
+    const now = byColumn ? this.xOrder : this.yOrder;
+    const from = new Map([...before].map((line, at) => [line, at]));
+    const began = performance.now();
+    const frame = (time) => {
+      const t = Math.min((time - began) / 700, 1);
+      const places = [...now].map((line, at) => from.get(line) + (at - from.get(line)) * ease(Math.max(t, 0)));
+      this.draw(t < 1 ? { byColumn, places } : null);
+      if (t < 1) this.moving = requestAnimationFrame(frame);
+    };
+    cancelAnimationFrame(this.moving);
+    this.moving = requestAnimationFrame(frame);
+  }
+
+  /** Size the canvas for its box and, the first time or when asked, show the whole map. */
+  fit(whole) {
+    const ratio = devicePixelRatio || 1;
+    this.width = this.element.clientWidth;
+    this.height = this.element.clientHeight;
+    this.canvas.width = this.width * ratio;
+    this.canvas.height = this.height * ratio;
+    if (whole || !this.camera.scale) {
+      const scale = Math.min((this.width - TRACK - 4) / this.across, (this.height - TRACK - 4) / this.down);
+      Object.assign(this.camera, { x: 0, y: 0, scale: Math.max(scale, 0.05), moved: false });
+    }
+  }
+
+  draw(moved = null) {
+    if (!this.width) return;
+    const { x, y, scale } = this.camera;
+    const context = this.canvas.getContext("2d");
+    const ratio = devicePixelRatio || 1;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, this.width, this.height);
+    context.save();
+    context.beginPath();
+    context.rect(TRACK, TRACK, this.width - TRACK, this.height - TRACK);
+    context.clip();
+    context.translate(TRACK - x * scale, TRACK - y * scale);
+    context.scale(scale, scale);
+    context.imageSmoothingEnabled = scale < 1;
+    if (moved) this.drawMoved(context, moved);
+    else context.drawImage(this.image, 0, 0);
+    this.drawLines(context, scale);
+    if (!moved) this.drawMarks(context, scale);
+    context.restore();
+    this.drawTrack(context, this.xTrack, this.xOrder, x, this.width, true);
+    this.drawTrack(context, this.yTrack, this.yOrder, y, this.height, false);
+  }
+
+  drawMoved(context, { byColumn, places }) {
+    places.forEach((place, i) => {
+      if (byColumn) context.drawImage(this.image, i, 0, 1, this.down, place, 0, 1, this.down);
+      else context.drawImage(this.image, 0, i, this.across, 1, 0, place, this.across, 1);
+    });
+  }
+
+  drawLines(context, scale) { // between sites, once they are large; and around the map
+    context.strokeStyle = dark() ? "#000000" : "#d9dde3";
+    context.lineWidth = 1 / scale;
+    if (scale >= 7) {
+      context.beginPath();
+      for (let i = 1; i < this.across; i++) { context.moveTo(i, 0); context.lineTo(i, this.down); }
+      for (let i = 1; i < this.down; i++) { context.moveTo(0, i); context.lineTo(this.across, i); }
+      context.stroke();
+    }
+    context.strokeStyle = INK();
+    context.strokeRect(0, 0, this.across, this.down);
+  }
+
+  drawMarks(context, scale) {
+    const size = Math.max(0.5, 5 / scale);
+    context.lineWidth = 2 / scale;
+    for (const { row, col, chosen } of this.map.marks) {
+      const [y, x] = this.place(row, col);
+      context.strokeStyle = chosen ? MARK() : "#d55e00";
+      context.beginPath();
+      context.arc(x + 0.5, y + 0.5, chosen ? size * 1.6 : size, 0, 2 * Math.PI);
+      context.stroke();
+    }
+    const cursor = this.camera.cursor;
+    if (!cursor) return;
+    context.strokeStyle = INK();
+    context.lineWidth = 1 / scale;
+    const [y, x] = this.place(...cursor);
+    context.strokeRect(x, y, 1, 1);
+    context.globalAlpha = 0.45;
+    context.beginPath();
+    context.moveTo(x + 0.5, 0); context.lineTo(x + 0.5, this.down);
+    context.moveTo(0, y + 0.5); context.lineTo(this.across, y + 0.5);
+    context.stroke();
+    context.globalAlpha = 1;
+  }
+
+  /** Bars of NSM sites per line, a mark where a line is enriched (q <= 0.05), a triangle where an activation is massive. */
+  drawTrack(context, track, order, offset, end, top) {
+    const { scale } = this.camera;
+    const most = Math.max(1, ...track.counts);
+    const bar = rgb(dark() ? "#56b4e9" : "#0072b2");
+    context.save();
+    context.beginPath();
+    if (top) context.rect(TRACK, 0, end - TRACK, TRACK);
+    else context.rect(0, TRACK, TRACK, end - TRACK);
+    context.clip();
+    for (let i = 0; i < order.length; i++) {
+      const at = TRACK + (i - offset) * scale;
+      if (at + scale < TRACK || at > end) continue;
+      const line = order[i];
+      const length = (track.counts[line] / most) * (TRACK - 16);
+      const enriched = track.q && track.q[line] <= 0.05;
+      context.fillStyle = enriched ? MARK() : css(bar);
+      const thick = Math.max(scale - (scale > 4 ? 1 : 0), 0.75);
+      if (top) context.fillRect(at, TRACK - 3 - length, thick, length);
+      else context.fillRect(TRACK - 3 - length, at, length, thick);
+      if (track.massive?.[line]) {
+        context.fillStyle = "#d55e00";
+        context.beginPath();
+        if (top) { context.moveTo(at + scale / 2 - 4, 0); context.lineTo(at + scale / 2 + 4, 0); context.lineTo(at + scale / 2, 7); }
+        else { context.moveTo(0, at + scale / 2 - 4); context.lineTo(0, at + scale / 2 + 4); context.lineTo(7, at + scale / 2); }
+        context.fill();
+      }
+    }
+    context.restore();
+  }
+
+  listen() {
+    const { canvas } = this;
+    let drag = null;
+    const under = (event) => {
+      const box = canvas.getBoundingClientRect();
+      const { x, y, scale } = this.camera;
+      const [across, down] = [Math.floor(x + (event.clientX - box.left - TRACK) / scale), Math.floor(y + (event.clientY - box.top - TRACK) / scale)];
+      return across >= 0 && down >= 0 && across < this.across && down < this.down ? this.site(down, across) : null;
+    };
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const box = canvas.getBoundingClientRect();
+      this.zoom(Math.exp(-event.deltaY / 400), event.clientX - box.left - TRACK, event.clientY - box.top - TRACK);
+    }, { passive: false });
+    canvas.addEventListener("pointerdown", (event) => { drag = { x: event.clientX, y: event.clientY, moved: false }; canvas.setPointerCapture(event.pointerId); });
+    canvas.addEventListener("pointermove", (event) => {
+      if (drag && (drag.moved || Math.hypot(event.clientX - drag.x, event.clientY - drag.y) > 4)) {
+        this.camera.moved = true;
+        this.camera.x -= (event.clientX - drag.x) / this.camera.scale;
+        this.camera.y -= (event.clientY - drag.y) / this.camera.scale;
+        drag = { x: event.clientX, y: event.clientY, moved: true };
+      }
+      this.point(under(event));
+    });
+    canvas.addEventListener("pointerup", (event) => {
+      const site = under(event);
+      if (drag && !drag.moved && site) this.onpick(...site);
+      drag = null;
+    });
+    canvas.addEventListener("pointerleave", () => this.point(null));
+    canvas.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  /** Zoom by a factor about a point, in pixels from the corner of the map. */
+  zoom(factor, px = (this.width - TRACK) / 2, py = (this.height - TRACK) / 2) {
+    const { camera } = this;
+    const scale = Math.min(Math.max(camera.scale * factor, 0.05), 80);
+    camera.x += px / camera.scale - px / scale;
+    camera.y += py / camera.scale - py / scale;
+    Object.assign(camera, { scale, moved: true });
+    camera.redraw();
+  }
+
+  point(site) {
+    this.camera.cursor = site;
+    this.onpoint(site);
+    this.camera.redraw();
+  }
+
+  key(event) {
+    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+    const { cursor } = this.camera;
+    if (steps[event.key]) {
+      const [y, x] = cursor ? this.place(...cursor) : [0, 0];
+      const [dy, dx] = cursor ? steps[event.key] : [0, 0];
+      this.point(this.site(Math.min(Math.max(y + dy, 0), this.down - 1), Math.min(Math.max(x + dx, 0), this.across - 1)));
+    } else if (event.key === "Enter" && cursor) this.onpick(...cursor);
+    else if (event.key === "+" || event.key === "=") this.zoom(1.25);
+    else if (event.key === "-") this.zoom(0.8);
+    else if (event.key === "0") { this.fit(true); this.camera.redraw(); }
+    else return;
+    event.preventDefault();
+  }
+}

@@ -1,0 +1,119 @@
+// One locus, in one screen or in all that have it beside each other.
+
+import { Camera, Chart } from "./chart.js";
+import * as data from "./data.js";
+import { choice, count, el } from "./dom.js";
+import { extent, guessed, kept, modes, paintSites, statuses, valuesOf } from "./measures.js";
+import { scaleLegend, statusLegend } from "./model.js";
+import { address, go } from "./state.js";
+
+let shown = null; // the view that is on the page, kept while only colours, orders and marks change
+
+export async function locusView(atlas, at, lit) {
+  const screen = atlas.screens[at.screen];
+  const facts = screen.loci.find((l) => l.name === at.locus);
+  if (!facts) return el("section", {}, el("h2", {}, `${at.locus}: no such locus`), el("p", {}, `${screen.label} has ${screen.loci.length} loci.`));
+  const numbers = at.beside ? atlas.screens.flatMap((s, i) => (s.loci.some((l) => l.name === at.locus && l.rows === facts.rows && l.cols === facts.cols) ? [i] : [])) : [Number(at.screen)];
+  const key = [at.screen, at.locus, at.beside, numbers.length].join();
+  const maps = await Promise.all(numbers.map((number) => mapOf(atlas, number, at, lit)));
+  if (shown?.key !== key || !shown.charts[0].canvas.isConnected) shown = { key, ...built(maps, numbers, at) };
+  else shown.charts.forEach((chart, i) => chart.setMap(maps[i], chart.map.order !== maps[i].order));
+  shown.head.replaceChildren(...head(atlas, screen, facts, at, maps[0]));
+  return shown.element;
+}
+
+function built(maps, numbers, at) {
+  const camera = new Camera();
+  const tip = el("p", { class: "tip", "aria-live": "polite" }, "arrow keys move, Enter opens, + and - zoom, 0 shows all");
+  const charts = maps.map((map, i) => new Chart(camera, map, {
+    onpick: (row, col) => pick(charts[i].map, numbers[i], row, col),
+    onpoint: (site) => tip.replaceChildren(site ? told(charts[i].map, ...site) : " "),
+  }));
+  const frames = charts.map((chart, i) => el("figure", {}, maps.length > 1 ? el("figcaption", {}, maps[i].title) : null, chart.element));
+  const head = el("div");
+  return { charts, head, element: el("section", { class: "locusview" }, head, el("div", { class: charts[0].across > 1.5 * charts[0].down ? "charts stacked" : "charts" }, frames), tip) };
+}
+
+function head(atlas, screen, facts, at, map) {
+  const { mode, name } = map;
+  const all = screen.loci.map((l) => [l.name, l.name]);
+  const orders = [["index", "index"], ["copa-col", "COPA of columns"], ["copa-row", "COPA of rows"]];
+  return [
+    el("h2", {}, el("a", { href: address({ view: "model", locus: null, mutant: null, colour: null, limit: null }) }, screen.title), ` › ${facts.name}`),
+    el("p", { class: "quiet" }, `${count(facts.rows)} rows by ${count(facts.cols)} columns of sites${facts.transposed ? ", drawn transposed" : ""} · ${count(facts.phenotypes)} phenotypes · bars: NSM sites per line, highlighted where enriched (q ≤ 0.05)${map.colTrack.massive ? " · triangles: massive activations" : ""}`),
+    el("div", { class: "controls" },
+      choice("locus", all, facts.name, (locus) => go({ locus, mutant: null })),
+      choice("colour", Object.entries(map.modes).map(([key, { word }]) => [key, word]), name, (colour) => go({ colour, limit: null })),
+      mode.of ? choice("mutation", [["any", "any"], ...screen.mutations.map((m) => [m, m])], at.mutation, (mutation) => go({ mutation })) : null,
+      choice("order", orders, at.order, (order) => go({ order })),
+      atlas.screens.length > 1 ? el("label", { class: "control" }, el("span", {}, "other screens"), el("input", { type: "checkbox", checked: Boolean(at.beside), onchange: (event) => go({ beside: event.target.checked ? "1" : null }) })) : null,
+      mode.of ? threshold(map) : statusLegend(atlas, at.palette, map.counts)),
+  ];
+}
+
+function threshold({ mode, range: [low, high], limit, coloured, values }) {
+  const called = values.filter((value) => !Number.isNaN(value)).length;
+  const output = el("output", { id: "kept" }, `${count(coloured)} of ${count(called)} sites`);
+  const sign = mode.keep === "high" ? "≥" : "≤";
+  const step = Number.isInteger(low) && Number.isInteger(high) ? 1 : (high - low) / 200 || 0.01;
+  const slider = el("input", { type: "range", id: "limit", min: low, max: high, step, value: limit, "aria-describedby": "kept",
+    oninput: () => { output.textContent = `${count(values.filter((v) => kept(mode, v, Number(slider.value))).length)} of ${count(called)} sites`; },
+    onchange: () => go({ limit: slider.value }, true) });
+  return el("span", { class: "legend" }, mode.identity ? null : scaleLegend(low, high, mode.shown),
+    el("label", { class: "control" }, el("span", {}, `show ${sign} ${mode.shown(limit)}`), slider), output);
+}
+
+async function mapOf(atlas, number, at, lit) {
+  const screen = atlas.screens[number];
+  const [locus, table] = await Promise.all([data.locus(number, at.locus), data.phenotypes(number)]);
+  const known = modes(screen, table);
+  const name = known[at.colour] ? at.colour : "status";
+  const mode = known[name];
+  const values = mode.of ? valuesOf(locus, mode, at.mutation) : new Float32Array(0);
+  const range = extent(values);
+  const limit = at.limit !== undefined ? Number(at.limit) : mode.keep === "high" ? range[0] : range[1];
+  const status = statuses(locus);
+  const { pixels, coloured } = paintSites(atlas, locus, mode, values, range, limit, at.palette);
+  const plain = (length) => Uint32Array.from({ length }, (_, i) => i);
+  const facts = screen.loci.find((l) => l.name === at.locus);
+  return {
+    locus, locusName: at.locus, screen, status, pixels, coloured, values, range, limit, mode, name, modes: known, mutation: at.mutation, order: at.order,
+    counts: [0, 1, 2, 3, 4].map((value) => status.filter((s) => s === value).length),
+    rows: locus.rows, cols: locus.cols, transposed: facts.transposed, title: `${screen.label} (${screen.title})`, label: `Map of ${at.locus}, ${screen.title}`,
+    rowOrder: at.order === "copa-row" ? locus.arrays["row.order"] : plain(locus.rows),
+    colOrder: at.order === "copa-col" ? locus.arrays["col.order"] : plain(locus.cols),
+    rowTrack: { counts: lineCounts(status, locus, true), q: locus.arrays["row.q"] },
+    colTrack: { counts: lineCounts(status, locus, false), q: locus.arrays["col.q"], massive: locus.arrays["col.massive"], norm: locus.arrays["col.input_norm"] },
+    marks: lit.filter((m) => m.locus === at.locus),
+  };
+}
+
+function lineCounts(status, { rows, cols }, byRow) {
+  const counts = new Uint32Array(byRow ? rows : cols);
+  for (let i = 0; i < status.length; i++) if (status[i] > 1) counts[byRow ? Math.floor(i / cols) : i % cols] += 1;
+  return counts;
+}
+
+function told(map, row, col) {
+  const i = row * map.cols + col;
+  const parts = [`row ${row}, column ${col}`];
+  for (const [mutation, m] of Object.entries(map.locus.of)) {
+    if (!m.state?.[i]) continue;
+    const where = m.divergence[i] >= 0 ? ` from token ${m.divergence[i]}` : "";
+    parts.push(`${mutation}: ${m.state[i] & data.NSM ? `NSM${where}` : "silent"}${m.state[i] & data.PREDICTED ? ` (predicted${m.chance ? `, ${(m.chance[i] / 2.55).toFixed(0)} %` : ""})` : ""}`);
+  }
+  if (parts.length === 1) parts.push("not screened");
+  if (map.mode.of && !Number.isNaN(map.values[i])) parts.push(`${map.mode.word} ${map.mode.shown(map.values[i])}`);
+  parts.push(`${map.rowTrack.counts[row]} NSM sites in the row, ${map.colTrack.counts[col]} in the column`);
+  if (map.colTrack.norm) parts.push(`input norm ${map.colTrack.norm[col].toPrecision(3)}`);
+  if (guessed(map.locus, i)) parts.push("not run");
+  return parts.join(" · ");
+}
+
+function pick(map, number, row, col) {
+  const i = row * map.cols + col;
+  const called = Object.entries(map.locus.of).filter(([, m]) => m.state?.[i]);
+  if (!called.length) return;
+  const first = called.find(([name]) => name === map.mutation) ?? called.find(([, m]) => m.state[i] & data.NSM) ?? called[0];
+  go({ screen: String(number), mutant: `${map.locusName}:${row},${col}:${first[0]}`, phenotype: null });
+}

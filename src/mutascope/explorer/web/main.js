@@ -1,0 +1,79 @@
+// Draws what the address says, whenever it changes.
+
+import * as data from "./data.js";
+import { choice, el } from "./dom.js";
+import { findingsView } from "./findings.js";
+import { locusView } from "./locus.js";
+import { modelView } from "./model.js";
+import { lookUp, mutantPanel } from "./mutant.js";
+import { phenotypesView } from "./phenotypes.js";
+import { address, go, state } from "./state.js";
+
+const VIEWS = { model: ["Model", modelView], locus: ["Locus", locusView], phenotypes: ["Phenotypes", phenotypesView], findings: ["Findings", findingsView] };
+const POLL = 5000; // milliseconds between looks at a folder that grows
+const main = document.getElementById("main");
+const aside = document.getElementById("mutant");
+let turn = 0;
+
+async function draw() {
+  const mine = ++turn;
+  const busy = setTimeout(() => mine === turn && main.setAttribute("aria-busy", "true"), 300);
+  try {
+    const atlas = await data.atlas();
+    const at = state();
+    if (!atlas.screens[at.screen]) return go({ screen: null });
+    if (!VIEWS[at.view]) return go({ view: null });
+    if (at.view === "locus" && !at.locus) return go({ locus: fullest(atlas.screens[at.screen]) });
+    const found = at.mutant ? await lookUp(atlas, at) : null;
+    aside.hidden = !at.mutant || at.view === "phenotypes";
+    if (at.mutant) aside.replaceChildren(...(await mutantPanel(atlas, at, found)).filter(Boolean));
+    const lit = at.phenotype !== undefined ? await data.mutantsOf(at.screen, Number(at.phenotype)) : found ? [...found.same, found] : [];
+    const view = await VIEWS[at.view][1](atlas, at, lit);
+    if (mine !== turn) return; // the address has changed meanwhile
+    header(atlas, at);
+    if (main.firstElementChild !== view || main.childElementCount > 1) main.replaceChildren(view);
+    document.title = `${at.mutant ?? at.locus ?? VIEWS[at.view][0]} · mutascope atlas`;
+    main.dataset.ready = location.hash || "#";
+  } catch (error) {
+    if (mine === turn) main.replaceChildren(el("p", { role: "alert" }, `This cannot be shown: ${error.message}.`));
+  } finally {
+    clearTimeout(busy);
+    if (mine === turn) main.removeAttribute("aria-busy");
+  }
+}
+
+const fullest = ({ loci }) => loci.reduce((best, l) => (nsms(l) > nsms(best) ? l : best)).name;
+const nsms = ({ counts }) => counts[2] + counts[3] + counts[4];
+
+function header(atlas, at) {
+  document.getElementById("views").replaceChildren(...Object.entries(VIEWS).map(([name, [word]]) =>
+    el("a", { href: address({ view: name, colour: null, limit: null, phenotype: null }), "aria-current": name === at.view ? "page" : null }, word)));
+  const screens = atlas.screens.map(({ label }, i) => [String(i), label]);
+  document.getElementById("settings").replaceChildren(
+    choice("screen", screens, at.screen, (screen) => go({ screen, mutant: null, phenotype: null, limit: null })),
+    choice("palette", Object.keys(atlas.palettes).map((name) => [name, name]).reverse(), at.palette, (palette) => go({ palette })),
+    el("button", { type: "button", "aria-label": "Dark or light", onclick: () => theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark") }, "◐"));
+}
+
+function theme(name) {
+  document.documentElement.dataset.theme = name;
+  draw();
+}
+
+async function watch() {
+  const atlas = await data.atlas();
+  if (!atlas.served || atlas.screens.every(({ finished }) => finished)) return;
+  const now = await (await fetch("data/atlas.json")).json();
+  if (now.screens.some(({ done }, i) => done !== atlas.screens[i]?.done)) {
+    data.forget();
+    draw();
+  }
+  setTimeout(watch, POLL);
+}
+
+addEventListener("hashchange", draw);
+const wanted = state().theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+theme(wanted);
+setTimeout(watch, POLL);
+let resized = 0;
+addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(() => state().view === "model" && draw(), 200); });

@@ -1,0 +1,88 @@
+// What a site of a locus can be coloured by: numbers and identities of its mutants.
+
+import { identity, mix, sequential, statusColours } from "./colours.js";
+import { NONE, NSM, PREDICTED } from "./data.js";
+
+const two = (v) => v.toFixed(2);
+
+/** The ways to colour a locus, by name: word, value of a mutant, which end a threshold keeps, how a value is shown. */
+export function modes(screen, table) {
+  const cosine = table.arrays.cosine;
+  const found = { status: { word: "status" }, divergence: { word: "first divergence", of: (m, i) => (m.divergence[i] < 0 ? NaN : m.divergence[i]), keep: "low", shown: (v) => String(Math.round(v)) } };
+  if (cosine) found.cosine = { word: "cosine with the wild type", of: (m, i) => (m.phenotype?.[i] < NONE ? cosine[m.phenotype[i]] : NaN), keep: "low", shown: two };
+  if (screen.phenotypes) found.phenotype = { word: "phenotype, by frequency", of: (m, i) => (m.phenotype?.[i] < NONE ? m.phenotype[i] : NaN), keep: "low", identity: true, shown: (v) => `#${Math.round(v) + 1}` };
+  if (screen.predicted) {
+    found.chance = { word: "predicted chance of an NSM", of: (m, i) => (m.state[i] && m.chance ? m.chance[i] / 255 : NaN), keep: "high", silent: true, shown: two };
+    found.source = { word: "run or predicted", of: (m, i) => (m.state[i] ? (m.state[i] & PREDICTED ? 0 : 1) : NaN), keep: "high", silent: true, shown: (v) => (v ? "run" : "predicted") };
+  }
+  for (const name of screen.measures) found[name] = { word: name, of: (m, i) => m[name]?.[i] ?? NaN, keep: "low", silent: true, shown: two };
+  return found;
+}
+
+/** Status of every site by max and min, as in the store: 0 unscreened, 1 silent, 2 max only, 3 min only, 4 both. */
+export function statuses(locus) {
+  const status = new Uint8Array(locus.rows * locus.cols);
+  for (const [mutation, amount] of [["max", 1], ["min", 2]]) {
+    const { state } = locus.of[mutation] ?? {};
+    for (let i = 0; state && i < status.length; i++) {
+      if (!state[i]) continue;
+      status[i] = (status[i] || 1) + (state[i] & NSM ? amount : 0);
+    }
+  }
+  return status;
+}
+
+/** Whether no mutant of a site was run, although some are called. */
+export function guessed(locus, i) {
+  const states = Object.values(locus.of).map((m) => m.state?.[i] ?? 0).filter(Boolean);
+  return states.length > 0 && states.some((state) => state & PREDICTED);
+}
+
+/** A number per site: of one mutation, or with `any` the most extreme of all; NaN where there is none. */
+export function valuesOf(locus, mode, mutation) {
+  const among = (mutation === "any" ? Object.values(locus.of) : [locus.of[mutation]]).filter((m) => m?.state);
+  const pick = mode.keep === "high" ? Math.max : Math.min;
+  const values = new Float32Array(locus.rows * locus.cols).fill(NaN);
+  for (const m of among) {
+    for (let i = 0; i < values.length; i++) {
+      if (!m.state[i] || (!mode.silent && !(m.state[i] & NSM))) continue;
+      const value = mode.of(m, i);
+      if (!Number.isNaN(value)) values[i] = Number.isNaN(values[i]) ? value : pick(values[i], value);
+    }
+  }
+  return values;
+}
+
+/** Lowest and highest of the values. */
+export function extent(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return low > high ? [0, 1] : [low, high];
+}
+
+/** How many values a threshold keeps. */
+export const kept = (mode, value, limit) => (mode.keep === "high" ? value >= limit : value <= limit);
+
+/** Colour of every site, [red, green, blue] each, and how many sites are coloured. */
+export function paintSites(atlas, locus, mode, values, range, limit, palette) {
+  const colours = statusColours(atlas, palette);
+  const status = statuses(locus);
+  const pixels = new Uint8ClampedArray(3 * status.length);
+  let coloured = 0;
+  for (let i = 0; i < status.length; i++) {
+    let colour = colours[Math.min(status[i], 1)];
+    if (!mode.of) {
+      colour = colours[status[i]];
+      coloured += status[i] > 1;
+      if (status[i] > 1 && guessed(locus, i)) colour = mix(colours[1], colour, 0.55);
+    } else if (!Number.isNaN(values[i]) && kept(mode, values[i], limit)) {
+      colour = mode.identity ? identity(values[i]) : sequential((values[i] - range[0]) / (range[1] - range[0] || 1));
+      coloured += 1;
+    }
+    pixels.set(colour, 3 * i);
+  }
+  return { pixels, coloured };
+}

@@ -1,0 +1,100 @@
+// One mutant: its text beside the wild type's, all that say the same, and how to see it again.
+
+import * as data from "./data.js";
+import { count, el, visible } from "./dom.js";
+import { address, parseMutant } from "./state.js";
+
+const SHOWN = 60; // mutants of a phenotype that are listed
+
+/** What a mutant is, with its record and all mutants of its phenotype; null where there is no such mutant. */
+export async function lookUp(atlas, at) {
+  const mutant = parseMutant(at.mutant);
+  const screen = atlas.screens[at.screen];
+  if (!mutant || !screen.loci.some((l) => l.name === mutant.locus)) return null;
+  const page = await data.locus(at.screen, mutant.locus);
+  const i = mutant.row * page.cols + mutant.col;
+  const of = page.of[mutant.mutation];
+  if (!of?.state?.[i] || mutant.col >= page.cols) return null;
+  const number = of.phenotype?.[i] ?? data.NONE;
+  const same = number === data.NONE ? [] : await data.mutantsOf(at.screen, number);
+  return { ...mutant, chosen: true, screen, page, state: of.state[i], of, i, number, same };
+}
+
+export async function mutantPanel(atlas, at, found) {
+  const name = at.mutant;
+  const close = el("a", { class: "close", href: address({ mutant: null }), "aria-label": "Close" }, "×");
+  if (!found) return [close, el("h2", {}, name), el("p", {}, "This screen has no such mutant.")];
+  const { screen, number } = found;
+  const table = await data.phenotypes(at.screen);
+  const spoken = number === data.NONE ? null : await data.phenotype(at.screen, number);
+  const others = Object.keys(found.page.of).filter((mutation) => found.page.of[mutation].state?.[found.i]);
+  return [
+    close,
+    el("h2", {}, name),
+    el("p", { class: "tabs" }, others.map((mutation) => el("a", {
+      href: address({ mutant: `${name.slice(0, name.lastIndexOf(":"))}:${mutation}` }), "aria-current": mutation === found.mutation ? "true" : null }, mutation))),
+    facts(found, spoken, table),
+    ...texts(screen, found, spoken),
+    ...sameOutput(found, table),
+    el("h3", {}, "See it again"),
+    ...(found.state & data.PREDICTED ? [command(run(screen, found))] : [
+      command(`mutascope show ${quoted(screen.folder)} ${name}`),
+      command(`import mutascope as ms; ms.open(${JSON.stringify(screen.folder)}).record(ms.Mutant.parse("${name}"))`),
+    ]),
+    el("p", { class: "quiet" }, "The address of this page leads back here."),
+  ];
+}
+
+function facts(found, spoken, table) {
+  const { state, of, i, number } = found;
+  const rows = [["call", `${state & data.NSM ? "NSM" : "silent"}${state & data.PREDICTED ? " (predicted, not run)" : ""}`]];
+  if (of.chance) rows.push(["predicted chance of an NSM", `${(of.chance[i] / 2.55).toFixed(0)} %`]);
+  if (of.divergence[i] >= 0) rows.push(["first divergence", `token ${of.divergence[i]}`]);
+  if (spoken) rows.push(["phenotype", spoken.id]);
+  for (const measure of ["cosine", "edit"]) if (spoken && table.arrays[measure]) rows.push([measure, table.arrays[measure][number].toFixed(3)]);
+  for (const measure of found.screen.measures) if (of[measure]) rows.push([measure, String(+of[measure][i].toPrecision(5))]);
+  return el("dl", {}, rows.flatMap(([term, value]) => [el("dt", {}, term), el("dd", { "data-fact": term }, value)]));
+}
+
+function texts(screen, found, spoken) {
+  const wild = screen.wild_type;
+  const prompt = screen.type === "text" ? [el("p", { class: "quiet" }, visible(screen.prompt))] : [];
+  if (found.state & data.PREDICTED) return [...prompt, side("wild type", [["equal", wild]]), el("p", { class: "quiet" }, "It was not run, so its text is not known; the command below runs it.")];
+  if (!spoken) return [...prompt, side("wild type and mutant say the same", [["equal", wild]])];
+  if (spoken.text === null) return [...prompt, side("wild type", [["equal", wild]]), el("p", {}, "Not finite: a step had a NaN or infinite logit, there is no text.")];
+  return [...prompt, el("div", { class: "sides" }, side("wild type", spoken.parts.filter(([op]) => op !== "insert")), side("mutant", spoken.parts.filter(([op]) => op !== "delete")))];
+}
+
+function side(title, parts) {
+  const tags = { equal: "span", delete: "del", insert: "ins" };
+  return el("section", { class: "text", "data-side": title, dir: "auto" }, el("h3", {}, title), el("p", {}, parts.map(([op, part]) => el(tags[op], {}, visible(part)))));
+}
+
+function sameOutput({ same, number, screen }, table) {
+  if (!same.length) return [];
+  const loci = new Set(same.map((m) => m.locus)).size;
+  return [
+    el("h3", {}, same.length === 1 ? "No other mutant says this" : `${count(same.length)} mutants in ${loci === 1 ? "one locus" : `${count(loci)} loci`} say this`),
+    same.length > 1 ? el("p", {}, el("a", { href: address({ view: "model", phenotype: number, locus: null }) }, "show them on the model")) : null,
+    el("ul", { class: "mutants" }, same.slice(0, SHOWN).map((m) => mutantLink(m)), same.length > SHOWN ? el("li", {}, `and ${count(same.length - SHOWN)} more`) : null),
+  ];
+}
+
+export function mutantLink(m) {
+  const name = `${m.locus}:${m.row},${m.col}:${m.mutation}`;
+  return el("li", {}, el("a", { href: address({ view: "locus", locus: m.locus, mutant: name, phenotype: null }) }, name));
+}
+
+/** The command that runs one mutant exactly. */
+function run({ model, assay, tile, max_length: length }, { locus, row, col, mutation }) {
+  const at = locus.indexOf(".");
+  const assayed = `--model ${quoted(model)} --assay ${quoted(assay)}${length ? ` --max-length ${length}` : ""} --tile ${tile}`;
+  return `mutascope screen ${assayed} --layers ${locus.slice(0, at)} --kinds ${locus.slice(at + 1)} --rows ${row} --cols ${col} --mutations ${mutation} --out one`;
+}
+
+const quoted = (text) => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+function command(text) {
+  const copy = el("button", { type: "button", onclick: async () => { await navigator.clipboard.writeText(text); copy.textContent = "copied"; } }, "copy");
+  return el("div", { class: "command" }, el("code", {}, text), copy);
+}

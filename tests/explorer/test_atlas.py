@@ -1,0 +1,201 @@
+"""What the pages say, against the store."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mutascope import MutascopeError
+from mutascope.explorer import Atlas, write_site
+from mutascope.explorer.packing import unpack
+from mutascope.explorer.pages import delta
+from mutascope.store import ScreenFolder, Shard
+from mutascope.store.reader import ScreenData
+from stores import records_of, write_predictions, write_screen
+
+
+def page(atlas, path):
+    return unpack(atlas.read(path)) if path.endswith(".bin") else json.loads(atlas.read(path))
+
+
+def replay(wild, steps):
+    """The text that a difference leads to."""
+    at, said = 0, ""
+    for step in steps:
+        if isinstance(step, str):
+            said += step
+            continue
+        said += wild[at : at + step] if step > 0 else ""
+        at += abs(step)
+    assert at == len(wild)
+    return said
+
+
+def test_the_index_has_the_counts_of_every_locus(atlas, folders):
+    screens = page(atlas, "data/atlas.json")["screens"]
+    assert [screen["label"] for screen in screens] == [
+        "drosophila",
+        "newton",
+        "mmlu21",
+        "guessed (predicted)",
+    ]
+    for data in ScreenData(folders["drosophila"]).maps():
+        told = next(locus for locus in screens[0]["loci"] if locus["name"] == data.name)
+        assert told["counts"] == [int((data.status == value).sum()) for value in range(5)]
+        assert told["transposed"] == (data.kind == "gate")
+
+
+def test_the_overview_holds_the_maps(atlas, folders):
+    _, arrays = page(atlas, "data/0/overview.bin")
+    for data in ScreenData(folders["drosophila"]).maps():
+        assert (arrays[data.name] == data.status).all()
+
+
+def test_a_locus_holds_its_records(atlas, folders):
+    facts, arrays = page(atlas, "data/1/loci/1.down.bin")
+    records = ScreenData(folders["newton"]).records().filter(layer=1, kind="down", mutation="min")
+    assert (facts["rows"], facts["cols"]) == (6, 10)
+    ordered = records.sort("row", "col")
+    assert (arrays["min.state"] == np.where(ordered["silent"], 1, 2)).all()
+    assert (arrays["min.divergence"] == ordered["first_divergence"].fill_null(-1).to_numpy()).all()
+
+
+def test_a_phenotype_is_the_same_in_table_locus_texts_and_sites(atlas, folders):
+    results = ScreenData(folders["drosophila"])
+    nsms = results.texts().filter(~pl.col("silent"))
+    screen = page(atlas, "data/atlas.json")["screens"][0]
+    _, table = page(atlas, "data/0/phenotypes.bin")
+    texts = page(atlas, "data/0/texts/0.json")
+    _, sites = page(atlas, "data/0/sites/0.bin")
+    assert table["mutants"].sum() == len(nsms)
+    assert (np.diff(table["mutants"].astype(int)) <= 0).all()
+    for number in (0, 17, len(texts) - 1):
+        mine = nsms.filter(phenotype=texts[number]["id"])
+        assert table["mutants"][number] == len(mine)
+        assert table["loci"][number] == mine.select("layer", "kind").n_unique()
+        assert replay(screen["wild_type"], texts[number]["steps"]) == mine["text"][0]
+        span = slice(sites["start"][number], sites["start"][number + 1])
+        found = {
+            (
+                screen["loci"][locus]["name"],
+                *divmod(int(site), screen["loci"][locus]["cols"]),
+                screen["mutations"][mutation],
+            )
+            for locus, site, mutation in zip(
+                sites["locus"][span], sites["site"][span], sites["mutation"][span], strict=True
+            )
+        }
+        assert found == {
+            (f"{row['layer']}.{row['kind']}", row["row"], row["col"], row["mutation"])
+            for row in mine.iter_rows(named=True)
+        }
+
+
+def test_predicted_mutants_are_told_from_those_that_were_run(tmp_path):
+    records = records_of({(0, "v"): "+-#.\n.#.+"})
+    folder = write_predictions(
+        write_screen(tmp_path / "some", records.head(6), shapes={(0, "v"): (2, 4)}), records
+    )
+    _, arrays = page(Atlas([str(folder)]), "data/0/loci/0.v.bin")
+    states = np.concatenate([arrays["max.state"], arrays["min.state"]])
+    assert (states & 4 > 0).sum() == len(records) - 6
+    assert arrays["max.chance"].max() > 127
+
+
+def test_sparse_loci_name_their_sites(tmp_path):
+    folder = write_screen(tmp_path / "s", records_of({(0, "v"): "  +\n#  "}), shapes={(0, "v"): (40, 50)})
+    _, arrays = page(Atlas([str(folder)]), "data/0/loci/0.v.bin")
+    assert arrays["max.site"].tolist() == [2, 50]
+    assert arrays["max.state"].tolist() == [2, 2]
+
+
+def test_orders_are_permutations_and_q_has_a_value_per_line(atlas):
+    _, arrays = page(atlas, "data/0/loci/0.gate.bin")
+    for axis, length in (("row", 10), ("col", 6)):
+        assert sorted(arrays[f"{axis}.order"]) == list(range(length))
+        assert len(arrays[f"{axis}.q"]) == length
+    assert arrays["col.massive"].tolist() == [0, 0, 1, 0, 0, 0]
+
+
+def test_outputs_are_searched_whatever_their_case(hostile):
+    atlas = Atlas([str(hostile)])
+    ids = [row["id"] for row in page(atlas, "data/0/texts/0.json")]
+    known = ScreenData(hostile).phenotypes()
+    wanted = known.filter(pl.col("text").str.contains("ADULT|adult"))["phenotype"].to_list()
+    assert [ids[number] for number in atlas.search("0", "an ADULT")] == wanted
+    assert atlas.search("0", "no such words") == []
+
+
+def test_every_hostile_text_survives(hostile):
+    atlas = Atlas([str(hostile)])
+    wild = page(atlas, "data/atlas.json")["screens"][0]["wild_type"]
+    said = {replay(wild, row["steps"]) for row in page(atlas, "data/0/texts/0.json")}
+    results = ScreenData(hostile)
+    assert said == set(results.texts().filter(~pl.col("silent"))["text"])
+
+
+def test_a_difference_says_what_stays_goes_and_comes():
+    assert delta("the egg hatches", "the egg dies") == [7, -8, " dies"]
+
+
+def test_findings_name_the_place_that_they_speak_of(atlas):
+    found = page(atlas, "data/findings.json")
+    assert found
+    loci = {locus["name"] for screen in page(atlas, "data/atlas.json")["screens"] for locus in screen["loci"]}
+    assert all(finding["locus"] is None or finding["locus"] in loci for finding in found)
+    assert all(finding["sentence"] for finding in found)
+
+
+def test_what_was_added_since_is_seen(tmp_path):
+    maps = {(0, "v"): "+-#."}
+    folder = write_screen(tmp_path / "grows", records_of(maps))
+    atlas = Atlas([str(folder)])
+    before = page(atlas, "data/atlas.json")["screens"][0]["done"]
+    (shard,) = (folder / "records").glob("*.parquet")
+    half = pl.read_parquet(shard).head(4)
+    texts = pl.read_parquet(folder / "phenotypes" / shard.name)
+    ScreenFolder(folder).write_unit("000001", Shard(half, texts, None))
+    atlas.refresh()
+    assert page(atlas, "data/atlas.json")["screens"][0]["done"] == before + 4
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "manifest.json",
+        "../manifest.json",
+        "data/9/overview.bin",
+        "data/-1/overview.bin",
+        "data/0/loci/9.v.bin",
+        "data/0/loci/../../manifest.json",
+        "data/0/texts/99.json",
+        "data/0/texts/²9.json",
+        "data/0/other.bin",
+        "__init__.py",
+    ],
+)
+def test_there_is_nothing_else(atlas, path):
+    with pytest.raises(KeyError):
+        atlas.read(path)
+
+
+def test_the_site_holds_every_page(folders, tmp_path):
+    told = []
+    write_site([str(folders["newton"])], tmp_path / "site", tell=told.append)
+    atlas = Atlas([str(folders["newton"])], served=False)
+    for path in atlas.paths():
+        assert (tmp_path / "site" / path).read_bytes() == atlas.read(path)
+    assert not json.loads((tmp_path / "site/data/atlas.json").read_text())["served"]
+    assert "files" in told[0]
+
+
+def test_a_folder_that_holds_something_is_left_alone(folders, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(MutascopeError, match="not an empty folder"):
+        write_site([str(folders["newton"])], tmp_path)
+
+
+def test_panels_are_no_maps(folders):
+    with pytest.raises(MutascopeError, match="no maps"):
+        Atlas([str(folders["panel"])])
