@@ -60,8 +60,8 @@ def hosted(folder: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module", params=["served", "exported"])
 def address(request, folders, hostile, tmp_path_factory) -> Iterator[str]:
-    """Address of an atlas of a text assay and of the hostile one."""
-    paths = [str(folders["drosophila"]), str(hostile)]
+    """Address of an atlas of a text assay, of the hostile one and of a choice assay."""
+    paths = [str(folders["drosophila"]), str(hostile), str(folders["mmlu21"])]
     if request.param == "served":
         yield from served(Atlas(paths))
     else:
@@ -191,6 +191,16 @@ def test_a_phenotype_lights_up_on_the_model(page, folders):
     results = ScreenData(folders["drosophila"])
     most = results.records().filter(silent=False)["phenotype"].value_counts()["count"].max()
     assert page.locator(".lit").count() == most
+
+
+def test_answers_are_listed_by_question(page, folders):
+    results = ScreenData(folders["mmlu21"])
+    nsm = results.texts().filter(layer=0, kind="v", silent=False).row(0, named=True)
+    look(page, f"screen=2&view=locus&locus=0.v&mutant=0.v:{nsm['row']},{nsm['col']}:{nsm['mutation']}")
+    page.wait_for_selector(".answers")
+    assert page.locator(".answers tbody td:nth-child(3)").all_inner_texts() == results.wild_type.split("\n")
+    assert page.locator(".answers tbody td:nth-child(4)").all_inner_texts() == nsm["text"].split("\n")
+    assert page.locator("dd[data-fact='score']").inner_text() == str(nsm["score"])
 
 
 def test_findings_are_sentences_with_links(page):

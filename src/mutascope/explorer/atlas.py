@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
-from mutascope import __version__
 from mutascope.core.errors import NotHere
 from mutascope.explorer.pages import ScreenPages, check_maps
 from mutascope.figures.palette import PALETTES
@@ -97,7 +97,7 @@ class Atlas:
     def index(self) -> dict[str, Any]:
         """Return what the whole atlas holds."""
         return {
-            "version": __version__,
+            "version": version("mutascope"),
             "served": self.served,
             "palettes": {
                 name: {status.name.lower(): colour for status, colour in palette.statuses.items()}

@@ -124,6 +124,7 @@ class ScreenPages:
             "measures": self.measures,
             "max_length": self.manifest.assay.stated.get("max_length"),
             "prompt": self.manifest.prompts[0].text if self.manifest.prompts else "",
+            "keys": [prompt.key for prompt in self.manifest.prompts if prompt.key is not None],
             "wild_type": self.wild_type,
             "phenotypes": len(self.phenotypes),
             "piece": PIECE,

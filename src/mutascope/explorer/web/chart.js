@@ -135,13 +135,14 @@ export class Chart {
 
   drawMarks(context, scale) {
     const size = Math.max(0.5, 5 / scale);
-    context.lineWidth = 2 / scale;
     for (const { row, col, chosen } of this.map.marks) {
       const [y, x] = this.place(row, col);
-      context.strokeStyle = chosen ? MARK() : "#d55e00";
       context.beginPath();
       context.arc(x + 0.5, y + 0.5, chosen ? size * 1.6 : size, 0, 2 * Math.PI);
-      context.stroke();
+      for (const [colour, width] of [["#ffffff", 4], [chosen ? "#b3004b" : "#d55e00", 2]]) { // seen on any ground
+        Object.assign(context, { strokeStyle: colour, lineWidth: width / scale });
+        context.stroke();
+      }
     }
     const cursor = this.camera.cursor;
     if (!cursor) return;

@@ -62,7 +62,18 @@ function texts(screen, found, spoken) {
   if (found.state & data.PREDICTED) return [...prompt, side("wild type", [["equal", wild]]), el("p", { class: "quiet" }, "It was not run, so its text is not known; the command below runs it.")];
   if (!spoken) return [...prompt, side("wild type and mutant say the same", [["equal", wild]])];
   if (spoken.text === null) return [...prompt, side("wild type", [["equal", wild]]), el("p", {}, "Not finite: a step had a NaN or infinite logit, there is no text.")];
+  if (screen.type === "choice") return [answers(screen, spoken.text)];
   return [...prompt, el("div", { class: "sides" }, side("wild type", spoken.parts.filter(([op]) => op !== "insert")), side("mutant", spoken.parts.filter(([op]) => op !== "delete")))];
+}
+
+/** Question by question: the right answer, the wild type's and the mutant's, which is marked where it is another. */
+function answers({ keys, wild_type: wild }, text) {
+  const [before, after] = [wild.split("\n"), text.split("\n")];
+  const rows = before.map((answer, i) => {
+    const cells = [String(i + 1), keys[i] ?? "", answer].map((cell) => el("td", {}, visible(cell)));
+    return el("tr", {}, cells, el("td", {}, el(after[i] === answer ? "span" : "ins", {}, visible(after[i] ?? ""))));
+  });
+  return el("table", { class: "answers" }, el("thead", {}, el("tr", {}, ["question", "key", "wild type", "mutant"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows));
 }
 
 function side(title, parts) {
