@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures": {"core", "analysis"},
     "findings": {"core", "store", "analysis", "figures"},
     "report": {"core", "store", "analysis", "figures", "findings"},
+    "explorer": {"core", "analysis", "figures", "findings"},
     "interop": {"core", "assays", "store", "run", "analysis"},
 }
 """The packages that a package imports when it is imported; ``cli`` may import all."""
@@ -39,7 +40,7 @@ WITHOUT = {
     "core": ("torch", "transformers", "matplotlib"),
     "store": ("torch", "transformers", "matplotlib"),
     "analysis": ("torch", "transformers", "matplotlib"),
-    **dict.fromkeys(("findings", "figures", "report"), ("torch", "transformers")),
+    **dict.fromkeys(("findings", "figures", "report", "explorer"), ("torch", "transformers")),
     **dict.fromkeys(("model", "numerics", "engine", "predict", "assays", "run", "interop"), ("matplotlib",)),
 }
 """What is not imported with a package, however indirectly."""

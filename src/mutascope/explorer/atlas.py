@@ -12,7 +12,7 @@ from typing import Any
 from mutascope.core.errors import NotHere
 from mutascope.explorer.pages import ScreenPages, check_maps
 from mutascope.figures.palette import PALETTES
-from mutascope.findings import ScreenSet, all_findings
+from mutascope.findings import ScreenSet, all_findings, open_many
 
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _LOCUS = re.compile(r"\b\d+\.[a-z][\w.-]*\w")
@@ -22,7 +22,7 @@ class Atlas:
     """Screens as a site: ``index.html`` and its parts, and data below ``data/``.
 
     Args:
-        folders: screen folders, as :class:`~mutascope.findings.ScreenSet` takes them.
+        folders: screen folders, as :func:`~mutascope.findings.open_many` takes them.
         served: whether somebody answers requests; otherwise the site is a folder of files.
 
     Raises:
@@ -34,7 +34,7 @@ class Atlas:
         self._open()
 
     def _open(self) -> None:
-        self.given = ScreenSet(self._folders)
+        self.given = open_many(self._folders)
         self.screens = [ScreenPages(self.given, label) for label in check_maps(self.given)]
         self._known: dict[str, bytes] = {}
 

@@ -12,9 +12,8 @@ from mutascope.analysis.copa import rearrange, sign_map
 from mutascope.analysis.diff import word_diff
 from mutascope.analysis.enrichment import AXES, nsm_enrichment
 from mutascope.analysis.maps import LocusKey, MapData
-from mutascope.analysis.sites import LOCUS
 from mutascope.core.errors import MutascopeError
-from mutascope.core.schema import MUTANT_KEY, RECORD_SCHEMA
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY, RECORD_SCHEMA
 from mutascope.explorer.packing import pack
 from mutascope.explorer.pyramid import level_that_fits, status_counts
 from mutascope.findings import ScreenSet
@@ -48,7 +47,7 @@ class ScreenPages:
     @cached_property
     def calls(self) -> dict[LocusKey, pl.DataFrame]:
         """What was run or predicted, by locus."""
-        parts = self.given.maps[self.label].partition_by(LOCUS, as_dict=True)
+        parts = self.given.maps[self.label].partition_by(LOCUS_KEY, as_dict=True)
         return {(int(layer), str(kind)): part for (layer, kind), part in parts.items()}
 
     @cached_property
@@ -59,7 +58,7 @@ class ScreenPages:
         """
         nsms = self.given.records[self.label].filter(~pl.col("silent"))
         counted = nsms.group_by("phenotype", maintain_order=True).agg(
-            mutants=pl.len(), loci=pl.struct(LOCUS).n_unique()
+            mutants=pl.len(), loci=pl.struct(LOCUS_KEY).n_unique()
         )
         ordered = counted.sort("mutants", descending=True, maintain_order=True).with_row_index("index")
         texts = self.given.phenotypes[self.label].select("phenotype", "text", "continuation")
@@ -77,7 +76,7 @@ class ScreenPages:
     @cached_property
     def lines(self) -> dict[tuple[int, str, str], pl.DataFrame]:
         """Enrichment of rows and columns, by layer, kind and axis."""
-        parts = nsm_enrichment(self.given.maps[self.label]).partition_by(*LOCUS, "axis", as_dict=True)
+        parts = nsm_enrichment(self.given.maps[self.label]).partition_by(*LOCUS_KEY, "axis", as_dict=True)
         return {(int(layer), str(kind), str(axis)): part for (layer, kind, axis), part in parts.items()}
 
     @property
@@ -151,7 +150,9 @@ class ScreenPages:
         """Distinct phenotypes of the NSMs and their mean cosine, by locus."""
         nsms = self.given.records[self.label].filter(~pl.col("silent"))
         told = nsms.join(self.phenotypes.select("phenotype", "cosine"), on="phenotype", how="left")
-        found = told.group_by(LOCUS).agg(phenotypes=pl.col("phenotype").n_unique(), cosine=pl.mean("cosine"))
+        found = told.group_by(LOCUS_KEY).agg(
+            phenotypes=pl.col("phenotype").n_unique(), cosine=pl.mean("cosine")
+        )
         known = {(row["layer"], row["kind"]): row for row in found.iter_rows(named=True)}
         nothing = {"phenotypes": 0, "cosine": None}
         return {
@@ -279,7 +280,7 @@ class ScreenPages:
         )
         mutants = mutants.sort("index", maintain_order=True)
         places = {name: (place, data.status.shape[1]) for place, (name, data) in enumerate(self.maps.items())}
-        names = mutants.select(name=pl.format("{}.{}", *LOCUS))["name"].to_list()
+        names = mutants.select(name=pl.format("{}.{}", *LOCUS_KEY))["name"].to_list()
         cols = np.array([places[name][1] for name in names], dtype=np.uint32)
         site = mutants["row"].to_numpy().astype(np.uint32) * cols + mutants["col"].to_numpy()
         start = np.concatenate([[0], np.cumsum(table["mutants"].to_numpy())])
