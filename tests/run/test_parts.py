@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,8 @@ import torch
 from builders import choice_model, question_rows
 from mutascope import Design, Model, Screen, ScreenData, TextAssay, load_model
 from mutascope.assays import ChoiceAssay, PanelAssay
+from mutascope.cli.stopping import resumable
+from mutascope.core.errors import Stopped
 from mutascope.core.genome import Mutant
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine, ReferenceSession
@@ -261,18 +264,23 @@ def test_an_adaptive_screen_goes_on_where_it_was(llama, tmp_path):
         assert parts(out) == []
 
 
-def run_and_die(model: str, out: str, after: int) -> None:
-    """Go on with the screen ``tale``, and be killed after some mutants."""
+def run_and_die(model: str, out: str, after: int, number: int = signal.SIGKILL) -> None:
+    """Go on with the screen ``tale``, and get a signal after some mutants."""
     run, ReferenceEngine.unit_size = ReferenceSession.run, 8
 
     def run_some(self, mutants):
         for count, outcome in enumerate(run(self, mutants)):
             if count == after:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
             yield outcome
 
     ReferenceSession.run = run_some
-    Screen(model, TALE, DESIGN, tile=8, engine="reference").run(out, quiet=True)
+    screen = Screen(model, TALE, DESIGN, tile=8, engine="reference")
+    try:
+        with resumable(screen):
+            screen.run(out, quiet=True)
+    except Stopped as stop:
+        sys.exit(stop.exit_code)
 
 
 def test_a_kill_leaves_the_parts_that_are_there(tale, llama_folder, tmp_path):
@@ -283,6 +291,15 @@ def test_a_kill_leaves_the_parts_that_are_there(tale, llama_folder, tmp_path):
     assert start_function(run_and_die, str(llama_folder), str(tmp_path), 6).wait() == -signal.SIGKILL
     assert (ScreenFolder(tmp_path).count_records(), parts(tmp_path)) == (16, [])
     assert len(tale.finish(tmp_path)) == 2
+    tale.check(tmp_path)
+
+
+def test_sigterm_keeps_the_mutants_that_are_done(tale, llama_folder, tmp_path):
+    process = start_function(run_and_die, str(llama_folder), str(tmp_path), 11, signal.SIGTERM)
+    assert process.wait() == 143
+    folder = ScreenFolder(tmp_path)
+    assert (folder.count_records(), folder.parts.count()) == (8, 3)
+    assert len(tale.finish(tmp_path)) == 7
     tale.check(tmp_path)
 
 

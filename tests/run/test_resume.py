@@ -139,16 +139,21 @@ def test_other_weights_under_the_same_name_are_another_screen(spec, undisturbed,
     assert "model.fingerprint is" in result.err
 
 
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
 @pytest.mark.parametrize("moment", [0.5, 1.5], ids=["first unit", "second unit"])
-def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(spec, undisturbed, tmp_path, moment):
+def test_a_signal_stops_within_seconds_and_says_how_to_go_on(
+    spec, undisturbed, tmp_path, moment, number, code
+):
     reference, _, per_unit = undisturbed
     out = tmp_path / "screen"
     process = start(spec, out)
     process.wait_until((out / "manifest.json").exists)
     time.sleep(moment * per_unit)
-    process.send(signal.SIGINT)
+    process.send(number)
     sent = time.monotonic()
-    assert process.wait() == 130
+    assert process.wait() == code
     assert time.monotonic() - sent < 5
     message = process.stderr.splitlines()[-1]
     assert message.startswith("mutascope: stopped: ")

@@ -69,7 +69,10 @@ app.command()(models)
 
 
 def main() -> None:
-    """Run the command line: exit code 0, 2 for bad input (one sentence, no traceback), 130 for an interrupt."""
+    """Run the command line.
+
+    Exit code 0, 2 for bad input (one sentence, no traceback), 130 for an interrupt, 143 for SIGTERM.
+    """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
-from mutascope.core.errors import Stopped
+from mutascope.core.errors import Stopped, Terminated
 from mutascope.run.job import Job
 
 
 @contextmanager
 def resumable(job: Job[Any]) -> Iterator[None]:
-    """Turn an interrupt of a job that has begun its folder into a sentence: what is stored, and how to go on."""
+    """Turn an interrupt or SIGTERM of a job into a sentence: what is stored, and how to go on."""
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        code = 143 if isinstance(stop, Terminated) else 130
         if job.folder is None or not job.folder.exists():
-            raise
-        raise Stopped(f"stopped: {job.state()}; run the same command again to go on") from None
+            raise Stopped("interrupted", code) from None
+        raise Stopped(f"stopped: {job.state()}; run the same command again to go on", code) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt what is being stored
+    raise Terminated

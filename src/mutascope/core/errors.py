@@ -10,10 +10,21 @@ class MutascopeError(Exception):
     exit_code = 2
 
 
-class Stopped(MutascopeError):
-    """A job was interrupted; the message says what is stored."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: whoever lends the machine takes it back. Like an interrupt from the keyboard, but for the exit code."""
 
-    exit_code = 130
+
+class Stopped(MutascopeError):
+    """A job was interrupted; the message says what is stored.
+
+    Args:
+        message: one sentence.
+        exit_code: 130 after an interrupt from the keyboard, 143 after SIGTERM.
+    """
+
+    def __init__(self, message: str, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class Unsupported(MutascopeError):
