@@ -285,9 +285,9 @@ def run_and_die(model: str, out: str, after: int, number: int = signal.SIGKILL) 
 
 def test_a_kill_leaves_the_parts_that_are_there(tale, llama_folder, tmp_path):
     tale.interrupt(tmp_path, 11)
-    before = snapshot(tmp_path)
+    before = parts(tmp_path)
     assert start_function(run_and_die, str(llama_folder), str(tmp_path), 3).wait() == -signal.SIGKILL
-    assert snapshot(tmp_path) == before
+    assert parts(tmp_path) == before
     assert start_function(run_and_die, str(llama_folder), str(tmp_path), 6).wait() == -signal.SIGKILL
     assert (ScreenFolder(tmp_path).count_records(), parts(tmp_path)) == (16, [])
     assert len(tale.finish(tmp_path)) == 2

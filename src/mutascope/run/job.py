@@ -125,7 +125,7 @@ class Job(ABC, Generic[SpecT]):
         """Run units of a folder that was prepared, in this process, and store them.
 
         Args:
-            names: of units; those that are stored by now are left out.
+            names: of units; those that are stored by now, or that other processes store, are not run.
             progress: called once per mutant, with whether it is silent.
 
         Returns:
@@ -136,8 +136,14 @@ class Job(ABC, Generic[SpecT]):
         """
         self.check_here()
         plan, units = self.listed, self.units()
-        wanted = ((name, plan.mutants(*units.span(name))) for name in names)
-        return run_units(wanted, self.session, self.reader, self.home, progress)
+        return run_units(
+            names,
+            lambda name: plan.mutants(*units.span(name)),
+            self.session,
+            self.reader,
+            self.home,
+            progress,
+        )
 
     def check_here(self) -> None:
         """Raise MutascopeError where records of this process would not mix with those of the folder."""
@@ -183,9 +189,8 @@ class Job(ABC, Generic[SpecT]):
         failed = warning(controls)
         if failed:
             print(failed, file=sys.stderr)
-        manifest = self.home.manifest()
-        manifest.controls = Controls(**controls, **told)
-        self.home.write_manifest(manifest)
+        with self.home.changed_manifest() as manifest:
+            manifest.controls = Controls(**controls, **told)
 
     # what is loaded when it is needed
 

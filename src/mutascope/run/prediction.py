@@ -132,7 +132,9 @@ class Prediction(Job[PredictSpec]):
             self._run_pending(executor, quiet=quiet)
             while target.set and self._choose(risks, target, quiet=quiet):
                 self._run_pending(executor, quiet=quiet)
-            self.finish()
+            with self.home.alone("controls"):
+                if not self.pending():  # else another process is running the rest
+                    self.finish()
         risks.store()
         return ScreenData(self.home)
 
@@ -143,14 +145,14 @@ class Prediction(Job[PredictSpec]):
             MutascopeError: when the folder is another screen's, or not writable.
         """
         folder = self.home
-        if folder.exists():
+        if not folder.exists():
+            folder.check_free()
+        if folder.exists() or not folder.begin(self._new_manifest()):
             self._check_same(folder.manifest())
             folder.check_writable()
-        else:
-            folder.check_free()
-            folder.write_manifest(self._new_manifest())
         if self.adaptive:
-            self._list(self.listed)
+            with folder.alone("choice"):
+                self._list(self.listed)
 
     def finish(self, **told: Any) -> None:
         """Store the controls of the exact calls, unless they are those of an earlier run."""
@@ -213,11 +215,10 @@ class Prediction(Job[PredictSpec]):
 
     def _list(self, plan: Plan) -> None:
         """Write the list of the mutants to be run, unless it stands there."""
-        manifest = self.home.manifest()
-        if manifest.units.mutants != len(plan):
+        if self.home.manifest().units.mutants != len(plan):
             self.home.write_mutants(pl.DataFrame(plan.mutants()))
-            manifest.units.mutants = len(plan)
-            self.home.write_manifest(manifest)
+            with self.home.changed_manifest() as manifest:
+                manifest.units.mutants = len(plan)
 
     # predictions and exact calls
 
@@ -235,14 +236,15 @@ class Prediction(Job[PredictSpec]):
                 f"the wild type of {folder.path} is not reproduced here: predict into another --out"
             )
         about = Predictions(mutations=list(mutations), targets=len(predictor.targets))
-        manifest.predictions = about
-        folder.write_manifest(manifest)
+        with folder.changed_manifest() as manifest:
+            manifest.predictions = about
         with PredictionProgress(len(missing), quiet=quiet) as progress:
             for locus, calls in predictor.calls(missing):
                 folder.write_predictions(locus.name, calls.frame(locus, mutations))
                 progress(calls.margin.numel())
-        about.seconds = round(time.monotonic() - started, 3)
-        folder.write_manifest(manifest)
+        with folder.changed_manifest() as manifest:
+            manifest.predictions = about
+            about.seconds = round(time.monotonic() - started, 3)
 
     def _run_pending(self, executor: Executor, *, quiet: bool) -> None:
         pending = self.pending()
@@ -250,7 +252,11 @@ class Prediction(Job[PredictSpec]):
             executor(self, pending, quiet=quiet)
 
     def _choose(self, risks: Risks, target: Target, *, quiet: bool) -> bool:
-        """List the most uncertain mutants; return whether there is something to run."""
+        """List the most uncertain mutants, one process at a time; return whether there is something to run."""
+        with self.home.alone("choice"):
+            return bool(self.pending()) or self._choose_here(risks, target, quiet=quiet)
+
+    def _choose_here(self, risks: Risks, target: Target, *, quiet: bool) -> bool:
         found = risks.calibrate()
         assert found is not None, "a target needs a sample, which has been run"
         size = self.home.manifest().units.size

@@ -62,5 +62,6 @@ class Risks:
             part = pl.Series(found.probability[self.population.part(at)])
             frame = self.folder.predictions(locus.name).with_columns(probability=part)
             self.folder.write_predictions(locus.name, frame)
-        manifest.predictions.calibration = found.described()
-        self.folder.write_manifest(manifest)
+        with self.folder.changed_manifest() as manifest:
+            assert manifest.predictions is not None
+            manifest.predictions.calibration = found.described()

@@ -122,14 +122,16 @@ class Screen(Job[ScreenSpec]):
         """
         self.open(str(self._default_folder() if out is None else out))
         self.prepare()
-        pending = self.pending()
-        if not pending and self.closed:
+        pending, vouched = self.pending(), self.closed
+        if not pending and vouched:
             return Finished(0, len(self.plan))
         if not quiet:
             print(self, file=sys.stderr)
         started = time.time()
         fresh = executor(self, pending, quiet=quiet)
-        self.finish(seconds_of_last_run=round(time.time() - started, 3))
+        with self.home.alone("controls"):
+            if vouched or not self.closed:  # else another process has finished it
+                self.finish(seconds_of_last_run=round(time.time() - started, 3))
         return Finished(fresh, len(self.plan))
 
     def prepare(self) -> None:
@@ -139,11 +141,10 @@ class Screen(Job[ScreenSpec]):
             MutascopeError: when the folder is another screen's, damaged or not writable.
         """
         folder = self.home
-        if folder.exists():
-            self._check_same(folder.manifest())
-        else:
+        if not folder.exists():
             folder.check_free()
-            folder.write_manifest(self._new_manifest())
+        if folder.exists() or not folder.begin(self._new_manifest()):
+            self._check_same(folder.manifest())
         if self.spec.design.mutants is not None and not folder.has_mutants():
             folder.write_mutants(pl.DataFrame(self.plan.mutants()))
         folder.check_units(self.units().sizes())

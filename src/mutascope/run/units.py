@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -12,6 +12,7 @@ from mutascope.core.genome import Mutant
 from mutascope.core.protocol import Outcome, Session
 from mutascope.core.schema import MUTANT_KEY, RECORD_SCHEMA
 from mutascope.store import ScreenFolder, Shard
+from mutascope.store.leases import Leases
 
 Progress = Callable[[bool], None]
 """Called once per mutant, with whether it is silent."""
@@ -46,7 +47,8 @@ def unit_size(mutants: int, least: int) -> int:
 
 
 def run_units(
-    units: Iterable[tuple[str, list[Mutant]]],
+    names: Sequence[str],
+    mutants: Callable[[str], list[Mutant]],
     session: Session,
     reader: PhenotypeReader,
     folder: ScreenFolder,
@@ -55,41 +57,61 @@ def run_units(
     """Run units, storing each in design order as soon as its last mutant is done; return the number of mutants run.
 
     The session is fed across the borders of units, so that small units do not starve its batches. A unit that another
-    process has stored meanwhile is left out. What an interrupt finds done of units that are not is kept, and not run
-    again.
+    process holds is left to it; at the end, it is waited for, or run here if its holder dies. What an interrupt finds
+    done of units that are not is kept, and not run again.
 
     Args:
-        units: names and mutants.
+        names: of units.
+        mutants: of a unit.
         session: runs the mutants.
         reader: of the assay.
         folder: gets the units.
         progress: is told of every mutant.
     """
-    running = _Running(reader, folder, progress)
     folder.parts.tidy()
-    try:
-        return sum(running.take(outcome) for outcome in session.run(running.feed(units)))
-    except BaseException:
-        running.keep()
-        folder.parts.tidy()
-        raise
+    with Leases(folder.files) as leases:
+        running = _Running(reader, folder, leases, progress)
+        try:
+            ran = 0
+            while names:
+                ran += sum(running.take(outcome) for outcome in session.run(running.feed(names, mutants)))
+                names, running.elsewhere = running.elsewhere, []
+                if names:
+                    leases.wait()
+            return ran
+        except BaseException:
+            running.keep()
+            folder.parts.tidy()
+            raise
 
 
 class _Running:
-    """The units whose mutants are being run."""
+    """The units whose mutants are being run.
 
-    def __init__(self, reader: PhenotypeReader, folder: ScreenFolder, progress: Progress) -> None:
-        self.reader, self.folder, self.progress = reader, folder, progress
+    Attributes:
+        elsewhere: names of units that other processes hold.
+    """
+
+    def __init__(
+        self, reader: PhenotypeReader, folder: ScreenFolder, leases: Leases, progress: Progress
+    ) -> None:
+        self.reader, self.folder, self.leases, self.progress = reader, folder, leases, progress
+        self.elsewhere: list[str] = []
         self.open: list[_Unit] = []
         self.home: dict[Mutant, _Unit] = {}
 
-    def feed(self, units: Iterable[tuple[str, list[Mutant]]]) -> Iterator[Mutant]:
+    def feed(self, names: Sequence[str], mutants: Callable[[str], list[Mutant]]) -> Iterator[Mutant]:
         """Yield the mutants that are missing, opening units one by one."""
-        for name, mutants in units:
-            if name in self.folder.finished_units():
-                self._count(self.folder.records([name]))
+        for name in names:
+            if self._is_finished(name):
                 continue
-            unit = _Unit(name, mutants, _usable(self.folder.parts.read(name), self.reader))
+            if not self.leases.take(name):
+                self.elsewhere.append(name)
+                continue
+            if self._is_finished(name):  # between the look and the lease
+                self.leases.release(name)
+                continue
+            unit = _Unit(name, mutants(name), _usable(self.folder.parts.read(name), self.reader))
             self.open.append(unit)
             self._count(unit.known)
             if not unit.missing:
@@ -109,8 +131,14 @@ class _Running:
     def keep(self) -> None:
         """Store what is done of units that are not."""
         for unit in self.open:
-            if unit.outcomes and unit.name not in self.folder.finished_units():
+            if unit.outcomes and not self.folder.is_finished(unit.name):
                 self.folder.parts.write(unit.name, unit.shard(self.reader))
+
+    def _is_finished(self, name: str) -> bool:
+        finished = self.folder.is_finished(name)
+        if finished:
+            self._count(self.folder.records([name]))
+        return finished
 
     def _count(self, records: pl.DataFrame) -> None:
         for silent in records["silent"]:
@@ -119,6 +147,7 @@ class _Running:
     def _close(self, unit: _Unit) -> None:
         self.folder.write_unit(unit.name, unit.shard(self.reader))
         self.open.remove(unit)
+        self.leases.release(unit.name)
 
 
 def _usable(part: Shard | None, reader: PhenotypeReader) -> Shard | None:

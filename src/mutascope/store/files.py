@@ -60,14 +60,19 @@ class Files:
         """Whether there is such a file."""
         return self._fs.exists(self._at(name))
 
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a subfolder that show, of files and folders."""
+        place = self._at(folder)
+        self._fs.invalidate_cache(place)
+        try:
+            found = self._fs.ls(place, detail=False)
+        except FileNotFoundError:
+            return []
+        return [name for name in map(os.path.basename, found) if name[:1] not in ("", ".")]
+
     def tables(self, folder: str) -> list[str]:
         """Return the names of the Parquet files of a subfolder, without suffix, shorter ones first."""
-        place = self._at(folder)
-        if not self._fs.exists(place):
-            return []
-        self._fs.invalidate_cache(place)
-        names = map(os.path.basename, self._fs.ls(place, detail=False))
-        shown = [n.removesuffix(".parquet") for n in names if n.endswith(".parquet") and n[0] != "."]
+        shown = [n.removesuffix(".parquet") for n in self.names(folder) if n.endswith(".parquet")]
         return sorted(shown, key=lambda name: (len(name), name))
 
     def read(self, name: str) -> bytes:
@@ -114,18 +119,36 @@ class Files:
         if not isinstance(self._fs, LocalFileSystem):
             self._fs.pipe_file(target, content)
             return
-        folder = os.path.dirname(target)
-        scratch = f"{folder}/.{os.path.basename(target)}.{uuid.uuid4().hex}"
         try:
-            os.makedirs(folder, exist_ok=True)
-            with open(scratch, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(scratch, target)
-            _sync_folder(folder)
+            os.replace(_scratch(target, content), target)
+            _sync_folder(os.path.dirname(target))
         except OSError as error:
             raise MutascopeError(f"{target} cannot be written: {error.strerror}") from error
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a file that is not there yet, in one step; return whether it was this call that wrote it.
+
+        Of several processes, one alone gets True, if the store can tell (local folders, S3, Google Cloud, Azure).
+
+        Raises:
+            MutascopeError: when it cannot be written.
+        """
+        target = self._at(name)
+        try:
+            if not isinstance(self._fs, LocalFileSystem):
+                self._fs.pipe_file(target, content, mode="create")
+                return self._fs.cat_file(target) == content
+            scratch = _scratch(target, content)
+            try:
+                os.link(scratch, target)
+            finally:
+                os.remove(scratch)
+            _sync_folder(os.path.dirname(target))
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise MutascopeError(f"{target} cannot be written: {error.strerror}") from error
+        return True
 
     def write_table(self, name: str, frame: pl.DataFrame) -> None:
         """Write a Parquet file that says its format version."""
@@ -142,6 +165,18 @@ class Files:
 
     def _at(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
+
+
+def _scratch(target: str, content: bytes) -> str:
+    """Write a file that does not show beside the target, and return its path."""
+    folder = os.path.dirname(target)
+    os.makedirs(folder, exist_ok=True)
+    scratch = f"{folder}/.{os.path.basename(target)}.{uuid.uuid4().hex}"
+    with open(scratch, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return scratch
 
 
 def _sync_folder(folder: str) -> None:

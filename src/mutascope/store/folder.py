@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import polars as pl
 
@@ -15,6 +16,7 @@ from mutascope.core.schema import (
     PREDICTION_SCHEMA,
 )
 from mutascope.store.files import DamagedError, Files
+from mutascope.store.leases import Leases
 from mutascope.store.parts import Parts
 from mutascope.store.shards import SCHEMAS, Shard, damaged, distinct_phenotypes, read_shard, read_shards
 
@@ -63,6 +65,28 @@ class ScreenFolder:
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest, replacing an older one in one step."""
         self.files.write("manifest.json", manifest.to_json().encode())
+
+    def begin(self, manifest: Manifest) -> bool:
+        """Write the manifest of a new screen; return False where another process has begun one meanwhile.
+
+        Raises:
+            MutascopeError: when the folder holds something else, or cannot be written.
+        """
+        return self.files.create("manifest.json", manifest.to_json().encode())
+
+    @contextmanager
+    def changed_manifest(self) -> Iterator[Manifest]:
+        """Hand out the manifest to be changed, and write it after the block; other processes wait meanwhile."""
+        with self.alone("manifest"):
+            manifest = self.manifest()
+            yield manifest
+            self.write_manifest(manifest)
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Let one process at a time into a block of this name."""
+        with Leases(self.files) as leases, leases.alone(name):
+            yield
 
     # tables of the whole screen
 
@@ -137,6 +161,10 @@ class ScreenFolder:
     def finished_units(self) -> set[str]:
         """Return the names of the units whose records are there."""
         return set(self.files.tables("records"))
+
+    def is_finished(self, unit: str) -> bool:
+        """Whether the records of a unit are there."""
+        return self.files.exists(f"records/{unit}.parquet")
 
     def write_unit(self, unit: str, shard: Shard) -> None:
         """Write a unit: phenotypes and outputs first, so that the presence of its records says that it is done."""

@@ -1,0 +1,147 @@
+"""Leases: who of several processes does what in a folder that they share (docs/format.md, 5.8)."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mutascope.core.errors import MutascopeError
+from mutascope.store.files import Files
+
+BEAT = 5.0
+"""Seconds between two signs of life of a holder."""
+EXPIRY = 60.0
+"""Seconds without a new sign, on the clock of who waits for one, after which a holder is taken for dead."""
+POLL = 1.0
+"""Seconds between two looks at what another process holds."""
+
+
+class Leases:
+    """What this process holds in a folder, and what it has seen of other holders; all is released at the end.
+
+    A lease is a file that is created once: ``<name>.<n>`` with the holder's id, n one more than that of a dead holder.
+    It lasts as long as its holder shows signs of life. No clock is compared with another one.
+
+    Args:
+        files: of the folder.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files, self._holder = files, uuid.uuid4().hex
+        self._held: dict[str, int] = {}
+        self._seen: dict[str, tuple[bytes, float]] = {}
+        self._signs = 0
+        self._over = threading.Event()
+        self._pulse = threading.Thread(target=self._beat_regularly, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._beat()
+        self._pulse.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._pulse.join()
+        for name in list(self._held):
+            self.release(name)
+        self._files.remove(_sign(self._holder))
+
+    def take(self, name: str) -> bool:
+        """Return whether this process holds what has this name from now on."""
+        if name in self._held:
+            return True
+        last = max(self._numbers(name), default=0)
+        if last and self._is_alive(name, last):
+            return False
+        if not self._files.create(_lease(name, last + 1), self._holder.encode()):
+            return False
+        self._held[name] = last + 1
+        return True
+
+    def release(self, name: str) -> None:
+        """Give up a lease, and remove those of dead holders before it."""
+        mine = self._held.pop(name)
+        for number in self._numbers(name):
+            if number <= mine:
+                self._files.remove(_lease(name, number))
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Hold a lease during the block; wait until it is free."""
+        while not self.take(name):
+            self.wait()
+        try:
+            yield
+        finally:
+            self.release(name)
+
+    def wait(self) -> None:
+        """Let the time pass until another look at what others hold is worth it."""
+        time.sleep(POLL)
+
+    def _numbers(self, name: str) -> list[int]:
+        split = (file.rpartition(".") for file in self._files.names("leases"))
+        return [int(number) for of, _, number in split if of == name and number.isdecimal()]
+
+    def _is_alive(self, name: str, number: int) -> bool:
+        try:
+            holder = self._files.read(_lease(name, number)).decode()
+            sign = self._files.read(_sign(holder))
+        except FileNotFoundError:  # it has ended meanwhile
+            return False
+        place, _, rest = sign.decode().partition(" ")
+        if place == _here() and not _runs(int(rest.partition(" ")[0])):
+            return False
+        now = time.monotonic()
+        known, since = self._seen.get(holder, (b"", now))
+        if sign != known:
+            self._seen[holder] = sign, now
+            return True
+        return now - since < EXPIRY
+
+    def _beat(self) -> None:
+        self._signs += 1
+        self._files.write(_sign(self._holder), f"{_here()} {os.getpid()} {self._signs}".encode())
+
+    def _beat_regularly(self) -> None:
+        while not self._over.wait(BEAT):
+            with suppress(
+                OSError, MutascopeError
+            ):  # a store that is out of reach may be back at the next beat
+                self._beat()
+
+
+def _lease(name: str, number: int) -> str:
+    return f"leases/{name}.{number}"
+
+
+def _sign(holder: str) -> str:
+    return f"leases/holders/{holder}"
+
+
+def _here() -> str:
+    """Return a word for the place in which a process id has a meaning: this boot of this machine, this container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return uuid.UUID(int=uuid.getnode()).hex
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

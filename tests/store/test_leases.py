@@ -1,0 +1,150 @@
+"""Who of several processes holds what."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mutascope.store import leases as module
+from mutascope.store.files import Files
+from mutascope.store.leases import Leases
+from processes import start_function
+
+
+@pytest.fixture(params=["local", "memory"])
+def files(request, tmp_path) -> Files:
+    return Files(str(tmp_path) if request.param == "local" else f"memory://{tmp_path.name}")
+
+
+def taken(files: Files) -> list[str]:
+    return sorted(name for name in files.names("leases") if name != "holders")
+
+
+def test_one_holds_what_another_does_not_get(files):
+    with Leases(files) as mine, Leases(files) as other:
+        assert mine.take("000001")
+        assert mine.take("000001")
+        assert not other.take("000001")
+        assert other.take("000002")
+        mine.release("000001")
+        assert other.take("000001")
+    assert taken(files) == []
+    assert files.names("leases/holders") == []
+
+
+def test_one_of_many_gets_what_all_want(files):
+    together, got = threading.Barrier(8), []
+
+    def want() -> None:
+        with Leases(files) as leases:
+            for name in map(str, range(20)):
+                together.wait()
+                if leases.take(name):
+                    got.append(name)
+            together.wait()
+
+    threads = [threading.Thread(target=want) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got, key=int) == list(map(str, range(20)))
+
+
+def test_a_holder_without_a_sign_of_life_loses_what_it_holds(files, monkeypatch):
+    monkeypatch.setattr(module, "EXPIRY", 0.2)
+    dead = Leases(files)  # its heart never beats again
+    dead._beat()
+    assert dead.take("000001")
+    with Leases(files) as mine:
+        assert not mine.take("000001")
+        time.sleep(0.3)
+        assert mine.take("000001")
+        assert taken(files) == ["000001.1", "000001.2"]
+        mine.release("000001")
+        assert taken(files) == []
+
+
+def test_a_holder_that_shows_signs_of_life_keeps_what_it_holds(files, monkeypatch):
+    monkeypatch.setattr(module, "EXPIRY", 0.4)
+    monkeypatch.setattr(module, "BEAT", 0.05)
+    with Leases(files) as other, Leases(files) as mine:
+        assert other.take("000001")
+        for _ in range(8):
+            time.sleep(0.1)
+            assert not mine.take("000001")
+
+
+def test_a_clock_that_jumps_expires_nothing(files, monkeypatch):
+    with Leases(files) as other, Leases(files) as mine:
+        assert other.take("000001")
+        assert not mine.take("000001")
+        monkeypatch.setattr(time, "time", lambda: 4e9)
+        assert not mine.take("000001")
+
+
+def test_a_store_out_of_reach_does_not_stop_the_heart(files, monkeypatch):
+    monkeypatch.setattr(module, "BEAT", 0.02)
+    with Leases(files) as leases:
+        write = Files.write
+        with monkeypatch.context() as patch:
+            patch.setattr(Files, "write", lambda self, name, content: (_ for _ in ()).throw(OSError("gone")))
+            time.sleep(0.1)
+        assert Files.write is write
+        before = leases._signs
+        time.sleep(0.1)
+        assert leases._signs > before
+
+
+def hold(folder: str, name: str) -> None:
+    with Leases(Files(folder)) as leases:
+        assert leases.take(name)
+        time.sleep(60)
+
+
+def test_what_a_killed_process_of_this_machine_held_is_free_at_once(tmp_path):
+    process = start_function(hold, str(tmp_path), "000001")
+    process.wait_until((tmp_path / "leases" / "000001.1").exists)
+    with Leases(Files(str(tmp_path))) as mine:
+        assert not mine.take("000001")
+        process.kill()
+        assert mine.take("000001")
+
+
+def test_a_process_that_is_stopped_for_a_while_takes_nothing_back(tmp_path, monkeypatch):
+    process = start_function(hold, str(tmp_path), "000001")
+    process.wait_until((tmp_path / "leases" / "000001.1").exists)
+    process.send(signal.SIGSTOP)
+    monkeypatch.setattr(module, "EXPIRY", 0.2)
+    with Leases(Files(str(tmp_path))) as mine, Leases(Files(str(tmp_path))) as third:
+        mine.take("000001")
+        time.sleep(0.3)
+        assert mine.take("000001")
+        process.send(signal.SIGCONT)
+        assert not third.take("000001")
+    process.kill()
+
+
+def test_the_same_file_is_created_once(files):
+    assert files.create("a/b", b"first")
+    assert not files.create("a/b", b"second")
+    assert files.read("a/b") == b"first"
+    assert files.names("a") == ["b"]
+
+
+def test_signs_of_other_machines_are_not_looked_up_here(tmp_path, monkeypatch):
+    files = Files(str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_here", lambda: "elsewhere")
+        patch.setattr(os, "getpid", lambda: 2**22 + 1)  # no process here
+        other = Leases(files)
+        other._beat()
+    assert other.take("000001")
+    with Leases(files) as mine:
+        assert not mine.take("000001")
+    assert Path(tmp_path / "leases" / "000001.1").exists()
