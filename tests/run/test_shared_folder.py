@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from builders import tiny_model
-from mutascope import Design, Prediction, Results, Screen, TextAssay
+from mutascope import Design, Prediction, Screen, ScreenData, TextAssay
 from mutascope.cli.stopping import resumable
 from mutascope.core.errors import Stopped
 from mutascope.engine.reference import ReferenceSession
@@ -56,9 +56,9 @@ class Shop:
 
     def check(self, out: Path) -> None:
         """Assert that the records are those of the undisturbed run: none missing, none twice."""
-        mine = Results(out / "screen")
+        mine = ScreenData(out / "screen")
         assert mine.finished
-        assert mine.records().equals(Results(self.whole).records())
+        assert mine.records().equals(ScreenData(self.whole).records())
         for shard in sorted((self.whole / "records").iterdir()):
             assert (out / "screen" / "records" / shard.name).read_bytes() == shard.read_bytes()
         assert not [path for path in (out / "screen" / "partial").rglob("*") if path.is_file()]
@@ -134,7 +134,7 @@ def test_predictions_share_a_folder_too(tmp_path):
     predict(model, str(tmp_path / "whole"))
     processes = [start_function(predict, model, str(tmp_path / "shared")) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
-    mine, whole = Results(tmp_path / "shared"), Results(tmp_path / "whole")
+    mine, whole = ScreenData(tmp_path / "shared"), ScreenData(tmp_path / "whole")
     assert mine.finished
     assert len(whole.records()) > 16
     assert mine.records().equals(whole.records())

@@ -54,6 +54,10 @@ Engine = Annotated[str | None, typer.Option(help="fast or reference; default fas
 Batch = Annotated[
     int | None, typer.Option(help="mutants at a time; default what memory holds", show_default=False, min=1)
 ]
+Shards = Annotated[
+    str | None,
+    typer.Option("--shard", help="such as 3/64, or auto in a Slurm array or SkyPilot job; default all"),
+]
 
 # what replaces fields of the assay
 

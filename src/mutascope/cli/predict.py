@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated
 
@@ -45,10 +46,11 @@ def predict(
     numerics: options.Numerics = None,
     allow_pickle: options.AllowPickle = None,
     trust_remote_code: options.TrustRemoteCode = None,
+    shard: options.Shards = None,
 ) -> None:
     """Predict every mutant of whole loci from gradients, with a measured error; go on where a run stopped."""
     told = options.given(locals())
-    for name in ("out", "error", "budget"):
+    for name in ("out", "error", "budget", "shard"):
         told.pop(name, None)
     seconds = None if budget is None else parse_duration(budget)
     if error is not None and not 0 <= error < 1:
@@ -56,12 +58,14 @@ def predict(
 
     from mutascope.cli.stopping import resumable
     from mutascope.run.prediction import Prediction
+    from mutascope.run.shards import read_shard
     from mutascope.run.spec import PredictSpec, read_spec
 
     keys = {"mutations": ",".join(predictable_mutations()), **told}
     job = Prediction.from_spec(read_spec(PredictSpec, keys, where="mutascope predict"))
+    share = None if shard is None else read_shard(shard, os.environ)
     with resumable(job):
-        results = job.run(out, error=error, budget=seconds)
+        results = job.run(out, error=error, budget=seconds, shard=share)
     for name, fact in results.summary().items():
         typer.echo(f"{name:>11}  {fact}")
     typer.echo(f"look at it: mutascope map {out} --out sheet.png")

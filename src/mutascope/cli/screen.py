@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -49,21 +50,28 @@ def screen(
     numerics: options.Numerics = None,
     allow_pickle: options.AllowPickle = None,
     trust_remote_code: options.TrustRemoteCode = None,
+    shard: options.Shards = None,
 ) -> None:
     """Run a screen into a folder; on a folder that holds part of the same screen, finish it."""
     told = options.given(locals())
+    told.pop("shard", None)
     where = str(told.pop("spec", "mutascope screen"))
     keys = {**(load_yaml(spec) if spec is not None else {}), **told}
 
     from mutascope.cli.stopping import resumable
     from mutascope.run.screen import Screen
+    from mutascope.run.shards import read_shard
     from mutascope.run.spec import ScreenSpec, read_spec
 
     target = keys.pop("out", None)
     job = Screen.from_spec(read_spec(ScreenSpec, keys, where=where))
+    share = None if shard is None else read_shard(shard, os.environ)
     with resumable(job):
-        done = job.run(target)
+        done = job.run(target, shard=share)
     path = job.home.path
+    if done.left:
+        typer.echo(f"shard {share} is done: {job.state()}")
+        return
     if done.fresh == 0:
         typer.echo(f"{path} is finished: all {done.total:,} mutants are there, nothing to do")
         return

@@ -21,6 +21,7 @@ from mutascope.engine import make_engine
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.loading import Model, fingerprint, load_model
 from mutascope.run.controls import run_controls, warning
+from mutascope.run.shards import Shard
 from mutascope.run.spec import JobSpec
 from mutascope.run.units import Progress, Units, run_units
 from mutascope.store import ScreenFolder
@@ -112,10 +113,11 @@ class Job(ABC, Generic[SpecT]):
         """Return the units of a folder that was prepared."""
         return Units(len(self.listed), self.home.manifest().units.size)
 
-    def pending(self) -> list[str]:
-        """Return the names of the units that are not stored."""
+    def pending(self, shard: Shard | None = None) -> list[str]:
+        """Return the names of the units, of all or of a shard, that are not stored."""
         done = self.home.finished_units()
-        return [name for name in self.units().sizes() if name not in done]
+        names = [name for name in self.units().sizes() if name not in done]
+        return [name for name in names if shard is None or shard.holds(int(name))]
 
     @abstractmethod
     def state(self) -> str:

@@ -34,6 +34,7 @@ from mutascope.run.population import Population
 from mutascope.run.probabilities import Risks
 from mutascope.run.progress import PredictionProgress
 from mutascope.run.rounds import Target, choose, sample_unit
+from mutascope.run.shards import Shard
 from mutascope.run.spec import PredictSpec, Settings, spec_of
 from mutascope.store.reader import ScreenData
 
@@ -99,6 +100,7 @@ class Prediction(Job[PredictSpec]):
         budget: float | None = None,
         quiet: bool = False,
         executor: Executor = run_local,
+        shard: Shard | None = None,
     ) -> ScreenData:
         """Predict into a folder, new or not; go on where an earlier run stopped.
 
@@ -110,10 +112,15 @@ class Prediction(Job[PredictSpec]):
             budget: seconds after which to stop running mutants.
             quiet: no progress on standard error.
             executor: runs the units (:mod:`mutascope.run.executors`).
+            shard: loci to predict and units to run, all by default; whoever is last calibrates the predictions.
 
         Raises:
             MutascopeError: when the folder is another screen's, or not adaptive and a target is set.
         """
+        if shard and (error is not None or budget is not None):
+            raise MutascopeError(
+                "a target needs all predictions: run the shards without --error and --budget, then once with them"
+            )
         target = Target(error, None if budget is None else time.monotonic() + budget)
         if target.set and self.spec.sample == 0:
             raise MutascopeError(
@@ -126,12 +133,15 @@ class Prediction(Job[PredictSpec]):
                 f"{self.home.path} is a screen with a design of its own, to which nothing is added: choose another"
                 " --out"
             )
-        self._predict(quiet=quiet)
+        self._predict(shard, quiet=quiet)
+        if self.adaptive:
+            self._run_pending(executor, shard, quiet=quiet)
+        if self._unpredicted() or self.pending():
+            return ScreenData(self.home)
         risks = Risks(self.population, self.home)
         if self.adaptive:
-            self._run_pending(executor, quiet=quiet)
             while target.set and self._choose(risks, target, quiet=quiet):
-                self._run_pending(executor, quiet=quiet)
+                self._run_pending(executor, None, quiet=quiet)
             with self.home.alone("controls"):
                 if not self.pending():  # else another process is running the rest
                     self.finish()
@@ -222,10 +232,16 @@ class Prediction(Job[PredictSpec]):
 
     # predictions and exact calls
 
-    def _predict(self, *, quiet: bool) -> None:
+    def _unpredicted(self, shard: Shard | None = None) -> set[str]:
+        """Return the names of the loci, of all or of a shard, that are not predicted."""
+        names = [locus.name for locus in self.plan.loci]
+        mine = {name for index, name in enumerate(names) if shard is None or shard.holds(index)}
+        return mine - self.home.predicted_loci()
+
+    def _predict(self, shard: Shard | None, *, quiet: bool) -> None:
         """Predict the loci that are not there yet."""
         folder, mutations = self.home, self.plan.mutations
-        missing = {locus.name for locus in self.plan.loci} - folder.predicted_loci()
+        missing = self._unpredicted(shard)
         if not missing:
             return
         started, manifest = time.monotonic(), folder.manifest()
@@ -246,8 +262,8 @@ class Prediction(Job[PredictSpec]):
             manifest.predictions = about
             about.seconds = round(time.monotonic() - started, 3)
 
-    def _run_pending(self, executor: Executor, *, quiet: bool) -> None:
-        pending = self.pending()
+    def _run_pending(self, executor: Executor, shard: Shard | None, *, quiet: bool) -> None:
+        pending = self.pending(shard)
         if pending:
             executor(self, pending, quiet=quiet)
 

@@ -28,6 +28,7 @@ from mutascope.model.loading import Model
 from mutascope.run.description import describe_screen, new_manifest
 from mutascope.run.executors.local import run_local
 from mutascope.run.job import Executor, Job
+from mutascope.run.shards import Shard
 from mutascope.run.spec import ScreenSpec, Settings, spec_of
 from mutascope.run.units import unit_size
 from mutascope.store.reader import ScreenData
@@ -35,10 +36,11 @@ from mutascope.store.reader import ScreenData
 
 @dataclass(frozen=True)
 class Finished:
-    """What a run did: ``fresh`` mutants now, ``total`` in the folder."""
+    """What a run did: ``fresh`` mutants now, ``total`` in the design, units that other shards have ``left``."""
 
     fresh: int
     total: int
+    left: int = 0
 
 
 class Screen(Job[ScreenSpec]):
@@ -108,7 +110,12 @@ class Screen(Job[ScreenSpec]):
         return self.plan
 
     def run(
-        self, out: str | Path | None = None, *, quiet: bool = False, executor: Executor = run_local
+        self,
+        out: str | Path | None = None,
+        *,
+        quiet: bool = False,
+        executor: Executor = run_local,
+        shard: Shard | None = None,
     ) -> Finished:
         """Run into a folder, new or not; go on where an earlier run stopped.
 
@@ -116,6 +123,7 @@ class Screen(Job[ScreenSpec]):
             out: local folder or fsspec URL; by default ``screens/MODEL-ASSAY-DESIGN``.
             quiet: no progress on standard error.
             executor: runs the units (:mod:`mutascope.run.executors`).
+            shard: units to run, all by default. Whoever runs the last unit finishes the screen.
 
         Raises:
             MutascopeError: when the folder is another screen's, damaged or not writable.
@@ -128,7 +136,10 @@ class Screen(Job[ScreenSpec]):
         if not quiet:
             print(self, file=sys.stderr)
         started = time.time()
-        fresh = executor(self, pending, quiet=quiet)
+        fresh = executor(self, self.pending(shard), quiet=quiet)
+        left = len(self.pending())
+        if left:
+            return Finished(fresh, len(self.plan), left)
         with self.home.alone("controls"):
             if vouched or not self.closed:  # else another process has finished it
                 self.finish(seconds_of_last_run=round(time.time() - started, 3))
