@@ -24,6 +24,7 @@ from mutascope.cli.report import report
 from mutascope.cli.screen import screen
 from mutascope.cli.show import show
 from mutascope.cli.status import status
+from mutascope.cli.verify import repair, verify
 from mutascope.core.errors import MutascopeError
 
 
@@ -54,6 +55,8 @@ def _options(
 app.command()(screen)
 app.command()(predict)
 app.command()(status)
+app.command()(verify)
+app.command()(repair)
 app.command()(export)
 app.command("import-authors")(import_authors)
 app.command()(genome)

@@ -31,6 +31,7 @@ from mutascope.run.job import Executor, Job
 from mutascope.run.shards import Shard
 from mutascope.run.spec import ScreenSpec, Settings, spec_of
 from mutascope.run.units import unit_size
+from mutascope.store.integrity import check_coordinates, check_presence
 from mutascope.store.reader import ScreenData
 
 
@@ -159,6 +160,9 @@ class Screen(Job[ScreenSpec]):
         if self.spec.design.mutants is not None and not folder.has_mutants():
             folder.write_mutants(pl.DataFrame(self.plan.mutants()))
         folder.check_units(self.units().sizes())
+        manifest, finished = folder.manifest(), folder.finished_units()
+        check_presence(folder, manifest, finished)
+        check_coordinates(folder, manifest, finished, folder.records(finished))
         if self.pending() or not self.closed:
             folder.check_writable()
             self.check_here()

@@ -152,11 +152,7 @@ class Files:
 
     def write_table(self, name: str, frame: pl.DataFrame) -> None:
         """Write a Parquet file that says its format version."""
-        buffer = io.BytesIO()
-        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-        table = table.replace_schema_metadata({"mutascope.format_version": str(FORMAT_VERSION)})
-        pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-        self.write(name, buffer.getvalue())
+        self.write(name, encoded(frame))
 
     def remove(self, name: str) -> None:
         """Delete a file, if it is there."""
@@ -165,6 +161,15 @@ class Files:
 
     def _at(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
+
+
+def encoded(frame: pl.DataFrame) -> bytes:
+    """Return the Parquet file of a table."""
+    buffer = io.BytesIO()
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = table.replace_schema_metadata({"mutascope.format_version": str(FORMAT_VERSION)})
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()
 
 
 def _scratch(target: str, content: bytes) -> str:

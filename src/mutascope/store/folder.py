@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from mutascope.core.schema import (
     MUTANT_SCHEMA,
     PREDICTION_SCHEMA,
 )
-from mutascope.store.files import DamagedError, Files
+from mutascope.store.files import DamagedError, Files, encoded
 from mutascope.store.leases import Leases
 from mutascope.store.parts import Parts
 from mutascope.store.shards import SCHEMAS, Shard, damaged, distinct_phenotypes, read_shard, read_shards
@@ -168,9 +169,21 @@ class ScreenFolder:
 
     def write_unit(self, unit: str, shard: Shard) -> None:
         """Write a unit: phenotypes and outputs first, so that the presence of its records says that it is done."""
-        for kind, frame in shard.tables():
-            self.files.write_table(f"{kind}/{unit}.parquet", frame)
+        contents = {f"{kind}/{unit}.parquet": encoded(frame) for kind, frame in shard.tables()}
+        sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()]
+        self.files.write(f"checksums/{unit}.sha256", "".join(sums).encode())
+        for name, content in contents.items():
+            self.files.write(name, content)
         self.parts.drop(unit)
+
+    def wrong_checksums(self, unit: str) -> list[str]:
+        """Return the files of a unit that are not what was written; none where no checksums are known."""
+        try:
+            lines = self.files.read(f"checksums/{unit}.sha256").decode().splitlines()
+        except FileNotFoundError:  # of an earlier version
+            return []
+        sums = dict(line.split("  ", 1)[::-1] for line in lines)
+        return [name for name in sums if hashlib.sha256(self.files.read(name)).hexdigest() != sums[name]]
 
     def records(self, units: Collection[str] | None = None) -> pl.DataFrame:
         """Return a row per mutant, in design order (columns: ``RECORD_SCHEMA``, then measures).

@@ -14,6 +14,7 @@ from mutascope.core.genome import Mutant
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.core.tables import rows_to_html
 from mutascope.store.folder import ScreenFolder
+from mutascope.store.integrity import check_coordinates, check_presence
 
 if TYPE_CHECKING:
     from mutascope.analysis.maps import MapData
@@ -47,6 +48,7 @@ class ScreenData:
         """Look at the folder again: what was added since it was opened is seen from now on."""
         self.manifest = self.folder.manifest()
         self._units = self.folder.finished_units()
+        check_presence(self.folder, self.manifest, self._units)
         self._read: dict[str, pl.DataFrame] = {}
         self._done: int | None = None
 
@@ -57,7 +59,12 @@ class ScreenData:
 
     def records(self) -> pl.DataFrame:
         """Return a row per mutant, in design order (docs/format.md, Records)."""
-        return self._once("records", lambda: self.folder.records(self._units))
+        return self._once("records", self._checked_records)
+
+    def _checked_records(self) -> pl.DataFrame:
+        records = self.folder.records(self._units)
+        check_coordinates(self.folder, self.manifest, self._units, records)
+        return records
 
     def phenotypes(self) -> pl.DataFrame:
         """Return phenotype, text and continuation of every distinct phenotype."""

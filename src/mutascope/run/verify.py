@@ -1,0 +1,117 @@
+"""Verification of a folder: every shard present, readable and what it says it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from mutascope.assays.phenotype import content_hash
+from mutascope.core.errors import MutascopeError
+from mutascope.core.manifest import Manifest
+from mutascope.core.schema import MUTANT_SCHEMA
+from mutascope.run.controls import mismatches
+from mutascope.run.screen import Screen
+from mutascope.run.units import Units
+from mutascope.store import ScreenFolder
+from mutascope.store.files import DamagedError
+from mutascope.store.integrity import keeps_outputs, planned, unit_of
+from mutascope.store.reader import ScreenData
+from mutascope.store.shards import SCHEMAS
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a unit."""
+
+    unit: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"unit {self.unit}: {self.reason}"
+
+
+def verify(folder: ScreenFolder) -> list[Fault]:
+    """Return what is wrong with the units of a folder, at most one fault of each.
+
+    Raises:
+        MutascopeError: when the manifest or the list of mutants is damaged.
+    """
+    manifest = folder.manifest()
+    mutants = planned(folder, manifest)
+    if mutants is None and manifest.imported is None:
+        raise MutascopeError(
+            f"{folder.path}/manifest.json is damaged: its design has not the mutants that it hashes"
+        )
+    sizes = Units(manifest.units.mutants, manifest.units.size).sizes()
+    finished = folder.finished_units()
+    wanted = sizes.keys() if manifest.controls or manifest.imported else finished & sizes.keys()
+    faults = [Fault(unit, "does not belong to this screen") for unit in sorted(finished - sizes.keys())]
+    for unit in sorted(wanted, key=int):
+        expected = None if mutants is None else unit_of(mutants, unit, manifest.units.size)
+        faults += [Fault(unit, reason) for reason in _reasons(folder, manifest, unit, sizes[unit], expected)][
+            :1
+        ]
+    return faults
+
+
+def repair(folder: ScreenFolder, faults: list[Fault]) -> None:
+    """Delete the units that are named, their records first, so that they are run again."""
+    for fault in faults:
+        for kind in SCHEMAS:
+            folder.files.remove(f"{kind}/{fault.unit}.parquet")
+        folder.files.remove(f"checksums/{fault.unit}.sha256")
+
+
+def replay(data: ScreenData, calls: int) -> list[str]:
+    """Run some calls of a folder again on the reference engine, and return those that come out otherwise.
+
+    Args:
+        data: the folder.
+        calls: how many, drawn with a fixed seed; all where there are fewer.
+    """
+    screen = Screen.reopen(data)
+    stored = data.outputs() if keeps_outputs(data.manifest) else data.records()
+    chosen = np.random.default_rng(0).choice(len(stored), min(calls, len(stored)), replace=False)
+    return mismatches(screen.reader, screen.tiling, stored[np.sort(chosen)])
+
+
+def _reasons(
+    folder: ScreenFolder, manifest: Manifest, unit: str, size: int, mutants: pl.DataFrame | None
+) -> Iterator[str]:
+    """Yield what is wrong with a unit, what explains most first."""
+    tables = {}
+    for kind in (
+        ("records", "phenotypes", "outputs") if keeps_outputs(manifest) else ("records", "phenotypes")
+    ):
+        try:
+            tables[kind] = folder.files.read_table(f"{kind}/{unit}.parquet", SCHEMAS[kind])
+        except DamagedError as error:
+            yield f"{kind}/{unit}.parquet is missing or damaged ({error})"
+            return
+    for name in folder.wrong_checksums(unit):
+        yield f"the checksum of {name} is wrong"
+    records, phenotypes, outputs = (tables.get(kind) for kind in ("records", "phenotypes", "outputs"))
+    if len(records) != size:
+        yield f"it has {len(records)} records instead of {size}"
+    elif mutants is not None and not records.select(list(MUTANT_SCHEMA)).equals(mutants):
+        yield "its mutants are not those of the design"
+    if outputs is not None and not _crossed(records, outputs, len(manifest.prompts)):
+        yield "its outputs are not one per mutant and prompt"
+    texts = phenotypes["phenotype"]
+    if not all(
+        content_hash(text) == known for known, text in phenotypes.select("phenotype", "text").iter_rows()
+    ):
+        yield "a text does not match its hash"
+    for frame in (records, outputs):
+        if frame is not None and not frame["phenotype"].is_in(texts.implode()).all():
+            yield "the text of a phenotype is missing"
+
+
+def _crossed(records: pl.DataFrame, outputs: pl.DataFrame, prompts: int) -> bool:
+    """Whether the outputs are those of every mutant, in order, on every prompt, in order."""
+    keys = list(MUTANT_SCHEMA)
+    order = pl.DataFrame({"prompt": pl.Series(range(prompts), dtype=pl.Int32)})
+    return outputs.select(*keys, "prompt").equals(records.select(keys).join(order, how="cross"))

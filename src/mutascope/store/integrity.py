@@ -1,0 +1,87 @@
+"""What the records of a folder must be, by its manifest alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import polars as pl
+
+from mutascope.core.design import Design, Plan
+from mutascope.core.genome import Genome, Locus, Tiling
+from mutascope.core.manifest import Manifest
+from mutascope.core.schema import MUTANT_SCHEMA
+from mutascope.store.folder import ScreenFolder
+from mutascope.store.shards import damaged
+
+
+def keeps_outputs(manifest: Manifest) -> bool:
+    """Whether every unit must have outputs; those of an imported screen may be unknown."""
+    return manifest.numerics is not None and (manifest.assay.type != "text" or len(manifest.prompts) > 1)
+
+
+def planned(folder: ScreenFolder, manifest: Manifest) -> pl.DataFrame | None:
+    """Return the mutants of the design in order (columns: ``MUTANT_SCHEMA``).
+
+    None where the manifest does not say which: of an imported screen, or where its design is not what it hashes.
+
+    Raises:
+        MutascopeError: when the list of mutants cannot be read.
+    """
+    if manifest.imported is not None:
+        return None
+    if manifest.design.type in ("list", "adaptive"):
+        return folder.mutants().select(list(MUTANT_SCHEMA)) if folder.has_mutants() else None
+    design = manifest.design
+    loci = tuple(Locus(each.layer, each.kind, each.rows, each.cols, "") for each in manifest.loci)
+    region = Design(
+        rows=None if design.rows is None else tuple(design.rows),
+        cols=None if design.cols is None else tuple(design.cols),
+        mutations=tuple(design.mutations),
+        sample=design.sample,
+        sample_seed=design.sample_seed or 0,
+    )
+    plan = region.plan(Genome(loci, 0), Tiling(manifest.tile))
+    return _coordinates(plan) if plan.digest == design.sha256 else None
+
+
+def unit_of(mutants: pl.DataFrame, unit: str, size: int) -> pl.DataFrame:
+    """Return the mutants of one unit."""
+    return mutants.slice(int(unit) * size, size)
+
+
+def check_presence(folder: ScreenFolder, manifest: Manifest, units: Iterable[str]) -> None:
+    """Raise MutascopeError where a finished unit lacks one of its files."""
+    for kind in ("phenotypes", "outputs") if keeps_outputs(manifest) else ("phenotypes",):
+        present = set(folder.files.tables(kind))
+        for unit in sorted(set(units) - present):
+            raise damaged(folder.files, kind, unit, "it is missing")
+
+
+def check_coordinates(
+    folder: ScreenFolder, manifest: Manifest, units: Iterable[str], records: pl.DataFrame
+) -> None:
+    """Raise MutascopeError where the records of units are not of the mutants that the design has there."""
+    mutants = planned(folder, manifest)
+    if mutants is None:
+        return
+    start, size = 0, manifest.units.size
+    for unit in sorted(units, key=int):
+        expected = unit_of(mutants, unit, size)
+        if not records.slice(start, len(expected)).select(list(MUTANT_SCHEMA)).equals(expected):
+            raise damaged(folder.files, "records", unit, "its mutants are not those of the unit")
+        start += len(expected)
+
+
+def _coordinates(plan: Plan) -> pl.DataFrame:
+    locus, row, col, mutation = plan.codes.T
+    layers = np.array([each.layer for each in plan.loci])
+    kinds, mutations = pl.Series([each.kind for each in plan.loci]), pl.Series(plan.mutations)
+    columns = {
+        "layer": layers[locus],
+        "kind": kinds.gather(locus),
+        "row": row,
+        "col": col,
+        "mutation": mutations.gather(mutation),
+    }
+    return pl.DataFrame(columns).cast(MUTANT_SCHEMA)  # pyright: ignore[reportArgumentType]

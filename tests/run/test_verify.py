@@ -1,0 +1,132 @@
+"""Folders that are not what they say."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from builders import choice_model, question_rows
+from mutascope import Design, MutascopeError, Screen, ScreenData, load_model
+from mutascope.assays import ChoiceAssay
+from mutascope.run.verify import repair, verify
+from mutascope.store import ScreenFolder
+from stores import snapshot
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[Screen, Path]:
+    """A finished screen of 24 mutants on two questions, in several units."""
+    folder = tmp_path_factory.mktemp("quiz")
+    rows = [["question", *"ABCD", "answer"], *question_rows(8)]
+    (folder / "q.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    assay = ChoiceAssay(name="quiz", questions=str(folder / "q.csv"), shots=1, right=0, wrong=2)
+    model = load_model(str(choice_model(folder / "model")))
+    screen = Screen(model, assay, Design(sample=12), tile=8, engine="reference")
+    screen.run(folder / "out", quiet=True)
+    return screen, folder / "out"
+
+
+@pytest.fixture
+def screen(made) -> Screen:
+    return made[0]
+
+
+@pytest.fixture
+def out(made, tmp_path) -> Path:
+    return Path(shutil.copytree(made[1], tmp_path / "out"))
+
+
+def shard(out: Path, kind: str, unit: int = 1) -> Path:
+    return out / kind / f"{unit:06d}.parquet"
+
+
+def change_text(out: Path) -> None:
+    texts = pl.read_parquet(shard(out, "phenotypes"))
+    ScreenFolder(out).files.write_table("phenotypes/000001.parquet", texts.with_columns(text=pl.lit("other")))
+    (out / "checksums" / "000001.sha256").unlink()
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "records copied over others": lambda out: shutil.copy(shard(out, "records", 0), shard(out, "records")),
+    "outputs copied over others": lambda out: shutil.copy(shard(out, "outputs", 0), shard(out, "outputs")),
+    "records deleted": lambda out: shard(out, "records").unlink(),
+    "outputs deleted": lambda out: shard(out, "outputs").unlink(),
+    "phenotypes deleted": lambda out: shard(out, "phenotypes").unlink(),
+    "a bit flipped": lambda out: flip(shard(out, "outputs")),
+    "records truncated": lambda out: shard(out, "records").write_bytes(b"PAR1"),
+    "a text changed": change_text,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_damaged_is_named_repaired_and_run_again(screen, out, damage):
+    before = snapshot(out)
+    assert verify(ScreenFolder(out)) == []
+    DAMAGES[damage](out)
+    faults = verify(ScreenFolder(out))
+    assert [fault.unit for fault in faults] == ["000001"]
+    repair(ScreenFolder(out), faults)
+    screen.run(out, quiet=True)
+    assert verify(ScreenFolder(out)) == []
+    after = snapshot(out)
+    assert {name: content for name, (_, content) in after.items() if name != "manifest.json"} == {
+        name: content for name, (_, content) in before.items() if name != "manifest.json"
+    }
+
+
+@pytest.mark.parametrize("damage", ["records copied over others", "outputs deleted", "phenotypes deleted"])
+def test_a_folder_that_is_opened_tells(screen, out, damage):
+    DAMAGES[damage](out)
+    with pytest.raises(MutascopeError, match=r"000001\.parquet is damaged"):
+        ScreenData(out).records()
+    with pytest.raises(MutascopeError, match=r"000001\.parquet"):
+        screen.run(out, quiet=True)
+
+
+def test_all_outputs_deleted_is_told(out):
+    shutil.rmtree(out / "outputs")
+    with pytest.raises(MutascopeError, match=r"outputs/000000\.parquet is damaged"):
+        ScreenData(out)
+
+
+def test_a_unit_too_many_is_named(out):
+    shutil.copy(shard(out, "records"), out / "records" / "000099.parquet")
+    assert [str(fault) for fault in verify(ScreenFolder(out))] == [
+        "unit 000099: does not belong to this screen"
+    ]
+
+
+def test_the_verbs(screen, out, cli):
+    result = cli("verify", out, "--replay", 5)
+    assert (result.code, result.out) == (0, f"{out} is whole: 24 of 24 mutants, 5 calls replayed\n"), (
+        result.err
+    )
+    change_text(out)
+    result = cli("verify", out)
+    assert (result.code, result.out) == (2, "unit 000001: a text does not match its hash\n")
+    assert result.err.startswith(f"mutascope: 1 unit of {out} cannot be trusted: run mutascope repair {out}")
+    result = cli("repair", out)
+    assert result.out.endswith(f"1 unit of {out} to be run again\n")
+    screen.run(out, quiet=True)
+    assert cli("verify", out).code == 0
+
+
+def test_a_call_that_does_not_come_out_again_is_named(screen, out, cli):
+    outputs = pl.read_parquet(shard(out, "outputs"))
+    ScreenFolder(out).files.write_table(
+        "outputs/000001.parquet", outputs.with_columns(first_divergence=pl.lit(7, pl.Int32))
+    )
+    (out / "checksums" / "000001.sha256").unlink()
+    result = cli("verify", out, "--replay", 1000)
+    assert result.code == 2
+    assert "is whole, but does not come out again: " in result.err
