@@ -7,6 +7,5 @@ wait for torch.
 import lazy_loader
 
 __version__ = "0.1.0"
-__format_version__ = 2
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

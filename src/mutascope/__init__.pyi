@@ -12,7 +12,6 @@ from .run.screen import Screen
 from .store.reader import ScreenData, open
 
 __version__: str
-__format_version__: int
 
 __all__ = [
     "Design",
