@@ -278,7 +278,8 @@ def write_predicted(folder: Path) -> Path:
 
 
 def write_with_zero(folder: Path) -> Path:
-    """Write a text assay with the mutations max, min and zero."""
-    drawn = random_records(2, SHAPES, 2)
+    """Write a text assay with the mutations max, min and zero, measured."""
+    chance = pl.when("silent").then(0.75).otherwise(0.25).cast(pl.Float32)
+    drawn = random_records(2, SHAPES, 2).with_columns(silence=chance)
     zero = drawn.filter(mutation="max").with_columns(mutation=pl.lit("zero"))
     return write_screen(folder, pl.concat([drawn, zero]), name=folder.name)

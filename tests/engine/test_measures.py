@@ -45,12 +45,18 @@ def test_a_logit_that_is_not_finite_has_no_value():
 def test_both_engines_record_the_measures_of_silent_mutants_too(llama, tmp_path: Path, sampling):
     assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=24, **sampling)
     design = Design(sample=12, mutations=("max", "zero", "noop"))
-    frames = {}
+    frames, texts = {}, []
     for engine in ("fast", "reference"):
         screen = Screen(llama, assay, design, tile=2, engine=engine, measure=True)
         screen.run(tmp_path / engine, quiet=True)
         frames[engine] = screen.records()
+        texts.append(screen.results.manifest.wild_type)
     fast, reference = frames["fast"], frames["reference"]
+    ((wild,), (other,)) = texts
+    assert wild == other
+    assert "".join(wild.pieces) == wild.text.removeprefix("<s>The life cycle")
+    assert len(wild.margins) == len(wild.tokens)
+    assert min(wild.margins) > 0
     assert fast["phenotype"].equals(reference["phenotype"])
     for name in ("log_probability", "kl_divergence"):
         assert fast.schema[name] == pl.Float32

@@ -1,14 +1,16 @@
 import numpy as np
+import polars as pl
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mutascope.analysis.maps import MapData
+from mutascope.analysis.maps import MapData, by_token, locus_maps
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError
 from mutascope.figures import PAPER, draw_map, draw_sheet, save_figure
+from stores import records_of
 
 COLOURS = PAPER.statuses
 
@@ -252,3 +254,24 @@ def test_predicted_sites_are_lighter_the_others_have_a_dot_and_unscreened_ones_s
 def test_an_empty_sheet_is_refused():
     with pytest.raises(MutascopeError, match="no locus"):
         draw_sheet([])
+
+
+def test_a_map_coloured_by_first_divergence_names_the_tokens():
+    records = records_of({(0, "v"): "+-#.\n..# "}).with_columns(
+        first_divergence=pl.Series(
+            [3, None, None, 5, 3, 7, None, None, None, None, None, None, 5, 9], dtype=pl.Int32
+        )
+    )
+    loci = pl.DataFrame({"layer": [0], "kind": ["v"], "site_rows": [2], "site_cols": [4]})
+    ((_, data),) = locus_maps(records, loci, 1, "by token").items()
+    (coloured,) = by_token([data], records, ["The", "a", "b", " $x", "c", "d"], most=2)
+    assert coloured.words == ["3 ' $x'", "5 'd'", "another"]
+    assert coloured.left.tolist() == [[2, 3, 2, 1], [1, 1, 3, 0]]  # the earlier of max and min counts
+    figure = draw_map(coloured)
+    silent, unscreened = COLOURS[Status.SILENT], COLOURS[Status.UNSCREENED]
+    first, second = PAPER.series[:2]
+    assert site_colours(figure) == [[first, second, first, silent], [silent, silent, second, unscreened]]
+    assert legend_labels(figure) == [
+        *("3 ' \\$x': 2", "5 'd': 2", "another: 0", "silent: 3", "unscreened: 1"),
+    ]
+    assert draw_sheet([coloured]).legends[0].get_title().get_text() == "first divergence\nat token"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
+from mutascope.analysis.fragile import tokens_left_at
+from mutascope.analysis.sites import MAP_MUTATIONS
 from mutascope.analysis.status import Status, exact_loci, locus_statuses
 from mutascope.core.kinds import KINDS
+from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 
 LocusKey = tuple[int, str]
 """Layer and kind."""
@@ -30,6 +33,9 @@ class MapData:
         rows: rows that get a mark at the edge.
         cols: columns that get a mark at the edge.
         points: sites that get a letter, by letter: row and column.
+        left: int8 [rows, cols], the token at which the NSMs of a site leave the wild type's text: ``SILENT`` + n for
+            the n-th of ``words``, from 1; UNSCREENED and SILENT as in ``status``. None: status decides the colour.
+        words: what these tokens are called.
     """
 
     layer: int
@@ -41,6 +47,8 @@ class MapData:
     rows: Sequence[int] = ()
     cols: Sequence[int] = ()
     points: Sequence[tuple[str, int, int]] = ()
+    left: np.ndarray | None = None
+    words: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -55,8 +63,9 @@ class MapData:
 
     @property
     def drawn(self) -> np.ndarray:
-        """The statuses as they are drawn: [down, across]."""
-        return self.status.T if self.transposed else self.status
+        """The codes of the colours, statuses or tokens, as they are drawn: [down, across]."""
+        codes = self.status if self.left is None else self.left
+        return codes.T if self.transposed else codes
 
     @property
     def run(self) -> np.ndarray:
@@ -93,3 +102,48 @@ def locus_maps(calls: pl.DataFrame, loci: pl.DataFrame, tile: int, title: str) -
         (layer, kind): MapData(layer, kind, status, exact.get((layer, kind)), tile, told)
         for (layer, kind), status in locus_statuses(calls, loci).items()
     }
+
+
+def by_token(
+    maps: Sequence[MapData], calls: pl.DataFrame, pieces: Sequence[str] = (), most: int = 6
+) -> list[MapData]:
+    """Return the maps coloured by the token of the wild type's text that the NSMs of a site leave at first.
+
+    Args:
+        maps: of one screen.
+        calls: columns layer, kind, row, col, mutation, silent, first_divergence.
+        pieces: texts of the tokens, where they are known.
+        most: tokens with a colour of their own, those at which most NSMs of the maps leave; the others share one.
+    """
+    mine = pl.DataFrame(
+        [(data.layer, data.kind) for data in maps],
+        schema={name: calls.schema[name] for name in LOCUS_KEY},
+        orient="row",
+    )
+    nsms = calls.join(mine, on=LOCUS_KEY, how="semi").filter(
+        pl.col("mutation").is_in(MAP_MUTATIONS), ~pl.col("silent")
+    )
+    tokens = (
+        tokens_left_at(nsms).sort("share", descending=True, maintain_order=True)["token"].head(most).to_list()
+    )
+    words = [f"{token} {pieces[token]!r}" if token < len(pieces) else str(token) for token in tokens]
+    codes = {token: Status.SILENT + place for place, token in enumerate(tokens, 1)}
+    coded = (
+        nsms.group_by(SITE_KEY)
+        .agg(pl.col("first_divergence").min())
+        .with_columns(
+            code=pl.col("first_divergence").replace_strict(
+                codes, default=Status.SILENT + len(tokens) + 1, return_dtype=pl.Int8
+            )
+        )
+    )
+    return [
+        _coloured(data, coded.filter(layer=data.layer, kind=data.kind), [*words, "another"]) for data in maps
+    ]
+
+
+def _coloured(data: MapData, sites: pl.DataFrame, words: Sequence[str]) -> MapData:
+    """Return a map with the codes of its NSM sites (columns row, col, code)."""
+    left = np.minimum(data.status, Status.SILENT)
+    left[sites["row"].to_numpy(), sites["col"].to_numpy()] = sites["code"].to_numpy()
+    return replace(data, left=left, words=words)

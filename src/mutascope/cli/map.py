@@ -20,6 +20,12 @@ def draw_map(
     layer: Annotated[int | None, typer.Option(help="layer of the locus")] = None,
     kind: Annotated[str | None, typer.Option(help="kind of the locus")] = None,
     palette: options.Palette = "paper",
+    tokens: Annotated[
+        bool,
+        typer.Option(
+            "--tokens", help="colour sites by the token that their NSMs leave the wild type's text at"
+        ),
+    ] = False,
 ) -> None:
     """Draw the NSM map of a locus (--layer and --kind), or a sheet of all screened loci (neither)."""
     if (layer is None) != (kind is None):
@@ -27,8 +33,8 @@ def draw_map(
     colours = palette_named(palette)
     results = ScreenData(folder)
     if layer is None or kind is None:
-        figure = draw_sheet(results.maps(), colours)
+        figure = draw_sheet(results.maps(tokens=tokens), colours)
     else:
-        figure = picture(results.map(layer, kind), colours)
+        figure = picture(results.map(layer, kind, tokens=tokens), colours)
     save_figure(figure, out)
     typer.echo(str(out))

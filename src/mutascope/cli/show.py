@@ -43,7 +43,9 @@ def show(
     record = results.record(wanted)
     console = Console(highlight=False)
     silent = "silent" if record["silent"] else f"NSM, first divergence at token {record['first_divergence']}"
-    console.print(Text(f"{wanted}: {silent}, phenotype {record['phenotype']}"), soft_wrap=True)
+    chance = record.get("silence")
+    told = "" if chance is None else f", silent with a chance of {chance:.2g} over the noise"
+    console.print(Text(f"{wanted}: {silent}{told}, phenotype {record['phenotype']}"), soft_wrap=True)
     if results.manifest.assay.type == "choice" and results.manifest.prompts:
         console.print(answers_table(results, wanted))
     elif results.manifest.assay.type == "panel":

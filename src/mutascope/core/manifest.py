@@ -106,12 +106,14 @@ class UnitsInfo(_Stored):
 
 
 class WildOutput(_Stored):
-    """Output of the wild type on one prompt."""
+    """Output of the wild type on one prompt; of a text assay also the text and the margin of every token."""
 
     phenotype: str
     text: str
     continuation: str
     tokens: list[int]
+    pieces: list[str] | None = None
+    margins: list[float] | None = None
 
 
 class Numerics(_Stored):

@@ -80,11 +80,14 @@ class Output:
         tokens: generated token ids, the end token included; for a non-finite output those before it.
         finite: False when a step had a NaN or +inf logit.
         values: named numbers (probabilities, measures), None where a logit was not finite.
+        margins: of the wild type alone, where they are known: how far every pick is from another one, in units of logit
+            / temperature (:mod:`mutascope.numerics.sampling`).
     """
 
     tokens: tuple[int, ...]
     finite: bool = True
     values: Mapping[str, float | None] = field(default_factory=dict)
+    margins: tuple[float, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

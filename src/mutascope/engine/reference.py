@@ -17,7 +17,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant, Tiling
-from mutascope.core.protocol import Generation, Outcome, Output, Prompt, Readout
+from mutascope.core.protocol import Generation, NextToken, Outcome, Output, Prompt, Readout
 from mutascope.engine.measures import Choices, Continuation, measured
 from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
@@ -175,7 +175,7 @@ class ReferenceSession:
     def wild_type(self) -> tuple[Output, ...]:
         """Outputs of the unmodified model, one per prompt, read out when first asked for."""
         if self._wild_type is None:
-            self._wild_type = tuple(self.engine.read_out(prompt, self.readout) for prompt in self.prompts)
+            self._wild_type = tuple(self._read_wild_type(prompt) for prompt in self.prompts)
         return self._wild_type
 
     def run(self, mutants: Iterable[Mutant]) -> Iterator[Outcome]:
@@ -191,6 +191,14 @@ class ReferenceSession:
                     )
             self.underway = 0.0
             yield Outcome(mutant, outputs)
+
+    def _read_wild_type(self, prompt: Prompt) -> Output:
+        """Read out the unmodified network; of a single prompt with margins, where they are known."""
+        picker = self.engine.picker(prompt, self.readout)
+        if picker is None or len(self.prompts) > 1 or isinstance(self.readout, NextToken):
+            return self.engine.read_out(prompt, self.readout)
+        output, logits = self.engine.wild_type_logits(prompt, self.readout)
+        return replace(output, margins=picker.margins(logits[: len(output.tokens)]))
 
     def _continuations(self) -> list[Continuation]:
         """Return the wild type's continuations, to measure along; none where nothing is measured."""

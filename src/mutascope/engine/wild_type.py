@@ -91,7 +91,7 @@ class WildType:
         if not all(equal):
             raise Unsupported("its wild type does not equal the reference engine's")
         self.outputs = tuple(
-            Output(tokens, values=measured(self.choices, known[index][1]) if self.choices else {})
+            self._output(tokens, known[index][1] if self.keeps else None)
             for index, tokens in enumerate(self.tokens)
         )
 
@@ -112,6 +112,14 @@ class WildType:
         if self.keeps:
             self._readings[asked.index] = reading
         return reading
+
+    def _output(self, tokens: tuple[int, ...], logits: Tensor | None) -> Output:
+        """Return what it puts out on a prompt, with what its logits say where they are at hand."""
+        if logits is None:
+            return Output(tokens)
+        if self.choices:
+            return Output(tokens, values=measured(self.choices, logits))
+        return Output(tokens, margins=self.head.picker.margins(logits))
 
     def _equals(self, asked: Asked, output: Output, logits: Tensor) -> bool:
         """Whether the wild type has the reference engine's tokens and logits."""

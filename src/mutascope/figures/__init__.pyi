@@ -1,5 +1,6 @@
 from .counts import kinds_figure, layers_figure, mutations_figure
 from .enrichment import by_locus_figure, conserved_lines_figure
+from .fragile import fragile_tokens_figure
 from .gallery import draw_gallery
 from .maps import draw_map, draw_sheet
 from .pairs import layer_correlation_figure, overlap_figure
@@ -21,6 +22,7 @@ __all__ = [
     "draw_gallery",
     "draw_map",
     "draw_sheet",
+    "fragile_tokens_figure",
     "kinds_figure",
     "layer_correlation_figure",
     "layers_figure",

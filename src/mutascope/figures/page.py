@@ -20,8 +20,9 @@ from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.maps import MapData
 from mutascope.analysis.status import Status
+from mutascope.figures.charts import plain
 from mutascope.figures.palette import Palette
-from mutascope.figures.pixels import LABELS, LIGHTER, map_pixels, status_colours
+from mutascope.figures.pixels import LIGHTER, code_colours, legend_of, map_pixels
 
 LEFT = 0.75
 """Room left of the body."""
@@ -92,12 +93,11 @@ class Page:
 
     def add_legend(self, maps: Sequence[MapData]) -> None:
         """Colours with the number of sites of each status; how to tell those that were predicted."""
-        counts = np.sum([np.bincount(data.status.ravel(), minlength=len(Status)) for data in maps], axis=0)
+        legend = legend_of(maps[0], self.palette)
+        counts = np.sum([np.bincount(data.drawn.ravel(), minlength=len(legend)) for data in maps], axis=0)
         handles: list[Patch | Line2D] = [
-            Patch(
-                facecolor=colour, edgecolor=_INK, linewidth=0.5, label=f"{LABELS[status]}: {counts[status]:,}"
-            )
-            for status, colour in self.palette.statuses.items()
+            Patch(facecolor=colour, edgecolor=_INK, linewidth=0.5, label=plain(f"{told}: {counts[code]:,}"))
+            for code, colour, told in legend
         ]
         if any(data.exact is not None for data in maps):
             dot = Line2D([], [], color="black", marker=".", linestyle="", label="run exactly")
@@ -105,7 +105,7 @@ class Page:
             handles += [light, dot]
         self.figure.legend(
             handles=handles,
-            title="sites",
+            title="sites" if maps[0].left is None else "first divergence\nat token",
             loc="upper left",
             bbox_to_anchor=self._fraction(self.body_width + 0.15, 0),
             borderaxespad=0,
@@ -157,7 +157,7 @@ def enlarge_screened(axes: Axes, data: MapData, palette: Palette) -> None:
         row[order],
         s=4.5**2,
         marker="s",
-        c=status_colours(palette)[status[order]],
+        c=code_colours(data, palette)[status[order]],
         edgecolors=_INK,
         linewidths=0.4,
         clip_on=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mutascope.analysis.maps import MapData
@@ -26,18 +28,38 @@ def map_pixels(data: MapData, palette: Palette, *, grown: bool = False) -> np.nd
 
     Args:
         data: the map; sites that were predicted are lighter.
-        palette: colours of the statuses.
+        palette: colours of the statuses, or of the tokens.
         grown: screened sites also colour the unscreened ones next to them, to be seen where they are few.
     """
-    codes = data.drawn + len(Status) * (~data.run & (data.drawn != Status.UNSCREENED))
-    colours = status_colours(palette)
+    colours = code_colours(data, palette)
+    codes = data.drawn + len(colours) * (~data.run & (data.drawn != Status.UNSCREENED))
     return np.concatenate([colours, lighter(colours)])[_grown(codes) if grown else codes]
 
 
 def status_colours(palette: Palette) -> np.ndarray:
     """Return the colours [statuses, 3] (red, green, blue, 0 to 1), indexed by status."""
-    digits = (palette.statuses[status].removeprefix("#") for status in Status)
-    return np.array([list(bytes.fromhex(code)) for code in digits]) / 255
+    return _numbers([palette.statuses[status] for status in Status])
+
+
+def legend_of(data: MapData, palette: Palette) -> list[tuple[int, str, str]]:
+    """Return code, colour and label of whatever the sites of a map can be, in the order of the legend."""
+    if data.left is None:
+        return [(status, colour, LABELS[status]) for status, colour in palette.statuses.items()]
+    tints = [*palette.series[: len(data.words) - 1], palette.series[-1]]
+    words = enumerate(zip(tints, data.words, strict=True), Status.SILENT + 1)
+    rest = [
+        (status, palette.statuses[status], LABELS[status]) for status in (Status.SILENT, Status.UNSCREENED)
+    ]
+    return [*((code, tint, word) for code, (tint, word) in words), *rest]
+
+
+def code_colours(data: MapData, palette: Palette) -> np.ndarray:
+    """Return the colours [codes, 3] of a map (red, green, blue, 0 to 1), indexed by code."""
+    return _numbers([colour for _, colour, _ in sorted(legend_of(data, palette))])
+
+
+def _numbers(colours: Sequence[str]) -> np.ndarray:
+    return np.array([list(bytes.fromhex(code.removeprefix("#"))) for code in colours]) / 255
 
 
 def lighter(colours: np.ndarray) -> np.ndarray:

@@ -14,7 +14,18 @@ from mutascope.core.genome import check_name
 from mutascope.findings.finding import Drawing, Finding
 
 _ORDER = (
-    *("rates", "maps", "comparison", "bias", "lines", "covariates", "copa", "lowrank", "predictions"),
+    *(
+        "rates",
+        "maps",
+        "fragile",
+        "comparison",
+        "bias",
+        "lines",
+        "covariates",
+        "copa",
+        "lowrank",
+        "predictions",
+    ),
     *("severity", "strangest", "choice", "malignant", "writers", "outputs"),
 )
 """Modules in the order of the report; others follow by name, and then those on how it was made."""

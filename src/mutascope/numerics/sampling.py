@@ -105,6 +105,11 @@ class Picker:
         rivals, own = self._contest(scores / self.temperature, noise)
         return torch.cat([rivals, own[:, None]], dim=-1)
 
+    def margins(self, logits: Tensor) -> tuple[float, ...]:
+        """Return the margin of every pick of a text from its logits, [steps, vocabulary]."""
+        smallest = self.threats(logits.float().cpu(), torch.arange(len(logits))).amin(-1)
+        return tuple(smallest.clamp(max=torch.finfo(torch.float32).max).tolist())
+
     def _contest(self, scores: Tensor, noise: Tensor | int) -> tuple[Tensor, Tensor]:
         """Return the pick's margin against every candidate (inf at its own place) and against the filters [n];
         ``scores`` (tempered logits) descend, [n, candidates].

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mutascope.assays import Resolved
+from mutascope.assays.assay import decode
 from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.core.design import Design, Plan
 from mutascope.core.genome import Tiling
@@ -77,9 +78,14 @@ def _wild_type(reader: PhenotypeReader) -> list[WildOutput]:
         phenotype, text, continuation = reader.phenotype(output, index)
         assert text is not None, "a wild type is finite"
         assert continuation is not None
-        rows.append(
-            WildOutput(phenotype=phenotype, text=text, continuation=continuation, tokens=list(output.tokens))
+        row = WildOutput(
+            phenotype=phenotype, text=text, continuation=continuation, tokens=list(output.tokens)
         )
+        if reader.assay.assay.type == "text":
+            row.pieces = [decode(reader.model, [token]) for token in output.tokens]
+            if output.margins:
+                row.margins = list(output.margins)
+        rows.append(row)
     return rows
 
 

@@ -213,25 +213,46 @@ class ScreenData:
         rows = self.outputs().filter(**asdict(mutant)).sort("prompt")
         return rows.join(self.phenotypes(), on="phenotype", how="left", maintain_order="left")
 
-    def map(self, layer: int, kind: str) -> MapData:
+    def map(self, layer: int, kind: str, *, tokens: bool = False) -> MapData:
         """Return the NSM map of a locus, for :func:`mutascope.draw_map`.
+
+        Args:
+            layer: of the locus.
+            kind: of the locus.
+            tokens: colour sites not by status, but by the token of the wild type's text that their NSMs leave at first.
 
         Raises:
             MutascopeError: when the locus was not part of the screen.
         """
-        from mutascope.analysis.maps import locus_maps
+        from mutascope.analysis.maps import by_token, locus_maps
 
         locus, name = self._locus(layer, kind), f"{layer}.{kind}"
         records = self.records().filter(layer=layer, kind=kind)
         calls = self.calls(name) if name in self.folder.predicted_loci() else records
-        return locus_maps(calls, locus, self.manifest.tile, f"{self.title}, {name}")[layer, kind]
+        found = locus_maps(calls, locus, self.manifest.tile, f"{self.title}, {name}")[layer, kind]
+        return by_token([found], calls, self._pieces())[0] if tokens else found
 
-    def maps(self) -> list[MapData]:
-        """Return the NSM maps of all loci of the screen, for :func:`mutascope.draw_sheet`."""
-        from mutascope.analysis.maps import locus_maps
+    def maps(self, *, tokens: bool = False) -> list[MapData]:
+        """Return the NSM maps of all loci of the screen, for :func:`mutascope.draw_sheet`.
+
+        Args:
+            tokens: colour sites by first divergence, as in :meth:`map`.
+        """
+        from mutascope.analysis.maps import by_token, locus_maps
 
         calls = self.calls() if self.predicted else self.records()
-        return list(locus_maps(calls, self.loci, self.manifest.tile, self.title).values())
+        found = list(locus_maps(calls, self.loci, self.manifest.tile, self.title).values())
+        return by_token(found, calls, self._pieces()) if tokens else found
+
+    def _pieces(self) -> list[str]:
+        """Return the texts of the tokens of the wild type's text, as far as they are known.
+
+        Raises:
+            MutascopeError: when it is no text assay.
+        """
+        if self.manifest.assay.type != "text":
+            raise MutascopeError(f"{self.folder.path} is no text assay: its NSMs leave no text at a token")
+        return self.manifest.wild_type[0].pieces or []
 
     def _locus(self, layer: int, kind: str) -> pl.DataFrame:
         locus = self.loci.filter(layer=layer, kind=kind)
