@@ -105,7 +105,7 @@ def write_screen(
             "name": model,
             "architecture": "LlamaForCausalLM",
             "dtype": "float32",
-            "fingerprint": "0" * 64,
+            "fingerprint": "0" * 64 if model == "tiny" else content_hash(model),
             "tokenizer": "0" * 16,
         },
         "assay": {"name": name, "type": kind},
@@ -246,23 +246,26 @@ def random_covariates(records: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     )
 
 
-def write_every_assay(root: Path) -> dict[str, Path]:
+def write_every_assay(root: Path, model: str = "tiny", seed: int = 0) -> dict[str, Path]:
     """Write two text assays, a choice assay and a panel of three loci and two layers; the first one with covariates."""
-    first, second = (random_records(2, SHAPES, seed) for seed in (0, 1))
+    first, second = (random_records(2, SHAPES, seed + more) for more in (0, 1))
     answers, wild = as_choice(first)
     panelled, outputs, spoken = as_panel(first)
     shapes = {(layer, kind): shape for layer in range(2) for kind, shape in SHAPES.items()}
     questions = [f"Question {index}?" for index in range(len(wild))]
     return {
         "drosophila": write_screen(
-            root / "drosophila", first, name="drosophila", covariates=random_covariates(first)
+            root / "drosophila", first, name="drosophila", model=model, covariates=random_covariates(first)
         ),
-        "newton": write_screen(root / "newton", second, name="newton"),
-        "mmlu21": write_screen(root / "mmlu21", answers, name="mmlu21", wild=wild, prompts=questions),
+        "newton": write_screen(root / "newton", second, name="newton", model=model),
+        "mmlu21": write_screen(
+            root / "mmlu21", answers, name="mmlu21", model=model, wild=wild, prompts=questions
+        ),
         "panel": write_screen(
             root / "panel",
             panelled.with_columns(continuation=pl.lit("The fly")),
             name="panel",
+            model=model,
             wild=spoken,
             prompts=[f"Say {index}:" for index in range(len(spoken))],
             outputs=outputs,

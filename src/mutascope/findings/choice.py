@@ -66,14 +66,16 @@ def supplementary_severe(given: ScreenSet) -> pl.DataFrame:
     def of(label: str) -> pl.DataFrame:
         severe = (pl.col("score") <= UNDERPERFORMING) | pl.col("destructive")
         found = given.records[label].filter(~pl.col("silent") & severe)
-        found = found.select(*MUTANT_KEY, "score", "destructive")
-        for text in given.text:
+        found = found.select(pl.lit(label).alias("assay"), *MUTANT_KEY, "score", "destructive")
+        for text in given.beside(label, given.text):
             cosine = pl.when("silent").then(pl.lit("standard")).otherwise(pl.col("cosine").cast(pl.String))
             told = given.severe[text].select(*MUTANT_KEY, cosine.alias(text))
             found = found.join(told, on=MUTANT_KEY, how="left", maintain_order="left")
         return found
 
-    return stack(given.choice, of)
+    return pl.concat(
+        [of(label) for label in given.choice], how="diagonal_relaxed"
+    )  # texts of its own model each
 
 
 def _scores(given: ScreenSet, palette: Palette) -> Pictures:

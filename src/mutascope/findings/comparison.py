@@ -52,18 +52,19 @@ def nsms_of_layers(given: ScreenSet) -> pl.DataFrame:
 
 @once
 def correlations_of_layers(given: ScreenSet) -> pl.DataFrame:
-    """Return Pearson's r and its square, for the screens that have the layers of the first."""
+    """Return Pearson's r and its square, within every model, for the screens that have the layers of its first."""
     need(len(given.maps) > 1, TWO)
-    return layer_correlations(_of_same_layers(given))
+    return pl.concat(layer_correlations(counts) for counts in _of_same_layers(given))
 
 
-def _of_same_layers(given: ScreenSet) -> pl.DataFrame:
-    """NSMs by layer of the maps that have an NSM count in the same layers as the first one."""
+def _of_same_layers(given: ScreenSet) -> list[pl.DataFrame]:
+    """NSMs by layer, a frame per model, of the maps that have an NSM count in the same layers as its first one."""
     layers = {label: set(records["layer"]) for label, records in given.mapped.items()}
-    first, *others = layers
-    alike = [first, *(label for label in others if layers[label] == layers[first])]
-    need(len(alike) > 1, f"no other screen has the layers of {first}")
-    return nsms_of_layers(given).filter(pl.col("assay").is_in(alike))
+    models = dict.fromkeys(tuple(given.beside(label, list(layers))) for label in layers)
+    alike = [[label for label in labels if layers[label] == layers[labels[0]]] for labels in models]
+    alike = [labels for labels in alike if len(labels) > 1]
+    need(alike, f"no other screen of its model has the layers of {next(iter(layers))}")
+    return [nsms_of_layers(given).filter(pl.col("assay").is_in(labels)) for labels in alike]
 
 
 @once
@@ -89,8 +90,10 @@ def _overlap(given: ScreenSet, palette: Palette) -> Pictures:
 
 
 def _correlation(given: ScreenSet, palette: Palette) -> Pictures:
-    correlations = correlations_of_layers(given)
-    yield "", figures.layer_correlation_figure(_of_same_layers(given), correlations, palette)
+    models = _of_same_layers(given)
+    for counts in models:
+        suffix = counts["assay"][0] if len(models) > 1 else ""
+        yield suffix, figures.layer_correlation_figure(counts, correlations_of_layers(given), palette)
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:

@@ -39,7 +39,12 @@ def pattern(given: ScreenSet) -> pl.DataFrame:
 def contrasts(given: ScreenSet) -> pl.DataFrame:
     """Return the contrasts of every pair of screens."""
     need(len(given.maps) > 1, TWO)
-    return copa_contrasts(pattern(given), ["axis", "kind"])
+    models = dict.fromkeys(tuple(given.beside(label, list(given.maps))) for label in given.maps)
+    found = [
+        copa_contrasts(pattern(given).filter(pl.col("assay").is_in(labels)), ["axis", "kind"])
+        for labels in models
+    ]
+    return pl.concat(found)
 
 
 def _gallery(given: ScreenSet, palette: Palette) -> Pictures:

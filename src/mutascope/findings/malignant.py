@@ -27,10 +27,13 @@ _ACROSS = 4
 @once
 def malignant_mutants(given: ScreenSet) -> pl.DataFrame:
     """Return the malignant mutants of every choice assay against every text assay."""
-    need(given.choice and given.text, "it takes a choice assay and a text assay")
+    labels = [label for label in given.choice if given.beside(label, given.text)]
+    need(labels, "it takes a choice assay and a text assay of the same model")
     return stack(
-        given.choice,
-        lambda label: malignant_against(given.records[label], given.severe).rename({"assay": "text_assay"}),
+        labels,
+        lambda label: malignant_against(
+            given.records[label], {text: given.severe[text] for text in given.beside(label, given.text)}
+        ).rename({"assay": "text_assay"}),
     )
 
 
@@ -50,7 +53,7 @@ def _of_malignant(given: ScreenSet, analysis: Callable[[pl.DataFrame], pl.DataFr
     mutants = malignant_mutants(given)
     parts = []
     for choice in given.choice:
-        for text in given.text:
+        for text in given.beside(choice, given.text):
             names = (pl.lit(choice).alias("assay"), pl.lit(text).alias("text_assay"))
             found = analysis(mutants.filter(assay=choice, text_assay=text))
             parts.append(found.select(*names, pl.all()))

@@ -22,10 +22,15 @@ def supplementary_outputs(given: ScreenSet) -> pl.DataFrame:
     need(labels, "it takes a writer panel or a text assay")
     chosen = _panel_outputs if given.panels else _strange_outputs
     found = stack(labels, lambda label: chosen(given, label))
-    if not given.choice:
+    known = {label: given.beside(label, given.choice)[:1] for label in labels}
+    scores = [
+        given.records[choice].select(pl.lit(label).alias("assay"), *MUTANT_KEY, "score")
+        for label, choices in known.items()
+        for choice in choices
+    ]
+    if not scores:
         return found.with_columns(score=pl.lit(None, pl.Int16))
-    scores = given.records[given.choice[0]].select(*MUTANT_KEY, "score")
-    return found.join(scores, on=MUTANT_KEY, how="left", maintain_order="left")
+    return found.join(pl.concat(scores), on=["assay", *MUTANT_KEY], how="left", maintain_order="left")
 
 
 def _panel_outputs(given: ScreenSet, label: str) -> pl.DataFrame:
@@ -68,7 +73,7 @@ FINDINGS = (
         columns(
             prompt="text of the prompt",
             word="initial word of highest frequency; null without a panel",
-            score="score of the mutant in the first choice assay; null where it has none",
+            score="score of the mutant in the first choice assay of the same model; null where it has none",
         ),
     ),
 )

@@ -118,6 +118,8 @@ class ScreenSet:
 
     def _hindrance(self, first: str, second: str) -> str | None:
         """Why two maps cannot be compared site by site, None if they can."""
+        if self.model(first) != self.model(second):
+            return f"{first} and {second} are screens of different models"
         a, b = self.loci[first], self.loci[second]
         if a.join(b, on=LOCUS_KEY, how="semi").is_empty():
             return f"{first} and {second} have no locus in common"
@@ -161,6 +163,22 @@ class ScreenSet:
     def panels(self) -> list[str]:
         """Labels of the writer panels."""
         return self._of_type("panel")
+
+    def model(self, label: str) -> str:
+        """Return what tells the model of a screen from others: its fingerprint, or its name where none is known."""
+        found = self.results[label].manifest.model
+        return found.name if found.fingerprint == "unknown" else found.fingerprint
+
+    def beside(self, label: str, among: Sequence[str]) -> list[str]:
+        """Return those of some labels that are screens of the same model as ``label``."""
+        return [other for other in among if self.model(other) == self.model(label)]
+
+    def text_of_panel(self, label: str) -> str | None:
+        """Return the text assay of a panel's model that asks one of its prompts, else its first one; None without."""
+        texts = self.beside(label, self.text)
+        asked = {prompt.text for prompt in self.results[label].manifest.prompts}
+        same = [text for text in texts if any(p.text in asked for p in self.results[text].manifest.prompts)]
+        return next(iter([*same, *texts]), None)
 
     def _of_type(self, wanted: str) -> list[str]:
         return [label for label, results in self.results.items() if results.manifest.assay.type == wanted]

@@ -38,14 +38,15 @@ _MOST_LETTERS = 26
 
 @once
 def writers(given: ScreenSet) -> pl.DataFrame:
-    """Return the initial words of the panelled mutants, with their cosine in the first text assay."""
+    """Return the initial words of the panelled mutants, with their cosine in a text assay of their model."""
     need(given.panels, PANEL)
 
     def of(label: str) -> pl.DataFrame:
         found = writers_frame(given.outputs(label), given.wild_outputs(label))
-        if not given.text:
+        text = given.text_of_panel(label)
+        if text is None:
             return found.with_columns(cosine=pl.lit(None, pl.Float64))
-        cosines = given.severe[given.text[0]].filter(~pl.col("silent")).select(*MUTANT_KEY, "cosine")
+        cosines = given.severe[text].filter(~pl.col("silent")).select(*MUTANT_KEY, "cosine")
         return found.join(cosines, on=MUTANT_KEY, how="left", maintain_order="left")
 
     return stack(given.panels, of)
@@ -56,11 +57,17 @@ def of_panel(given: ScreenSet, label: str) -> pl.DataFrame:
     return writers(given).filter(assay=label).drop("assay")
 
 
+def _with_text(given: ScreenSet) -> list[str]:
+    """Panels whose model has a text assay."""
+    labels = [label for label in given.panels if given.text_of_panel(label)]
+    need(labels, f"{PANEL} and a text assay of its model")
+    return labels
+
+
 @once
 def rare_by_cosine(given: ScreenSet) -> pl.DataFrame:
     """Return the histogram of common and rare words."""
-    need(given.panels and given.text, f"{PANEL} and a text assay")
-    return stack(given.panels, lambda label: rarity_by_cosine(of_panel(given, label)))
+    return stack(_with_text(given), lambda label: rarity_by_cosine(of_panel(given, label)))
 
 
 @once
@@ -80,20 +87,24 @@ def rare_words(given: ScreenSet) -> pl.DataFrame:
 @once
 def rare_and_low(given: ScreenSet) -> pl.DataFrame:
     """Return the sharing of lines between rare words and low cosines."""
-    need(given.panels and given.text, f"{PANEL} and a text assay")
-    records = given.severe[given.text[0]]
     return stack(
-        given.panels,
-        lambda label: rare_and_low_cosine_lines(records, of_panel(given, label).drop("cosine")),
+        _with_text(given),
+        lambda label: rare_and_low_cosine_lines(
+            given.severe[str(given.text_of_panel(label))], of_panel(given, label).drop("cosine")
+        ),
     )
 
 
 @once
 def rare_by_score(given: ScreenSet) -> pl.DataFrame:
     """Return the scores of writers."""
-    need(given.panels and given.choice, f"{PANEL} and a choice assay")
-    choice = given.records[given.choice[0]]
-    return stack(given.panels, lambda label: writers_by_score(of_panel(given, label), choice))
+    scored = {label: given.beside(label, given.choice) for label in given.panels}
+    labels = [label for label in given.panels if scored[label]]
+    need(labels, f"{PANEL} and a choice assay of its model")
+    return stack(
+        labels,
+        lambda label: writers_by_score(of_panel(given, label), given.records[scored[label][0]]),
+    )
 
 
 @once
@@ -136,12 +147,11 @@ def forms(given: ScreenSet) -> pl.DataFrame:
 
 def _charts(given: ScreenSet, palette: Palette) -> Pictures:
     loci, words = rare_by_locus(given), rare_words(given)
-    histogram = rare_by_cosine(given) if given.text else None
     for label in given.panels:
         if not loci.filter(assay=label)["rare"].sum():
             continue
         figure = figures.writers_figure(
-            None if histogram is None else histogram.filter(assay=label),
+            rare_by_cosine(given).filter(assay=label) if given.text_of_panel(label) else None,
             loci.filter(assay=label),
             words.filter(assay=label),
             title=f"Rare initial words of {label}",
@@ -152,11 +162,9 @@ def _charts(given: ScreenSet, palette: Palette) -> Pictures:
 
 def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
     """Low cosines, and a letter per rare word, in the loci with most mutants of rare words (Figure 6d)."""
-    need(given.panels and given.text, f"{PANEL} and a text assay")
-    text = given.text[0]
     low = [("", pl.col("cosine") < MALIGNANT_COSINE)]
-    for label in given.panels:
-        rare = of_panel(given, label).filter("rare")
+    for label in _with_text(given):
+        text, rare = str(given.text_of_panel(label)), of_panel(given, label).filter("rare")
         if rare.is_empty():
             continue
         words = rare["word"].value_counts(sort=True)["word"].head(_MOST_LETTERS).to_list()
