@@ -273,11 +273,11 @@ def test_genres_without_writers():
     outputs = outputs_of({mutant(2): ["The"] * 11})
     table = genres_of_writers(outputs, writers_frame(outputs, wild_of(["The"])), PANEL)
     assert table.is_empty()
-    assert genre_summary(table) == {"words": 0, "literary": None, "factual": None, "p": None}
+    assert genre_summary(table) == {"words": 0, "literary": None, "factual": None, "p": None, "least_p": None}
 
 
 def test_words_that_do_not_differ_between_genres_have_no_p():
     outputs = outputs_of({mutant(0): ["a"] * 11})
     table = genres_of_writers(outputs, writers_frame(outputs, wild_of(["The"])), PANEL)
     assert table["p"].to_list() == [1]
-    assert genre_summary(table) == {"words": 1, "literary": 1, "factual": 1, "p": None}
+    assert genre_summary(table) == {"words": 1, "literary": 1, "factual": 1, "p": None, "least_p": None}

@@ -181,7 +181,7 @@ def test_one_screen_leaves_out_what_takes_two(folders):
     for name in ("overlap", "layer_correlations", "bias_agreement", "conserved_across_assays", "changes"):
         assert made[name] == "it takes two screens or more"
     assert made["writers"] == "it takes a writer panel"
-    assert made["malignant"] == "it takes a choice assay and a text assay"
+    assert made["malignant"] == "it takes a choice assay and a text assay of the same model"
     assert made["explain_nsms"] == "it takes a screen with covariates.parquet"
     assert len(made["copa"]) == 2 * 6
 
