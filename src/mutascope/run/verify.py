@@ -82,7 +82,7 @@ def _reasons(
     folder: ScreenFolder, manifest: Manifest, unit: str, size: int, mutants: pl.DataFrame | None
 ) -> Iterator[str]:
     """Yield what is wrong with a unit, what explains most first."""
-    tables = {}
+    tables: dict[str, pl.DataFrame] = {}
     for kind in (
         ("records", "phenotypes", "outputs") if keeps_outputs(manifest) else ("records", "phenotypes")
     ):
@@ -93,7 +93,7 @@ def _reasons(
             return
     for name in folder.wrong_checksums(unit):
         yield f"the checksum of {name} is wrong"
-    records, phenotypes, outputs = (tables.get(kind) for kind in ("records", "phenotypes", "outputs"))
+    records, phenotypes, outputs = tables["records"], tables["phenotypes"], tables.get("outputs")
     if len(records) != size:
         yield f"it has {len(records)} records instead of {size}"
     elif mutants is not None and not records.select(list(MUTANT_SCHEMA)).equals(mutants):
