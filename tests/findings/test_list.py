@@ -19,15 +19,10 @@ TOY = """
 import polars as pl
 
 from mutascope import figures
-from mutascope.findings import Drawing, Finding, Section
 from mutascope.findings.blocks import Figures, Rows
 from mutascope.findings.columns import columns, share
-from mutascope.findings.screens import once, stack
-
-
-@once
-def toy(given):
-    return stack(given.maps, lambda label: given.maps[label].select(odd=(pl.col("row") % 2).mean(), toys=pl.len()))
+from mutascope.findings.finding import Drawing, Section, finding
+from mutascope.findings.screens import stack
 
 
 def draw(given, palette):
@@ -44,16 +39,15 @@ def sentences(given):
     yield f"There are {toy(given)['toys'].sum()} toys."
 
 
-FINDINGS = (
-    Finding(
-        "toy",
-        "Toys of every screen.",
-        toy,
-        columns(odd=share("share of odd rows"), toys="number of toys"),
-        Drawing("toys", "toys by layer", draw),
-        Section("toys", "Toys", blocks, sentences),
-    ),
+@finding(
+    "toy",
+    columns(odd=share("share of odd rows"), toys="number of toys"),
+    figure=Drawing("toys", "toys by layer", draw),
+    section=Section("toys", "Toys", blocks, sentences),
 )
+def toy(given):
+    "Toys of every screen."
+    return stack(given.maps, lambda label: given.maps[label].select(odd=(pl.col("row") % 2).mean(), toys=pl.len()))
 """
 
 
@@ -86,6 +80,12 @@ def test_one_file_makes_a_table_a_figure_a_section_and_documentation(with_toy, t
         assert words in page, words
     assert "| odd | Float64 | share of odd rows |" in tables_page()
     assert "| `toys` | toys by layer |" in figures_page()
+
+
+def test_a_table_is_made_once_for_a_set_of_screens(with_toy):
+    assert build_table(with_toy, "toy") is build_table(with_toy, "toy")
+    again = ScreenSet([with_toy.results["say"].folder.path])
+    assert build_table(with_toy, "toy") is not build_table(again, "toy")
 
 
 def test_names_are_given_once():

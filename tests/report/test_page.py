@@ -50,7 +50,7 @@ def check_self_contained(page):
 
 def test_screens_of_every_sort_make_every_section(whole):
     names = [finding.section.name for finding in all_findings() if finding.section]
-    told = [name for name in names if name not in ("predictions", "low_rank")]
+    told = [name for name in names if name not in ("predictions", "low_rank")]  # nothing is predicted
     assert whole.sections == ["brief", *told, "tables", "manifests"]
     assert [link["href"] for link in whole.all("a")] == [f"#{name}" for name in whole.sections]
     check_self_contained(whole)
@@ -136,6 +136,17 @@ def test_an_unfinished_screen_says_so_and_has_no_interval(tmp_path, page_of):
     assert "no random sample: no interval" in page.text
 
 
+def test_the_page_begins_with_words_and_maps_and_ends_with_the_manifest(tmp_path, page_of):
+    page = page_of(write_screen(tmp_path / "say", records_of({(0, "v"): "+-#.\n...."})))
+    places = [
+        page.html.index(words) for words in ("are NSMs (rate", "1 of 1 locus", "<img", "<h2>Non-silent")
+    ]
+    assert places == sorted(places)
+    assert page.html.index("4 x 4 elements") < page.html.index("<details>")
+    assert "maps" not in page.sections  # the only ones are at the top
+    assert page.sections[-1] == "manifests"
+
+
 def test_massive_activations_are_named_and_marked(tmp_path, page_of):
     records = random_records(6, {"v": (16, 16)}, seed=3)
     page = page_of(write_screen(tmp_path / "say", records, covariates=random_covariates(records)))
@@ -207,7 +218,7 @@ def test_maps_that_find_no_room_are_left_out_with_a_sentence(tmp_path, page_of, 
 def test_all_silent_all_nsm_and_single_sites_give_a_report(tmp_path, page_of, drawn):
     page = page_of(write_screen(tmp_path / "s", records_of({(0, "q"): drawn})))
     check_self_contained(page)
-    assert {"brief", "screened", "controls", "rates", "maps", "tables"} <= set(page.sections)
+    assert {"brief", "rates", "screened", "controls", "tables", "manifests"} <= set(page.sections)
 
 
 def test_zero_alone_and_panels_alone_give_a_report(tmp_path, page_of, folders):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -15,38 +14,14 @@ from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Rows
 from mutascope.findings.columns import columns, share
 from mutascope.findings.comparison import need_pairs
-from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.finding import Drawing, Pictures, Section, finding, need
 from mutascope.findings.galleries import across
-from mutascope.findings.screens import ScreenSet, once
-
-if TYPE_CHECKING:
-    from mutascope.figures.palette import Palette
+from mutascope.findings.screens import ScreenSet
 
 _BOTH_MUTATIONS = "it takes a screen with max and min at the same sites"
 
 
-@once
-def bias_by_locus(given: ScreenSet) -> pl.DataFrame:
-    """Return score and lean of every locus."""
-    return by_assay(given.maps, locus_bias)
-
-
-@once
-def shares_of_bias(given: ScreenSet) -> pl.DataFrame:
-    """Return shares of biased loci."""
-    return bias_shares(bias_by_locus(given), ["assay", "kind"])
-
-
-@once
-def agreement_of_bias(given: ScreenSet) -> pl.DataFrame:
-    """Return same leans and Cohen's kappa."""
-    need_pairs(given)
-    pairs = pl.DataFrame(given.pairs, schema={"assay_a": pl.String, "assay_b": pl.String}, orient="row")
-    found = bias_agreement(given.maps)
-    return found.join(pairs, on=["assay_a", "assay_b"], how="semi", maintain_order="left")
-
-
-def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+def _gallery(given: ScreenSet, palette: figures.Palette) -> Pictures:
     """The loci with the strongest bias towards max, and towards min, in every assay (Figure 2)."""
     bias = bias_by_locus(given)
     need(len(bias), _BOTH_MUTATIONS)
@@ -64,7 +39,6 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield shares of biased loci, and the loci that lean most."""
     need(len(bias_by_locus(given)), _BOTH_MUTATIONS)
     yield Rows(
         "bias_shares",
@@ -98,41 +72,49 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
         )
 
 
-FINDINGS = (
-    Finding(
-        "bias_by_locus",
-        "Bias of every locus towards max or min (METHOD, Bias).",
-        bias_by_locus,
-        columns(
-            max_nsm="max NSMs",
-            min_nsm="min NSMs",
-            score="difference of max and min NSMs over the larger of max only and min only; null where both are 0",
-            one_sided=share("share of the sites that are max only or min only"),
-            lean="max, min or none: score above 20 % and more than 10 % one-sided sites",
-        ),
-        Drawing("bias", "loci that lean to max and to min, across screens (2)", _gallery),
-        Section("bias", "Bias towards max or min", _blocks, _sentences),
+@finding(
+    "bias_by_locus",
+    columns(
+        max_nsm="max NSMs",
+        min_nsm="min NSMs",
+        score="difference of max and min NSMs over the larger of max only and min only; null where both are 0",
+        one_sided=share("share of the sites that are max only or min only"),
+        lean="max, min or none: score above 20 % and more than 10 % one-sided sites",
     ),
-    Finding(
-        "bias_shares",
-        "How many loci of each kind are biased, and which way.",
-        shares_of_bias,
-        columns(
-            biased_max="loci biased towards max",
-            biased_min="loci biased towards min",
-            share_max=share("share of the loci biased towards max"),
-            share_min=share("share of the loci biased towards min"),
-        ),
-    ),
-    Finding(
-        "bias_agreement",
-        "Whether the biases of loci agree between every pair of screens.",
-        agreement_of_bias,
-        columns(
-            biased_both="loci that are biased in both screens",
-            same_lean="of these, the ones that lean the same way",
-            share_same=share("same_lean / biased_both"),
-            kappa="Cohen's kappa over max, min and none",
-        ),
+    figure=Drawing("bias", "loci that lean to max and to min, across screens (2)", _gallery),
+    section=Section("bias", "Bias towards max or min", _blocks, _sentences),
+)
+def bias_by_locus(given: ScreenSet) -> pl.DataFrame:
+    """Bias of every locus towards max or min (METHOD, Bias)."""
+    return by_assay(given.maps, locus_bias)
+
+
+@finding(
+    "bias_shares",
+    columns(
+        biased_max="loci biased towards max",
+        biased_min="loci biased towards min",
+        share_max=share("share of the loci biased towards max"),
+        share_min=share("share of the loci biased towards min"),
     ),
 )
+def shares_of_bias(given: ScreenSet) -> pl.DataFrame:
+    """How many loci of each kind are biased, and which way."""
+    return bias_shares(bias_by_locus(given), ["assay", "kind"])
+
+
+@finding(
+    "bias_agreement",
+    columns(
+        biased_both="loci that are biased in both screens",
+        same_lean="of these, the ones that lean the same way",
+        share_same=share("same_lean / biased_both"),
+        kappa="Cohen's kappa over max, min and none",
+    ),
+)
+def agreement_of_bias(given: ScreenSet) -> pl.DataFrame:
+    """Whether the biases of loci agree between every pair of screens."""
+    need_pairs(given)
+    pairs = pl.DataFrame(given.pairs, schema={"assay_a": pl.String, "assay_b": pl.String}, orient="row")
+    found = bias_agreement(given.maps)
+    return found.join(pairs, on=["assay_a", "assay_b"], how="semi", maintain_order="left")

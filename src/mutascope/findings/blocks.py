@@ -16,29 +16,33 @@ ROWS = 12
 """Rows of a table on the page; the rest is in the files of ``mutascope analyze``."""
 
 
+class Block:
+    """Something to show."""
+
+
 @dataclass(frozen=True)
-class Prose:
+class Prose(Block):
     """A paragraph."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Points:
+class Points(Block):
     """A list of sentences."""
 
     sentences: Sequence[str]
 
 
 @dataclass(frozen=True)
-class Alarm:
+class Alarm(Block):
     """Something that puts the numbers in doubt, shown prominently."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOut(Block):
     """An analysis that these screens cannot make, and why."""
 
     what: str
@@ -46,14 +50,14 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Heading:
+class Heading(Block):
     """A heading within a section."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Rows:
+class Rows(Block):
     """The first rows of a table of the findings, or why it is left out.
 
     Attributes:
@@ -74,7 +78,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Figures(Block):
     """The pictures of a figure of the findings, or why they are left out."""
 
     figure: str
@@ -82,14 +86,15 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Maps:
+class Maps(Block):
     """The maps of all loci of a screen: a sheet where they are few, small ones where they are many."""
 
     label: str
+    caption: str
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Block):
     """A table of cells.
 
     Attributes:
@@ -102,7 +107,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Block):
     """Settings of several screens side by side; ``rows`` are (name, values), equal values once."""
 
     labels: Sequence[str]
@@ -110,7 +115,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Quote:
+class Quote(Block):
     """A text by the model, and what it was given."""
 
     title: str
@@ -118,7 +123,7 @@ class Quote:
 
 
 @dataclass(frozen=True)
-class Change:
+class Change(Block):
     """What a mutant says, as a word diff against the wild type."""
 
     title: str
@@ -127,25 +132,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Folded:
+class Folded(Block):
     """Raw data, shown on demand."""
 
     title: str
     text: str
-
-
-Block = (
-    Prose
-    | Points
-    | Alarm
-    | LeftOut
-    | Heading
-    | Rows
-    | Figures
-    | Maps
-    | Grid
-    | Settings
-    | Quote
-    | Change
-    | Folded
-)

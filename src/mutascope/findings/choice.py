@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -18,26 +17,11 @@ from mutascope.analysis.choice import (
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
-from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.finding import Drawing, Pictures, Section, finding, need
 from mutascope.findings.galleries import marked, titled, top_loci
-from mutascope.findings.screens import ScreenSet, once, stack
-
-if TYPE_CHECKING:
-    from mutascope.figures.palette import Palette
+from mutascope.findings.screens import ScreenSet, stack
 
 CHOICE = "it takes a choice assay"
-
-
-@once
-def choice_by_kind(given: ScreenSet) -> pl.DataFrame:
-    """Return destruction counts by kind."""
-    return _destruction(given, "kind")
-
-
-@once
-def choice_by_score(given: ScreenSet) -> pl.DataFrame:
-    """Return destruction counts by score."""
-    return _destruction(given, "score")
 
 
 def _destruction(given: ScreenSet, by: str) -> pl.DataFrame:
@@ -58,31 +42,13 @@ def _answers(given: ScreenSet, label: str) -> pl.DataFrame:
     return choice_frame(told, wild, manifest.letters or LETTERS)
 
 
-@once
-def supplementary_severe(given: ScreenSet) -> pl.DataFrame:
-    """Return the severe mutants of choice assays with their cosines."""
-    need(given.choice, CHOICE)
-
-    def of(label: str) -> pl.DataFrame:
-        severe = (pl.col("score") <= UNDERPERFORMING) | pl.col("destructive")
-        found = given.records[label].filter(~pl.col("silent") & severe)
-        found = found.select(*MUTANT_KEY, "score", "destructive")
-        for text in given.text:
-            cosine = pl.when("silent").then(pl.lit("standard")).otherwise(pl.col("cosine").cast(pl.String))
-            told = given.severe[text].select(*MUTANT_KEY, cosine.alias(text))
-            found = found.join(told, on=MUTANT_KEY, how="left", maintain_order="left")
-        return found
-
-    return stack(given.choice, of)
-
-
-def _scores(given: ScreenSet, palette: Palette) -> Pictures:
+def _scores(given: ScreenSet, palette: figures.Palette) -> Pictures:
     counts = choice_by_score(given)
     need(len(counts), "no mutant of a choice assay that was run is an NSM")
     yield "", figures.score_figure(counts, palette)
 
 
-def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+def _gallery(given: ScreenSet, palette: figures.Palette) -> Pictures:
     """The loci with most NSMs of low score, at several thresholds, and destructive ones (Figure 5a, b, left)."""
     need(given.choice, CHOICE)
     told = [(f"score ≤ {limit}", pl.col("score") <= limit) for limit in SCORE_THRESHOLDS]
@@ -102,7 +68,6 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield what NSMs do to the answers, and which of them are malignant in a text assay too."""
     need(given.choice, CHOICE)
     yield Prose(
         "A mutant is destructive when some answer is no letter, wholly when none is; it underperforms with a score"
@@ -146,32 +111,47 @@ _COUNTS = columns(
     agreement="agreeing / letters",
 )
 
-FINDINGS = (
-    Finding(
-        "choice_by_kind",
-        "Underperforming and destructive NSMs of the choice assays, by kind.",
-        choice_by_kind,
-        _COUNTS,
-        Drawing("score_maps", "NSMs up to several scores, and destructive ones (5a, b)", _gallery),
-        Section("choice", "Answers to questions", _blocks, _sentences),
-    ),
-    Finding(
-        "choice_by_score",
-        "Destructive NSMs of the choice assays, by score.",
-        choice_by_score,
-        _COUNTS,
-        Drawing("score", "NSMs of choice assays by score (5)", _scores),
-    ),
-    Finding(
-        "supplementary_2_severe",
-        "Mutants of the choice assays with a score of 10 or less, and destructive ones; counterpart of the paper's"
-        " Supplementary Table 2.",
-        supplementary_severe,
-        columns(
-            **{
-                "*": "cosine of the mutant in the text assay of this name; standard where it is silent, null where it"
-                " was not screened"
-            },
-        ),
+
+@finding(
+    "choice_by_kind",
+    _COUNTS,
+    figure=Drawing("score_maps", "NSMs up to several scores, and destructive ones (5a, b)", _gallery),
+    section=Section("choice", "Answers to questions", _blocks, _sentences),
+)
+def choice_by_kind(given: ScreenSet) -> pl.DataFrame:
+    """Underperforming and destructive NSMs of the choice assays, by kind."""
+    return _destruction(given, "kind")
+
+
+@finding("choice_by_score", _COUNTS, figure=Drawing("score", "NSMs of choice assays by score (5)", _scores))
+def choice_by_score(given: ScreenSet) -> pl.DataFrame:
+    """Destructive NSMs of the choice assays, by score."""
+    return _destruction(given, "score")
+
+
+@finding(
+    "supplementary_2_severe",
+    columns(
+        **{
+            "*": "cosine of the mutant in the text assay of this name; standard where it is silent, null where it"
+            " was not screened"
+        }
     ),
 )
+def supplementary_severe(given: ScreenSet) -> pl.DataFrame:
+    """Mutants of the choice assays with a score of 10 or less, and destructive ones; counterpart of the paper's
+    Supplementary Table 2.
+    """
+    need(given.choice, CHOICE)
+
+    def of(label: str) -> pl.DataFrame:
+        severe = (pl.col("score") <= UNDERPERFORMING) | pl.col("destructive")
+        found = given.records[label].filter(~pl.col("silent") & severe)
+        found = found.select(*MUTANT_KEY, "score", "destructive")
+        for text in given.text:
+            cosine = pl.when("silent").then(pl.lit("standard")).otherwise(pl.col("cosine").cast(pl.String))
+            told = given.severe[text].select(*MUTANT_KEY, cosine.alias(text))
+            found = found.join(told, on=MUTANT_KEY, how="left", maintain_order="left")
+        return found
+
+    return stack(given.choice, of)

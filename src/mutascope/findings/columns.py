@@ -91,3 +91,10 @@ SHARED = columns(
     destructive="whether some answer is none of A, B, C, D",
     word="initial word of highest frequency; null: all others together, or the sum of the rows above",
 )
+
+_INTERVAL = "of the 95 % interval; null where no probability sample was drawn"
+RATES = columns(
+    rate=share("share of NSMs, each locus weighted by its sites where sites were sampled"),
+    low=share(f"lower end {_INTERVAL}"),
+    high=share(f"upper end {_INTERVAL}"),
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -14,12 +13,9 @@ from mutascope.core.errors import NotHere
 from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import chance, columns
-from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
-from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.finding import Drawing, Pictures, Section, finding, need
+from mutascope.findings.screens import ScreenSet, stack
 from mutascope.findings.words import number
-
-if TYPE_CHECKING:
-    from mutascope.figures.palette import Palette
 
 TWO = "it takes two screens or more"
 
@@ -28,33 +24,6 @@ def need_pairs(given: ScreenSet) -> None:
     """Raise NotHere when no two screens can be compared site by site."""
     need(len(given.maps) > 1, TWO)
     need(given.pairs, "; ".join(given.notes))
-
-
-@once
-def overlap(given: ScreenSet) -> pl.DataFrame:
-    """Return the overlap matrix in long form."""
-    need_pairs(given)
-    return overlap_matrix(given.maps, given.loci, pairs=given.pairs)
-
-
-@once
-def overlap_by_kind(given: ScreenSet) -> pl.DataFrame:
-    """Return the overlap of every pair of screens in every kind."""
-    need_pairs(given)
-    return overlap_matrix(given.maps, given.loci, ["kind"], pairs=given.pairs)
-
-
-@once
-def nsms_of_layers(given: ScreenSet) -> pl.DataFrame:
-    """Return the NSMs by layer that the layer correlation is made from."""
-    return stack(given.maps, lambda label: layer_counts(given.maps[label], given.loci[label]))
-
-
-@once
-def correlations_of_layers(given: ScreenSet) -> pl.DataFrame:
-    """Return Pearson's r and its square, for the screens that have the layers of the first."""
-    need(len(given.maps) > 1, TWO)
-    return layer_correlations(_of_same_layers(given))
 
 
 def _of_same_layers(given: ScreenSet) -> pl.DataFrame:
@@ -66,35 +35,16 @@ def _of_same_layers(given: ScreenSet) -> pl.DataFrame:
     return nsms_of_layers(given).filter(pl.col("assay").is_in(alike))
 
 
-@once
-def changes(given: ScreenSet) -> pl.DataFrame:
-    """Return the comparison of every pair of screens."""
-    need_pairs(given)
-    found, reason = [], ""
-    for a, b in given.pairs:
-        try:
-            mutants = compare_mutants({label: given.records[label] for label in (a, b)}, given.loci)
-        except NotHere as error:  # equal shapes, and yet no mutant in common
-            reason = str(error)
-            continue
-        pair = pl.concat([count_changes(mutants), count_changes(mutants, LOCUS_KEY)], how="diagonal_relaxed")
-        names = (pl.lit(a).alias("assay_a"), pl.lit(b).alias("assay_b"))
-        found.append(pair.select(*names, *LOCUS_KEY, pl.exclude(LOCUS_KEY)))
-    need(found, reason)
-    return pl.concat(found)
-
-
-def _overlap(given: ScreenSet, palette: Palette) -> Pictures:
+def _overlap(given: ScreenSet, palette: figures.Palette) -> Pictures:
     yield "", figures.overlap_figure(overlap(given), palette)
 
 
-def _correlation(given: ScreenSet, palette: Palette) -> Pictures:
+def _correlation(given: ScreenSet, palette: figures.Palette) -> Pictures:
     correlations = correlations_of_layers(given)
     yield "", figures.layer_correlation_figure(_of_same_layers(given), correlations, palette)
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield overlaps, correlations and changes of every two screens that can be compared."""
     need(len(given.maps) > 1, TWO)
     for note in given.notes:
         yield Prose(f"{note}.")
@@ -129,49 +79,69 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
 
 _OVERLAP = columns(overlap="mean score of the sites: 1 equal status, 0.5 both against one-sided, else 0")
 
-FINDINGS = (
-    Finding(
-        "overlap",
-        "Overlap of the maps of every pair of screens, against chance (METHOD, Overlap).",
-        overlap,
-        _OVERLAP,
-        Drawing("overlap", "overlap of the maps of every two screens (1b)", _overlap),
-        Section("comparison", "Screens compared", _blocks, _sentences),
-    ),
-    Finding(
-        "overlap_by_kind",
-        "Overlap of the maps of every pair of screens by kind, against chance.",
-        overlap_by_kind,
-        _OVERLAP,
-    ),
-    Finding(
-        "layer_counts",
-        "max and min NSMs of every layer, scaled up to all sites of the region where sites were sampled.",
-        nsms_of_layers,
-        columns(nsm="max and min NSMs of the layer; an estimate in a sample"),
-    ),
-    Finding(
-        "layer_correlations",
-        "Correlation of the NSM counts per layer of every pair of screens.",
-        correlations_of_layers,
-        figure=Drawing(
-            "layer_correlation", "NSMs per layer, one screen against the others (1c)", _correlation
-        ),
-    ),
-    Finding(
-        "changes",
-        "Mutants lost, gained and shared between every two screens, whole (null layer and kind) and by locus, and"
-        " whether losses and gains balance.",
-        changes,
-        columns(
-            nsm_a="NSMs of the first screen",
-            nsm_b="NSMs of the second screen",
-            lost="mutants that are NSMs of the first screen alone",
-            gained="mutants that are NSMs of the second screen alone",
-            same_phenotype="of the shared NSMs, those with the same output; means something if the prompt is the same",
-            sites_lost="sites with more lost than gained mutants",
-            sites_gained="sites with more gained than lost mutants",
-            q=chance("p, adjusted for the loci of the pair (Benjamini-Hochberg); of a whole comparison: p"),
-        ),
+
+@finding(
+    "overlap",
+    _OVERLAP,
+    figure=Drawing("overlap", "overlap of the maps of every two screens (1b)", _overlap),
+    section=Section("comparison", "Screens compared", _blocks, _sentences),
+)
+def overlap(given: ScreenSet) -> pl.DataFrame:
+    """Overlap of the maps of every pair of screens, against chance (METHOD, Overlap)."""
+    need_pairs(given)
+    return overlap_matrix(given.maps, given.loci, pairs=given.pairs)
+
+
+@finding("overlap_by_kind", _OVERLAP)
+def overlap_by_kind(given: ScreenSet) -> pl.DataFrame:
+    """Overlap of the maps of every pair of screens by kind, against chance."""
+    need_pairs(given)
+    return overlap_matrix(given.maps, given.loci, ["kind"], pairs=given.pairs)
+
+
+@finding("layer_counts", columns(nsm="max and min NSMs of the layer; an estimate in a sample"))
+def nsms_of_layers(given: ScreenSet) -> pl.DataFrame:
+    """max and min NSMs of every layer, scaled up to all sites of the region where sites were sampled."""
+    return stack(given.maps, lambda label: layer_counts(given.maps[label], given.loci[label]))
+
+
+@finding(
+    "layer_correlations",
+    figure=Drawing("layer_correlation", "NSMs per layer, one screen against the others (1c)", _correlation),
+)
+def correlations_of_layers(given: ScreenSet) -> pl.DataFrame:
+    """Correlation of the NSM counts per layer of every pair of screens."""
+    need(len(given.maps) > 1, TWO)
+    return layer_correlations(_of_same_layers(given))
+
+
+@finding(
+    "changes",
+    columns(
+        nsm_a="NSMs of the first screen",
+        nsm_b="NSMs of the second screen",
+        lost="mutants that are NSMs of the first screen alone",
+        gained="mutants that are NSMs of the second screen alone",
+        same_phenotype="of the shared NSMs, those with the same output; means something if the prompt is the same",
+        sites_lost="sites with more lost than gained mutants",
+        sites_gained="sites with more gained than lost mutants",
+        q=chance("p, adjusted for the loci of the pair (Benjamini-Hochberg); of a whole comparison: p"),
     ),
 )
+def changes(given: ScreenSet) -> pl.DataFrame:
+    """Mutants lost, gained and shared between every two screens, whole (null layer and kind) and by locus, and whether
+    losses and gains balance.
+    """
+    need_pairs(given)
+    found, reason = [], ""
+    for a, b in given.pairs:
+        try:
+            mutants = compare_mutants({label: given.records[label] for label in (a, b)}, given.loci)
+        except NotHere as error:  # equal shapes, and yet no mutant in common
+            reason = str(error)
+            continue
+        pair = pl.concat([count_changes(mutants), count_changes(mutants, LOCUS_KEY)], how="diagonal_relaxed")
+        names = (pl.lit(a).alias("assay_a"), pl.lit(b).alias("assay_b"))
+        found.append(pair.select(*names, *LOCUS_KEY, pl.exclude(LOCUS_KEY)))
+    need(found, reason)
+    return pl.concat(found)

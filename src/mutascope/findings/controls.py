@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from mutascope.core.manifest import Controls
-from mutascope.core.words import counted
 from mutascope.findings.blocks import Block, Grid, Prose
 from mutascope.findings.finding import Finding, Section
 from mutascope.findings.screens import ScreenSet
@@ -17,7 +16,6 @@ _NAMED = 5
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield a row of controls per screen. Failures stand at the top of the page (:func:`problems`)."""
     yield Prose(
         "No-op mutants rewrite a tile with its own values and must be silent. Replays run randomly drawn mutants again"
         " on the reference engine and must agree."
@@ -39,17 +37,13 @@ def problems(given: ScreenSet) -> list[str]:
 
 
 def _sentences(given: ScreenSet) -> Iterator[str]:
-    for label, results in given.results.items():
-        controls = results.manifest.controls
-        if controls is None or not results.finished or _failures(given, label):
-            continue
-        if controls.replayed is None or controls.noops is None:
-            yield f"The weights of {label} were restored after the last mutant."
-        else:
-            yield (
-                f"The controls of {label} passed: {counted(controls.replayed, 'replay')} on the reference engine,"
-                f" {counted(controls.noops, 'no-op')}, restored weights."
-            )
+    passed = [
+        label
+        for label, results in given.results.items()
+        if results.finished and results.manifest.controls and not _failures(given, label)
+    ]
+    if passed:
+        yield f"The controls of {', '.join(passed)} passed."
 
 
 def _failures(given: ScreenSet, label: str) -> list[str]:
@@ -102,10 +96,8 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")
 
 
-FINDINGS = (
-    Finding(
-        "controls",
-        "Replays, no-ops and restored weights.",
-        section=Section("controls", "Controls", _blocks, _sentences),
-    ),
+controls = Finding(
+    "controls",
+    "Replays, no-ops and restored weights.",
+    section=Section("controls", "Controls", _blocks, _sentences),
 )

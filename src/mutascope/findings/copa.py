@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -18,31 +17,15 @@ from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import chance as chance_column
 from mutascope.findings.columns import columns
 from mutascope.findings.comparison import TWO
-from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
-from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.finding import Drawing, Pictures, Section, finding, need
+from mutascope.findings.screens import ScreenSet, stack
 from mutascope.findings.words import per_cent
-
-if TYPE_CHECKING:
-    from mutascope.figures.palette import Palette
 
 _NO_PATTERN = "no locus has rows or columns that vary"
 _KNOWN = pl.col("strength").is_not_null()
 
 
-@once
-def pattern(given: ScreenSet) -> pl.DataFrame:
-    """Return COPA of every locus."""
-    return stack(given.maps, lambda label: copa(given.maps[label], given.loci[label]))
-
-
-@once
-def contrasts(given: ScreenSet) -> pl.DataFrame:
-    """Return the contrasts of every pair of screens."""
-    need(len(given.maps) > 1, TWO)
-    return copa_contrasts(pattern(given), ["axis", "kind"])
-
-
-def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+def _gallery(given: ScreenSet, palette: figures.Palette) -> Pictures:
     """The locus of every kind with the strongest pattern, as it is and rearranged by column and by row (Figure 4)."""
     found = pattern(given).filter(_KNOWN)
     need(len(found), _NO_PATTERN)
@@ -71,7 +54,7 @@ def _moved(data: MapData, axis: str) -> MapData:
     return replace(moved, cols=[found.position], title="columns in order")
 
 
-def _strength(given: ScreenSet, palette: Palette) -> Pictures:
+def _strength(given: ScreenSet, palette: figures.Palette) -> Pictures:
     found = pattern(given)
     need(len(found), "it takes a screen of max or min")
     for axis, name in (("row", "rows"), ("col", "columns")):
@@ -79,7 +62,6 @@ def _strength(given: ScreenSet, palette: Palette) -> Pictures:
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield the ranked hits, their strength by layer, and the contrasts between screens."""
     need(len(pattern(given).filter(_KNOWN)), _NO_PATTERN)
     yield Prose(
         "Where rows or columns are mirror images of each other (max only here, min only there), more pairs of them have"
@@ -139,36 +121,39 @@ def _against_null(name: str) -> dict:
     )
 
 
-FINDINGS = (
-    Finding(
-        "copa",
-        "Strength, asymmetry and mirror images of the complementary pattern of every locus and axis, with their nulls.",
-        pattern,
-        {
-            **columns(
-                vectors="rows or columns that are not constant",
-                reference="index of the reference vector",
-                left="vectors left of the reference after the rearrangement",
-                strength="mean |r| over pairs of vectors that are not constant",
-                mirror="share of the pairs of vectors that are not constant with r < 0",
-                asymmetry="half the difference of the balances of max only and min only, right and left of the"
-                " reference",
-            ),
-            **_against_null("strength"),
-            **_against_null("asymmetry"),
-            **_against_null("mirror"),
-        },
-        Drawing("copa", "maps rearranged to show the complementary pattern (4a-c)", _gallery),
-        Section("copa", "The complementary pattern", _blocks, _sentences),
-    ),
-    Finding(
-        "copa_contrasts",
-        "Whether the complementary pattern is stronger in one screen than in another, by kind.",
-        contrasts,
-        columns(
-            excess_a="mean strength above the null in the first screen",
-            excess_b="mean strength above the null in the second screen",
+@finding(
+    "copa",
+    {
+        **columns(
+            vectors="rows or columns that are not constant",
+            reference="index of the reference vector",
+            left="vectors left of the reference after the rearrangement",
+            strength="mean |r| over pairs of vectors that are not constant",
+            mirror="share of the pairs of vectors that are not constant with r < 0",
+            asymmetry="half the difference of the balances of max only and min only, right and left of the"
+            " reference",
         ),
-        Drawing("copa_strength", "strength of the complementary pattern against its null (4d)", _strength),
-    ),
+        **_against_null("strength"),
+        **_against_null("asymmetry"),
+        **_against_null("mirror"),
+    },
+    figure=Drawing("copa", "maps rearranged to show the complementary pattern (4a-c)", _gallery),
+    section=Section("copa", "The complementary pattern", _blocks, _sentences),
 )
+def pattern(given: ScreenSet) -> pl.DataFrame:
+    """Strength, asymmetry and mirror images of the complementary pattern of every locus and axis, with their nulls."""
+    return stack(given.maps, lambda label: copa(given.maps[label], given.loci[label]))
+
+
+@finding(
+    "copa_contrasts",
+    columns(
+        excess_a="mean strength above the null in the first screen",
+        excess_b="mean strength above the null in the second screen",
+    ),
+    figure=Drawing("copa_strength", "strength of the complementary pattern against its null (4d)", _strength),
+)
+def contrasts(given: ScreenSet) -> pl.DataFrame:
+    """Whether the complementary pattern is stronger in one screen than in another, by kind."""
+    need(len(given.maps) > 1, TWO)
+    return copa_contrasts(pattern(given), ["axis", "kind"])

@@ -13,48 +13,17 @@ from mutascope.core.errors import NotHere
 from mutascope.core.schema import SITE_KEY
 from mutascope.findings.blocks import Block, LeftOut, Points, Prose, Rows
 from mutascope.findings.columns import columns, share
-from mutascope.findings.finding import Finding, Section, need
-from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.finding import Section, finding, need
+from mutascope.findings.screens import ScreenSet, stack
 
 WITH_COVARIATES = "it takes a screen with covariates.parquet"
 
 
-@once
-def regression_of_nsms(given: ScreenSet) -> pl.DataFrame:
-    """Return the coefficients of every term."""
-    need(given.covariates, WITH_COVARIATES)
-    return stack(given.covariates, lambda label: explain_nsms(given.records[label], given.covariates[label]))
-
-
-@once
-def regression_of_cosine(given: ScreenSet) -> pl.DataFrame:
-    """Return the coefficients of every term."""
-    labels = [label for label in given.text if label in given.covariates]
-    need(labels, f"{WITH_COVARIATES} and a text assay")
-    return stack(
-        labels,
-        lambda label: explain_severity(
-            given.severe[label].filter(~pl.col("silent")), given.covariates[label], "cosine"
-        ),
-    )
-
-
-@once
-def enrichment_beyond(given: ScreenSet) -> pl.DataFrame:
-    """Return the test of every line given the covariates."""
-    need(given.covariates, WITH_COVARIATES)
-    return stack(
-        given.covariates,
-        lambda label: enrichment_given_covariates(_explained_calls(given, label), given.covariates[label]),
-    )
-
-
-@once
 def enrichment_of_explained(given: ScreenSet) -> pl.DataFrame:
     """Return the plain test of the same lines from the same calls as :func:`enrichment_beyond`, to compare with it."""
     need(given.covariates, WITH_COVARIATES)
     calls = {label: _explained_calls(given, label) for label in given.covariates}
-    return by_assay(calls, nsm_enrichment)
+    return given.once("enrichment of sites with covariates", lambda: by_assay(calls, nsm_enrichment))
 
 
 def _explained_calls(given: ScreenSet, label: str) -> pl.DataFrame:
@@ -63,7 +32,6 @@ def _explained_calls(given: ScreenSet, label: str) -> pl.DataFrame:
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield the coefficients, and how many enriched lines remain."""
     regression_of_nsms(given)
     yield Prose(
         "Covariates of a site: the size of the change, the norm of the tile, the norm of the wild type's activations"
@@ -115,33 +83,45 @@ _TERMS = columns(
     explained=share("share of the deviance within the loci that all terms explain together"),
 )
 
-FINDINGS = (
-    Finding(
-        "explain_nsms",
-        "Logistic regression of NSM on the covariates of the site, by kind.",
-        regression_of_nsms,
-        _TERMS,
-        section=Section("covariates", "What explains the maps", _blocks),
-    ),
-    Finding(
-        "explain_cosine",
-        "Linear regression of the cosine of NSMs on the covariates of the site, by kind.",
-        regression_of_cosine,
-        {
-            **_TERMS,
-            **columns(
-                coefficient="change of the cosine per standard deviation of the term within a locus; null if not"
-                " estimable",
-                explained=share(
-                    "share of the sum of squares within the loci that all terms explain together"
-                ),
-            ),
-        },
-    ),
-    Finding(
-        "enrichment_given_covariates",
-        "Every row and column, tested for more NSM sites than the covariates of its sites explain.",
-        enrichment_beyond,
-        columns(expected="sum of the chances of its sites to be NSM sites, by the regression"),
-    ),
+
+@finding("explain_nsms", _TERMS, section=Section("covariates", "What explains the maps", _blocks))
+def regression_of_nsms(given: ScreenSet) -> pl.DataFrame:
+    """Logistic regression of NSM on the covariates of the site, by kind."""
+    need(given.covariates, WITH_COVARIATES)
+    return stack(given.covariates, lambda label: explain_nsms(given.records[label], given.covariates[label]))
+
+
+@finding(
+    "explain_cosine",
+    {
+        **_TERMS,
+        **columns(
+            coefficient="change of the cosine per standard deviation of the term within a locus; null if not"
+            " estimable",
+            explained=share("share of the sum of squares within the loci that all terms explain together"),
+        ),
+    },
 )
+def regression_of_cosine(given: ScreenSet) -> pl.DataFrame:
+    """Linear regression of the cosine of NSMs on the covariates of the site, by kind."""
+    labels = [label for label in given.text if label in given.covariates]
+    need(labels, f"{WITH_COVARIATES} and a text assay")
+    return stack(
+        labels,
+        lambda label: explain_severity(
+            given.severe[label].filter(~pl.col("silent")), given.covariates[label], "cosine"
+        ),
+    )
+
+
+@finding(
+    "enrichment_given_covariates",
+    columns(expected="sum of the chances of its sites to be NSM sites, by the regression"),
+)
+def enrichment_beyond(given: ScreenSet) -> pl.DataFrame:
+    """Every row and column, tested for more NSM sites than the covariates of its sites explain."""
+    need(given.covariates, WITH_COVARIATES)
+    return stack(
+        given.covariates,
+        lambda label: enrichment_given_covariates(_explained_calls(given, label), given.covariates[label]),
+    )

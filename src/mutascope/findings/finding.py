@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -18,13 +19,9 @@ if TYPE_CHECKING:
 
     from mutascope.figures.palette import Palette
 
+Table = Callable[[ScreenSet], pl.DataFrame]
 Pictures = Iterator[tuple[str, "Figure"]]
 """A suffix of the file name (empty, or what tells several pictures of one name apart), and the picture."""
-
-
-def nothing(given: ScreenSet) -> Iterator[str]:
-    """Yield no sentence."""
-    return iter(())
 
 
 @dataclass(frozen=True)
@@ -57,12 +54,12 @@ class Section:
     name: str
     title: str
     blocks: Callable[[ScreenSet], Iterator[Block]]
-    sentences: Callable[[ScreenSet], Iterator[str]] = nothing
+    sentences: Callable[[ScreenSet], Iterator[str]] = lambda given: iter(())
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding.
+    """A finding. Called with screens, it returns its table, which is made once for every set of screens.
 
     Attributes:
         name: of the files that its table is written to.
@@ -76,14 +73,33 @@ class Finding:
 
     name: str
     description: str
-    table: Callable[[ScreenSet], pl.DataFrame] | None = None
+    table: Table | None = None
     columns: Mapping[str, Column] = field(default_factory=dict, hash=False)
     figure: Drawing | None = None
     section: Section | None = None
 
+    def __call__(self, given: ScreenSet) -> pl.DataFrame:
+        table = self.table
+        if table is None:
+            raise NotHere(f"{self.name} has no table")
+        return given.once(self, lambda: table(given))
+
     def column(self, name: str) -> Column:
         """Return what a column of the table means."""
         return self.columns.get(name) or SHARED.get(name) or self.columns["*"]
+
+
+def finding(
+    name: str,
+    columns: Mapping[str, Column] = MappingProxyType({}),
+    *,
+    figure: Drawing | None = None,
+    section: Section | None = None,
+) -> Callable[[Table], Finding]:
+    """Make the decorated function the table of a :class:`Finding`; its docstring describes it."""
+    return lambda table: Finding(
+        name, " ".join((table.__doc__ or "").split()), table, columns, figure, section
+    )
 
 
 def need(present: object, sentence: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -25,56 +24,13 @@ from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
 from mutascope.findings.comparison import need_pairs
-from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.finding import Drawing, Pictures, Section, finding, need
 from mutascope.findings.galleries import across
-from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.screens import ScreenSet, stack
 from mutascope.findings.words import chance
-
-if TYPE_CHECKING:
-    from mutascope.figures.palette import Palette
 
 _AXES = (("row", "rows"), ("col", "columns"))
 _HITS = {"any": "NSM sites", "both": "double NSM sites"}
-
-
-@once
-def enrichment(given: ScreenSet) -> pl.DataFrame:
-    """Return the test of every line, under both meanings of a hit."""
-    tests = [by_assay(given.maps, lambda calls, hit=hit: nsm_enrichment(calls, hit)) for hit in HITS]
-    return pl.concat(test.with_columns(hit=pl.lit(hit)) for test, hit in zip(tests, HITS, strict=True))
-
-
-@once
-def across_assays(given: ScreenSet) -> pl.DataFrame:
-    """Return conservation across assays."""
-    need_pairs(given)
-    lines = enrichment(given)
-    return pl.concat(
-        conserved_across_assays(lines.filter(pl.col("assay").is_in(group))).select(
-            pl.lit(", ".join(group)).alias("assays"), pl.all()
-        )
-        for group in given.groups
-        if len(group) > 1
-    )
-
-
-@once
-def across_layers(given: ScreenSet) -> pl.DataFrame:
-    """Return conservation across layers of a kind."""
-    return _explained(given, conserved_across_layers(enrichment(given)))
-
-
-@once
-def on_residual(given: ScreenSet) -> pl.DataFrame:
-    """Return conservation along the residual stream."""
-    lines = enrichment(given)
-    return _explained(
-        given,
-        stack(
-            given.maps,
-            lambda label: conserved_on_residual(lines.filter(assay=label).drop("assay"), given.loci[label]),
-        ),
-    )
 
 
 def _explained(given: ScreenSet, lines: pl.DataFrame) -> pl.DataFrame:
@@ -86,18 +42,7 @@ def _explained(given: ScreenSet, lines: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([*known, rest], how="diagonal_relaxed")
 
 
-@once
-def points(given: ScreenSet) -> pl.DataFrame:
-    """Return the sensitive points of every group of screens that can be compared."""
-    return pl.concat(
-        sensitive_points({label: given.maps[label] for label in group}).select(
-            pl.lit(", ".join(group)).alias("assays"), pl.all()
-        )
-        for group in given.groups
-    )
-
-
-def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+def _gallery(given: ScreenSet, palette: figures.Palette) -> Pictures:
     """The loci with the most significant row, and column, in every assay, enriched lines marked (Figure 3a, b)."""
     lines = enrichment(given).filter("enriched")
     need(len(lines), "no row or column is enriched")
@@ -123,7 +68,7 @@ def _with_marks(data: MapData, lines: pl.DataFrame, axis: str) -> MapData:
     return replace(data, rows=found) if axis == "row" else replace(data, cols=found)
 
 
-def _conserved(given: ScreenSet, palette: Palette) -> Pictures:
+def _conserved(given: ScreenSet, palette: figures.Palette) -> Pictures:
     lines, conserved = enrichment(given), across_layers(given)
     tested = lines["assay"].unique(maintain_order=True).to_list()
     need(tested, "it takes a screen with max and min at the same sites, or with one of max, min and zero")
@@ -140,7 +85,7 @@ def _conserved(given: ScreenSet, palette: Palette) -> Pictures:
             yield f"{label}_{name}" + ("_both" if hit == "both" else ""), figure
 
 
-def _sensitive(given: ScreenSet, palette: Palette) -> Pictures:
+def _sensitive(given: ScreenSet, palette: figures.Palette) -> Pictures:
     for number, group in enumerate(given.groups):
         told = ", ".join(group)
         found = points(given).filter(assays=told).group_by(LOCUS_KEY).agg(points=pl.len())
@@ -158,15 +103,13 @@ def _by_q(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield conserved lines first, then single ones, then sensitive points."""
     enrichment(given)
     yield Prose(
         "A row or column is enriched when it holds more hits than a random deal of the sites of its locus"
         " (hypergeometric test, false discovery rate 5 %). A hit is a site where any of max and min is an NSM or,"
-        " apart, one where both are (a double NSM site): where most sites are NSM sites, only the second can tell."
-        " A line is conserved when it is enriched more often across"
-        " layers, kinds or screens than chance has it. In marked rows of the tables, a massive activation of the wild"
-        " type runs through the line."
+        " apart, one where both are (a double NSM site): where most sites are NSM sites, only the second can tell. A"
+        " line is conserved when it is enriched more often across layers, kinds or screens than chance has it. In"
+        " marked rows of the tables, a massive activation of the wild type runs through the line."
     )
     yield Rows(
         "conserved_on_residual",
@@ -231,43 +174,71 @@ _CONSERVED = _HIT | columns(
     massive="whether a massive activation lies there",
 )
 
-FINDINGS = (
-    Finding(
-        "enrichment",
-        "Every row and column of every locus, tested for more NSM sites than chance, and for more sites where both max"
-        " and min are NSMs.",
-        enrichment,
-        _HIT,
-        figure=Drawing(
-            "enriched_loci", "loci with enriched rows and columns, across screens (3a, b)", _gallery
-        ),
-        section=Section("lines", "Sensitive rows and columns", _blocks, _sentences),
-    ),
-    Finding(
-        "conserved_across_assays",
-        "Lines that are enriched in some assay, tested for being so in several.",
-        across_assays,
-        _CONSERVED,
-    ),
-    Finding(
-        "conserved_across_layers",
-        "Coordinates of a kind with an enriched line in some layer, tested for having one in several; whether the line"
-        " carries a massive activation, where the screen has covariates.",
-        across_layers,
-        _CONSERVED,
-        Drawing("conserved_lines", "enriched rows and columns of all layers (3)", _conserved),
-    ),
-    Finding(
-        "conserved_on_residual",
-        "Coordinates of the residual stream with an enriched line (columns of q k v gate up, rows of o down) in some"
-        " locus, tested for having one in several; whether they carry a massive activation.",
-        on_residual,
-        _CONSERVED,
-    ),
-    Finding(
-        "sensitive_points",
-        "Sites that are NSMs with max and with min in all of several screens, or in the only one.",
-        points,
-        figure=Drawing("sensitive_points", "sites that are both in every screen, by locus (3)", _sensitive),
-    ),
+
+@finding(
+    "enrichment",
+    _HIT,
+    figure=Drawing("enriched_loci", "loci with enriched rows and columns, across screens (3a, b)", _gallery),
+    section=Section("lines", "Sensitive rows and columns", _blocks, _sentences),
 )
+def enrichment(given: ScreenSet) -> pl.DataFrame:
+    """Every row and column of every locus, tested for more NSM sites than chance, and for more sites where both max and
+    min are NSMs.
+    """
+    tests = [by_assay(given.maps, lambda calls, hit=hit: nsm_enrichment(calls, hit)) for hit in HITS]
+    return pl.concat(test.with_columns(hit=pl.lit(hit)) for test, hit in zip(tests, HITS, strict=True))
+
+
+@finding("conserved_across_assays", _CONSERVED)
+def across_assays(given: ScreenSet) -> pl.DataFrame:
+    """Lines that are enriched in some assay, tested for being so in several."""
+    need_pairs(given)
+    lines = enrichment(given)
+    return pl.concat(
+        conserved_across_assays(lines.filter(pl.col("assay").is_in(group))).select(
+            pl.lit(", ".join(group)).alias("assays"), pl.all()
+        )
+        for group in given.groups
+        if len(group) > 1
+    )
+
+
+@finding(
+    "conserved_across_layers",
+    _CONSERVED,
+    figure=Drawing("conserved_lines", "enriched rows and columns of all layers (3)", _conserved),
+)
+def across_layers(given: ScreenSet) -> pl.DataFrame:
+    """Coordinates of a kind with an enriched line in some layer, tested for having one in several; whether the line
+    carries a massive activation, where the screen has covariates.
+    """
+    return _explained(given, conserved_across_layers(enrichment(given)))
+
+
+@finding("conserved_on_residual", _CONSERVED)
+def on_residual(given: ScreenSet) -> pl.DataFrame:
+    """Coordinates of the residual stream with an enriched line (columns of q k v gate up, rows of o down) in some
+    locus, tested for having one in several; whether they carry a massive activation.
+    """
+    lines = enrichment(given)
+    return _explained(
+        given,
+        stack(
+            given.maps,
+            lambda label: conserved_on_residual(lines.filter(assay=label).drop("assay"), given.loci[label]),
+        ),
+    )
+
+
+@finding(
+    "sensitive_points",
+    figure=Drawing("sensitive_points", "sites that are both in every screen, by locus (3)", _sensitive),
+)
+def points(given: ScreenSet) -> pl.DataFrame:
+    """Sites that are NSMs with max and with min in all of several screens, or in the only one."""
+    return pl.concat(
+        sensitive_points({label: given.maps[label] for label in group}).select(
+            pl.lit(", ".join(group)).alias("assays"), pl.all()
+        )
+        for group in given.groups
+    )

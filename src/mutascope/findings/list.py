@@ -1,6 +1,6 @@
 """The one list of findings: tables, figures, the report and the documentation iterate over it.
 
-A finding is added by a module of this package that has ``FINDINGS``, a tuple of them. Nothing else is to be changed.
+It holds every :class:`Finding` that a module of this package defines. To add one, define it: nothing else is needed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,17 @@ _LAST = ("screened", "controls")
 def all_findings() -> tuple[Finding, ...]:
     """Return every finding, in the order of the report."""
     modules = sorted(module.name for module in iter_modules(findings.__path__))
-    found = {name: getattr(import_module(f"{findings.__name__}.{name}"), "FINDINGS", ()) for name in modules}
     others = [name for name in modules if name not in (*_ORDER, *_LAST)]
-    return tuple(finding for name in (*_ORDER, *others, *_LAST) for finding in found[name])
+    return tuple(finding for name in (*_ORDER, *others, *_LAST) for finding in _defined(name))
+
+
+def _defined(name: str) -> list[Finding]:
+    """The findings of a module, without those that it imports."""
+    module = import_module(f"{findings.__name__}.{name}")
+    found = [value for value in vars(module).values() if isinstance(value, Finding)]
+    return [
+        finding for finding in found if finding.table is None or finding.table.__module__ == module.__name__
+    ]
 
 
 def tables() -> dict[str, Finding]:
@@ -41,20 +49,12 @@ def figures() -> dict[str, Drawing]:
 
 
 def table_named(name: str) -> Finding:
-    """Return the finding with the table of this name.
-
-    Raises:
-        MutascopeError: when there is none.
-    """
+    """Return the finding with the table of this name; raise MutascopeError when there is none."""
     check_name("table", name, list(tables()))
     return tables()[name]
 
 
 def figure_named(name: str) -> Drawing:
-    """Return the figure of this name.
-
-    Raises:
-        MutascopeError: when there is none.
-    """
+    """Return the figure of this name; raise MutascopeError when there is none."""
     check_name("figure", name, list(figures()))
     return figures()[name]

@@ -11,9 +11,9 @@ from mutascope.analysis.lowrank_patterns import low_rank_by_kind, low_rank_patte
 from mutascope.analysis.sites import MAP_MUTATIONS
 from mutascope.findings.blocks import Block, Prose, Rows
 from mutascope.findings.columns import columns
-from mutascope.findings.finding import Finding, Section, need
+from mutascope.findings.finding import Section, finding, need
 from mutascope.findings.predictions import PREDICTED
-from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.screens import ScreenSet, stack
 
 
 def _complete(given: ScreenSet) -> dict[str, pl.DataFrame]:
@@ -29,47 +29,7 @@ def _complete(given: ScreenSet) -> dict[str, pl.DataFrame]:
     return both
 
 
-@once
-def low_rank(given: ScreenSet) -> pl.DataFrame:
-    """Return the shares that low-rank matrices explain, by locus."""
-    predictions = _complete(given)
-    return stack(predictions, lambda label: low_rank_shares(predictions[label]))
-
-
-@once
-def low_rank_factors(given: ScreenSet) -> pl.DataFrame:
-    """Return the factors, a row per line."""
-    predictions = _complete(given)
-    return stack(predictions, lambda label: factors(predictions[label]))
-
-
-@once
-def patterns_of_low_rank(given: ScreenSet) -> pl.DataFrame:
-    """Return the comparison of every predicted map with its low-rank forms."""
-    predictions = _complete(given)
-    return stack(
-        predictions,
-        lambda label: pl.concat(
-            [low_rank_patterns(predictions[label], given.maps[label], rank) for rank in (1, 3)],
-            how="vertical_relaxed",
-        ),
-    )
-
-
-@once
-def low_rank_of_kinds(given: ScreenSet) -> pl.DataFrame:
-    """Return the medians of :func:`low_rank` and :func:`patterns_of_low_rank`."""
-    shares, patterns = low_rank(given), patterns_of_low_rank(given)
-    return stack(
-        _complete(given),
-        lambda label: low_rank_by_kind(
-            shares.filter(assay=label).drop("assay"), patterns.filter(assay=label).drop("assay")
-        ),
-    )
-
-
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield what low-rank forms explain."""
     low_rank_of_kinds(given)
     yield Prose(
         "To first order, what a constant written over a tile does is a factor of its row times a factor of its column,"
@@ -91,6 +51,7 @@ _SHARES = columns(
     share_3="the same for rank 3",
     null_1="what rank 1 explains when the values are shuffled among the sites",
 )
+
 _FORMS = columns(
     rank="of the low-rank form",
     agreement="share of the calls of max and min that the form gets right",
@@ -108,34 +69,52 @@ _FORMS = columns(
     },
 )
 
-FINDINGS = (
-    Finding(
-        "low_rank",
-        "How far predicted maps are one row factor times one column factor, with opposite signs for max and min.",
-        low_rank,
-        _SHARES,
-    ),
-    Finding(
-        "low_rank_factors",
-        "The row and the column factors of every predicted locus.",
-        low_rank_factors,
-        columns(factor="of the line: the odd part is near row factor times column factor (root of a margin)"),
-    ),
-    Finding(
-        "low_rank_patterns",
-        "How much of enriched lines, bias and COPA of a map its low-rank form predicts, for forms of rank 1 and 3.",
-        patterns_of_low_rank,
-        _FORMS,
-    ),
-    Finding(
-        "low_rank_by_kind",
-        "What low-rank forms of predicted maps explain: medians over the loci of a kind, and of bias over the loci.",
-        low_rank_of_kinds,
-        {
-            **_SHARES,
-            **_FORMS,
-            **columns(bias_explained="squared correlation of the bias of map and form over the loci"),
-        },
-        section=Section("low_rank", "Row factors and column factors", _blocks),
-    ),
+
+@finding("low_rank", _SHARES)
+def low_rank(given: ScreenSet) -> pl.DataFrame:
+    """How far predicted maps are one row factor times one column factor, with opposite signs for max and min."""
+    predictions = _complete(given)
+    return stack(predictions, lambda label: low_rank_shares(predictions[label]))
+
+
+@finding(
+    "low_rank_factors",
+    columns(factor="of the line: the odd part is near row factor times column factor (root of a margin)"),
 )
+def low_rank_factors(given: ScreenSet) -> pl.DataFrame:
+    """The row and the column factors of every predicted locus."""
+    predictions = _complete(given)
+    return stack(predictions, lambda label: factors(predictions[label]))
+
+
+@finding("low_rank_patterns", _FORMS)
+def patterns_of_low_rank(given: ScreenSet) -> pl.DataFrame:
+    """How much of enriched lines, bias and COPA of a map its low-rank form predicts, for forms of rank 1 and 3."""
+    predictions = _complete(given)
+    return stack(
+        predictions,
+        lambda label: pl.concat(
+            [low_rank_patterns(predictions[label], given.maps[label], rank) for rank in (1, 3)],
+            how="vertical_relaxed",
+        ),
+    )
+
+
+@finding(
+    "low_rank_by_kind",
+    {
+        **_SHARES,
+        **_FORMS,
+        **columns(bias_explained="squared correlation of the bias of map and form over the loci"),
+    },
+    section=Section("low_rank", "Row factors and column factors", _blocks),
+)
+def low_rank_of_kinds(given: ScreenSet) -> pl.DataFrame:
+    """What low-rank forms of predicted maps explain: medians over the loci of a kind, and of bias over the loci."""
+    shares, patterns = low_rank(given), patterns_of_low_rank(given)
+    return stack(
+        _complete(given),
+        lambda label: low_rank_by_kind(
+            shares.filter(assay=label).drop("assay"), patterns.filter(assay=label).drop("assay")
+        ),
+    )

@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from mutascope import figures
-from mutascope.analysis.choice import MALIGNANT_COSINE, MALIGNANT_SCORE, malignant_against, mutants_by_locus
+from mutascope.analysis.choice import malignant_against, mutants_by_locus
 from mutascope.analysis.lines import top_lines
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.columns import columns
-from mutascope.findings.finding import Drawing, Finding, Pictures, need
+from mutascope.findings.finding import Drawing, Pictures, finding, need
 from mutascope.findings.galleries import marked, top_loci
-from mutascope.findings.screens import ScreenSet, once, stack
-
-if TYPE_CHECKING:
-    from mutascope.figures.palette import Palette
+from mutascope.findings.screens import ScreenSet, stack
 
 _MOST_LOCI = 12
 _ACROSS = 4
 """Maps of a gallery."""
-
-
-@once
-def malignant_mutants(given: ScreenSet) -> pl.DataFrame:
-    """Return the malignant mutants of every choice assay against every text assay."""
-    need(given.choice and given.text, "it takes a choice assay and a text assay")
-    return stack(
-        given.choice,
-        lambda label: malignant_against(given.records[label], given.severe).rename({"assay": "text_assay"}),
-    )
-
-
-@once
-def malignant_by_locus(given: ScreenSet) -> pl.DataFrame:
-    """Return the number of malignant mutants of every locus."""
-    return _of_malignant(given, mutants_by_locus)
-
-
-@once
-def malignant_lines(given: ScreenSet) -> pl.DataFrame:
-    """Return the top lines of the malignant mutants."""
-    return _of_malignant(given, top_lines)
 
 
 def _of_malignant(given: ScreenSet, analysis: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
@@ -57,7 +31,7 @@ def _of_malignant(given: ScreenSet, analysis: Callable[[pl.DataFrame], pl.DataFr
     return pl.concat(parts)
 
 
-def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+def _gallery(given: ScreenSet, palette: figures.Palette) -> Pictures:
     """Maps of the malignant mutants, loci with most of them first (Figure 5d, e)."""
     mutants = malignant_mutants(given)
     need(len(mutants), "no mutant is malignant")
@@ -69,11 +43,7 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
             data
             for locus in top_loci(part, _MOST_LOCI)
             for data in marked(
-                given,
-                str(choice),
-                records,
-                locus,
-                [(f"{counts[locus]:,} malignant", pl.col("malignant"))],
+                given, str(choice), records, locus, [(f"{counts[locus]:,} malignant", pl.col("malignant"))]
             )
         ]
         rows = [maps[start : start + _ACROSS] for start in range(0, len(maps), _ACROSS)]
@@ -83,25 +53,24 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
 
 _PAIR = columns(assay="the choice assay", text_assay="the text assay")
 
-FINDINGS = (
-    Finding(
-        "malignant",
-        f"Mutants with a score of {MALIGNANT_SCORE} or less in a choice assay and a cosine below {MALIGNANT_COSINE} in"
-        " a text assay.",
-        malignant_mutants,
-        _PAIR,
-        Drawing("malignant", "malignant mutants (5d, e)", _gallery),
-    ),
-    Finding(
-        "malignant_by_locus",
-        "Malignant mutants by locus, most first.",
-        malignant_by_locus,
-        _PAIR,
-    ),
-    Finding(
-        "malignant_lines",
-        "Rows and columns by the share of the malignant mutants that they hold, largest first.",
-        malignant_lines,
-        _PAIR,
-    ),
-)
+
+@finding("malignant", _PAIR, figure=Drawing("malignant", "malignant mutants (5d, e)", _gallery))
+def malignant_mutants(given: ScreenSet) -> pl.DataFrame:
+    """Mutants with a score of 8 or less in a choice assay and a cosine below 0.5 in a text assay."""
+    need(given.choice and given.text, "it takes a choice assay and a text assay")
+    return stack(
+        given.choice,
+        lambda label: malignant_against(given.records[label], given.severe).rename({"assay": "text_assay"}),
+    )
+
+
+@finding("malignant_by_locus", _PAIR)
+def malignant_by_locus(given: ScreenSet) -> pl.DataFrame:
+    """Malignant mutants by locus, most first."""
+    return _of_malignant(given, mutants_by_locus)
+
+
+@finding("malignant_lines", _PAIR)
+def malignant_lines(given: ScreenSet) -> pl.DataFrame:
+    """Rows and columns by the share of the malignant mutants that they hold, largest first."""
+    return _of_malignant(given, top_lines)

@@ -7,25 +7,12 @@ import polars as pl
 from mutascope.analysis.severity import strangest
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.columns import columns
-from mutascope.findings.finding import Finding, need
-from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.finding import finding, need
+from mutascope.findings.screens import ScreenSet, stack
 from mutascope.findings.writers import of_panel
 
 _EXAMPLES = 3
 """Mutants of a rare word."""
-
-
-@once
-def supplementary_outputs(given: ScreenSet) -> pl.DataFrame:
-    """Return outputs of the wild type and of chosen mutants."""
-    labels = given.panels or given.text
-    need(labels, "it takes a writer panel or a text assay")
-    chosen = _panel_outputs if given.panels else _strange_outputs
-    found = stack(labels, lambda label: chosen(given, label))
-    if not given.choice:
-        return found.with_columns(score=pl.lit(None, pl.Int16))
-    scores = given.records[given.choice[0]].select(*MUTANT_KEY, "score")
-    return found.join(scores, on=MUTANT_KEY, how="left", maintain_order="left")
 
 
 def _panel_outputs(given: ScreenSet, label: str) -> pl.DataFrame:
@@ -59,16 +46,23 @@ def _strange_outputs(given: ScreenSet, label: str) -> pl.DataFrame:
     )
 
 
-FINDINGS = (
-    Finding(
-        "supplementary_3_outputs",
-        "Outputs to read: of the wild type (null mutant), and of the mutants with rare words (three of every word) or,"
-        " where there is no panel, of the strangest ones; counterpart of the paper's Supplementary Table 3.",
-        supplementary_outputs,
-        columns(
-            prompt="text of the prompt",
-            word="initial word of highest frequency; null without a panel",
-            score="score of the mutant in the first choice assay; null where it has none",
-        ),
+@finding(
+    "supplementary_3_outputs",
+    columns(
+        prompt="text of the prompt",
+        word="initial word of highest frequency; null without a panel",
+        score="score of the mutant in the first choice assay; null where it has none",
     ),
 )
+def supplementary_outputs(given: ScreenSet) -> pl.DataFrame:
+    """Outputs to read: of the wild type (null mutant), and of the mutants with rare words (three of every word) or,
+    where there is no panel, of the strangest ones; counterpart of the paper's Supplementary Table 3.
+    """
+    labels = given.panels or given.text
+    need(labels, "it takes a writer panel or a text assay")
+    chosen = _panel_outputs if given.panels else _strange_outputs
+    found = stack(labels, lambda label: chosen(given, label))
+    if not given.choice:
+        return found.with_columns(score=pl.lit(None, pl.Int16))
+    scores = given.records[given.choice[0]].select(*MUTANT_KEY, "score")
+    return found.join(scores, on=MUTANT_KEY, how="left", maintain_order="left")

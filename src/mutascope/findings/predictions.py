@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -12,17 +11,13 @@ from mutascope.analysis.calibration import calibration_scores, cross_fitted, rel
 from mutascope.analysis.combined import combined_rates
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Points, Prose, Rows
-from mutascope.findings.columns import columns, share
-from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
-from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.columns import RATES, columns, share
+from mutascope.findings.finding import Drawing, Pictures, Section, finding, need
+from mutascope.findings.screens import ScreenSet, stack
 from mutascope.store.reader import ScreenData
-
-if TYPE_CHECKING:
-    from mutascope.figures.palette import Palette
 
 PREDICTED = "it takes a predicted screen (mutascope predict)"
 SAMPLED = "it takes a predicted screen with an exact sample"
-
 _AXES = (("row", "rows"), ("col", "cols"))
 """Coordinates of a site, and the fields of a design that choose among them."""
 
@@ -55,24 +50,6 @@ def _scored(given: ScreenSet) -> list[str]:
     return labels
 
 
-@once
-def prediction_scores(given: ScreenSet) -> pl.DataFrame:
-    """Return the scores of every predicted screen, of all mutants and by kind."""
-    return stack(
-        _scored(given),
-        lambda label: pl.concat(
-            [calibration_scores(_checked(given, label)), calibration_scores(_checked(given, label), "kind")],
-            how="vertical_relaxed",
-        ),
-    )
-
-
-@once
-def reliability_curves(given: ScreenSet) -> pl.DataFrame:
-    """Return the reliability curve of every predicted screen."""
-    return stack(_scored(given), lambda label: reliability(_checked(given, label)))
-
-
 def _combined(given: ScreenSet, *by: str) -> pl.DataFrame:
     samples = {label: sample_of(given, label) for label in given.predicted}
     sampled = {
@@ -102,30 +79,6 @@ def sample_of(given: ScreenSet, label: str) -> pl.DataFrame | None:
     return None if results.manifest.design.type == "list" else results.sample()
 
 
-@once
-def rates_of_all(given: ScreenSet) -> pl.DataFrame:
-    """Return the combined rate of every predicted screen."""
-    return _combined(given)
-
-
-@once
-def rates_by_kind(given: ScreenSet) -> pl.DataFrame:
-    """Return the combined rates by kind."""
-    return _combined(given, "kind")
-
-
-@once
-def rates_by_layer(given: ScreenSet) -> pl.DataFrame:
-    """Return the combined rates by layer."""
-    return _combined(given, "layer")
-
-
-@once
-def rates_by_locus(given: ScreenSet) -> pl.DataFrame:
-    """Return the combined rates by locus."""
-    return _combined(given, "layer", "kind")
-
-
 def calls_in_words(given: ScreenSet, label: str) -> str:
     """Return in words how many of the calls that rates and maps are made of are exact, and how many predicted."""
     calls = given.mapped[label]
@@ -133,12 +86,11 @@ def calls_in_words(given: ScreenSet, label: str) -> str:
     return f"{exact:,} calls exact, {len(calls) - exact:,} predicted"
 
 
-def _reliability(given: ScreenSet, palette: Palette) -> Pictures:
+def _reliability(given: ScreenSet, palette: figures.Palette) -> Pictures:
     yield "", figures.reliability_figure(reliability_curves(given), palette)
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield how many calls are predicted, the scores and reliability of these, and combined rates."""
     need(given.predicted, PREDICTED)
     yield Prose(
         "Of these screens, only a part was run; the other calls are predicted from gradients, and a predicted mutant is"
@@ -185,48 +137,70 @@ _SCORES = columns(
         )
     }
 )
-_INTERVAL = "of the 95 % interval; null where no probability sample was drawn"
-_RATES = columns(
-    rate=share("share of NSMs, each locus weighted by its sites where sites were sampled"),
-    low=share(f"lower end {_INTERVAL}"),
-    high=share(f"upper end {_INTERVAL}"),
-    predicted=share("mean predicted probability of an NSM"),
-    sample_rate=share("rate that the exact sample gives alone"),
-    sample_low=share("lower end of its interval"),
-    sample_high=share("upper end of its interval"),
-)
 
-FINDINGS = (
-    Finding(
-        "prediction_scores",
-        "How well predictions, calibrated on other sites, tell NSMs from silent mutants, every locus weighted by its"
-        " sites, with 95 % intervals (bootstrap of sites within loci).",
-        prediction_scores,
-        _SCORES,
-        section=Section("predictions", "Predictions", _blocks),
+_RATES = {
+    **RATES,
+    **columns(
+        predicted=share("mean predicted probability of an NSM"),
+        sample_rate=share("rate that the exact sample gives alone"),
+        sample_low=share("lower end of its interval"),
+        sample_high=share("upper end of its interval"),
     ),
-    Finding(
-        "reliability",
-        "Predicted probability against the observed share of NSMs, in ten bins; calibrated on other sites.",
-        reliability_curves,
-        columns(
-            low="lower end of the bin",
-            high="upper end of the bin",
-            predicted="mean predicted probability of an NSM",
-            observed="share of NSMs among the exact calls",
-            observed_low="lower end of its Wilson interval",
-            observed_high="upper end of its Wilson interval",
+}
+
+
+@finding("prediction_scores", _SCORES, section=Section("predictions", "Predictions", _blocks))
+def prediction_scores(given: ScreenSet) -> pl.DataFrame:
+    """How well predictions, calibrated on other sites, tell NSMs from silent mutants, every locus weighted by its
+    sites, with 95 % intervals (bootstrap of sites within loci).
+    """
+    return stack(
+        _scored(given),
+        lambda label: pl.concat(
+            [calibration_scores(_checked(given, label)), calibration_scores(_checked(given, label), "kind")],
+            how="vertical_relaxed",
         ),
-        Drawing("reliability", "predicted probabilities against exact calls", _reliability),
+    )
+
+
+@finding(
+    "reliability",
+    columns(
+        low="lower end of the bin",
+        high="upper end of the bin",
+        predicted="mean predicted probability of an NSM",
+        observed="share of NSMs among the exact calls",
+        observed_low="lower end of its Wilson interval",
+        observed_high="upper end of its Wilson interval",
     ),
-    Finding(
-        "combined_rates",
-        "NSM rate of all loci: predictions corrected by the exact sample (rate, low, high), predictions alone, sample"
-        " alone.",
-        rates_of_all,
-        _RATES,
-    ),
-    Finding("combined_rates_by_kind", "The same by kind.", rates_by_kind, _RATES),
-    Finding("combined_rates_by_layer", "The same by layer.", rates_by_layer, _RATES),
-    Finding("combined_rates_by_locus", "The same by locus.", rates_by_locus, _RATES),
+    figure=Drawing("reliability", "predicted probabilities against exact calls", _reliability),
 )
+def reliability_curves(given: ScreenSet) -> pl.DataFrame:
+    """Predicted probability against the observed share of NSMs, in ten bins; calibrated on other sites."""
+    return stack(_scored(given), lambda label: reliability(_checked(given, label)))
+
+
+@finding("combined_rates", _RATES)
+def rates_of_all(given: ScreenSet) -> pl.DataFrame:
+    """NSM rate of all loci: predictions corrected by the exact sample (rate, low, high), predictions alone, sample
+    alone.
+    """
+    return _combined(given)
+
+
+@finding("combined_rates_by_kind", _RATES)
+def rates_by_kind(given: ScreenSet) -> pl.DataFrame:
+    """The same by kind."""
+    return _combined(given, "kind")
+
+
+@finding("combined_rates_by_layer", _RATES)
+def rates_by_layer(given: ScreenSet) -> pl.DataFrame:
+    """The same by layer."""
+    return _combined(given, "layer")
+
+
+@finding("combined_rates_by_locus", _RATES)
+def rates_by_locus(given: ScreenSet) -> pl.DataFrame:
+    """The same by locus."""
+    return _combined(given, "layer", "kind")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
@@ -15,14 +15,11 @@ from mutascope.core.errors import NotHere
 from mutascope.core.schema import LOCUS_KEY
 from mutascope.core.words import counted
 from mutascope.findings.blocks import Block, Figures, Rows
-from mutascope.findings.columns import columns, share
-from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.columns import RATES, columns, share
+from mutascope.findings.finding import Drawing, Pictures, Section, finding, need
 from mutascope.findings.predictions import calls_in_words
-from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.screens import ScreenSet, stack
 from mutascope.findings.words import per_cent
-
-if TYPE_CHECKING:
-    from mutascope.figures.palette import Palette
 
 
 def _counted(given: ScreenSet, by: Sequence[str]) -> pl.DataFrame:
@@ -51,74 +48,6 @@ def _strata(
     )
 
 
-@once
-def nsm_total(given: ScreenSet) -> pl.DataFrame:
-    """Return counts and rates of whole screens."""
-    return _counted(given, [])
-
-
-@once
-def nsm_by_mutation(given: ScreenSet) -> pl.DataFrame:
-    """Return counts and rates by mutation."""
-    return _counted(given, ["mutation"])
-
-
-@once
-def nsm_by_kind(given: ScreenSet) -> pl.DataFrame:
-    """Return counts and rates by kind."""
-    return _counted(given, ["kind"])
-
-
-@once
-def nsm_by_kind_and_mutation(given: ScreenSet) -> pl.DataFrame:
-    """Return counts and rates by kind and mutation."""
-    return _counted(given, ["kind", "mutation"])
-
-
-@once
-def nsm_by_layer(given: ScreenSet) -> pl.DataFrame:
-    """Return counts and rates by layer."""
-    return _counted(given, ["layer"])
-
-
-@once
-def nsm_by_locus(given: ScreenSet) -> pl.DataFrame:
-    """Return counts and rates by locus."""
-    return _counted(given, LOCUS_KEY)
-
-
-@once
-def nsm_by_locus_and_mutation(given: ScreenSet) -> pl.DataFrame:
-    """Return counts and rates by locus and mutation."""
-    return _counted(given, [*LOCUS_KEY, "mutation"])
-
-
-@once
-def loci_that_are_silent(given: ScreenSet) -> pl.DataFrame:
-    """Return the silent loci of every screen."""
-    return by_assay(given.maps, silent_loci)
-
-
-@once
-def zero_against_others(given: ScreenSet) -> pl.DataFrame:
-    """Return 2 x 2 tables of zero NSMs against those of the other mutations."""
-    found = by_assay(given.maps, lambda records: zero_tables(records, ["kind"]))
-    need(len(found), "it takes a screen with the mutation zero and max or min at the same sites")
-    return found
-
-
-@once
-def supplementary_nsms(given: ScreenSet) -> pl.DataFrame:
-    """Return NSM counts, loci by assays."""
-    return _wide(given, "nsm")
-
-
-@once
-def supplementary_phenotypes(given: ScreenSet) -> pl.DataFrame:
-    """Return numbers of distinct phenotypes, loci by assays."""
-    return _wide(given, "phenotypes")
-
-
 def _wide(given: ScreenSet, value: str) -> pl.DataFrame:
     wide = (
         nsm_by_locus(given)
@@ -128,15 +57,15 @@ def _wide(given: ScreenSet, value: str) -> pl.DataFrame:
     return in_order(wide)
 
 
-def _mutations(given: ScreenSet, palette: Palette) -> Pictures:
+def _mutations(given: ScreenSet, palette: figures.Palette) -> Pictures:
     yield "", figures.mutations_figure(nsm_by_mutation(given), palette)
 
 
-def _kinds(given: ScreenSet, palette: Palette) -> Pictures:
+def _kinds(given: ScreenSet, palette: figures.Palette) -> Pictures:
     yield "", figures.kinds_figure(nsm_by_kind(given), palette)
 
 
-def _layers(given: ScreenSet, palette: Palette) -> Pictures:
+def _layers(given: ScreenSet, palette: figures.Palette) -> Pictures:
     counts = nsm_by_locus(given)
     for label in given.maps:
         title = f"NSMs and distinct phenotypes by layer, {label}"
@@ -147,7 +76,6 @@ _COUNTS = "assay mutation kind loci sites mutants nsm rate low high phenotypes"
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield rates with intervals, as figures and tables."""
     nsm_total(given)
     yield Figures(
         "nsm_by_mutation", "NSM rates by screen and mutation, with 95 % intervals where sites were sampled."
@@ -163,10 +91,7 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
         rows=24,
     )
     yield Rows(
-        "silent_loci",
-        "Loci without an NSM",
-        "assay layer kind sites mutants",
-        empty="every locus has an NSM",
+        "silent_loci", "Loci without an NSM", "assay layer kind sites mutants", empty="every locus has an NSM"
     )
 
 
@@ -202,92 +127,105 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
         )
 
 
-_OF_MAPS = (
-    "Counts are of all mutations, as in the paper; rates of max and min (of all where a screen has neither)."
-)
 _PER_ASSAY = "in the assay of this name; null where it did not screen the locus"
-_INTERVAL = "of the 95 % interval; null where no probability sample was drawn"
-_RATES = columns(
-    silent_loci="loci without an NSM in the group",
-    rate=share("share of NSMs, each locus weighted by its sites where sites were sampled"),
-    low=share(f"lower end {_INTERVAL}"),
-    high=share(f"upper end {_INTERVAL}"),
-)
+_RATES = {**RATES, **columns(silent_loci="loci without an NSM in the group")}
 
-FINDINGS = (
-    Finding(
-        "nsm_total",
-        f"NSMs, rate and distinct phenotypes of every screen. {_OF_MAPS}",
-        nsm_total,
-        _RATES,
-        section=Section("rates", "Non-silent mutations", _blocks, _sentences),
-    ),
-    Finding(
-        "nsm_by_mutation",
-        "NSMs, rate and distinct phenotypes by mutation.",
-        nsm_by_mutation,
-        _RATES,
-        Drawing("nsm_by_mutation", "NSM rates by assay and mutation (paper: Figure 1a)", _mutations),
-    ),
-    Finding(
-        "nsm_by_kind",
-        f"NSMs, rate and distinct phenotypes by kind of matrix. {_OF_MAPS}",
-        nsm_by_kind,
-        _RATES,
-        Drawing("nsm_by_kind", "NSM rates by kind (1d)", _kinds),
-    ),
-    Finding(
-        "nsm_by_kind_and_mutation",
-        "NSMs, rate and distinct phenotypes by kind of matrix and mutation.",
-        nsm_by_kind_and_mutation,
-        _RATES,
-    ),
-    Finding(
-        "nsm_by_layer",
-        f"NSMs, rate and distinct phenotypes by layer. {_OF_MAPS}",
-        nsm_by_layer,
-        _RATES,
-    ),
-    Finding(
-        "nsm_by_locus",
-        f"NSMs, rate and distinct phenotypes by locus. {_OF_MAPS}",
-        nsm_by_locus,
-        _RATES,
-        Drawing("layers", "NSMs and distinct phenotypes by layer and kind (1e)", _layers),
-    ),
-    Finding(
-        "nsm_by_locus_and_mutation",
-        "NSMs, rate and distinct phenotypes by locus and mutation.",
-        nsm_by_locus_and_mutation,
-        _RATES,
-    ),
-    Finding(
-        "silent_loci", "Loci in which no mutant of any mutation is an NSM.", loci_that_are_silent, _RATES
-    ),
-    Finding(
-        "zero_against_others",
-        "Whether zero NSMs fall on the sites of max and min NSMs, by kind.",
-        zero_against_others,
-        columns(
-            against="mutation that zero is compared with; either: at least one of max and min",
-            zero_only="sites where zero alone is an NSM",
-            other_only="sites where the other mutation alone is an NSM",
-            neither="sites where none is an NSM",
-            other_rate=share("share of the sites where the other mutation is an NSM"),
-        ),
-    ),
-    Finding(
-        "supplementary_1_nsms",
-        "NSMs of every locus, all mutations together, an assay per column; counterpart of the paper's Supplementary"
-        " Table 1.",
-        supplementary_nsms,
-        columns(**{"*": f"NSMs of the locus {_PER_ASSAY}"}),
-    ),
-    Finding(
-        "supplementary_1_phenotypes",
-        "Distinct phenotypes of every locus, all mutations together, an assay per column; counterpart of the paper's"
-        " Supplementary Table 1.",
-        supplementary_phenotypes,
-        columns(**{"*": f"distinct phenotypes of the NSMs of the locus {_PER_ASSAY}"}),
+
+@finding("nsm_total", _RATES, section=Section("rates", "Non-silent mutations", _blocks, _sentences))
+def nsm_total(given: ScreenSet) -> pl.DataFrame:
+    """NSMs, rate and distinct phenotypes of every screen. Counts are of all mutations, as in the paper; rates of max
+    and min (of all where a screen has neither).
+    """
+    return _counted(given, [])
+
+
+@finding(
+    "nsm_by_mutation",
+    _RATES,
+    figure=Drawing("nsm_by_mutation", "NSM rates by assay and mutation (paper: Figure 1a)", _mutations),
+)
+def nsm_by_mutation(given: ScreenSet) -> pl.DataFrame:
+    """NSMs, rate and distinct phenotypes by mutation."""
+    return _counted(given, ["mutation"])
+
+
+@finding("nsm_by_kind", _RATES, figure=Drawing("nsm_by_kind", "NSM rates by kind (1d)", _kinds))
+def nsm_by_kind(given: ScreenSet) -> pl.DataFrame:
+    """NSMs, rate and distinct phenotypes by kind of matrix. Counts are of all mutations, as in the paper; rates of max
+    and min (of all where a screen has neither).
+    """
+    return _counted(given, ["kind"])
+
+
+@finding("nsm_by_kind_and_mutation", _RATES)
+def nsm_by_kind_and_mutation(given: ScreenSet) -> pl.DataFrame:
+    """NSMs, rate and distinct phenotypes by kind of matrix and mutation."""
+    return _counted(given, ["kind", "mutation"])
+
+
+@finding("nsm_by_layer", _RATES)
+def nsm_by_layer(given: ScreenSet) -> pl.DataFrame:
+    """NSMs, rate and distinct phenotypes by layer. Counts are of all mutations, as in the paper; rates of max and min
+    (of all where a screen has neither).
+    """
+    return _counted(given, ["layer"])
+
+
+@finding(
+    "nsm_by_locus",
+    _RATES,
+    figure=Drawing("layers", "NSMs and distinct phenotypes by layer and kind (1e)", _layers),
+)
+def nsm_by_locus(given: ScreenSet) -> pl.DataFrame:
+    """NSMs, rate and distinct phenotypes by locus. Counts are of all mutations, as in the paper; rates of max and min
+    (of all where a screen has neither).
+    """
+    return _counted(given, LOCUS_KEY)
+
+
+@finding("nsm_by_locus_and_mutation", _RATES)
+def nsm_by_locus_and_mutation(given: ScreenSet) -> pl.DataFrame:
+    """NSMs, rate and distinct phenotypes by locus and mutation."""
+    return _counted(given, [*LOCUS_KEY, "mutation"])
+
+
+@finding("silent_loci", _RATES)
+def loci_that_are_silent(given: ScreenSet) -> pl.DataFrame:
+    """Loci in which no mutant of any mutation is an NSM."""
+    return by_assay(given.maps, silent_loci)
+
+
+@finding(
+    "zero_against_others",
+    columns(
+        against="mutation that zero is compared with; either: at least one of max and min",
+        zero_only="sites where zero alone is an NSM",
+        other_only="sites where the other mutation alone is an NSM",
+        neither="sites where none is an NSM",
+        other_rate=share("share of the sites where the other mutation is an NSM"),
     ),
 )
+def zero_against_others(given: ScreenSet) -> pl.DataFrame:
+    """Whether zero NSMs fall on the sites of max and min NSMs, by kind."""
+    found = by_assay(given.maps, lambda records: zero_tables(records, ["kind"]))
+    need(len(found), "it takes a screen with the mutation zero and max or min at the same sites")
+    return found
+
+
+@finding("supplementary_1_nsms", columns(**{"*": f"NSMs of the locus {_PER_ASSAY}"}))
+def supplementary_nsms(given: ScreenSet) -> pl.DataFrame:
+    """NSMs of every locus, all mutations together, an assay per column; counterpart of the paper's Supplementary Table
+    1.
+    """
+    return _wide(given, "nsm")
+
+
+@finding(
+    "supplementary_1_phenotypes",
+    columns(**{"*": f"distinct phenotypes of the NSMs of the locus {_PER_ASSAY}"}),
+)
+def supplementary_phenotypes(given: ScreenSet) -> pl.DataFrame:
+    """Distinct phenotypes of every locus, all mutations together, an assay per column; counterpart of the paper's
+    Supplementary Table 1.
+    """
+    return _wide(given, "phenotypes")

@@ -10,41 +10,15 @@ import polars as pl
 from mutascope.core.words import counted
 from mutascope.findings.blocks import Block, Heading, Quote, Settings
 from mutascope.findings.columns import columns
-from mutascope.findings.finding import Finding, Section
-from mutascope.findings.screens import ScreenSet, once
+from mutascope.findings.finding import Section, finding
+from mutascope.findings.screens import ScreenSet
 from mutascope.store.reader import ScreenData
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "num_beams")
 _PROMPTS = 3
 
 
-@once
-def screens(given: ScreenSet) -> pl.DataFrame:
-    """Return what was screened and how."""
-    rows = []
-    for label, results in given.results.items():
-        manifest = results.manifest
-        rows.append(
-            {
-                "assay": label,
-                "folder": results.folder.path,
-                "model": manifest.model.name,
-                "fingerprint": manifest.model.fingerprint,
-                "tile": manifest.tile,
-                "design": manifest.design.type,
-                "mutations": " ".join(manifest.design.mutations),
-                "engine": manifest.engine,
-                "stored": len(given.records[label]),
-                "planned": results.total,
-                "finished": results.finished,
-                "wild_type": "\n".join(output.text for output in manifest.wild_type),
-            }
-        )
-    return pl.DataFrame(rows)
-
-
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield the settings side by side, then the prompts and what the wild type answers."""
     told = {label: _settings(given, label) for label in given.labels}
     names = dict.fromkeys(name for settings in told.values() for name in settings)
     rows = [(name, [settings.get(name, "not stated") for settings in told.values()]) for name in names]
@@ -68,9 +42,9 @@ def _settings(given: ScreenSet, label: str) -> dict[str, str]:
     libraries = manifest.libraries
     return {
         "model": f"{manifest.model.name} ({manifest.model.fingerprint[:12]})",
-        "weights": manifest.model.dtype,
+        "numbers": manifest.model.dtype,
         "assay": manifest.assay.name,
-        "tokens": _sampling(manifest.generation),
+        "next token": _sampling(manifest.generation),
         "mutations": ", ".join(manifest.design.mutations),
         "tile": f"{manifest.tile} x {manifest.tile} elements",
         "loci": _loci(results),
@@ -100,24 +74,42 @@ def _loci(results: ScreenData) -> str:
     return f"{counted(len(results.loci), 'locus', 'loci')} ({kinds}; {span}), {counted(sites, 'site')}"
 
 
-FINDINGS = (
-    Finding(
-        "screens",
-        "The screens that were analysed: one row each.",
-        screens,
-        columns(
-            folder="screen folder",
-            model="name of the model",
-            fingerprint="identifies the weights",
-            tile="side of a tile, in elements",
-            design="full, region, sample or list (docs/format.md, 4.3)",
-            mutations="mutations of the design",
-            engine="engine that was asked for",
-            stored="mutants stored",
-            planned="mutants of the design",
-            finished="whether every mutant is stored, with the controls after the last",
-            wild_type="text of the wild type; of several prompts, one below the other",
-        ),
-        section=Section("screened", "What was screened, and how", _blocks),
+@finding(
+    "screens",
+    columns(
+        folder="screen folder",
+        model="name of the model",
+        fingerprint="identifies the weights",
+        tile="side of a tile, in elements",
+        design="full, region, sample or list (docs/format.md, 4.3)",
+        mutations="mutations of the design",
+        engine="engine that was asked for",
+        stored="mutants stored",
+        planned="mutants of the design",
+        finished="whether every mutant is stored, with the controls after the last",
+        wild_type="text of the wild type; of several prompts, one below the other",
     ),
+    section=Section("screened", "What was screened, and how", _blocks),
 )
+def screens(given: ScreenSet) -> pl.DataFrame:
+    """The screens that were analysed: one row each."""
+    rows = []
+    for label, results in given.results.items():
+        manifest = results.manifest
+        rows.append(
+            {
+                "assay": label,
+                "folder": results.folder.path,
+                "model": manifest.model.name,
+                "fingerprint": manifest.model.fingerprint,
+                "tile": manifest.tile,
+                "design": manifest.design.type,
+                "mutations": " ".join(manifest.design.mutations),
+                "engine": manifest.engine,
+                "stored": len(given.records[label]),
+                "planned": results.total,
+                "finished": results.finished,
+                "wild_type": "\n".join(output.text for output in manifest.wild_type),
+            }
+        )
+    return pl.DataFrame(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property, wraps
+from functools import cached_property
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -243,16 +243,6 @@ def stack(labels: Iterable[str], frame: Callable[[str], pl.DataFrame]) -> pl.Dat
     """Return the frames of several labels one below the other, with the label as column assay."""
     frames = [frame(label).select(pl.lit(label).alias("assay"), pl.all()) for label in labels]
     return pl.concat(frames, how="vertical_relaxed")
-
-
-def once(build: Callable[[ScreenSet], pl.DataFrame]) -> Callable[[ScreenSet], pl.DataFrame]:
-    """Make a table of the decorated function once for every set of screens."""
-
-    @wraps(build)
-    def made(given: ScreenSet) -> pl.DataFrame:
-        return given.once(build, lambda: build(given))
-
-    return made
 
 
 def _opened(paths: Sequence[str | os.PathLike[str]]) -> dict[str, ScreenData]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -15,91 +14,23 @@ from mutascope.analysis.sites import in_order
 from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
-from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.finding import Drawing, Pictures, Section, finding, need
 from mutascope.findings.galleries import marked, titled, top_loci
-from mutascope.findings.screens import ScreenSet, once, stack
-
-if TYPE_CHECKING:
-    from mutascope.figures.palette import Palette
+from mutascope.findings.screens import ScreenSet, stack
 
 TEXT = "it takes a text assay"
 _NSM = ~pl.col("silent")
 _COSINE_MAPS = (0.1, 0.2, 0.5, 0.7)
 
 
-@once
-def phenotypes(given: ScreenSet) -> pl.DataFrame:
-    """Return the phenotypes with their severity and numbers of mutants."""
-    need(given.text, TEXT)
-
-    def of(label: str) -> pl.DataFrame:
-        counts = (
-            given.records[label]
-            .filter(_NSM)
-            .group_by("phenotype")
-            .agg(
-                mutants=pl.len().cast(pl.Int64),
-                loci=pl.struct(LOCUS_KEY).n_unique().cast(pl.Int64),
-                first_divergence=pl.col("first_divergence").min(),
-            )
-        )
-        found = given.severity[label].join(counts, on="phenotype", how="inner")
-        return found.sort("cosine", "edit", "phenotype", descending=[False, True, False])
-
-    return stack(given.text, of)
-
-
-@once
-def severity_by_locus(given: ScreenSet) -> pl.DataFrame:
-    """Return means of the measures of severity, and numbers of NSMs below every cosine threshold."""
-    need(given.text, TEXT)
-    means = [
-        pl.col(name).mean().alias(f"mean_{name}") for name in ("cosine", "chrf", "edit", "first_divergence")
-    ]
-    below = [
-        (pl.col("cosine") < limit).sum().cast(pl.Int64).alias(f"cosine_below_{limit}")
-        for limit in COSINE_THRESHOLDS
-    ]
-    count = pl.len().cast(pl.Int64).alias("nsm")
-    return stack(
-        given.text,
-        lambda label: in_order(
-            given.severe[label].filter(_NSM).group_by(LOCUS_KEY).agg(count, *means, *below)
-        ),
-    )
-
-
-@once
-def sites_of_low_cosine(given: ScreenSet) -> pl.DataFrame:
-    """Return the sites that are severe at every threshold."""
-    need(given.text, TEXT)
-    return stack(given.text, lambda label: severe_sites(given.severe[label], "cosine", COSINE_THRESHOLDS))
-
-
-@once
-def severe_lines(given: ScreenSet) -> pl.DataFrame:
-    """Return the sharing of lines between severe and less severe mutants."""
-    labels = [label for label in given.labels if label in (*given.text, *given.choice)]
-    need(labels, "it takes a text assay or a choice assay")
-
-    def of(label: str) -> pl.DataFrame:
-        if label in given.choice:
-            value, (_, low, high) = pl.col("score"), SCORE_THRESHOLDS
-            return line_sharing(given.records[label].filter(_NSM), value <= low, value <= high)
-        value = pl.col("cosine")
-        return line_sharing(given.severe[label].filter(_NSM), value < 0.2, value < MALIGNANT_COSINE)
-
-    return stack(labels, of)
-
-
-def _cosine(given: ScreenSet, palette: Palette) -> Pictures:
+def _cosine(given: ScreenSet, palette: figures.Palette) -> Pictures:
     need(given.text, TEXT)
     found = stack(given.text, lambda label: given.severe[label].filter(_NSM).select("cosine"))
     need(len(found), "no mutant of a text assay that was run is an NSM")
     yield "", figures.cosine_figure(found, palette)
 
 
-def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+def _gallery(given: ScreenSet, palette: figures.Palette) -> Pictures:
     """The loci with most NSMs of low cosine, at several thresholds (Figure 5a, b, right)."""
     need(given.text, TEXT)
     told = [(f"cosine < {limit}", pl.col("cosine") < limit) for limit in _COSINE_MAPS]
@@ -117,7 +48,6 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield the histogram, the most severe loci, and the cosine maps."""
     need(given.text, TEXT)
     yield Prose(
         "Measured between the continuations of mutant and wild type: the cosine of their bags of words (1: the same"
@@ -152,43 +82,88 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
             )
 
 
-FINDINGS = (
-    Finding(
-        "phenotypes",
-        "Every phenotype of the NSMs of the text assays, with its severity; most severe first.",
-        phenotypes,
-        figure=Drawing("cosine", "histogram of the cosine of NSMs (5)", _cosine),
+@finding("phenotypes", figure=Drawing("cosine", "histogram of the cosine of NSMs (5)", _cosine))
+def phenotypes(given: ScreenSet) -> pl.DataFrame:
+    """Every phenotype of the NSMs of the text assays, with its severity; most severe first."""
+    need(given.text, TEXT)
+
+    def of(label: str) -> pl.DataFrame:
+        counts = (
+            given.records[label]
+            .filter(_NSM)
+            .group_by("phenotype")
+            .agg(
+                mutants=pl.len().cast(pl.Int64),
+                loci=pl.struct(LOCUS_KEY).n_unique().cast(pl.Int64),
+                first_divergence=pl.col("first_divergence").min(),
+            )
+        )
+        found = given.severity[label].join(counts, on="phenotype", how="inner")
+        return found.sort("cosine", "edit", "phenotype", descending=[False, True, False])
+
+    return stack(given.text, of)
+
+
+@finding(
+    "severity_by_locus",
+    columns(
+        mean_cosine="mean cosine of the NSMs",
+        mean_chrf="mean chrF of the NSMs",
+        mean_edit="mean edit distance of the NSMs",
+        mean_first_divergence="mean index of the first token that differs",
+        **{f"cosine_below_{limit}": f"NSMs with a cosine below {limit}" for limit in COSINE_THRESHOLDS},
     ),
-    Finding(
-        "severity_by_locus",
-        "How severe the NSMs of every locus are, in the text assays.",
-        severity_by_locus,
-        columns(
-            mean_cosine="mean cosine of the NSMs",
-            mean_chrf="mean chrF of the NSMs",
-            mean_edit="mean edit distance of the NSMs",
-            mean_first_divergence="mean index of the first token that differs",
-            **{f"cosine_below_{limit}": f"NSMs with a cosine below {limit}" for limit in COSINE_THRESHOLDS},
-        ),
-        section=Section("severity", "How severe the changes are", _blocks, _sentences),
-    ),
-    Finding(
-        "severe_sites",
-        "Sites with an NSM below each cosine threshold; these are the cosine maps.",
-        sites_of_low_cosine,
-        columns(
-            threshold="cosine",
-            status="1 silent, 2 max only, 3 min only, 4 both, 0 neither was screened; severe NSMs alone count",
-            max_nsm="whether max is an NSM",
-            min_nsm="whether min is an NSM",
-            zero_nsm="whether zero is an NSM; null where it was not screened",
-        ),
-        Drawing("cosine_maps", "NSMs below several cosines (5a, b)", _gallery),
-    ),
-    Finding(
-        "severe_lines",
-        "Whether less severe NSMs lie on the rows and columns of severe ones, more than others: cosine below 0.2 and"
-        " below 0.5 in text assays, score up to 5 and up to 8 in choice assays.",
-        severe_lines,
-    ),
+    section=Section("severity", "How severe the changes are", _blocks, _sentences),
 )
+def severity_by_locus(given: ScreenSet) -> pl.DataFrame:
+    """How severe the NSMs of every locus are, in the text assays."""
+    need(given.text, TEXT)
+    means = [
+        pl.col(name).mean().alias(f"mean_{name}") for name in ("cosine", "chrf", "edit", "first_divergence")
+    ]
+    below = [
+        (pl.col("cosine") < limit).sum().cast(pl.Int64).alias(f"cosine_below_{limit}")
+        for limit in COSINE_THRESHOLDS
+    ]
+    count = pl.len().cast(pl.Int64).alias("nsm")
+    return stack(
+        given.text,
+        lambda label: in_order(
+            given.severe[label].filter(_NSM).group_by(LOCUS_KEY).agg(count, *means, *below)
+        ),
+    )
+
+
+@finding(
+    "severe_sites",
+    columns(
+        threshold="cosine",
+        status="1 silent, 2 max only, 3 min only, 4 both, 0 neither was screened; severe NSMs alone count",
+        max_nsm="whether max is an NSM",
+        min_nsm="whether min is an NSM",
+        zero_nsm="whether zero is an NSM; null where it was not screened",
+    ),
+    figure=Drawing("cosine_maps", "NSMs below several cosines (5a, b)", _gallery),
+)
+def sites_of_low_cosine(given: ScreenSet) -> pl.DataFrame:
+    """Sites with an NSM below each cosine threshold; these are the cosine maps."""
+    need(given.text, TEXT)
+    return stack(given.text, lambda label: severe_sites(given.severe[label], "cosine", COSINE_THRESHOLDS))
+
+
+@finding("severe_lines")
+def severe_lines(given: ScreenSet) -> pl.DataFrame:
+    """Whether less severe NSMs lie on the rows and columns of severe ones, more than others: cosine below 0.2 and below
+    0.5 in text assays, score up to 5 and up to 8 in choice assays.
+    """
+    labels = [label for label in given.labels if label in (*given.text, *given.choice)]
+    need(labels, "it takes a text assay or a choice assay")
+
+    def of(label: str) -> pl.DataFrame:
+        if label in given.choice:
+            value, (_, low, high) = pl.col("score"), SCORE_THRESHOLDS
+            return line_sharing(given.records[label].filter(_NSM), value <= low, value <= high)
+        value = pl.col("cosine")
+        return line_sharing(given.severe[label].filter(_NSM), value < 0.2, value < MALIGNANT_COSINE)
+
+    return stack(labels, of)

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from mutascope.analysis.diff import diff_to_html, word_diff
 from mutascope.analysis.severity import strangest
 from mutascope.findings.blocks import Block, Change, Heading, Prose
-from mutascope.findings.finding import Finding, Section, need
-from mutascope.findings.screens import ScreenSet, once, stack
+from mutascope.findings.finding import Section, finding, need
+from mutascope.findings.screens import ScreenSet, stack
 from mutascope.findings.severity import TEXT
 from mutascope.findings.words import number
 
@@ -19,18 +19,7 @@ _SHOWN = 5
 """Phenotypes per screen."""
 
 
-@once
-def strangest_phenotypes(given: ScreenSet) -> pl.DataFrame:
-    """Return the strangest phenotypes with their texts."""
-    need(given.text, TEXT)
-    return stack(
-        given.text,
-        lambda label: strangest(given.records[label], given.severity[label], given.phenotypes[label]),
-    )
-
-
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield the phenotypes that are farthest from the wild type, as word diffs."""
     found = strangest_phenotypes(given)
     yield Prose(
         "Words of the wild type that the mutant does not say are struck through, words that it adds are underlined."
@@ -49,11 +38,11 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
             yield Change(f"{mutant}{more}", facts, Markup(diff))  # diff_to_html has escaped it
 
 
-FINDINGS = (
-    Finding(
-        "strangest",
-        "The 20 phenotypes of every text assay that are farthest from the wild type.",
-        strangest_phenotypes,
-        section=Section("strangest", "The strangest phenotypes", _blocks),
-    ),
-)
+@finding("strangest", section=Section("strangest", "The strangest phenotypes", _blocks))
+def strangest_phenotypes(given: ScreenSet) -> pl.DataFrame:
+    """The 20 phenotypes of every text assay that are farthest from the wild type."""
+    need(given.text, TEXT)
+    return stack(
+        given.text,
+        lambda label: strangest(given.records[label], given.severity[label], given.phenotypes[label]),
+    )

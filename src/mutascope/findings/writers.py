@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -25,30 +24,12 @@ from mutascope.analysis.writers import (
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import chance, columns
-from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
+from mutascope.findings.finding import Drawing, Pictures, Section, finding, need
 from mutascope.findings.galleries import marked, top_loci
-from mutascope.findings.screens import ScreenSet, once, stack
-
-if TYPE_CHECKING:
-    from mutascope.figures.palette import Palette
+from mutascope.findings.screens import ScreenSet, stack
 
 PANEL = "it takes a writer panel"
 _MOST_LETTERS = 26
-
-
-@once
-def writers(given: ScreenSet) -> pl.DataFrame:
-    """Return the initial words of the panelled mutants, with their cosine in the first text assay."""
-    need(given.panels, PANEL)
-
-    def of(label: str) -> pl.DataFrame:
-        found = writers_frame(given.outputs(label), given.wild_outputs(label))
-        if not given.text:
-            return found.with_columns(cosine=pl.lit(None, pl.Float64))
-        cosines = given.severe[given.text[0]].filter(~pl.col("silent")).select(*MUTANT_KEY, "cosine")
-        return found.join(cosines, on=MUTANT_KEY, how="left", maintain_order="left")
-
-    return stack(given.panels, of)
 
 
 def of_panel(given: ScreenSet, label: str) -> pl.DataFrame:
@@ -56,85 +37,7 @@ def of_panel(given: ScreenSet, label: str) -> pl.DataFrame:
     return writers(given).filter(assay=label).drop("assay")
 
 
-@once
-def rare_by_cosine(given: ScreenSet) -> pl.DataFrame:
-    """Return the histogram of common and rare words."""
-    need(given.panels and given.text, f"{PANEL} and a text assay")
-    return stack(given.panels, lambda label: rarity_by_cosine(of_panel(given, label)))
-
-
-@once
-def rare_by_locus(given: ScreenSet) -> pl.DataFrame:
-    """Return the distribution of writers over loci."""
-    need(given.panels, PANEL)
-    return stack(given.panels, lambda label: writers_by_locus(of_panel(given, label)))
-
-
-@once
-def rare_words(given: ScreenSet) -> pl.DataFrame:
-    """Return the permutation test of every rare word."""
-    need(given.panels, PANEL)
-    return stack(given.panels, lambda label: word_groups(of_panel(given, label)))
-
-
-@once
-def rare_and_low(given: ScreenSet) -> pl.DataFrame:
-    """Return the sharing of lines between rare words and low cosines."""
-    need(given.panels and given.text, f"{PANEL} and a text assay")
-    records = given.severe[given.text[0]]
-    return stack(
-        given.panels,
-        lambda label: rare_and_low_cosine_lines(records, of_panel(given, label).drop("cosine")),
-    )
-
-
-@once
-def rare_by_score(given: ScreenSet) -> pl.DataFrame:
-    """Return the scores of writers."""
-    need(given.panels and given.choice, f"{PANEL} and a choice assay")
-    choice = given.records[given.choice[0]]
-    return stack(given.panels, lambda label: writers_by_score(of_panel(given, label), choice))
-
-
-@once
-def rare_by_genre(given: ScreenSet) -> pl.DataFrame:
-    """Return the genres of every writer."""
-    need(given.panels, PANEL)
-    return stack(
-        given.panels,
-        lambda label: genres_of_writers(given.outputs(label), of_panel(given, label), given.panel(label)),
-    )
-
-
-@once
-def genres(given: ScreenSet) -> pl.DataFrame:
-    """Return the summary over words."""
-    by_mutant = rare_by_genre(given)
-    schema = {"words": pl.Int64, **dict.fromkeys(("literary", "factual", "p", "least_p"), pl.Float64)}
-    found = stack(
-        given.panels,
-        lambda label: pl.DataFrame([genre_summary(by_mutant.filter(assay=label))], schema=schema),
-    )
-    return q_values(found)
-
-
-@once
-def forms(given: ScreenSet) -> pl.DataFrame:
-    """Return the shares of forms."""
-    need(given.panels, PANEL)
-
-    def of(label: str) -> pl.DataFrame:
-        rare = of_panel(given, label).select(
-            *MUTANT_KEY, who=pl.when("rare").then(pl.lit("rare")).otherwise(pl.lit("common"))
-        )
-        outputs = given.outputs(label).join(rare, on=MUTANT_KEY, how="inner", maintain_order="left")
-        wild = form_shares(given.wild_outputs(label)).select(pl.lit("wild type").alias("who"), pl.all())
-        return pl.concat([wild, form_shares(outputs, ["who"])])
-
-    return stack(given.panels, of)
-
-
-def _charts(given: ScreenSet, palette: Palette) -> Pictures:
+def _charts(given: ScreenSet, palette: figures.Palette) -> Pictures:
     loci, words = rare_by_locus(given), rare_words(given)
     histogram = rare_by_cosine(given) if given.text else None
     for label in given.panels:
@@ -150,7 +53,7 @@ def _charts(given: ScreenSet, palette: Palette) -> Pictures:
         yield label, figure
 
 
-def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
+def _gallery(given: ScreenSet, palette: figures.Palette) -> Pictures:
     """Low cosines, and a letter per rare word, in the loci with most mutants of rare words (Figure 6d)."""
     need(given.panels and given.text, f"{PANEL} and a text assay")
     text = given.text[0]
@@ -174,7 +77,6 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
-    """Yield the rare words, where their mutants lie, and what they write."""
     need(given.panels, PANEL)
     yield Prose(
         "The word that starts most outputs of a mutant is its initial word; it is rare when neither the wild type nor"
@@ -209,103 +111,161 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
             )
 
 
-FINDINGS = (
-    Finding(
-        "writers",
-        "Every mutant of a panel with its initial word of highest frequency, and whether it is rare.",
-        writers,
-        columns(
-            outputs="outputs that start with the word",
-            prompts="prompts of the panel",
-            rare="whether the word is rare",
-        ),
-        Drawing("writers", "mutants with rare initial words (6a-c)", _charts),
-        Section("writers", "Writers", _blocks, _sentences),
+@finding(
+    "writers",
+    columns(
+        outputs="outputs that start with the word",
+        prompts="prompts of the panel",
+        rare="whether the word is rare",
     ),
-    Finding(
-        "writers_by_cosine",
-        "Mutants with common and with rare words over their cosine in the text assay.",
-        rare_by_cosine,
-        columns(
-            low="lower end of the bin",
-            high="upper end of the bin",
-            common="mutants with a common word",
-            rare="mutants with a rare word",
-        ),
+    figure=Drawing("writers", "mutants with rare initial words (6a-c)", _charts),
+    section=Section("writers", "Writers", _blocks, _sentences),
+)
+def writers(given: ScreenSet) -> pl.DataFrame:
+    """Every mutant of a panel with its initial word of highest frequency, and whether it is rare."""
+    need(given.panels, PANEL)
+
+    def of(label: str) -> pl.DataFrame:
+        found = writers_frame(given.outputs(label), given.wild_outputs(label))
+        if not given.text:
+            return found.with_columns(cosine=pl.lit(None, pl.Float64))
+        cosines = given.severe[given.text[0]].filter(~pl.col("silent")).select(*MUTANT_KEY, "cosine")
+        return found.join(cosines, on=MUTANT_KEY, how="left", maintain_order="left")
+
+    return stack(given.panels, of)
+
+
+@finding(
+    "writers_by_cosine",
+    columns(
+        low="lower end of the bin",
+        high="upper end of the bin",
+        common="mutants with a common word",
+        rare="mutants with a rare word",
     ),
-    Finding(
-        "writers_by_locus",
-        "Panelled mutants, and those with a rare word, by locus.",
-        rare_by_locus,
-        columns(
-            panelled="mutants that were put on the panel",
-            rare="mutants with a rare word",
-            words="distinct rare words",
-        ),
+)
+def rare_by_cosine(given: ScreenSet) -> pl.DataFrame:
+    """Mutants with common and with rare words over their cosine in the text assay."""
+    need(given.panels and given.text, f"{PANEL} and a text assay")
+    return stack(given.panels, lambda label: rarity_by_cosine(of_panel(given, label)))
+
+
+@finding(
+    "writers_by_locus",
+    columns(
+        panelled="mutants that were put on the panel",
+        rare="mutants with a rare word",
+        words="distinct rare words",
     ),
-    Finding(
-        "writer_words",
-        "Every rare word with two mutants or more: how many rows and columns its mutants share; the last row sums up.",
-        rare_words,
-        columns(
-            rows="distinct rows of the mutants",
-            cols="distinct columns of the mutants",
-            loci="distinct loci of the mutants",
-            expected_rows="mean number of distinct rows when the rare sites of each locus are shuffled",
-            expected_cols="mean number of distinct columns when the rare sites of each locus are shuffled",
-            p_rows=chance("p-value: as few distinct rows by chance"),
-            p_cols=chance("p-value: as few distinct columns by chance"),
-            q_rows=chance("p_rows, adjusted for the words (Benjamini-Hochberg); of the sum: p_rows"),
-            q_cols=chance("the same of the columns"),
-        ),
+)
+def rare_by_locus(given: ScreenSet) -> pl.DataFrame:
+    """Panelled mutants, and those with a rare word, by locus."""
+    need(given.panels, PANEL)
+    return stack(given.panels, lambda label: writers_by_locus(of_panel(given, label)))
+
+
+@finding(
+    "writer_words",
+    columns(
+        rows="distinct rows of the mutants",
+        cols="distinct columns of the mutants",
+        loci="distinct loci of the mutants",
+        expected_rows="mean number of distinct rows when the rare sites of each locus are shuffled",
+        expected_cols="mean number of distinct columns when the rare sites of each locus are shuffled",
+        p_rows=chance("p-value: as few distinct rows by chance"),
+        p_cols=chance("p-value: as few distinct columns by chance"),
+        q_rows=chance("p_rows, adjusted for the words (Benjamini-Hochberg); of the sum: p_rows"),
+        q_cols=chance("the same of the columns"),
     ),
-    Finding(
-        "writers_and_low_cosine",
-        "Whether mutants of low cosine lie on the rows and columns of mutants with rare words.",
-        rare_and_low,
-        figure=Drawing("writer_maps", "rare words among low cosines (6d)", _gallery),
+)
+def rare_words(given: ScreenSet) -> pl.DataFrame:
+    """Every rare word with two mutants or more: how many rows and columns its mutants share; the last row sums up."""
+    need(given.panels, PANEL)
+    return stack(given.panels, lambda label: word_groups(of_panel(given, label)))
+
+
+@finding(
+    "writers_and_low_cosine", figure=Drawing("writer_maps", "rare words among low cosines (6d)", _gallery)
+)
+def rare_and_low(given: ScreenSet) -> pl.DataFrame:
+    """Whether mutants of low cosine lie on the rows and columns of mutants with rare words."""
+    need(given.panels and given.text, f"{PANEL} and a text assay")
+    records = given.severe[given.text[0]]
+    return stack(
+        given.panels, lambda label: rare_and_low_cosine_lines(records, of_panel(given, label).drop("cosine"))
+    )
+
+
+@finding("writers_by_score", columns(rare="mutants with a rare word", common="mutants with a common word"))
+def rare_by_score(given: ScreenSet) -> pl.DataFrame:
+    """Scores of the mutants with rare and with common words in the choice assay."""
+    need(given.panels and given.choice, f"{PANEL} and a choice assay")
+    choice = given.records[given.choice[0]]
+    return stack(given.panels, lambda label: writers_by_score(of_panel(given, label), choice))
+
+
+@finding(
+    "writers_by_genre",
+    columns(
+        literary="literary outputs that start with the word",
+        factual="factual outputs that start with the word",
+        literary_prompts="literary prompts",
+        factual_prompts="factual prompts",
     ),
-    Finding(
-        "writers_by_score",
-        "Scores of the mutants with rare and with common words in the choice assay.",
-        rare_by_score,
-        columns(rare="mutants with a rare word", common="mutants with a common word"),
-    ),
-    Finding(
-        "writers_by_genre",
-        "How often the rare word of a mutant starts its literary and its factual outputs.",
-        rare_by_genre,
-        columns(
-            literary="literary outputs that start with the word",
-            factual="factual outputs that start with the word",
-            literary_prompts="literary prompts",
-            factual_prompts="factual prompts",
-        ),
-    ),
-    Finding(
-        "writer_genres",
-        "Whether rare words start literary outputs more often than factual ones, over words.",
-        genres,
-        columns(
-            words="distinct rare words",
-            literary="mean share of literary outputs that a word starts",
-            factual="mean share of factual outputs that a word starts",
-            least_p=chance(
-                "smallest p that so many differing words allow: from .0625 up, nothing can be significant"
-            ),
-        ),
-    ),
-    Finding(
-        "writer_forms",
-        "Share of poems, dialogues and first-person texts among the outputs of the wild type, and of mutants with rare"
-        " and with common words.",
-        forms,
-        columns(
-            who="wild type, or mutants with rare or with common words",
-            outputs="number of outputs",
-            poem="share of poems",
-            dialogue="share of dialogues",
-            first_person="share of first-person texts",
+)
+def rare_by_genre(given: ScreenSet) -> pl.DataFrame:
+    """How often the rare word of a mutant starts its literary and its factual outputs."""
+    need(given.panels, PANEL)
+    return stack(
+        given.panels,
+        lambda label: genres_of_writers(given.outputs(label), of_panel(given, label), given.panel(label)),
+    )
+
+
+@finding(
+    "writer_genres",
+    columns(
+        words="distinct rare words",
+        literary="mean share of literary outputs that a word starts",
+        factual="mean share of factual outputs that a word starts",
+        least_p=chance(
+            "smallest p that so many differing words allow: from .0625 up, nothing can be significant"
         ),
     ),
 )
+def genres(given: ScreenSet) -> pl.DataFrame:
+    """Whether rare words start literary outputs more often than factual ones, over words."""
+    by_mutant = rare_by_genre(given)
+    schema = {"words": pl.Int64, **dict.fromkeys(("literary", "factual", "p", "least_p"), pl.Float64)}
+    found = stack(
+        given.panels,
+        lambda label: pl.DataFrame([genre_summary(by_mutant.filter(assay=label))], schema=schema),
+    )
+    return q_values(found)
+
+
+@finding(
+    "writer_forms",
+    columns(
+        who="wild type, or mutants with rare or with common words",
+        outputs="number of outputs",
+        poem="share of poems",
+        dialogue="share of dialogues",
+        first_person="share of first-person texts",
+    ),
+)
+def forms(given: ScreenSet) -> pl.DataFrame:
+    """Share of poems, dialogues and first-person texts among the outputs of the wild type, and of mutants with rare and
+    with common words.
+    """
+    need(given.panels, PANEL)
+
+    def of(label: str) -> pl.DataFrame:
+        rare = of_panel(given, label).select(
+            *MUTANT_KEY, who=pl.when("rare").then(pl.lit("rare")).otherwise(pl.lit("common"))
+        )
+        outputs = given.outputs(label).join(rare, on=MUTANT_KEY, how="inner", maintain_order="left")
+        wild = form_shares(given.wild_outputs(label)).select(pl.lit("wild type").alias("who"), pl.all())
+        return pl.concat([wild, form_shares(outputs, ["who"])])
+
+    return stack(given.panels, of)

@@ -16,7 +16,7 @@ from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.core.words import counted
 from mutascope.figures.palette import PAPER, Palette
 from mutascope.findings.finding import Drawing, Finding
-from mutascope.findings.list import all_findings, figure_named, figures, table_named
+from mutascope.findings.list import figure_named, figures, table_named, tables
 from mutascope.findings.screens import ScreenSet
 
 if TYPE_CHECKING:
@@ -30,18 +30,14 @@ def build_table(given: ScreenSet, name: str) -> pl.DataFrame:
         NotHere: when these screens cannot make it; says what it takes.
         MutascopeError: for an unknown name, or damaged data.
     """
-    table = table_named(name).table
-    assert table is not None
-    return table(given)
+    return table_named(name)(given)
 
 
 def build_tables(given: ScreenSet) -> Iterator[tuple[Finding, pl.DataFrame | str]]:
     """Yield every finding with its table, or with the reason why these screens cannot make it."""
-    for finding in all_findings():
-        if finding.table is None:
-            continue
+    for finding in tables().values():
         try:
-            yield finding, finding.table(given)
+            yield finding, finding(given)
         except NotHere as error:
             yield finding, str(error)
 

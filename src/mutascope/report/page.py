@@ -23,7 +23,7 @@ from mutascope.findings.rates import headline
 from mutascope.report.cells import list_of_tables, rows_of, table_of
 from mutascope.report.pictures import Album
 
-_SENTENCES = 3
+_SENTENCES = 2
 """Sentences on one matter at the top of the page."""
 
 
@@ -44,9 +44,12 @@ def report_html(given: ScreenSet, palette: Palette = PAPER) -> str:
     built, absent = [], []
     for section in (Section("brief", "In brief", _brief), *sections, *_ENDING):
         try:
-            built.append((section, list(_ready(section.blocks(given), given, album))))
+            blocks = list(_ready(section.blocks(given), given, album))
         except NotHere as reason:
             absent.append((section, str(reason)))
+            continue
+        if blocks:
+            built.append((section, blocks))
     template = _environment().get_template("page.html")
     return template.render(
         title=f"Mutagenesis screen: {', '.join(given.labels)}",
@@ -100,8 +103,7 @@ def _brief(given: ScreenSet) -> Iterator[Block]:
         label = fullest(given)
     except NotHere:  # panels alone have no map
         return
-    yield Maps(label)
-    yield Prose(LEGEND)
+    yield Maps(label, f"Maps of {label}. {LEGEND}")
 
 
 def _sentences(section: Section | None, given: ScreenSet) -> list[str]:
@@ -133,22 +135,19 @@ _ENDING = (Section("tables", "All tables", _tables), Section("manifests", "Manif
 def _ready(blocks: Iterable[Block], given: ScreenSet, album: Album) -> Iterator[tuple[str, object]]:
     """Yield the blocks with the names of their templates."""
     for block in blocks:
-        for ready in _drawn(block, given, album):
+        match block:
+            case Rows():
+                drawn = rows_of(given, block)
+            case Figures():
+                drawn = album.figures(block)
+            case Maps():
+                drawn = album.maps(block)
+            case Grid():
+                drawn = [table_of(block)]
+            case _:
+                drawn = [block]
+        for ready in drawn:
             yield f"blocks/{type(ready).__name__.lower()}.html", ready
-
-
-def _drawn(block: Block, given: ScreenSet, album: Album) -> Iterable[object]:
-    match block:
-        case Rows():
-            return rows_of(given, block)
-        case Figures():
-            return album.figures(block)
-        case Maps():
-            return album.maps(block)
-        case Grid():
-            return [table_of(block)]
-        case _:
-            return [block]
 
 
 def _environment() -> Environment:

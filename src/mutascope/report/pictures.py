@@ -58,10 +58,10 @@ class Album:
         """Yield the maps of a screen."""
         maps = list(self.given.locus_maps(block.label).values())
         if len(maps) > SHEET:
-            yield from self._gallery(block.label, maps)
+            yield from self._gallery(block, maps)
             return
         figure = draw_sheet(maps, self.palette)
-        yield self._placed(figure, f"Maps of {block.label}.", f"maps of {block.label}", " --only sheet")
+        yield self._placed(figure, block.caption, f"maps of {block.label}", " --only sheet")
 
     def _placed(self, figure: Figure, caption: str, what: str, only: str) -> Picture | LeftOut:
         found = picture(figure, caption)
@@ -70,7 +70,7 @@ class Album:
         self._room -= len(found.source)
         return found
 
-    def _gallery(self, label: str, maps: list[MapData]) -> Iterable[Gallery | LeftOut]:
+    def _gallery(self, block: Maps, maps: list[MapData]) -> Iterable[Gallery | LeftOut]:
         """Small maps of a screen, those with the most NSMs where not all find room."""
         predicted = maps[0].exact is not None
         sparse = sum(data.called for data in maps) < _SPARSE * sum(data.status.size for data in maps)
@@ -89,12 +89,12 @@ class Album:
         legend = [(colour, LABELS[status]) for status, colour in self.palette.statuses.items()]
         if predicted:
             legend.append((to_hex(lighter(status_colours(self.palette))[Status.BOTH]), LIGHTER))
-        note = "Screened sites are drawn enlarged." if sparse else ""
-        title = f"{label}: PREDICTED where not run" if predicted else label
+        note = f"{block.caption} Screened sites are drawn enlarged." if sparse else block.caption
+        title = f"{block.label}: PREDICTED where not run" if predicted else block.label
         yield Gallery(title, kinds, sorted(rows.items()), legend, note)
         if left_out:
             reason = "the page would be too large; see `mutascope figures --only sheet`"
-            yield LeftOut(f"{left_out:,} maps of {label}", reason)
+            yield LeftOut(f"{left_out:,} maps of {block.label}", reason)
 
 
 def picture(figure: Figure, caption: str) -> Picture:
