@@ -103,8 +103,8 @@ def test_a_manifest_is_replaced_in_one_step(folder):
 def test_shards_are_plain_parquet_that_says_its_format_version(tmp_path):
     ScreenFolder(tmp_path).write_unit("000000", shard_of(0))
     files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    assert files == ["phenotypes/000000.parquet", "records/000000.parquet"]
-    for name in files:
+    assert files == ["checksums/000000.sha256", "phenotypes/000000.parquet", "records/000000.parquet"]
+    for name in files[1:]:
         assert pq.read_schema(tmp_path / name).metadata == {
             b"mutascope.format_version": str(FORMAT_VERSION).encode()
         }

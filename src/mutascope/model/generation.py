@@ -92,10 +92,15 @@ _RANGES = {
 
 
 def reset(network: PreTrainedModel) -> None:
-    """Let ``generate`` compute in the library's own way, whatever the checkpoint asks for."""
+    """Let ``generate`` compute in the library's own way, whatever the checkpoint asks for.
+
+    What asks for nothing stays untouched: a config as it was loaded can always be saved again.
+    """
+    config, usual = network.generation_config, GenerationConfig(use_cache=True)
     for name, use in FIELDS.items():
-        if use is Use.RESET and hasattr(network.generation_config, name):
-            setattr(network.generation_config, name, None)
+        value, unasked = getattr(config, name, None), getattr(usual, name, None)
+        if use is Use.RESET and value is not None and value != unasked and (value or unasked):
+            setattr(config, name, None)
 
 
 def check(resolved: Mapping[str, Any], model: str) -> None:
