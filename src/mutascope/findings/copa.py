@@ -124,8 +124,8 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
     strong = table.filter((pl.col("strength_q") <= 0.05) & (pl.col("mirror_q") > 0.05))
     if len(strong):
         yield (
-            f"In {len(strong):,} more, correlations are strong without mirror images: rows or columns lean, each to a"
-            " sign of its own."
+            f"In {len(strong):,} of {len(table):,} tests of a locus and axis, correlations are strong without mirror"
+            " images: rows or columns lean, each to a sign of its own."
         )
 
 
