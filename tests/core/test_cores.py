@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from mutascope.core.cores import available_cores
+from mutascope.core.cores import available_cores, available_memory
 
 HERE = len(os.sched_getaffinity(0))
 
@@ -27,3 +27,17 @@ def test_a_quota_of_the_first_version(tmp_path, quota, cores):
 
 def test_without_a_control_group_they_are_those_of_the_process(tmp_path):
     assert available_cores(tmp_path / "none") == HERE
+
+
+def test_the_memory_is_what_a_control_group_has_left(tmp_path):
+    whole = available_memory(tmp_path / "none")
+    assert 2**20 < whole < 2**50
+    for name, content in (
+        ("max", "3000000"),
+        ("current", "2500000"),
+        ("stat", "anon 1\ninactive_file 400000"),
+    ):
+        (tmp_path / f"memory.{name}").write_text(f"{content}\n")
+    assert available_memory(tmp_path) == 900_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory(tmp_path) > 900_000

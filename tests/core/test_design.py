@@ -124,6 +124,7 @@ def test_a_list_is_taken_in_its_order_and_each_mutant_once(tmp_path, suffix):
     design = Design(mutants=str(path))
     plan = design.plan(GENOME, TILE)
     assert plan.mutants() == wanted
+    assert Design(mutants=(*wanted, wanted[0])).plan(GENOME, TILE).mutants() == wanted
     assert plan.population == {}
     assert plan.sampled == {"0.q": 1, "1.down": 1}
     assert design.described() == {"type": "list"}

@@ -8,6 +8,7 @@ import pytest
 
 from mutascope import MutascopeError
 from mutascope.explorer import Atlas, write_site
+from mutascope.explorer.atlas import _place
 from mutascope.explorer.packing import unpack
 from mutascope.explorer.pages import delta
 from mutascope.store import ScreenFolder, Shard
@@ -145,6 +146,14 @@ def test_findings_name_the_place_that_they_speak_of(atlas):
     loci = {locus["name"] for screen in page(atlas, "data/atlas.json")["screens"] for locus in screen["loci"]}
     assert all(finding["locus"] is None or finding["locus"] in loci for finding in found)
     assert all(finding["sentence"] for finding in found)
+
+
+def test_a_sentence_is_of_the_screen_that_it_names_in_full(tmp_path):
+    folders = [write_screen(tmp_path / name, records_of({(0, "v"): "+-#."})) for name in ("demo", "demo2")]
+    screens = Atlas([str(folder) for folder in folders]).screens
+    assert _place("Row 1 of 0.v in demo2.", screens) == {"screen": 1, "locus": "0.v"}
+    assert _place("Row 1 of 0.v in demo.", screens) == {"screen": 0, "locus": "0.v"}
+    assert _place("0.v in demo and demo2", screens)["screen"] is None
 
 
 def test_what_was_added_since_is_seen(tmp_path):

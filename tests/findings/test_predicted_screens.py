@@ -17,7 +17,7 @@ from mutascope.figures import PAPER, draw_sheet
 from mutascope.findings import ScreenSet, build_table, build_tables, covariates, figure_named, figures
 from mutascope.report import report_html
 from mutascope.store.reader import ScreenData
-from stores import WILD, random_covariates, random_records, write_predictions, write_screen
+from stores import WILD, as_choice, random_covariates, random_records, write_predictions, write_screen
 
 GRID = {"v": (6, 8)}
 
@@ -88,6 +88,22 @@ def test_scores_of_an_adaptive_screen_are_those_of_its_random_sample(tmp_path):
     unfinished = ScreenSet([make_adaptive(folder, 0)])
     with pytest.raises(NotHere, match="an exact sample"):
         build_table(unfinished, "prediction_scores")
+
+
+def test_a_choice_screen_that_was_predicted_without_an_exact_call_is_analysed(tmp_path):
+    whole = random_records(1, GRID, 0)
+    answers, wild = as_choice(whole)
+    folder = write_screen(
+        tmp_path / "quiz", answers, wild=wild, prompts=["?"] * 21, shapes={(0, "v"): (6, 8)}
+    )
+    for kind in ("records", "phenotypes", "checksums"):
+        shutil.rmtree(folder / kind)
+    folder = make_adaptive(change_manifest(folder, units={"mutants": 0, "size": 4}), 0)
+    given = ScreenSet([write_predictions(folder, whole)])
+    assert given.choice == []
+    made = {finding.name: table for finding, table in build_tables(given)}
+    assert isinstance(made["nsm_by_kind"], pl.DataFrame)
+    assert isinstance(made["choice_by_kind"], str)
 
 
 def test_zero_alone_is_counted_in_all_calls(tmp_path):

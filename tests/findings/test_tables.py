@@ -6,6 +6,7 @@ import pytest
 
 from mutascope.core.errors import MutascopeError
 from mutascope.findings import ScreenSet, build_table, build_tables, table_named
+from mutascope.findings.rates import headline
 from stores import SHAPES, WILD, as_choice, random_records, records_of, write_screen
 
 LEFT = {(0, "v"): "+-#.\n....", (1, "v"): "....\n...."}
@@ -132,6 +133,9 @@ def test_totals_are_of_all_mutations_and_rates_of_max_and_min(tmp_path):
     zero = zero.with_columns(continuation=pl.when("silent").then(pl.lit(WILD)).otherwise(pl.lit("none")))
     given = ScreenSet([write_screen(tmp_path / "s", pl.concat([maps, zero]))])
     assert build_table(given, "nsm_total").select("nsm", "mutants", "rate").row(0) == (8, 24, 0.25)
+    assert headline(given) == [
+        "s: 8 of 24 mutants are NSMs (rate of max and min 25.0 %, every site was screened)"
+    ]
     assert build_table(given, "supplementary_1_nsms").rows() == [(0, "q", 5), (1, "q", 3)]
     assert build_table(given, "layer_counts")["nsm"].to_list() == pytest.approx([5, 3])
 

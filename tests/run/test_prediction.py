@@ -13,6 +13,7 @@ from mutascope.assays import TextAssay
 from mutascope.cli.predict import parse_duration
 from mutascope.core.design import Design
 from mutascope.core.errors import MutascopeError
+from mutascope.core.genome import Mutant
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.figures import draw_map, draw_sheet
 from mutascope.findings.predictions import sample_of
@@ -24,6 +25,7 @@ from mutascope.store import ScreenFolder
 from mutascope.store.reader import ScreenData
 
 ASSAY = TextAssay(name="test", prompt="hello", max_length=16, temperature=0.7, seed=3)
+LISTED = ("1.v:0,0:max", "1.v:0,0:min", "1.q:0,1:max", "1.v:1,1:noop", "2.down:0,0:zero")
 DESIGN = Design(layers=(1, 2), kinds=("v", "down"), mutations=("max", "min"))
 
 
@@ -105,6 +107,21 @@ def test_the_folder_of_a_screen_gets_predictions_and_keeps_its_records(folder, t
         Prediction(folder, ASSAY, Design(layers=(1,), kinds=("v",), mutations=("max",)), tile=8).run(
             out, quiet=True
         )
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        Design(mutants=tuple(map(Mutant.parse, LISTED))),
+        Design(layers=(1,), kinds=("v",), sample=2),
+    ],
+    ids=["a list with other loci and mutations", "fewer sites than a sample of predictions"],
+)
+def test_predictions_of_a_screen_of_another_design_are_calibrated_by_its_records(folder, tmp_path, design):
+    Screen(folder, ASSAY, design, tile=8).run(tmp_path / "out", quiet=True)
+    wanted = Design(layers=(1,), kinds=("v",), mutations=("max", "min"))
+    results = Prediction(folder, ASSAY, wanted, tile=8, sample=12).run(tmp_path / "out", quiet=True)
+    assert results.predictions()["probability"].null_count() == 0
 
 
 def test_records_of_loci_that_were_not_predicted_stay_among_the_calls(folder, tmp_path):

@@ -9,10 +9,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from builders import choice_model, question_rows
+from builders import choice_model, question_rows, tiny_model
 from mutascope import Design, MutascopeError, Screen, ScreenData, load_model
-from mutascope.assays import ChoiceAssay
-from mutascope.run.verify import repair, verify
+from mutascope.assays import ChoiceAssay, TextAssay
+from mutascope.core.manifest import Controls
+from mutascope.engine.reference import ReferenceEngine
+from mutascope.numerics.install import STOCK
+from mutascope.run.prediction import Prediction
+from mutascope.run.verify import repair, replay, verify
 from mutascope.store import ScreenFolder
 from stores import snapshot
 
@@ -104,6 +108,49 @@ def test_a_unit_too_many_is_named(out):
     assert [str(fault) for fault in verify(ScreenFolder(out))] == [
         "unit 000099: does not belong to this screen"
     ]
+
+
+def test_a_unit_too_many_is_told_by_what_reads_it(out):
+    for kind in ("records", "phenotypes", "outputs"):
+        shutil.copy(shard(out, kind), out / kind / "000099.parquet")
+    with pytest.raises(MutascopeError, match="it does not belong to this screen"):
+        ScreenData(out).records()
+
+
+@pytest.mark.parametrize("content", ["no checksum at all\n", "00  records/other.parquet\n"])
+def test_damaged_checksums_are_a_fault(out, content):
+    (out / "checksums" / "000001.sha256").write_text(content)
+    assert [str(fault) for fault in verify(ScreenFolder(out))] == [
+        "unit 000001: checksums/000001.sha256 is damaged"
+    ]
+
+
+def test_a_screen_of_stock_numerics_is_replayed_in_stock_numerics(made, tmp_path, monkeypatch):
+    screen, _ = made
+    design = Design(layers=(0,), kinds=("q",), sample=2)
+    stock = Screen(screen.model, screen.spec.assay, design, tile=8, engine="reference", numerics="stock")
+    stock.run(tmp_path / "out", quiet=True)
+    used = []
+    prepare = ReferenceEngine.prepare
+    monkeypatch.setattr(
+        ReferenceEngine, "prepare", lambda self, *asked: used.append(self.numerics) or prepare(self, *asked)
+    )
+    assert replay(ScreenData(tmp_path / "out"), 3) == []
+    assert set(used) == {STOCK}
+
+
+def test_a_list_that_has_grown_is_unfinished_and_no_fault(tmp_path):
+    folder = str(tiny_model(tmp_path / "model", "llama", std=0.1))
+    assay = TextAssay(name="test", prompt="hello", max_length=12, seed=3, temperature=0.7)
+    predicted = Prediction(
+        folder, assay, Design(layers=(1,), kinds=("v",), mutations=("max",)), tile=16, sample=0
+    )
+    data = predicted.run(tmp_path / "out", quiet=True)
+    assert verify(data.folder) == []
+    with data.folder.changed_manifest() as manifest:
+        manifest.controls = Controls(weights_restored=True, calls=0)
+        manifest.units.mutants = 8
+    assert not ScreenData(tmp_path / "out").finished
 
 
 def test_the_verbs(screen, out, cli):

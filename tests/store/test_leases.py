@@ -70,6 +70,20 @@ def test_a_holder_without_a_sign_of_life_loses_what_it_holds(files, monkeypatch)
         assert taken(files) == []
 
 
+def test_a_lease_that_is_given_up_while_it_is_looked_at_has_one_holder_afterwards(files, monkeypatch):
+    first, second, third = Leases(files), Leases(files), Leases(files)
+    for holder in (first, second, third):
+        holder._beat()
+    assert first.take("000001")
+    seen = second._numbers("000001")
+    first.release("000001")
+    monkeypatch.setattr(second, "_numbers", lambda name: seen)
+    assert not second.take("000001")  # it saw a lease that is gone now
+    assert third.take("000001")
+    monkeypatch.undo()
+    assert not second.take("000001")
+
+
 def test_a_holder_that_shows_signs_of_life_keeps_what_it_holds(files, monkeypatch):
     monkeypatch.setattr(module, "EXPIRY", 0.4)
     monkeypatch.setattr(module, "BEAT", 0.05)

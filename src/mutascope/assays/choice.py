@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import polars as pl
@@ -79,7 +79,9 @@ class ChoiceAssay(Assay):
             chosen = self._asked_before(questions, asked)
         selected = [questions.asked[number] for number in chosen]
         prompts = tuple(few_shot_prompt(model, questions, question) for question in selected)
-        readout = self.readout(model, questions.letters, len(prompts[0].tokens))
+        readout = replace(
+            readout, resolved=resolve_generation(model, self.arguments(), len(prompts[0].tokens))
+        )
         return ResolvedChoice(self, prompts, readout, tuple(q.key for q in selected), tuple(chosen))
 
     def reopen(self, model: Model, manifest: Manifest) -> ResolvedChoice:
@@ -159,7 +161,8 @@ def letter_tokens(model: Model, letters: Sequence[str]) -> dict[str, tuple[int, 
         MutascopeError: when the tokenizer has none for a letter.
     """
     found: dict[str, list[int]] = {letter: [] for letter in letters}
-    for token in sorted(token for token in model.known_tokens if token < model.embeddings):
+    embeddings = model.embeddings
+    for token in sorted(token for token in model.known_tokens if token < embeddings):
         read = str(model.tokenizer.decode([token])).strip()
         if read in found:
             found[read].append(token)

@@ -59,7 +59,8 @@ def reopened(model: Model, manifest: Manifest) -> Resolved:
     """
     known = {kind.type: kind for kind in ASSAYS}
     check_name("type of assay", manifest.assay.type, [*known])
-    return known[manifest.assay.type].model_validate(manifest.assay.stated).reopen(model, manifest)
+    where = f"the assay {manifest.assay.name} of the folder"
+    return validate(known[manifest.assay.type], manifest.assay.stated, where=where).reopen(model, manifest)
 
 
 def _type_of(fields: Mapping[str, Any], where: str) -> type[Assay]:

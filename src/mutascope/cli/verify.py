@@ -16,8 +16,14 @@ def verify(
     replay: Annotated[
         int, typer.Option(help="calls to run again on the reference engine; needs the model", min=0)
     ] = 0,
+    device: options.Device = None,
+    allow_pickle: options.AllowPickle = None,
+    trust_remote_code: options.TrustRemoteCode = None,
 ) -> None:
     """Check every shard of a screen: present, readable, unchanged, and of the mutants of the design."""
+    told = options.given(locals())
+    loading = {name: told[name] for name in ("device", "allow_pickle", "trust_remote_code") if name in told}
+
     from mutascope.run import verify as checks
     from mutascope.store import ScreenFolder
     from mutascope.store.reader import ScreenData
@@ -31,7 +37,7 @@ def verify(
             " command that made it"
         )
     data = ScreenData(folder)
-    wrong = checks.replay(data, replay) if replay and data.done else []
+    wrong = checks.replay(data, replay, **loading) if replay and data.done else []
     if wrong:
         raise MutascopeError(f"{folder} is whole, but does not come out again: {', '.join(wrong)}")
     again = f", {counted(min(replay, data.done), 'call')} replayed" if replay else ""

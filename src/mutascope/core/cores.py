@@ -1,4 +1,4 @@
-"""How many processor cores this process may use."""
+"""How many processor cores, and how much memory, this process may use."""
 
 from __future__ import annotations
 
@@ -29,3 +29,27 @@ def _quota(cgroup: Path) -> float | None:
             return None
     quota, period = words
     return None if quota == "max" or int(quota) <= 0 else int(quota) / int(period)
+
+
+def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the main memory that can be had without swapping, in bytes: no more than the control group has left.
+
+    Args:
+        cgroup: folder of the control group, version 2.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    else:
+        whole = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    try:
+        most, used, told = ((cgroup / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
+    except OSError:
+        return whole
+    if most.strip() == "max":
+        return whole
+    cached = dict(line.split() for line in told.splitlines()).get(
+        "inactive_file", 0
+    )  # given back when needed
+    return max(0, min(whole, int(most) - int(used) + int(cached)))

@@ -192,6 +192,7 @@ def parse_indices(text: str | None) -> tuple[int, ...] | None:
 def _listed(mutants: Sequence[Mutant], genome: Genome, tiling: Tiling) -> Plan:
     if not mutants:
         raise MutascopeError("the design selects no mutant: the list is empty")
+    mutants = list(dict.fromkeys(mutants))
     for mutant in mutants:
         genome.check_mutant(mutant, tiling)
     names = {mutant.locus_name for mutant in mutants}

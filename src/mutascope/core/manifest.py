@@ -206,6 +206,11 @@ class Manifest(_Stored):
     imported: ImportedInfo | None = None
     predictions: Predictions | None = None
 
+    @property
+    def vouched(self) -> bool:
+        """Whether controls were written after the last mutant of the design; a list may have grown since."""
+        return self.controls is not None and self.controls.calls in (None, self.units.mutants)
+
     @classmethod
     def parse(cls, content: str | bytes, folder: str) -> Self:
         """Read a manifest of any format version that is known.

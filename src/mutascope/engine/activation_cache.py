@@ -61,21 +61,20 @@ class ActivationCache:
 
         The input of the final norm is that of one above the last layer.
         """
-        wanted = set(layers)
-        missing = wanted - set(self._inputs)
+        missing = set(layers) - set(self._inputs)
         if not missing:
             return
         begin = max(layer for layer in self._inputs if layer <= min(missing))
         hidden, none = self._inputs[begin], Edits()
         room = self.decoder.new_cache(1, self._places.stop)[0]
-        for layer in range(begin, max(wanted)):
+        for layer in range(begin, max(missing)):
             if self.parent:
                 known = self.parent.keys_values(layer, self.fork)
                 room[:, 0, :, : known.shape[2]] = known
             hidden = self.decoder.layer(layer, hidden, none, room, self._places)
             if layer == self.depth:
                 self._keys_values.append(room[:, 0, :, self._base :].clone())
-            if layer + 1 in wanted:
+            if layer + 1 in missing:
                 self._inputs[layer + 1] = hidden
 
     def extend_fully(self) -> ActivationCache:

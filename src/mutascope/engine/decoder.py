@@ -6,15 +6,14 @@ The weights are the network's own, packed once; a mutated row has weights of its
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from mutascope.core.cores import available_memory
 from mutascope.core.errors import Unsupported
 from mutascope.engine.architecture import Architecture, Rotary
 from mutascope.numerics import cpu
@@ -247,12 +246,3 @@ def whole_blocks(positions: int) -> int:
     32
     """
     return -(-positions // cpu.SUMS) * cpu.SUMS
-
-
-def available_memory() -> int:
-    """Return the main memory that can be had without swapping, in bytes; all there is where a system does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -180,8 +181,8 @@ class ReferenceSession:
 
     def run(self, mutants: Iterable[Mutant]) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, in the order given."""
-        continuations = self._continuations()
         for mutant in mutants:
+            continuations = self._continuations  # of the network as it is before it is edited
             with self.engine.mutagen.mutated(mutant):
                 outputs = tuple(self._read_all())
                 if continuations:
@@ -200,8 +201,9 @@ class ReferenceSession:
         output, logits = self.engine.wild_type_logits(prompt, self.readout)
         return replace(output, margins=picker.margins(logits[: len(output.tokens)]))
 
+    @cached_property
     def _continuations(self) -> list[Continuation]:
-        """Return the wild type's continuations, to measure along; none where nothing is measured."""
+        """The wild type's continuations, to measure along; none where nothing is measured."""
         if not self.readout.measure:
             return []
         return [self._continuation(prompt) for prompt in self.prompts]

@@ -15,7 +15,7 @@ from mutascope.figures.palette import PALETTES
 from mutascope.findings import ScreenSet, all_findings, open_many
 
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-_LOCUS = re.compile(r"\b\d+\.[a-z][\w.-]*\w")
+_LOCUS = re.compile(r"\b\d+\.[a-z](?:[\w.-]*\w)?")
 
 
 class Atlas:
@@ -64,9 +64,10 @@ class Atlas:
         """
         if path in _web():
             return _web()[path]()
-        if path not in self._known:
-            self._known[path] = self._made(path)
-        return self._known[path]
+        known = self._known  # not those of a refresh meanwhile
+        if path not in known:
+            known[path] = self._made(path)
+        return known[path]
 
     def _made(self, path: str) -> bytes:
         match path.split("/"):
@@ -131,7 +132,10 @@ def findings(given: ScreenSet, screens: Sequence[ScreenPages]) -> Iterator[dict[
 
 
 def _place(sentence: str, screens: Sequence[ScreenPages]) -> dict[str, Any]:
-    named = [number for number, screen in enumerate(screens) if screen.label in sentence]
+    named, rest = [], sentence
+    for number, screen in sorted(enumerate(screens), key=lambda item: -len(item[1].label)):
+        rest, times = re.subn(rf"(?<!\w){re.escape(screen.label)}(?!\w)", "", rest)
+        named += [number] if times else []
     number = named[0] if len(named) == 1 else 0 if len(screens) == 1 else None
     loci = (
         [] if number is None else [name for name in _LOCUS.findall(sentence) if name in screens[number].maps]

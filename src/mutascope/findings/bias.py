@@ -12,6 +12,7 @@ from mutascope.analysis.bias import bias_agreement, bias_shares, locus_bias
 from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.analysis.sites import by_assay
 from mutascope.core.schema import LOCUS_KEY
+from mutascope.core.words import counted
 from mutascope.findings.blocks import Block, Figures, Rows
 from mutascope.findings.columns import columns, share
 from mutascope.findings.comparison import need_pairs
@@ -93,7 +94,7 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
     counts = pl.col("loci", "biased_max", "biased_min").sum()
     for row in shares_of_bias(given).group_by("assay", maintain_order=True).agg(counts).iter_rows(named=True):
         yield (
-            f"Of {row['loci']:,} loci of {row['assay']}, {row['biased_max']:,} lean towards max and"
+            f"Of {counted(row['loci'], 'locus', 'loci')} of {row['assay']}, {row['biased_max']:,} lean towards max and"
             f" {row['biased_min']:,} towards min."
         )
 

@@ -19,7 +19,7 @@ from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
-from mutascope.findings.galleries import marked, titled, top_loci
+from mutascope.findings.galleries import with_most
 from mutascope.findings.screens import ScreenSet, once, stack
 
 if TYPE_CHECKING:
@@ -92,15 +92,9 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
     for label in given.choice:
         records = given.records[label]
         low = (pl.col("score") <= SCORE_THRESHOLDS[-1]) | pl.col("destructive")
-        severe = records.filter(~pl.col("silent"), low)
-        if severe.is_empty():
-            continue
-        rows = [
-            [*marked(given, label, records, locus, told), titled(given, label, locus, "all NSMs")]
-            for locus in top_loci(severe, 3)
-        ]
-        title = f"{label}: loci with most underperforming or destructive NSMs"
-        yield label, figures.draw_gallery(rows, title, palette)
+        if rows := with_most(given, label, records, low, told):
+            title = f"{label}: loci with most underperforming or destructive NSMs"
+            yield label, figures.draw_gallery(rows, title, palette)
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:

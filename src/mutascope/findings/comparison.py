@@ -60,7 +60,7 @@ def correlations_of_layers(given: ScreenSet) -> pl.DataFrame:
 def _of_same_layers(given: ScreenSet) -> list[pl.DataFrame]:
     """NSMs by layer, a frame per model, of the maps that have an NSM count in the same layers as its first one."""
     layers = {label: set(records["layer"]) for label, records in given.mapped.items()}
-    models = dict.fromkeys(tuple(given.beside(label, list(layers))) for label in layers)
+    models = given.by_model(list(layers))
     alike = [[label for label in labels if layers[label] == layers[labels[0]]] for labels in models]
     alike = [labels for labels in alike if len(labels) > 1]
     need(alike, f"no other screen of its model has the layers of {next(iter(layers))}")

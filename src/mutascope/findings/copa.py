@@ -39,12 +39,10 @@ def pattern(given: ScreenSet) -> pl.DataFrame:
 def contrasts(given: ScreenSet) -> pl.DataFrame:
     """Return the contrasts of every pair of screens."""
     need(len(given.maps) > 1, TWO)
-    models = dict.fromkeys(tuple(given.beside(label, list(given.maps))) for label in given.maps)
-    found = [
+    return pl.concat(
         copa_contrasts(pattern(given).filter(pl.col("assay").is_in(labels)), ["axis", "kind"])
-        for labels in models
-    ]
-    return pl.concat(found)
+        for labels in given.by_model(list(given.maps))
+    )
 
 
 def _gallery(given: ScreenSet, palette: Palette) -> Pictures:

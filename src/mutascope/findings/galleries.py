@@ -56,6 +56,17 @@ def top_loci(mutants: pl.DataFrame, count: int) -> list[LocusKey]:
     return ranked.head(count).select(LOCUS_KEY).rows()
 
 
+def with_most(
+    given: ScreenSet, label: str, records: pl.DataFrame, severe: pl.Expr, told: Sequence[tuple[str, pl.Expr]]
+) -> list[list[MapData]]:
+    """Return rows of maps of the three loci with most severe NSMs: :func:`marked` ones, and the whole map."""
+    found = records.filter(~pl.col("silent"), severe)
+    return [
+        [*marked(given, label, records, locus, told), titled(given, label, locus, "all NSMs")]
+        for locus in top_loci(found, 3)
+    ]
+
+
 def titled(given: ScreenSet, label: str, locus: LocusKey, title: str) -> MapData:
     """Return the whole map of a locus under another title."""
     data = given.locus_maps(label)[locus]

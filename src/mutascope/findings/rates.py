@@ -178,9 +178,14 @@ def headline(given: ScreenSet) -> list[str]:
         return [counted(len(given.labels), "screen")]
     return [
         f"{row['assay']}: {row['nsm']:,} of {row['mutants']:,} mutants are NSMs"
-        f" (rate {per_cent(row['rate'])}, {_basis(given, row)})"
+        f" (rate{_rated(given, row['assay'])} {per_cent(row['rate'])}, {_basis(given, row)})"
         for row in rows
     ]
+
+
+def _rated(given: ScreenSet, label: str) -> str:
+    """Of which mutations the rate is, where it is not of all that count."""
+    return "" if len(given.mapped[label]) == len(given.maps[label]) else " of max and min"
 
 
 def _basis(given: ScreenSet, row: dict[str, Any]) -> str:
@@ -196,10 +201,11 @@ def _basis(given: ScreenSet, row: dict[str, Any]) -> str:
 
 def _sentences(given: ScreenSet) -> Iterator[str]:
     for row in nsm_total(given).iter_rows(named=True):
-        yield (
-            f"The NSMs of {row['assay']} have {counted(row['phenotypes'], 'distinct output')} and lie in"
-            f" {row['loci'] - row['silent_loci']:,} of {counted(row['loci'], 'locus', 'loci')}."
-        )
+        lie = f"lie in {row['loci'] - row['silent_loci']:,} of {counted(row['loci'], 'locus', 'loci')}"
+        said = f"have {counted(row['phenotypes'], 'distinct output')}"
+        predicted = row["assay"] in given.predicted
+        told = f"{lie}; those that were run {said}" if predicted else f"{said} and {lie}"
+        yield f"The NSMs of {row['assay']} {told}."
 
 
 _OF_MAPS = (

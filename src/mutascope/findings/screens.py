@@ -57,12 +57,12 @@ class ScreenSet:
         """Labels of the screens, in order."""
         return list(self.results)
 
-    @property
+    @cached_property
     def predicted(self) -> list[str]:
         """Labels of the screens that were predicted."""
         return [label for label, results in self.results.items() if results.predicted]
 
-    @property
+    @cached_property
     def maps(self) -> dict[str, pl.DataFrame]:
         """Records of the screens that are maps: not those of panels, which run chosen NSMs alone.
 
@@ -156,8 +156,8 @@ class ScreenSet:
 
     @property
     def choice(self) -> list[str]:
-        """Labels of the choice assays."""
-        return self._of_type("choice")
+        """Labels of the choice assays with scores: one that was predicted without an exact call has none."""
+        return [label for label in self._of_type("choice") if "score" in self.records[label].columns]
 
     @property
     def panels(self) -> list[str]:
@@ -172,6 +172,10 @@ class ScreenSet:
     def beside(self, label: str, among: Sequence[str]) -> list[str]:
         """Return those of some labels that are screens of the same model as ``label``."""
         return [other for other in among if self.model(other) == self.model(label)]
+
+    def by_model(self, labels: Sequence[str]) -> list[list[str]]:
+        """Return labels in groups, those of a model in each."""
+        return [list(group) for group in dict.fromkeys(tuple(self.beside(label, labels)) for label in labels)]
 
     def text_of_panel(self, label: str) -> str | None:
         """Return the text assay of a panel's model that asks one of its prompts, else its first one; None without."""

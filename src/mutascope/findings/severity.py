@@ -16,7 +16,7 @@ from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
-from mutascope.findings.galleries import marked, titled, top_loci
+from mutascope.findings.galleries import with_most
 from mutascope.findings.screens import ScreenSet, once, stack
 
 if TYPE_CHECKING:
@@ -105,15 +105,9 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
     told = [(f"cosine < {limit}", pl.col("cosine") < limit) for limit in _COSINE_MAPS]
     for label in given.text:
         records = given.severe[label]
-        low = records.filter(_NSM, pl.col("cosine") < MALIGNANT_COSINE)
-        if low.is_empty():
-            continue
-        rows = [
-            [*marked(given, label, records, locus, told), titled(given, label, locus, "all NSMs")]
-            for locus in top_loci(low, 3)
-        ]
-        title = f"{label}: loci with most NSMs of cosine below {MALIGNANT_COSINE}"
-        yield label, figures.draw_gallery(rows, title, palette)
+        if rows := with_most(given, label, records, pl.col("cosine") < MALIGNANT_COSINE, told):
+            title = f"{label}: loci with most NSMs of cosine below {MALIGNANT_COSINE}"
+            yield label, figures.draw_gallery(rows, title, palette)
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:

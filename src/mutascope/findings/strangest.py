@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from mutascope.analysis.diff import diff_to_html, word_diff
 from mutascope.analysis.severity import strangest
+from mutascope.core.words import counted
 from mutascope.findings.blocks import Block, Change, Heading, Prose
 from mutascope.findings.finding import Finding, Section, need
 from mutascope.findings.screens import ScreenSet, once, stack
@@ -43,7 +44,11 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
         wild = given.results[label].manifest.wild_type[0].continuation
         for row in rows.iter_rows(named=True):
             mutant = f"{row['layer']}.{row['kind']}:{row['row']},{row['col']}:{row['mutation']}"
-            more = f" and {row['mutants'] - 1:,} more, in {row['loci']:,} loci" if row["mutants"] > 1 else ""
+            more = (
+                f" and {row['mutants'] - 1:,} more, in {counted(row['loci'], 'locus', 'loci')}"
+                if row["mutants"] > 1
+                else ""
+            )
             facts = f"cosine {number(row['cosine'])}, chrF {number(row['chrf'])}, edit distance {number(row['edit'])}"
             diff = diff_to_html(word_diff(wild, row["continuation"]))
             yield Change(f"{mutant}{more}", facts, Markup(diff))  # diff_to_html has escaped it

@@ -32,10 +32,6 @@ class Targets:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def chosen(self, which: Tensor) -> Targets:
-        """Return some of the targets (ascending indices)."""
-        return Targets(self.steps[which], self.places[which], self.margins[which], self.seeds[which])
-
 
 def make_targets(
     picker: Picker,

@@ -12,7 +12,7 @@ import polars as pl
 from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.core.design import Plan
 from mutascope.core.genome import Mutant, Tiling
-from mutascope.core.protocol import Outcome, Session, first_divergence
+from mutascope.core.protocol import Generation, Outcome, Session, first_divergence
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.engine.reference import ReferenceEngine
 
@@ -54,26 +54,28 @@ def run_controls(
     loud = [str(outcome.mutant) for outcome in _run(session, noops) if not reader.is_silent(outcome)]
     return {
         "replayed": size,
-        "replay_mismatches": mismatches(reader, tiling, chosen),
+        "replay_mismatches": mismatches(ReferenceEngine(reader.model, tiling), reader, chosen),
         "noops": len(noops),
         "noops_not_silent": loud,
     }
 
 
-def mismatches(reader: PhenotypeReader, tiling: Tiling, chosen: pl.DataFrame) -> list[str]:
+def mismatches(reference: ReferenceEngine, reader: PhenotypeReader, chosen: pl.DataFrame) -> list[str]:
     """Return the calls that the reference engine, run in full, does not reproduce.
 
     Args:
+        reference: of the screen's numerics.
         reader: of the assay.
-        tiling: of the screen.
         chosen: records, or outputs of an assay of several prompts.
 
     Returns:
         Mutants by name, with the prompt of several.
     """
-    reference = ReferenceEngine(reader.model, tiling)
+    readout = reader.assay.readout
+    if isinstance(readout, Generation):
+        readout = replace(readout, measure=False)  # what is measured is not compared
     if "prompt" not in chosen.columns:
-        session = reference.prepare(reader.assay.prompts, reader.assay.readout)
+        session = reference.prepare(reader.assay.prompts, readout)
         again = reader.shard(_run(session, _mutants(chosen))).records
         columns = [pl.col(name).name.suffix("_again") for name in _COMPARED]
         both = pl.concat([chosen, again.select(columns)], how="horizontal")
@@ -82,7 +84,7 @@ def mismatches(reader: PhenotypeReader, tiling: Tiling, chosen: pl.DataFrame) ->
     found = []
     for row, mutant in zip(chosen.iter_rows(named=True), _mutants(chosen), strict=True):
         place = row["prompt"]
-        (outcome,) = reference.prepare([reader.assay.prompts[place]], reader.assay.readout).run([mutant])
+        (outcome,) = reference.prepare([reader.assay.prompts[place]], readout).run([mutant])
         (output,), wild = outcome.outputs, reader.wild_type[place]
         again = (first_divergence(wild, output), reader.phenotype(output, place)[0])
         if again != (row["first_divergence"], row["phenotype"]):

@@ -136,7 +136,7 @@ class Prediction(Job[PredictSpec]):
         self._predict(shard, quiet=quiet)
         if self.adaptive:
             self._run_pending(executor, shard, quiet=quiet)
-        if self._unpredicted() or self.pending():
+        if self._unpredicted() or (self.adaptive and self.pending()):
             return ScreenData(self.home)
         risks = Risks(self.population, self.home)
         if self.adaptive:
@@ -172,7 +172,7 @@ class Prediction(Job[PredictSpec]):
 
     def state(self) -> str:
         """Return in words how many loci are predicted, and how many mutants are stored."""
-        loci = f"{len(self.home.predicted_loci()):,} of {counted(len(self.plan.loci), 'locus', 'loci')}"
+        loci = f"{len(self.home.predicted_loci()):,} of {counted(len(self.home.manifest().loci), 'locus', 'loci')}"
         stored = self.home.count_records() + self.home.parts.count()
         return f"{loci} are predicted, and {counted(stored, 'mutant')} stored, in {self.home.path}"
 

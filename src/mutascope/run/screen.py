@@ -178,7 +178,8 @@ class Screen(Job[ScreenSpec]):
     def state(self) -> str:
         """Return in words how many mutants are stored."""
         stored = self.home.count_records() + self.home.parts.count()
-        return f"{stored:,} of {counted(len(self.plan), 'mutant')} are stored in {self.home.path}"
+        planned = self.home.manifest().units.mutants
+        return f"{stored:,} of {counted(planned, 'mutant')} are stored in {self.home.path}"
 
     def _identity(self) -> dict[str, Any]:
         spec = self.spec

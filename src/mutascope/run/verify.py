@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from mutascope.assays.phenotype import content_hash
+from mutascope.assays.phenotype import PhenotypeReader, content_hash
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest
 from mutascope.core.schema import MUTANT_SCHEMA
@@ -47,7 +48,7 @@ def verify(folder: ScreenFolder) -> list[Fault]:
         )
     sizes = Units(manifest.units.mutants, manifest.units.size).sizes()
     finished = folder.finished_units()
-    wanted = sizes.keys() if manifest.controls or manifest.imported else finished & sizes.keys()
+    wanted = sizes.keys() if manifest.vouched or manifest.imported else finished & sizes.keys()
     faults = [Fault(unit, "does not belong to this screen") for unit in sorted(finished - sizes.keys())]
     for unit in sorted(wanted, key=int):
         expected = None if mutants is None else unit_of(mutants, unit, manifest.units.size)
@@ -65,17 +66,24 @@ def repair(folder: ScreenFolder, faults: list[Fault]) -> None:
         folder.files.remove(f"checksums/{fault.unit}.sha256")
 
 
-def replay(data: ScreenData, calls: int) -> list[str]:
+def replay(data: ScreenData, calls: int, **loading: Any) -> list[str]:
     """Run some calls of a folder again on the reference engine, and return those that come out otherwise.
 
     Args:
         data: the folder.
         calls: how many, drawn with a fixed seed; all where there are fewer.
+        loading: as for :meth:`~mutascope.run.screen.Screen.reopen`.
+
+    Raises:
+        MutascopeError: when the folder was made with other numerics, or its model is not at hand.
     """
-    screen = Screen.reopen(data)
+    screen = Screen.reopen(data, **loading)
+    screen.check_numerics(data.manifest)
+    session = screen.reference.prepare(screen.resolved.prompts, screen.resolved.readout)
+    reader = PhenotypeReader(screen.model, screen.resolved, session.wild_type)
     stored = data.outputs() if keeps_outputs(data.manifest) else data.records()
     chosen = np.random.default_rng(0).choice(len(stored), min(calls, len(stored)), replace=False)
-    return mismatches(screen.reader, screen.tiling, stored[np.sort(chosen)])
+    return mismatches(screen.reference, reader, stored[np.sort(chosen)])
 
 
 def _reasons(
@@ -91,8 +99,10 @@ def _reasons(
         except DamagedError as error:
             yield f"{kind}/{unit}.parquet is missing or damaged ({error})"
             return
-    for name in folder.wrong_checksums(unit):
-        yield f"the checksum of {name} is wrong"
+    try:
+        yield from (f"the checksum of {name} is wrong" for name in folder.wrong_checksums(unit))
+    except (OSError, ValueError):
+        yield f"checksums/{unit}.sha256 is damaged"
     records, phenotypes, outputs = tables["records"], tables["phenotypes"], tables.get("outputs")
     if len(records) != size:
         yield f"it has {len(records)} records instead of {size}"

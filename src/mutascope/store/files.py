@@ -57,8 +57,10 @@ class Files:
             )
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
-        return self._fs.exists(self._at(name))
+        """Whether there is such a file, by a look of its own at the store."""
+        place = self._at(name)
+        self._fs.invalidate_cache(os.path.dirname(place))
+        return self._fs.exists(place)
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a subfolder that show, of files and folders."""

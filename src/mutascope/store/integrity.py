@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import polars as pl
@@ -31,7 +31,9 @@ def planned(folder: ScreenFolder, manifest: Manifest) -> pl.DataFrame | None:
     if manifest.imported is not None:
         return None
     if manifest.design.type in ("list", "adaptive"):
-        return folder.mutants().select(list(MUTANT_SCHEMA)) if folder.has_mutants() else None
+        if folder.has_mutants():
+            return folder.mutants().select(list(MUTANT_SCHEMA))
+        return None if manifest.units.mutants else pl.DataFrame(schema=MUTANT_SCHEMA)
     design = manifest.design
     loci = tuple(Locus(each.layer, each.kind, each.rows, each.cols, "") for each in manifest.loci)
     region = Design(
@@ -59,18 +61,23 @@ def check_presence(folder: ScreenFolder, manifest: Manifest, units: Iterable[str
 
 
 def check_coordinates(
-    folder: ScreenFolder, manifest: Manifest, units: Iterable[str], records: pl.DataFrame
+    folder: ScreenFolder, manifest: Manifest, units: Collection[str], records: pl.DataFrame
 ) -> None:
     """Raise MutascopeError where the records of units are not of the mutants that the design has there."""
     mutants = planned(folder, manifest)
     if mutants is None:
         return
     start, size = 0, manifest.units.size
+    for unit in units:
+        if not unit.isdecimal() or unit_of(mutants, unit, size).is_empty():
+            raise damaged(folder.files, "records", unit, "it does not belong to this screen")
     for unit in sorted(units, key=int):
         expected = unit_of(mutants, unit, size)
         if not records.slice(start, len(expected)).select(list(MUTANT_SCHEMA)).equals(expected):
             raise damaged(folder.files, "records", unit, "its mutants are not those of the unit")
         start += len(expected)
+    if start != len(records):
+        raise damaged(folder.files, "records", max(units, key=int), "it has more records than mutants")
 
 
 def _coordinates(plan: Plan) -> pl.DataFrame:

@@ -70,7 +70,7 @@ class Leases:
     def release(self, name: str) -> None:
         """Give up a lease, and remove those of dead holders before it."""
         mine = self._held.pop(name)
-        for number in self._numbers(name):
+        for number in sorted(self._numbers(name)):  # as long as the last one is there, it is held
             if number <= mine:
                 self._files.remove(_lease(name, number))
 
@@ -95,8 +95,11 @@ class Leases:
     def _is_alive(self, name: str, number: int) -> bool:
         try:
             holder = self._files.read(_lease(name, number)).decode()
+        except FileNotFoundError:  # given up meanwhile: who looks again sees who has it now
+            return True
+        try:
             sign = self._files.read(_sign(holder))
-        except FileNotFoundError:  # it has ended meanwhile
+        except FileNotFoundError:  # its holder has ended
             return False
         place, _, rest = sign.decode().partition(" ")
         if place == _here() and not _runs(int(rest.partition(" ")[0])):

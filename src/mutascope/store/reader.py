@@ -188,7 +188,7 @@ class ScreenData:
     @property
     def finished(self) -> bool:
         """Whether every mutant is stored and the controls were written after the last."""
-        return self.manifest.controls is not None and self.done == self.total
+        return self.manifest.vouched and self.done == self.total
 
     @property
     def wild_type(self) -> str:
@@ -301,7 +301,7 @@ class ScreenData:
             return "unfinished"
         if self.manifest.imported:
             return "imported, without controls"
-        return "finished" if self.manifest.controls else "unfinished"
+        return "finished" if self.manifest.vouched else "unfinished"
 
     def __repr__(self) -> str:
         return f"Screen in {self.folder.path}: " + ", ".join(f"{k} {v}" for k, v in self.summary().items())

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mutascope.core.cores import available_cores
 from mutascope.numerics.build import find_library
 
 SUMS = 16
@@ -57,7 +58,7 @@ class _Library:
 def threads_for_kernels() -> Iterator[None]:
     """Leave torch one thread and the kernels all of them: on a busy core torch waits for each of its own threads."""
     threads = torch.get_num_threads()
-    _threads.append(_threads[-1] if _threads else threads)
+    _threads.append(_threads[-1] if _threads else min(threads, available_cores()))
     torch.set_num_threads(1)
     try:
         yield
