@@ -19,7 +19,7 @@ from mutascope import Design, Tiling, load_assay, load_model
 from mutascope.core.protocol import first_divergence
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.numerics.sampling import Picker
+from mutascope.numerics.sampling import Sampler
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     mutants = Design(sample=options.mutants // 2).plan(model.genome, tiling).mutants()
     session = FastEngine(model, tiling).prepare(assay.prompts, readout)
     stock = ReferenceEngine(model, tiling, stock=True)
-    picker = Picker(readout.resolved, readout.seed, model.network.lm_head.weight.shape[0])
+    sampler = Sampler(readout.resolved, readout.seed, model.network.lm_head.weight.shape[0])
     run = different = 0
     errors, narrow = [], []
     for done, outcome in enumerate(session.run(mutants), 1):
@@ -46,8 +46,8 @@ def main() -> None:
             with torch.inference_mode():
                 logits = model.network(text).logits[0, len(prompt.tokens) - 1 :]
                 steps = torch.arange(len(logits))
-                margins = picker.threats(logits, steps).amin(-1)
-                picks = picker.pick(logits, steps)
+                margins = sampler.threats(logits, steps).amin(-1)
+                picks = sampler.sample(logits, steps)
             near = bool((margins < options.near).any()) or picks.tolist() != list(mine.tokens)
             if not mine.finite or near:
                 run += 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from builders import tiny_network
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.head import Head, Shortlist
-from mutascope.numerics.sampling import Picker
+from mutascope.numerics.sampling import Sampler
 
 VOCABULARY, STEPS = 5000, 6
 
@@ -22,7 +22,7 @@ def decoder() -> Decoder:
 
 
 def new_head(decoder: Decoder, **fields) -> Head:
-    return Head(decoder, Picker({**fields, "max_new_tokens": STEPS}, 7, VOCABULARY))
+    return Head(decoder, Sampler({**fields, "max_new_tokens": STEPS}, 7, VOCABULARY))
 
 
 def states(decoder: Decoder, seed: int, distances: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,7 +37,7 @@ def states(decoder: Decoder, seed: int, distances: list[float]) -> tuple[torch.T
 def shortlists(head: Head, known: torch.Tensor) -> list[Shortlist]:
     """The shortlists of final states [STEPS, hidden], from all their logits."""
     logits = torch.cat([some.clone() for _, some in head.logits(known)])
-    return head.known(known, logits, head.pick(known, torch.arange(STEPS)).tolist())
+    return head.known(known, logits, head.sample(known, torch.arange(STEPS)).tolist())
 
 
 SAMPLING = st.one_of(
@@ -57,9 +57,9 @@ SAMPLING = st.one_of(
 def test_picks_near_known_states_are_those_from_all_logits(decoder, sampling, seed):
     head = new_head(decoder, **sampling)
     known, near = states(decoder, seed, [0.0, 0.01, 0.3, 1.0, 3.0, 30.0])
-    found = head.pick_near(near, shortlists(head, known))
+    found = head.sample_near(near, shortlists(head, known))
     steps = torch.arange(STEPS).repeat(len(near))
-    assert torch.equal(found, head.pick(near.flatten(0, 1), steps).view(len(near), STEPS))
+    assert torch.equal(found, head.sample(near.flatten(0, 1), steps).view(len(near), STEPS))
 
 
 @settings(max_examples=25)
@@ -69,8 +69,8 @@ def test_what_is_proved_is_so(decoder, sampling, seed):
     known, near = states(decoder, seed, [0.01, 0.1, 0.3, 0.5, 1.0, 2.0, 4.0])
     for step, shortlist in enumerate(shortlists(head, known)):
         assert len(shortlist.tokens) < VOCABULARY
-        picks, proved = head._pick_near(near[:, step], shortlist)
-        truth = head.pick(near[:, step], torch.full((len(near),), step))
+        picks, proved = head._sample_near(near[:, step], shortlist)
+        truth = head.sample(near[:, step], torch.full((len(near),), step))
         assert torch.equal(picks[proved], truth[proved])
 
 
@@ -78,7 +78,7 @@ def test_small_moves_are_proved_and_large_ones_are_not(decoder):
     head = new_head(decoder, do_sample=True, temperature=0.7, top_k=50)
     known, near = states(decoder, 3, [1e-3, 1e3])
     for step, shortlist in enumerate(shortlists(head, known)):
-        assert head._pick_near(near[:, step], shortlist)[1].tolist() == [True, False]
+        assert head._sample_near(near[:, step], shortlist)[1].tolist() == [True, False]
 
 
 def test_families_pick_what_their_members_would_alone(decoder):
@@ -87,8 +87,8 @@ def test_families_pick_what_their_members_would_alone(decoder):
     final = torch.cat([known, near.flatten(0, 1)])
     families = [list(range(first, len(final), STEPS)) for first in range(STEPS - 1)]
     families += [[index] for index in range(STEPS - 1, len(final), STEPS)]
-    truth = head.pick(final, torch.full((len(final),), 2))
-    found = head.pick_families(final, torch.full((len(final),), 2), families)
+    truth = head.sample(final, torch.full((len(final),), 2))
+    found = head.sample_families(final, torch.full((len(final),), 2), families)
     assert torch.equal(found, truth)
 
 
@@ -96,7 +96,7 @@ def test_a_state_that_is_not_finite_is_never_proved(decoder):
     head = new_head(decoder)
     known, near = states(decoder, 8, [0.01])
     near[0, 1, 3] = torch.nan
-    picks = head.pick_near(near, shortlists(head, known))
+    picks = head.sample_near(near, shortlists(head, known))
     assert (picks[0] >= 0).tolist() == [step != 1 for step in range(STEPS)]
 
 

@@ -136,9 +136,9 @@ def test_silence_of_the_real_model_is_that_of_2000_seeds(smollm2):
     engine = ReferenceEngine(smollm2, tiling)
     (prompt,) = resolved.prompts
     wild, logits = engine.wild_type_logits(prompt, resolved.readout)
-    picker = engine.picker(prompt, resolved.readout)
-    assert picker is not None
-    coupling, steps = Coupling(picker, logits, wild.tokens), len(wild.tokens)
+    sampler = engine.sampler(prompt, resolved.readout)
+    assert sampler is not None
+    coupling, steps = Coupling(sampler, logits, wild.tokens), len(wild.tokens)
     fed = torch.tensor([[*prompt.tokens, *wild.tokens[:-1]]])
     own = []
     for mutant in mutants.plan(smollm2.genome, tiling).mutants():
@@ -146,11 +146,11 @@ def test_silence_of_the_real_model_is_that_of_2000_seeds(smollm2):
             own.append(network(fed).logits[0, len(prompt.tokens) - 1 :])
     kept, seen = torch.zeros(len(own), steps), torch.zeros(steps)
     for seed in range(seeds):
-        picker.noise = draw_noise(seed, steps, picker.vocabulary)
-        same = picker.pick(logits, torch.arange(steps)) == torch.tensor(wild.tokens)
+        sampler.noise = draw_noise(seed, steps, sampler.vocabulary)
+        same = sampler.sample(logits, torch.arange(steps)) == torch.tensor(wild.tokens)
         seen += same
         for index, rows in enumerate(own):
-            picked = picker.pick(rows[same], torch.arange(steps)[same])
+            picked = sampler.sample(rows[same], torch.arange(steps)[same])
             kept[index, same] += picked == torch.tensor(wild.tokens)[same]
     chances = torch.stack(
         [torch.cat([coupling.terms(rows[step, None], step) for step in range(steps)]) for rows in own]

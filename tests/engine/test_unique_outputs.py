@@ -27,7 +27,7 @@ from mutascope.model.discovery import find_genome
 from mutascope.model.loading import Model, load_model
 from mutascope.model.mutations import Mutagen
 from mutascope.numerics.install import numerics_of
-from mutascope.numerics.sampling import Picker
+from mutascope.numerics.sampling import Sampler
 
 FAMILIES = known_families()
 DTYPES = ("float32", "bfloat16")
@@ -142,7 +142,7 @@ def test_mutants_of_the_default_model_have_one_output(smollm2):
 @pytest.fixture
 def picked_from(monkeypatch):
     """The rows of logits that tokens were picked from, with their steps."""
-    seen, pick = set(), Picker.pick
+    seen, pick = set(), Sampler.sample
 
     def recorded(self, logits, steps, shortlist=None, facts=None):
         if shortlist is None:
@@ -151,7 +151,7 @@ def picked_from(monkeypatch):
             )
         return pick(self, logits, steps, shortlist, facts)
 
-    monkeypatch.setattr(Picker, "pick", recorded)
+    monkeypatch.setattr(Sampler, "sample", recorded)
     return seen
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mutascope.numerics.sampling import Picker, draw_noise
+from mutascope.numerics.sampling import Sampler, draw_noise
 
 RESOLVED = {"max_new_tokens": 1, "do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 0.8}
 STEP = torch.zeros(1, dtype=torch.long)
@@ -33,16 +33,16 @@ def test_fewer_steps_have_the_same_noise():
     top_p=st.sampled_from([0.2, 0.9, 1.0]),
     min_p=st.sampled_from([None, 0.05]),
 )
-def test_the_picker_draws_what_multinomial_draws(seed, temperature, top_k, top_p, min_p):
+def test_the_sampler_draws_what_multinomial_draws(seed, temperature, top_k, top_p, min_p):
     """Where nothing is so near that the rounding of torch's softmax could decide."""
     from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
     generator = torch.Generator().manual_seed(seed)
     logits = 4 * torch.randn(12, 61, generator=generator)
     fields = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    picker = Picker({**fields, "max_new_tokens": 12}, seed, 61)
-    picks = picker.pick(logits, torch.arange(12))
-    margins = picker.threats(logits, torch.arange(12)).amin(-1)
+    sampler = Sampler({**fields, "max_new_tokens": 12}, seed, 61)
+    picks = sampler.sample(logits, torch.arange(12))
+    margins = sampler.threats(logits, torch.arange(12)).amin(-1)
     torch.manual_seed(seed)
     for step in range(12):
         scores = TemperatureLogitsWarper(temperature)(None, logits[step, None].clone())
@@ -55,33 +55,33 @@ def test_the_picker_draws_what_multinomial_draws(seed, temperature, top_k, top_p
 
 def test_equal_logits_are_settled_by_the_lowest_token():
     logits = torch.tensor([[1.0, 3.0, 3.0, 0.0]])
-    assert Picker({"max_new_tokens": 1}, 0, 4).pick(logits, STEP).tolist() == [1]
-    sampled = Picker({**RESOLVED, "top_p": 1.0, "top_k": 1}, 0, 4)
+    assert Sampler({"max_new_tokens": 1}, 0, 4).sample(logits, STEP).tolist() == [1]
+    sampled = Sampler({**RESOLVED, "top_p": 1.0, "top_k": 1}, 0, 4)
     sampled.noise = torch.tensor([[0.0, 0.0, 5.0, 9.0]])
-    assert sampled.pick(logits, STEP).tolist() == [2]  # both are the first: the noise decides
+    assert sampled.sample(logits, STEP).tolist() == [2]  # both are the first: the noise decides
 
 
 @pytest.mark.parametrize("filters", [{}, {"top_k": 12}, {"top_k": 9, "min_p": 0.02}])
 def test_changes_below_the_margin_change_no_pick(filters):
     generator = torch.Generator().manual_seed(5)
-    picker = Picker(RESOLVED | {"top_p": 1.0} | filters, 3, 40)
+    sampler = Sampler(RESOLVED | {"top_p": 1.0} | filters, 3, 40)
     for _ in range(300):
         logits = torch.randn(1, 40, generator=generator) * 3
         logits[0, 7] = logits[0, 30] + 1e-4  # near ties, as in real vocabularies
-        token, margin = picker.pick(logits, STEP), picker.threats(logits, STEP).amin()
+        token, margin = sampler.sample(logits, STEP), sampler.threats(logits, STEP).amin()
         for _ in range(20):
             change = (torch.rand(1, 40, generator=generator) - 0.5) * 0.9 * margin
-            assert picker.pick(logits + change, STEP) == token
+            assert sampler.sample(logits + change, STEP) == token
 
 
 def test_a_margin_is_the_smallest_change_that_changes_the_pick():
     logits = torch.tensor([[5.0, 4.0, 3.0, 2.99, -1.0] + [-9.0] * 20])
-    greedy = Picker({"max_new_tokens": 1}, 0, 25)
-    assert greedy.pick(logits, STEP).tolist() == [0]
+    greedy = Sampler({"max_new_tokens": 1}, 0, 25)
+    assert greedy.sample(logits, STEP).tolist() == [0]
     assert float(greedy.threats(logits, STEP).amin()) == pytest.approx(1.0)
-    sampled = Picker({"do_sample": True, "temperature": 0.5, "top_k": 3, "max_new_tokens": 1}, 0, 25)
+    sampled = Sampler({"do_sample": True, "temperature": 0.5, "top_k": 3, "max_new_tokens": 1}, 0, 25)
     noise = torch.zeros(1, 25)
     noise[0, 3] = 100.0  # outside the filter by 0.02 in units of logit / temperature, and it would win
     sampled.noise = noise
-    assert sampled.pick(logits, STEP).tolist() == [0]
+    assert sampled.sample(logits, STEP).tolist() == [0]
     assert float(sampled.threats(logits, STEP).amin()) == pytest.approx(0.02, abs=1e-5)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mutascope.numerics.sampling import Picker, draw_noise
+from mutascope.numerics.sampling import Sampler, draw_noise
 from mutascope.numerics.silence import Coupling, keep
 
 SEEDS = 2000
@@ -16,11 +16,11 @@ SETTINGS = [
 ]
 
 
-def sampler(noise: torch.Tensor | None = None, vocabulary: int = 16, **fields: float) -> Picker:
+def sampler_with(noise: torch.Tensor | None = None, vocabulary: int = 16, **fields: float) -> Sampler:
     resolved = {"max_new_tokens": 1, "do_sample": True, "top_k": 0, **fields}
-    picker = Picker(resolved, 0, vocabulary)
-    picker.noise = picker.noise if noise is None else noise
-    return picker
+    sampler = Sampler(resolved, 0, vocabulary)
+    sampler.noise = sampler.noise if noise is None else noise
+    return sampler
 
 
 @pytest.mark.parametrize("fields", SETTINGS)
@@ -30,13 +30,13 @@ def test_it_is_the_share_of_seeds_that_keep_the_token(fields, change):
     wild = 2 * torch.randn(1, 16, generator=generator)
     mutant = wild + change * torch.randn(1, 16, generator=generator)
     noise = torch.cat([draw_noise(seed, 4, 16) for seed in range(SEEDS)])
-    picker, rows = sampler(noise, **fields), torch.arange(len(noise))
-    picks = picker.pick(wild.expand(len(noise), -1), rows)
-    others = picker.pick(mutant.expand(len(noise), -1), rows)
+    sampler, rows = sampler_with(noise, **fields), torch.arange(len(noise))
+    picks = sampler.sample(wild.expand(len(noise), -1), rows)
+    others = sampler.sample(mutant.expand(len(noise), -1), rows)
     tokens, counts = picks.unique(return_counts=True)
     assert len(tokens) > 1
     for token, count in zip(tokens.tolist(), counts.tolist(), strict=True):
-        chance = float(Coupling(picker, wild, [token]).terms(mutant, 0))
+        chance = float(Coupling(sampler, wild, [token]).terms(mutant, 0))
         error = (chance * (1 - chance) / count) ** 0.5
         assert float((others[picks == token] == token).double().mean()) == pytest.approx(
             chance, abs=4 * error + 2 / count
@@ -44,15 +44,15 @@ def test_it_is_the_share_of_seeds_that_keep_the_token(fields, change):
 
 
 @pytest.mark.parametrize("fields", SETTINGS)
-def test_what_is_kept_is_what_the_picker_can_pick(fields):
+def test_what_is_kept_is_what_the_sampler_can_pick(fields):
     generator = torch.Generator().manual_seed(9)
     logits = (2 * torch.randn(20, 16, generator=generator)).round() / 2  # many are equal
     noise = draw_noise(1, 3000, 16)
-    picker = sampler(noise, **fields)
-    found = keep(picker, logits).probabilities(logits, torch.arange(16))
+    sampler = sampler_with(noise, **fields)
+    found = keep(sampler, logits).probabilities(logits, torch.arange(16))
     assert found.sum(-1).tolist() == pytest.approx([1.0] * 20)
     for row, own in zip(logits, found, strict=True):
-        picked = picker.pick(row.expand(3000, -1), torch.arange(3000)).bincount(minlength=16) / 3000
+        picked = sampler.sample(row.expand(3000, -1), torch.arange(3000)).bincount(minlength=16) / 3000
         assert set(picked.nonzero()[:, 0].tolist()) <= set(own.nonzero()[:, 0].tolist())
         assert picked.tolist() == pytest.approx(own.tolist(), abs=0.05)
         assert not own[picked == 0].gt(0.01).any()
@@ -63,7 +63,7 @@ def test_a_row_has_the_same_bits_in_any_batch(fields):
     generator = torch.Generator().manual_seed(2)
     wild = torch.randn(1, 300, generator=generator)
     mutants = wild + torch.randn(17, 300, generator=generator).round(decimals=1)
-    coupling = Coupling(sampler(vocabulary=300, **fields), wild, [int(wild.argmax())])
+    coupling = Coupling(sampler_with(vocabulary=300, **fields), wild, [int(wild.argmax())])
     alone = torch.cat([coupling.terms(row[None], 0) for row in mutants])
     assert torch.equal(coupling.terms(mutants, 0), alone)
     assert coupling.terms(wild, 0).tolist() == [1.0]
@@ -71,6 +71,6 @@ def test_a_row_has_the_same_bits_in_any_batch(fields):
 
 def test_what_the_mutant_cannot_pick_is_never_silent():
     wild = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
-    coupling = Coupling(sampler(vocabulary=4, top_k=2), wild, [1])
+    coupling = Coupling(sampler_with(vocabulary=4, top_k=2), wild, [1])
     dropped = torch.tensor([[3.0, -9.0, 1.0, 0.0], [torch.nan, 0, 0, 0], [torch.inf, 2, 0, 0], [3, 2, 1, 0]])
     assert coupling.terms(dropped, 0).tolist() == [0.0, 0.0, 0.0, 1.0]

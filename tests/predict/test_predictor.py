@@ -161,7 +161,7 @@ def test_top_p_does_not_make_silent_mutants_look_like_nsms(tmp_path, sampling):
         {"greedy": True, "temperature": None, "top_k": None},
     ],
 )
-def test_the_wild_types_margins_are_the_pickers(tmp_path, assay):
+def test_the_wild_types_margins_are_the_samplers(tmp_path, assay):
     given = predictor(tmp_path, assay=assay, rivals=3)
     wild, logits = ReferenceEngine(given.model, given.tiling).wild_type_logits(
         given.prompts[0], given.readout
@@ -169,7 +169,7 @@ def test_the_wild_types_margins_are_the_pickers(tmp_path, assay):
     steps = torch.arange(len(wild.tokens))
     assert sorted(set(given.targets.steps.tolist())) == steps.tolist()
     assert (given.targets.margins >= 0).all()
-    picks = given.picker.threats(logits, steps).amin(-1)
+    picks = given.sampler.threats(logits, steps).amin(-1)
     smallest = torch.stack([given.targets.margins[given.targets.steps == step].min() for step in steps])
     assert (smallest >= picks - 1e-5).all()
 

@@ -39,7 +39,7 @@ def decode(decoder: Decoder, head: Head, rows: Iterable[Row]) -> Iterator[Row]:
         batch.admit(new, position)
         final = decoder.final(batch.step(position))
         steps = torch.tensor([len(row.tokens) for row in batch.rows])
-        tokens = head.pick_families(final, steps, batch.families()).tolist()
+        tokens = head.sample_families(final, steps, batch.families()).tolist()
         for row, token in zip(batch.rows, tokens, strict=True):
             row.take(token)
         ended = [row for row in batch.rows if row.ended]

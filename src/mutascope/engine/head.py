@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mutascope.engine.decoder import Decoder
 from mutascope.numerics import cpu
-from mutascope.numerics.sampling import Picker
+from mutascope.numerics.sampling import Sampler
 
 _ROWS = 128
 """States whose logits are computed at a time."""
@@ -62,11 +62,11 @@ class Head:
 
     Args:
         decoder: of the network.
-        picker: of the assay.
+        sampler: of the assay.
     """
 
-    def __init__(self, decoder: Decoder, picker: Picker) -> None:
-        self.decoder, self.picker = decoder, picker
+    def __init__(self, decoder: Decoder, sampler: Sampler) -> None:
+        self.decoder, self.sampler = decoder, sampler
         rows, vocabulary = decoder.head, decoder.head.shape[0]
         self._mean = rows.double().mean(0)
         norms = torch.cat([(some.double() - self._mean).norm(dim=-1) for some in rows.split(_ROWS)])
@@ -75,20 +75,20 @@ class Head:
         # what rounds a logit, in units of |row| |state|: its sum, and bfloat16 (docs/engine.md)
         chain = 2 * (192 + rows.shape[1] // 192 + 64) * _UNIT + (2.0**-7 if decoder.half else 0.0)
         self._rounding = chain * float(rows.norm(dim=-1).max())
-        self._top = _BEYOND + (picker.top_k if picker.top_k < vocabulary else 1)
+        self._top = _BEYOND + (sampler.top_k if sampler.top_k < vocabulary else 1)
         # the bound is of products; top-p looks at every probability; a small vocabulary is as quick to compute
         self.has_shortlists = (
             decoder.linear_head
-            and picker.top_p >= 1
-            and picker.min_p <= 0
+            and sampler.top_p >= 1
+            and sampler.min_p <= 0
             and vocabulary >= 4 * _LONGEST
             and self._top <= _LONGEST
         )
 
-    def pick(self, final: Tensor, steps: Tensor) -> Tensor:
+    def sample(self, final: Tensor, steps: Tensor) -> Tensor:
         """Return the token that every final state [n, hidden] picks at ``steps`` [n], from all logits."""
         parts = [
-            self.picker.pick(self.decoder.logits(some), at)
+            self.sampler.sample(self.decoder.logits(some), at)
             for some, at in zip(final.split(_ROWS), steps.split(_ROWS), strict=True)
         ]
         return torch.cat(parts)
@@ -99,7 +99,7 @@ class Head:
             some = slice(first, first + _ROWS)
             yield some, self.decoder.logits(final[some])
 
-    def pick_near(self, final: Tensor, shortlists: Sequence[Shortlist]) -> Tensor:
+    def sample_near(self, final: Tensor, shortlists: Sequence[Shortlist]) -> Tensor:
         """Return the tokens that final states near known ones pick.
 
         Args:
@@ -109,15 +109,15 @@ class Head:
         Returns:
             [rows, steps].
         """
-        columns = [self._pick_near(final[:, at], shortlist) for at, shortlist in enumerate(shortlists)]
+        columns = [self._sample_near(final[:, at], shortlist) for at, shortlist in enumerate(shortlists)]
         tokens = torch.stack([column for column, _ in columns], dim=1)
         doubtful = ~torch.stack([proved for _, proved in columns], dim=1)
         if doubtful.any():
             steps = torch.tensor([shortlist.step for shortlist in shortlists])
-            tokens[doubtful] = self.pick(final[doubtful], steps.expand(doubtful.shape)[doubtful])
+            tokens[doubtful] = self.sample(final[doubtful], steps.expand(doubtful.shape)[doubtful])
         return tokens
 
-    def pick_families(self, final: Tensor, steps: Tensor, families: Sequence[Sequence[int]]) -> Tensor:
+    def sample_families(self, final: Tensor, steps: Tensor, families: Sequence[Sequence[int]]) -> Tensor:
         """Return the tokens that states [n, hidden] pick at ``steps`` [n]; a family (indices) is near its first."""
         large = {
             family[0]: family[1:] for family in families if len(family) >= _FAMILY and self.has_shortlists
@@ -128,14 +128,14 @@ class Head:
             doubtful = []
             for at in torch.tensor(alone).chunk(-(-len(alone) // _ROWS)):
                 logits = self.decoder.logits(final[at])
-                tokens[at] = self.picker.pick(logits, steps[at])
+                tokens[at] = self.sampler.sample(logits, steps[at])
                 for row, index in enumerate(at.tolist()):
                     others = torch.tensor(large.pop(index, ()), dtype=torch.long)
                     if len(others) and tokens[index] < 0:
                         doubtful += others.tolist()
                     elif len(others):
                         known = (final[index], logits[row], int(tokens[index]), int(steps[index]))
-                        tokens[others], proved = self._pick_near(final[others], self._shortlist(*known))
+                        tokens[others], proved = self._sample_near(final[others], self._shortlist(*known))
                         doubtful += others[~proved].tolist()
             alone = doubtful
         return tokens
@@ -155,32 +155,32 @@ class Head:
 
     def _shortlist(self, final: Tensor, logits: Tensor, picked: int, step: int) -> Shortlist:
         """Return the shortlist around a final state [hidden] with known logits [vocabulary] and pick."""
-        noise = None if self.picker.noise is None else self.picker.noise[step]
+        noise = None if self.sampler.noise is None else self.sampler.noise[step]
         tokens, radius, bars = cpu.shortlist(
             logits,
             self._norms,
             noise,
             picked,
-            top_k=self.picker.top_k,
+            top_k=self.sampler.top_k,
             always=self._top,
-            temperature=self.picker.temperature,
+            temperature=self.sampler.temperature,
             shift=float(final.double() @ self._mean),
             radii=_RADII,
             longest=_LONGEST,
         )
         return Shortlist(step, final, tokens, self.decoder.head.index_select(0, tokens), radius, bars)
 
-    def _pick_near(self, final: Tensor, shortlist: Shortlist) -> tuple[Tensor, Tensor]:
+    def _sample_near(self, final: Tensor, shortlist: Shortlist) -> tuple[Tensor, Tensor]:
         """Return the tokens that final states [n, hidden] pick from a list, and which picks are proved, bool [n]."""
         tokens, step = shortlist.tokens, shortlist.step
         logits, facts = self.decoder.some_logits(final, shortlist.rows), final.new_empty(2, len(final))
-        picked = self.picker.pick(logits, torch.full((len(final),), step), tokens, facts)
+        picked = self.sampler.sample(logits, torch.full((len(final),), step), tokens, facts)
         exact = final.double()
         own, last = facts - (exact @ self._mean).float()
-        if self.picker.noise is None:
+        if self.sampler.noise is None:
             loud = own
         else:
-            loud = own + self.picker.temperature * self.picker.noise[step, picked]
+            loud = own + self.sampler.temperature * self.sampler.noise[step, picked]
         lowered = (shortlist.bars - torch.stack([own, loud, last], dim=-1)).amax(-1).clamp(min=0)
         lowered += self._slack(final, shortlist.final)
         distance = (exact - shortlist.final.double()).norm(dim=-1) * (1 + _UNIT)
@@ -189,4 +189,4 @@ class Head:
     def _slack(self, final: Tensor, known: Tensor) -> Tensor:
         """Return by how much a bound must hold, [n]: no less than what all the numbers in it are rounded by."""
         sizes = (final.norm(dim=-1) + known.norm()) * self._rounding
-        return sizes + self.picker.temperature * self.picker.largest_noise * 64 * _UNIT
+        return sizes + self.sampler.temperature * self.sampler.largest_noise * 64 * _UNIT

@@ -24,7 +24,7 @@ from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
 from mutascope.model.mutations import Mutagen
 from mutascope.numerics.install import NAMES, STOCK, numerics_of, refusal
-from mutascope.numerics.sampling import SAMPLING, Picker
+from mutascope.numerics.sampling import SAMPLING, Sampler
 
 
 class NonFiniteLogits(Exception):
@@ -40,25 +40,25 @@ class _Step(LogitsProcessor):
 
     Args:
         prompt_length: number of tokens before the generated ones.
-        picker: picks the token: it alone is left to what follows. None leaves the choice to ``generate``.
+        sampler: picks the token: it alone is left to what follows. None leaves the choice to ``generate``.
         record: gets the logits of every step, [vocabulary] each, when given.
     """
 
-    def __init__(self, prompt_length: int, picker: Picker | None, record: list[Tensor] | None) -> None:
-        self.prompt_length, self.picker, self.record = prompt_length, picker, record
+    def __init__(self, prompt_length: int, sampler: Sampler | None, record: list[Tensor] | None) -> None:
+        self.prompt_length, self.sampler, self.record = prompt_length, sampler, record
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if self.record is not None:
             self.record.append(scores[0].clone())
         step = input_ids.shape[1] - self.prompt_length
-        if self.picker is None:
+        if self.sampler is None:
             finite, token = not (torch.isnan(scores).any() or torch.isposinf(scores).any()), 0
         else:
-            token = int(self.picker.pick(scores.float().cpu(), torch.tensor([step])))
+            token = int(self.sampler.sample(scores.float().cpu(), torch.tensor([step])))
             finite = token >= 0
         if not finite:
             raise NonFiniteLogits(tuple(input_ids[0, self.prompt_length :].tolist()))
-        if self.picker is None:
+        if self.sampler is None:
             return scores
         left = torch.full_like(scores, -torch.inf)
         left[0, token] = 0.0
@@ -115,7 +115,7 @@ class ReferenceEngine:
         """
         network = self.model.network
         tokens = torch.tensor([prompt.tokens], device=network.device)
-        step = _Step(len(prompt.tokens), self.picker(prompt, readout), record)
+        step = _Step(len(prompt.tokens), self.sampler(prompt, readout), record)
         torch.manual_seed(readout.seed)
         try:
             with torch.inference_mode(), self.operations():
@@ -143,12 +143,12 @@ class ReferenceEngine:
         network = self.model.network
         return nullcontext() if self.numerics == STOCK else numerics_of(network).installed(network)
 
-    def picker(self, prompt: Prompt, readout: Readout) -> Picker | None:
+    def sampler(self, prompt: Prompt, readout: Readout) -> Sampler | None:
         """Return what picks the tokens; None where ``generate`` does it itself."""
         if self.stock or unsupported_fields(readout.resolved):
             return None
         head: Any = self.model.network.get_output_embeddings()
-        return Picker(readout.at(prompt).resolved, readout.seed, head.weight.shape[0])
+        return Sampler(readout.at(prompt).resolved, readout.seed, head.weight.shape[0])
 
 
 class ReferenceSession:
@@ -195,11 +195,11 @@ class ReferenceSession:
 
     def _read_wild_type(self, prompt: Prompt) -> Output:
         """Read out the unmodified network; of a single prompt with margins, where they are known."""
-        picker = self.engine.picker(prompt, self.readout)
-        if picker is None or len(self.prompts) > 1 or isinstance(self.readout, NextToken):
+        sampler = self.engine.sampler(prompt, self.readout)
+        if sampler is None or len(self.prompts) > 1 or isinstance(self.readout, NextToken):
             return self.engine.read_out(prompt, self.readout)
         output, logits = self.engine.wild_type_logits(prompt, self.readout)
-        return replace(output, margins=picker.margins(logits[: len(output.tokens)]))
+        return replace(output, margins=sampler.margins(logits[: len(output.tokens)]))
 
     @cached_property
     def _continuations(self) -> list[Continuation]:
@@ -211,7 +211,7 @@ class ReferenceSession:
     def _continuation(self, prompt: Prompt) -> Continuation:
         """Return the wild type's continuation of a prompt."""
         output, logits = self.engine.wild_type_logits(prompt, self.readout)
-        return Continuation(output.tokens, logits, self.engine.picker(prompt, self.readout))
+        return Continuation(output.tokens, logits, self.engine.sampler(prompt, self.readout))
 
     def _read_all(self) -> Iterator[Output]:
         """Read out the network as it is now on every prompt."""

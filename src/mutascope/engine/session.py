@@ -26,7 +26,7 @@ from mutascope.engine.rows import Asked, Row
 from mutascope.engine.verification import Verifier
 from mutascope.engine.wild_type import WildType
 from mutascope.numerics.cpu import threads_for_kernels
-from mutascope.numerics.sampling import Picker
+from mutascope.numerics.sampling import Sampler
 
 if TYPE_CHECKING:
     from mutascope.engine.fast import FastEngine
@@ -97,9 +97,9 @@ class FastSession:
         )
         self.decoder = Decoder(engine.model.network, positions)
         fields = {**readout.resolved, "max_new_tokens": steps}
-        self.picker = Picker(fields, readout.seed, self.decoder.head.shape[0])
+        self.sampler = Sampler(fields, readout.seed, self.decoder.head.shape[0])
         self.asked = [
-            Asked(index, prompt.tokens, fields["max_new_tokens"], self.picker.ends)
+            Asked(index, prompt.tokens, fields["max_new_tokens"], self.sampler.ends)
             for index, (prompt, fields) in enumerate(zip(prompts, resolved, strict=True))
         ]
         self._positions, choice = positions, isinstance(readout, NextToken)
@@ -108,7 +108,7 @@ class FastSession:
         self.verified = self.max_batch if choice else min(_VERIFIED, self.max_batch)
         self.cohort = self.verified if choice or len(prompts) == 1 else min(_PANEL_COHORT, self.verified)
         with torch.inference_mode(), threads_for_kernels():
-            self.head = Head(self.decoder, self.picker)
+            self.head = Head(self.decoder, self.sampler)
             self.wild = WildType(
                 engine.reference, self.decoder, self.head, prompts, self.asked, readout, self.max_batch
             )

@@ -77,7 +77,7 @@ class Verifier:
                 step = position - start + 1
                 for some, logits in self.head.logits(final[:, at]):
                     measure.add(sums[some], logits, step)
-                    tokens = self.head.picker.pick(logits, torch.full((len(logits),), step))
+                    tokens = self.head.sampler.sample(logits, torch.full((len(logits),), step))
                     for picked, token in zip(picks[some], tokens.tolist(), strict=True):
                         picked.append(token)
         _take(rows, picks)
@@ -153,7 +153,7 @@ class Verifier:
             return [[] for _ in rows]
         if shortlists:
             step = read[0].start - rows[0].asked.start + 1
-            return self.head.pick_near(final, shortlists[step : step + len(read[0])]).tolist()
+            return self.head.sample_near(final, shortlists[step : step + len(read[0])]).tolist()
         groups: dict[tuple[int, int], list[int]] = {}
         fed = [(slot, at) for slot, span in enumerate(read) for at in span]
         for index, (slot, at) in enumerate(fed):
@@ -162,7 +162,7 @@ class Verifier:
         begins, starts = torch.tensor(
             [[span.start, row.asked.start] for span, row in zip(read, rows, strict=True)]
         ).T
-        tokens = self.head.pick_families(
+        tokens = self.head.sample_families(
             final[slots, at - begins[slots]], at - starts[slots] + 1, list(groups.values())
         )
         table: list[list[int]] = [[] for _ in rows]

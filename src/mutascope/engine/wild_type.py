@@ -103,7 +103,7 @@ class WildType:
         activations = ActivationCache(self.decoder, asked.tokens, tokens, self._beginning).extend_fully()
         measure, shortlists = self.choices, []
         if self.readout.measure:
-            measure = Continuation(tokens, self._logits(activations), self.head.picker)
+            measure = Continuation(tokens, self._logits(activations), self.head.sampler)
         elif self.keeps and not measure:
             shortlists = self.head.known(self._final(activations), self._logits(activations), tokens)
         reading = Reading(activations, measure, shortlists)
@@ -119,7 +119,7 @@ class WildType:
             return Output(tokens)
         if self.choices:
             return Output(tokens, values=measured(self.choices, logits))
-        return Output(tokens, margins=self.head.picker.margins(logits))
+        return Output(tokens, margins=self.head.sampler.margins(logits))
 
     def _equals(self, asked: Asked, output: Output, logits: Tensor) -> bool:
         """Whether the wild type has the reference engine's tokens and logits."""
@@ -157,7 +157,7 @@ class WildType:
         prompt, layers = ActivationCache(self.decoder, asked.tokens), len(self.decoder.layers)
         prompt.extend([layers])
         row = Row(None, 0, None, asked, prompt)
-        row.take(int(self.head.pick(self._final(prompt), torch.zeros(1, dtype=torch.long))))
+        row.take(int(self.head.sample(self._final(prompt), torch.zeros(1, dtype=torch.long))))
         row.seen = torch.stack([prompt.keys_values(layer, asked.start) for layer in range(layers)])
         return row
 

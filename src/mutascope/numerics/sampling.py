@@ -28,7 +28,7 @@ _BEYOND = 8
 """Tokens looked at beyond the top-k boundary: they could cross it and win."""
 
 
-class Picker:
+class Sampler:
     """Picks tokens as ``generate`` does with the given seed and sampling fields.
 
     Args:
@@ -45,21 +45,21 @@ class Picker:
         self.vocabulary = vocabulary
         ends = resolved.get("eos_token_id")
         self.ends = frozenset([ends] if isinstance(ends, int) else ends or ())
-        self.sample = bool(resolved.get("do_sample"))
-        self.temperature = float(resolved.get("temperature") or 1.0) if self.sample else 1.0
+        self.greedy = not resolved.get("do_sample")
+        self.temperature = 1.0 if self.greedy else float(resolved.get("temperature") or 1.0)
         self.top_k = (
-            min(int(resolved.get("top_k") or 0) or vocabulary, vocabulary) if self.sample else vocabulary
+            vocabulary if self.greedy else min(int(resolved.get("top_k") or 0) or vocabulary, vocabulary)
         )
-        self.top_p = float(resolved.get("top_p") or 1.0) if self.sample else 1.0
-        self.min_p = float(resolved.get("min_p") or 0.0) if self.sample else 0.0
-        self.noise = draw_noise(seed, self.steps, vocabulary).to(device) if self.sample else None
+        self.top_p = 1.0 if self.greedy else float(resolved.get("top_p") or 1.0)
+        self.min_p = 0.0 if self.greedy else float(resolved.get("min_p") or 0.0)
+        self.noise = None if self.greedy else draw_noise(seed, self.steps, vocabulary).to(device)
 
     @cached_property
     def largest_noise(self) -> float:
         """Size of the largest noise, 0 where there is none."""
         return 0.0 if self.noise is None else float(self.noise.abs().max())
 
-    def pick(
+    def sample(
         self,
         logits: Tensor,
         steps: Tensor,

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mutascope.numerics import cpu
-from mutascope.numerics.sampling import Picker
+from mutascope.numerics.sampling import Sampler
 
 
 @dataclass(frozen=True)
@@ -53,35 +53,35 @@ class Kept:
         return _weights(logits / self.temperature, self.largest) * left / self.totals
 
 
-def keep(picker: Picker, logits: Tensor) -> Kept:
+def keep(sampler: Sampler, logits: Tensor) -> Kept:
     """Return what temperature and filters leave of finite logits, [n, vocabulary] (docs/numerics.md, Sampling)."""
-    values, tokens = _candidates(picker, logits)
-    scores = values / picker.temperature
+    values, tokens = _candidates(sampler, logits)
+    scores = values / sampler.temperature
     largest = scores.amax(-1, keepdim=True)
     weights = _weights(scores, largest)
     left = values > -torch.inf
-    if picker.top_p < 1:
+    if sampler.top_p < 1:
         gone = weights.flip(-1).cumsum(-1).flip(-1)  # the weight of a token and of all below it
-        left &= gone > (1 - picker.top_p) * gone[:, :1]
+        left &= gone > (1 - sampler.top_p) * gone[:, :1]
         left[:, 0] = True
-    if picker.min_p > 0:
-        left &= scores - largest >= cpu.log(torch.tensor([picker.min_p], dtype=torch.float64)).float()
+    if sampler.min_p > 0:
+        left &= scores - largest >= cpu.log(torch.tensor([sampler.min_p], dtype=torch.float64)).float()
     least = values.masked_fill(~left, torch.inf).amin(-1, keepdim=True)
     last = tokens.masked_fill(~left | (values != least), -1).amax(-1, keepdim=True)
-    return Kept(picker.temperature, tokens, weights * left, largest, least, last)
+    return Kept(sampler.temperature, tokens, weights * left, largest, least, last)
 
 
 class Coupling:
     """The wild type's text and what it was picked from, to couple mutants with.
 
     Args:
-        picker: that samples.
+        sampler: that samples.
         logits: of the wild type along its text, [steps, vocabulary].
         tokens: of the text, [steps].
     """
 
-    def __init__(self, picker: Picker, logits: Tensor, tokens: Sequence[int]) -> None:
-        self.picker = picker
+    def __init__(self, sampler: Sampler, logits: Tensor, tokens: Sequence[int]) -> None:
+        self.sampler = sampler
         self._known = [self._left(row[None], token) for row, token in zip(logits, tokens, strict=True)]
 
     def terms(self, logits: Tensor, step: int) -> Tensor:
@@ -94,10 +94,10 @@ class Coupling:
         Returns:
             0 where a logit is NaN or +inf: the mutant picks nothing.
         """
-        finite = (logits.amax(-1, keepdim=True) / self.picker.temperature).isfinite()
+        finite = (logits.amax(-1, keepdim=True) / self.sampler.temperature).isfinite()
         logits = logits.masked_fill(~finite, 0.0)
         tokens, wild, place = self._known[step]
-        own = keep(self.picker, logits).probabilities(logits[:, tokens], tokens)
+        own = keep(self.sampler, logits).probabilities(logits[:, tokens], tokens)
         picked = own[:, place, None]
         possible = finite & (picked > 0)
         ratio = wild[place] / picked.masked_fill(~possible, 1.0)
@@ -107,24 +107,24 @@ class Coupling:
 
     def _left(self, logits: Tensor, token: int) -> tuple[Tensor, Tensor, int]:
         """Return the tokens that are left at a step, their probabilities, and the place of the one that is picked."""
-        known = keep(self.picker, logits)
+        known = keep(self.sampler, logits)
         left = known.weights[0] > 0
         tokens = known.tokens[0, left]
         wild = known.probabilities(logits[:, tokens], tokens)[0]
         return tokens, wild, int((tokens == token).nonzero()[0, 0])
 
 
-def _candidates(picker: Picker, logits: Tensor) -> tuple[Tensor, Tensor]:
+def _candidates(sampler: Sampler, logits: Tensor) -> tuple[Tensor, Tensor]:
     """Return logits and tokens that top-k leaves, [n, m]; -inf for others. Where top-p follows, they descend."""
     values, tokens = logits, torch.arange(logits.shape[-1]).expand_as(logits)
-    if picker.top_k < logits.shape[-1]:
-        bars = logits.topk(picker.top_k).values[:, -1:]
+    if sampler.top_k < logits.shape[-1]:
+        bars = logits.topk(sampler.top_k).values[:, -1:]
         most = int((logits >= bars).sum(-1).max())  # ties of the last stay
         values, tokens = logits.topk(most)
         tokens, order = tokens.sort(-1)
         values = values.gather(-1, order)
         values = values.masked_fill(values < bars, -torch.inf)
-    if picker.top_p < 1:
+    if sampler.top_p < 1:
         values, order = values.sort(dim=-1, descending=True, stable=True)
         tokens = tokens.gather(-1, order)
     return values, tokens

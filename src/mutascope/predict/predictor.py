@@ -22,7 +22,7 @@ from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
 from mutascope.model.mutations import Mutagen
-from mutascope.numerics.sampling import Picker
+from mutascope.numerics.sampling import Sampler
 from mutascope.predict.attention import attention_changes
 from mutascope.predict.autograd import Chain
 from mutascope.predict.calls import Calls, make_calls
@@ -93,12 +93,12 @@ class Predictor:
             self.layout = Layout.of(texts, share=False)
             self.tape, self._chain = None, Chain(model.network, texts)
         vocabulary = known[0][1].shape[-1]
-        self.picker = Picker(readout.resolved, readout.seed, vocabulary, model.network.device)
+        self.sampler = Sampler(readout.resolved, readout.seed, vocabulary, model.network.device)
         logits, steps, places = self._picks([some for _, some in known])
         if rivals is None:
             rivals = max(1, len(readout.choices) - 1) if isinstance(readout, NextToken) else _RIVALS
         self.targets = make_targets(
-            self.picker, logits, steps, places, lambda direction: self._pull(direction, places), rivals
+            self.sampler, logits, steps, places, lambda direction: self._pull(direction, places), rivals
         )
         self._reach = Reach(self.layout, self.targets.places.tolist())
 

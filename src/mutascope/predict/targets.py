@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mutascope.numerics.sampling import Picker
+from mutascope.numerics.sampling import Sampler
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Targets:
 
 
 def make_targets(
-    picker: Picker,
+    sampler: Sampler,
     logits: Tensor,
     steps: Tensor,
     places: Tensor,
@@ -47,7 +47,7 @@ def make_targets(
     states. Every token gets its nearest threat; of the others, the nearest of all tokens.
 
     Args:
-        picker: of the assay.
+        sampler: of the assay.
         logits: of the wild type, [tokens, vocabulary], that its tokens were picked from.
         steps: index of every token in its text, int64 [tokens].
         places: position of the final state that it is picked from, int64 [tokens], ascending.
@@ -57,7 +57,7 @@ def make_targets(
     """
     logits = logits.detach().float().clone().requires_grad_()
     with torch.enable_grad():
-        threats = picker.threats(logits, steps)
+        threats = sampler.threats(logits, steps)
         margins, _ = threats.sort(dim=-1)
         looked = min(math.ceil(4 * rivals), margins.shape[-1])
         seeds = []

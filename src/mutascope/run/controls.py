@@ -83,12 +83,12 @@ def mismatches(reference: ReferenceEngine, reader: PhenotypeReader, chosen: pl.D
         return [str(mutant) for mutant in _mutants(both.filter(~pl.all_horizontal(same)))]
     found = []
     for row, mutant in zip(chosen.iter_rows(named=True), _mutants(chosen), strict=True):
-        place = row["prompt"]
-        (outcome,) = reference.prepare([reader.assay.prompts[place]], readout).run([mutant])
-        (output,), wild = outcome.outputs, reader.wild_type[place]
-        again = (first_divergence(wild, output), reader.phenotype(output, place)[0])
+        index = row["prompt"]
+        (outcome,) = reference.prepare([reader.assay.prompts[index]], readout).run([mutant])
+        (output,), wild = outcome.outputs, reader.wild_type[index]
+        again = (first_divergence(wild, output), reader.phenotype(output, index)[0])
         if again != (row["first_divergence"], row["phenotype"]):
-            found.append(f"{mutant} (prompt {place})")
+            found.append(f"{mutant} (prompt {index})")
     return found
 
 
