@@ -140,16 +140,16 @@ def test_mutants_of_the_default_model_have_one_output(smollm2):
 
 
 @pytest.fixture
-def picked_from(monkeypatch):
-    """The rows of logits that tokens were picked from, with their steps."""
-    seen, pick = set(), Sampler.sample
+def sampled_from(monkeypatch):
+    """The rows of logits that tokens were sampled from, with their steps."""
+    seen, sample = set(), Sampler.sample
 
     def recorded(self, logits, steps, shortlist=None, facts=None):
         if shortlist is None:
             seen.update(
                 (step, row.numpy().tobytes()) for step, row in zip(steps.tolist(), logits, strict=True)
             )
-        return pick(self, logits, steps, shortlist, facts)
+        return sample(self, logits, steps, shortlist, facts)
 
     monkeypatch.setattr(Sampler, "sample", recorded)
     return seen
@@ -157,7 +157,7 @@ def picked_from(monkeypatch):
 
 @pytest.mark.parametrize("max_batch", [3, 64])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_tokens_are_picked_from_the_logits_that_generate_has(tmp_path, picked_from, dtype, max_batch):
+def test_tokens_are_sampled_from_the_logits_that_generate_has(tmp_path, sampled_from, dtype, max_batch):
     """Through verification, following and decoding."""
     model = load_model(str(tiny_model(tmp_path, "llama", 3, std=0.15)), dtype=dtype)
     tiling = Tiling(9)
@@ -165,9 +165,9 @@ def test_tokens_are_picked_from_the_logits_that_generate_has(tmp_path, picked_fr
     mutants = Design(layers=(1, 2), sample=24).plan(model.genome, tiling).mutants()
     engine = FastEngine(model, tiling, max_batch)
     session = engine.prepare(assay.prompts, assay.readout)
-    picked_from.clear()
+    sampled_from.clear()
     assert len(list(session.run(mutants))) == len(mutants)
-    mine = set(picked_from)
+    mine = set(sampled_from)
     for mutant in mutants:
         with engine.mutagen.mutated(mutant):
             record: list[torch.Tensor] = []

@@ -170,7 +170,7 @@ def gumbel() -> Iterable[Tensor]:
     yield cpu.gumbel(torch.tensor([0, 1, 2**53 - 1, 2**53, -1]))
 
 
-def pick() -> Iterable[Tensor]:
+def sample() -> Iterable[Tensor]:
     noise = cpu.gumbel(torch.from_numpy(words(1, 3, 2000).view(np.int64)))
     filters = ((2000, 1.0, 0.0), (50, 1.0, 0.0), (2000, 0.9, 0.0), (2000, 1.0, 0.05), (30, 0.95, 0.02))
     for half in BOTH:  # bfloat16 brings ties
@@ -180,10 +180,10 @@ def pick() -> Iterable[Tensor]:
         common = {"steps": steps, "vocabulary": 2000}
         for top_k, top_p, min_p in filters:
             fields = {"top_k": top_k, "top_p": top_p, "min_p": min_p, "temperature": 0.7}
-            yield cpu.pick(logits, noise=noise, ids=None, **common, **fields)
-            yield cpu.pick(logits[:, ::2], noise=noise, ids=ids, **common, **fields)
+            yield cpu.sample(logits, noise=noise, ids=None, **common, **fields)
+            yield cpu.sample(logits[:, ::2], noise=noise, ids=ids, **common, **fields)
         fields = {"top_k": 2000, "top_p": 1.0, "min_p": 0.0, "temperature": 1.0}
-        yield cpu.pick(logits, noise=None, ids=None, **common, **fields)
+        yield cpu.sample(logits, noise=None, ids=None, **common, **fields)
 
 
 def shortlist() -> Iterable[Tensor]:
@@ -210,7 +210,7 @@ def weigh() -> Iterable[Tensor]:
 
 OPERATIONS: tuple[Callable[[], Iterable[Tensor]], ...] = (
     *(linear, linear_strips, linear_pair, norm, activation, attention),
-    *(tanh, cos_sin, power, log, exp, gumbel, pick, shortlist, weigh),
+    *(tanh, cos_sin, power, log, exp, gumbel, sample, shortlist, weigh),
 )
 
 

@@ -237,11 +237,11 @@ static void samplings(void) {
   for (int n = 0; n < 5; n++)
     for (int greedy = 0; greedy < 2; greedy++) {
       float min_p = filters[n].min_p ? filters[n].min_p : -__builtin_inff();
-      pick(logits, greedy ? NULL : noise, steps, NULL, tokens, NULL, NULL, rows, columns, columns, filters[n].top_k, 0.7f, min_p,
+      sample(logits, greedy ? NULL : noise, steps, NULL, tokens, NULL, NULL, rows, columns, columns, filters[n].top_k, 0.7f, min_p,
            filters[n].top_p, THREADS);
       for (long row = 0; row < rows; row++) eat((uint64_t)tokens[row], 8);
     }
-  tell("pick");
+  tell("sample");
 
   start(12);
   const long counts[] = {1, 33, 4096, 9001};

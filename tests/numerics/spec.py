@@ -202,7 +202,7 @@ def noise(words):
     return np.where(q == 0, F(np.inf), (-log(some)).astype(F))
 
 
-def pick(logits, noise=None, top_k=None, temperature=1.0, top_p=1.0, min_p=0.0):
+def sample(logits, noise=None, top_k=None, temperature=1.0, top_p=1.0, min_p=0.0):
     """Return the token that one row of logits picks, with the noise of its step; None is greedy; -1 is non-finite."""
     if np.isnan(logits).any() or (logits == np.inf).any():
         return -1

@@ -60,7 +60,7 @@ def test_a_row_alone_picks_and_weighs_as_in_a_batch(threads, count):
     fields = {"vocabulary": 4001, "top_k": 50, "temperature": 0.7, "top_p": 0.9, "min_p": 0.01}
 
     def choose(logits, steps):
-        return cpu.pick(logits, noise=noise, steps=steps, ids=None, **fields).double()
+        return cpu.sample(logits, noise=noise, steps=steps, ids=None, **fields).double()
 
     def weigh(logits):
         return torch.stack(cpu.weigh(logits, noise[0]), -1)

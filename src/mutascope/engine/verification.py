@@ -46,7 +46,7 @@ class Verifier:
             width = max(_SHORTEST, _PASS // len(rows))
             spans = [range(begin, min(begin + width, end)) for begin, end in zip(at, ends, strict=True)]
             reach = max(reach, *(span.stop for span in spans))
-            _take(rows, self._picks(rows, spans, shortlists))
+            _take(rows, self._samples(rows, spans, shortlists))
             keep = []
             for slot, row in enumerate(rows):
                 if not row.ended and row.follows_text():
@@ -143,7 +143,7 @@ class Verifier:
         positions = torch.minimum(begin[:, None] + torch.arange(max(map(len, spans))), last[:, None])
         return Places(positions, int(last.max()) + 1)
 
-    def _picks(
+    def _samples(
         self, rows: Sequence[Row], spans: Sequence[range], shortlists: Sequence[Shortlist]
     ) -> list[list[int]]:
         """Feed rows the tokens at their positions; return what each picks after those behind its prompt."""

@@ -1,4 +1,4 @@
-"""The token that a mutant picks, as a function of its logits and the recorded noise.
+"""The token that a mutant samples, as a function of its logits and the recorded noise.
 
 With a fixed seed ``generate`` draws the same random numbers whatever the logits: ``torch.multinomial(p, 1)`` is
 ``argmax(p / q)`` with q ~ Exponential(1) drawn per step over the vocabulary. So the token picked at step t
@@ -29,7 +29,7 @@ _BEYOND = 8
 
 
 class Sampler:
-    """Picks tokens as ``generate`` does with the given seed and sampling fields.
+    """Samples tokens as ``generate`` does with the given seed and sampling fields.
 
     Args:
         resolved: generation fields in force.
@@ -66,15 +66,15 @@ class Sampler:
         shortlist: Tensor | None = None,
         facts: Tensor | None = None,
     ) -> Tensor:
-        """Return the token that every row picks, [n]; -1 where a logit is NaN or +inf.
+        """Return the token that every row samples, [n]; -1 where a logit is NaN or +inf.
 
         Args:
             logits: [n, vocabulary], or [n, m] of a shortlist.
             steps: index of the generated token that each row is at, [n].
             shortlist: the tokens that may be picked, ascending, [m]; by default all.
-            facts: as in :func:`mutascope.numerics.cpu.pick`.
+            facts: as in :func:`mutascope.numerics.cpu.sample`.
         """
-        return cpu.pick(
+        return cpu.sample(
             logits,
             noise=self.noise,
             steps=steps,

@@ -21,7 +21,7 @@ from mutascope.numerics.cpu.maps import (
     pack_pair,
 )
 from mutascope.numerics.cpu.norms import norm, norm_heads
-from mutascope.numerics.cpu.sample import pick, shortlist, weigh
+from mutascope.numerics.cpu.sample import sample, shortlist, weigh
 
 __all__ = [
     "ACTIVATIONS",
@@ -43,8 +43,8 @@ __all__ = [
     "norm_heads",
     "pack",
     "pack_pair",
-    "pick",
     "power",
+    "sample",
     "shortlist",
     "tanh",
     "threads_for_kernels",

@@ -42,7 +42,7 @@ class _Library:
         self.norm = _function(compiled, "norm", 4 * [_P] + 5 * [_L] + [_F] + 3 * [_I])
         self.activate = _function(compiled, "activate", 2 * [_P] + [_L] + 2 * [_I])
         self.attend = _function(compiled, "attend", 9 * [_P] + 11 * [_L] + 2 * [_F] + [_I])
-        self.pick = _function(compiled, "pick", 7 * [_P] + 4 * [_L] + 2 * [_F] + [c_double])
+        self.sample = _function(compiled, "sample", 7 * [_P] + 4 * [_L] + 2 * [_F] + [c_double])
         self.shortlist = _alone(compiled, "shortlist", 7 * [_P] + 6 * [_L] + 2 * [_F])
         self.weigh_logits = _function(compiled, "weigh_logits", 2 * [_P] + [_F] + 3 * [_P] + 2 * [_L])
         self.hyperbolic = _alone(compiled, "hyperbolic", 2 * [_P] + [_L])

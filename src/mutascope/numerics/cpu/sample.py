@@ -1,4 +1,4 @@
-"""Picks from logits, and what probabilities are made of."""
+"""Samples from logits, and what probabilities are made of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mutascope.numerics.cpu.functions import log
 from mutascope.numerics.cpu.library import address, library
 
 
-def pick(
+def sample(
     logits: Tensor,
     *,
     noise: Tensor | None,
@@ -24,7 +24,7 @@ def pick(
     min_p: float,
     facts: Tensor | None = None,
 ) -> Tensor:
-    """Return the token that every row picks, int64 [n]; -1 where the step is not finite.
+    """Return the token that every row samples, int64 [n]; -1 where the step is not finite.
 
     Args:
         logits: [n, m].
@@ -42,7 +42,7 @@ def pick(
     picked, bars = (None, None) if facts is None else facts
     tokens = torch.empty(len(logits), dtype=torch.int64)
     low = float("-inf") if min_p <= 0 else float(log(torch.tensor([min_p], dtype=torch.float64)))
-    library().pick(
+    library().sample(
         *(
             address(logits),
             address(noise),

@@ -2,7 +2,7 @@
 
 #define STRIPE 64
 
-struct picking {
+struct sampling {
   const float *logits, *noise; /* noise [steps, vocabulary], or NULL */
   const int64_t *steps, *ids;  /* step of a row; token of a column, or NULL */
   int64_t *tokens;
@@ -78,8 +78,8 @@ static long nucleus(const struct candidate *some, long count, float temperature,
   return count;
 }
 
-static void pick_row(const void *task, long row) {
-  const struct picking *t = task;
+static void sample_row(const void *task, long row) {
+  const struct sampling *t = task;
   const float *logits = t->logits + row * t->columns;
   const float *noise = t->noise ? t->noise + t->steps[row] * t->vocabulary : NULL;
   long count = parts(t->columns, STRIPE), found = 0;
@@ -150,10 +150,10 @@ static void pick_row(const void *task, long row) {
 
 /* tokens [rows]: what is picked from logits [rows, columns], -1 where one of them is NaN or +inf, or the largest is not
    finite. The columns' tokens are ids, ascending, or the columns themselves. Without noise nothing is filtered. */
-void pick(const float *logits, const float *noise, const int64_t *steps, const int64_t *ids, int64_t *tokens,
+void sample(const float *logits, const float *noise, const int64_t *steps, const int64_t *ids, int64_t *tokens,
           float *picked, float *bars, long rows, long columns, long vocabulary, long top_k, float temperature, float min_p, double top_p, int threads) {
-  struct picking task = {logits, noise, steps, ids, tokens, picked, bars, columns, vocabulary, top_k, temperature, min_p, top_p};
-  share_out(pick_row, &task, rows, rows * columns, threads);
+  struct sampling task = {logits, noise, steps, ids, tokens, picked, bars, columns, vocabulary, top_k, temperature, min_p, top_p};
+  share_out(sample_row, &task, rows, rows * columns, threads);
 }
 
 /* The k-th largest of logits, or -inf where there are fewer. */

@@ -66,16 +66,16 @@ def test_picks(seed, columns, top_k, temperature, top_p, min_p, grid, strange, s
     common["steps"] = torch.from_numpy(steps)
     fields = {"top_k": min(top_k, vocabulary), "temperature": temperature, "top_p": top_p, "min_p": min_p}
     facts = torch.empty(2, rows)
-    sampled = cpu.pick(*tensors(logits), noise=torch.from_numpy(noise), facts=facts, **common, **fields)
+    sampled = cpu.sample(*tensors(logits), noise=torch.from_numpy(noise), facts=facts, **common, **fields)
     fields_off = {"top_k": vocabulary, "temperature": 1.0, "top_p": 1.0, "min_p": 0.0}
-    greedy = cpu.pick(*tensors(logits), noise=None, **common, **fields_off)
+    greedy = cpu.sample(*tensors(logits), noise=None, **common, **fields_off)
     for row, own in enumerate(logits):
-        place = spec.pick(own, noise[steps[row], ids], **fields)
+        place = spec.sample(own, noise[steps[row], ids], **fields)
         assert sampled[row] == (ids[place] if place >= 0 else -1)
         if place >= 0:
             assert facts[0, row] == own[place]
             assert top_k >= columns or facts[1, row] == np.sort(own)[-top_k]
-        place = spec.pick(own)
+        place = spec.sample(own)
         assert greedy[row] == (ids[place] if place >= 0 else -1)
 
 
@@ -84,8 +84,8 @@ def test_top_p_lets_go_of_what_adds_up_to_exactly_the_rest():
     logits, noise = torch.zeros(1, 4), torch.tensor([[0.0, 1, 2, 3]])
     fields = {"top_k": 4, "temperature": 1.0, "top_p": 0.5, "min_p": 0.0}
     steps = torch.tensor([0])
-    assert cpu.pick(logits, noise=noise, steps=steps, ids=None, vocabulary=4, **fields).tolist() == [1]
-    assert spec.pick(logits[0].numpy(), noise[0].numpy(), **fields) == 1
+    assert cpu.sample(logits, noise=noise, steps=steps, ids=None, vocabulary=4, **fields).tolist() == [1]
+    assert spec.sample(logits[0].numpy(), noise[0].numpy(), **fields) == 1
 
 
 @pytest.mark.parametrize("greedy", [False, True])
@@ -93,7 +93,7 @@ def test_ties_are_won_by_the_lowest_token(greedy):
     logits = torch.tensor([[0.0, 1, 1, -0.0, 1], [0.0, -0.0, 0, 0, 0], [-0.0, 0, 0, 0, 0]])
     noise = None if greedy else torch.zeros(1, 5)
     steps = torch.zeros(3, dtype=torch.int64)
-    result = cpu.pick(
+    result = cpu.sample(
         *(logits,),
         noise=noise,
         steps=steps,
@@ -111,9 +111,9 @@ def test_an_infinite_noise_wins_and_the_filters_come_first():
     logits, noise = torch.tensor([[3.0, 2.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, np.inf, np.inf]])
     common = {"noise": noise, "steps": torch.tensor([0]), "ids": None, "vocabulary": 4}
     fields = {"temperature": 1.0, "min_p": 0.0}
-    assert cpu.pick(logits, top_k=4, top_p=1.0, **fields, **common).tolist() == [2]
-    assert cpu.pick(logits, top_k=2, top_p=1.0, **fields, **common).tolist() == [0]
-    assert cpu.pick(logits, top_k=4, top_p=0.7, **fields, **common).tolist() == [0]
+    assert cpu.sample(logits, top_k=4, top_p=1.0, **fields, **common).tolist() == [2]
+    assert cpu.sample(logits, top_k=2, top_p=1.0, **fields, **common).tolist() == [0]
+    assert cpu.sample(logits, top_k=4, top_p=0.7, **fields, **common).tolist() == [0]
 
 
 @given(seed=SEEDS, columns=st.sampled_from([1, 7, 33, 577, 4095, 4096, 4097, 9001]), low=st.booleans())
