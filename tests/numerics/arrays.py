@@ -1,6 +1,7 @@
 """Random floats of every sort, and how results are compared: bit for bit."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import spec
@@ -44,7 +45,7 @@ def assert_same(result, expected):
     np.testing.assert_array_equal(bits(result), bits(expected))
 
 
-def tensors(*arrays):
+def tensors(*arrays: np.ndarray | None) -> list[Any]:
     return [None if array is None else torch.from_numpy(array) for array in arrays]
 
 

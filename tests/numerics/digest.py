@@ -90,9 +90,9 @@ def linear_strips() -> Iterable[Tensor]:
 def linear_pair() -> Iterable[Tensor]:
     for half in BOTH:
         gate, up = ordinary(1, 2, 70, 300, half=half) / 16
-        biases = tuple(ordinary(2, 2, 70, half=half))
+        first, second = ordinary(2, 2, 70, half=half)
         for act in ACTS:
-            for both in (biases, (None, None)):
+            for both in ((first, second), (None, None)):
                 packed = cpu.pack_pair(gate, up, both)
                 yield cpu.linear(strange(3, 13, 300, half=half), packed, act=act, half=half)
 
@@ -123,8 +123,8 @@ def attention() -> Iterable[Tensor]:
             heads = cpu.Heads(6, 2, 36, 0.125, window, cap)
             rotary = None
             if turned:
-                rotary = cpu.cos_sin(ordinary(1, 100, turned // 2).tile(2))
-                rotary = tuple(table.bfloat16().float() for table in rotary) if half else rotary
+                cos, sin = cpu.cos_sin(ordinary(1, 100, turned // 2).tile(2))
+                rotary = (cos.bfloat16().float(), sin.bfloat16().float()) if half else (cos, sin)
             cache = cpu.new_cache(2, 3, 2, positions=100, head_dim=36).fill_(torch.nan)
             before = ordinary(2, 3 * 47, 4 * 36, half=half)
             cpu.attend(before, heads, cache, rotary, torch.arange(47)[None], 3, read=False)
@@ -135,7 +135,9 @@ def attention() -> Iterable[Tensor]:
                     x[0, -40:] = torch.inf  # values
                     x[2, 300] = torch.nan  # a key
                     x[4] *= 2.0**-136
-                yield cpu.attend(x, heads, cache, rotary, starts + torch.arange(steps), 3, half=half)
+                out = cpu.attend(x, heads, cache, rotary, starts + torch.arange(steps), 3, half=half)
+                assert out is not None
+                yield out
                 starts = starts + steps
 
 

@@ -217,7 +217,7 @@ def sample(logits, noise=None, top_k=None, temperature=1.0, top_p=1.0, min_p=0.0
         bound = F(log(np.array([min_p], D))[0])
         left = [token for token in left if tempered[token] - tempered[left[0]] >= bound]
     values = {token: tempered[token] + noise[token] for token in sorted(left)}
-    return int(max(values, key=values.get))  # the first of the largest
+    return int(max(values, key=values.__getitem__))  # the first of the largest
 
 
 def _top_p(left, tempered, top_p):

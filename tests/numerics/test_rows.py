@@ -44,7 +44,9 @@ def test_a_row_alone_attends_as_in_a_batch(threads, count):
     def run(x, starts):
         cache = cpu.new_cache(2, len(x), 2, positions=100, head_dim=20).zero_()
         places = starts[:, None] + torch.arange(steps)
-        return cpu.attend(x.flatten(0, 1).clone(), heads, cache, None, places, len(x)).view(len(x), steps, -1)
+        out = cpu.attend(x.flatten(0, 1).clone(), heads, cache, None, places, len(x))
+        assert out is not None
+        return out.view(len(x), steps, -1)
 
     threads(1)
     expected = run(x, starts)

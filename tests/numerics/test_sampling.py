@@ -1,5 +1,7 @@
 """Picks against what ``generate`` draws, and margins: what changes less than its margin changes no pick."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -43,12 +45,13 @@ def test_the_sampler_draws_what_multinomial_draws(seed, temperature, top_k, top_
     sampler = Sampler({**fields, "max_new_tokens": 12}, seed, 61)
     picks = sampler.sample(logits, torch.arange(12))
     margins = sampler.threats(logits, torch.arange(12)).amin(-1)
+    ignored: Any = None  # the tokens so far
     torch.manual_seed(seed)
     for step in range(12):
-        scores = TemperatureLogitsWarper(temperature)(None, logits[step, None].clone())
-        scores = TopKLogitsWarper(top_k)(None, scores) if top_k else scores
-        scores = TopPLogitsWarper(top_p)(None, scores) if top_p < 1 else scores
-        scores = MinPLogitsWarper(min_p)(None, scores) if min_p else scores
+        scores = TemperatureLogitsWarper(temperature)(ignored, logits[step, None].clone())
+        scores = TopKLogitsWarper(top_k)(ignored, scores) if top_k else scores
+        scores = TopPLogitsWarper(top_p)(ignored, scores) if top_p < 1 else scores
+        scores = MinPLogitsWarper(min_p)(ignored, scores) if min_p else scores
         drawn = torch.multinomial(scores.softmax(-1), 1).item()
         assert drawn == picks[step] or margins[step] < 1e-4
 
