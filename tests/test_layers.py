@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures": {"core", "analysis"},
     "findings": {"core", "store", "analysis", "figures"},
     "report": {"core", "store", "analysis", "figures", "findings"},
-    "explorer": {"core", "analysis", "figures", "findings"},
+    "explorer": {"core", "store", "analysis", "figures", "findings"},
     "interop": {"core", "assays", "store", "run", "analysis"},
 }
 """The packages that a package imports when it is imported; ``cli`` may import all."""

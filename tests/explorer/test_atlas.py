@@ -1,6 +1,8 @@
 """What the pages say, against the store."""
 
+import gzip
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -10,27 +12,19 @@ from mutascope import MutascopeError
 from mutascope.explorer import Atlas, write_site
 from mutascope.explorer.atlas import _place
 from mutascope.explorer.packing import unpack
-from mutascope.explorer.pages import delta
+from mutascope.explorer.prepared import StoredPages, prepare
+from mutascope.explorer.pyramid import coarser, status_counts
 from mutascope.store import ScreenFolder, Shard
 from mutascope.store.reader import ScreenData
 from stores import records_of, write_predictions, write_screen
 
 
 def page(atlas, path):
-    return unpack(atlas.read(path)) if path.endswith(".bin") else json.loads(atlas.read(path))
-
-
-def replay(wild, steps):
-    """The text that a difference leads to."""
-    at, said = 0, ""
-    for step in steps:
-        if isinstance(step, str):
-            said += step
-            continue
-        said += wild[at : at + step] if step > 0 else ""
-        at += abs(step)
-    assert at == len(wild)
-    return said
+    """A page as the browser reads it."""
+    if not path.endswith(".bin"):
+        return json.loads(atlas.read(path))
+    content = gzip.decompress(atlas.read(path))
+    return json.loads(content) if content.startswith(b"[") else unpack(content)
 
 
 def test_the_index_has_the_counts_of_every_locus(atlas, folders):
@@ -50,7 +44,18 @@ def test_the_index_has_the_counts_of_every_locus(atlas, folders):
 def test_the_overview_holds_the_maps(atlas, folders):
     _, arrays = page(atlas, "data/0/overview.bin")
     for data in ScreenData(folders["drosophila"]).maps():
-        assert (arrays[data.name] == data.status).all()
+        assert (arrays[f"{data.name}/0"] == data.status).all()
+
+
+def test_the_levels_of_the_overview_add_up_exactly(atlas, folders):
+    _, arrays = page(atlas, "data/0/overview.bin")
+    for data in ScreenData(folders["drosophila"]).maps():
+        fine, level = status_counts(arrays[f"{data.name}/0"]), 1
+        while f"{data.name}/{level}" in arrays:
+            fine = coarser(fine)
+            assert (arrays[f"{data.name}/{level}"] == fine).all()
+            level += 1
+        assert fine.shape == (1, 1, 5)
 
 
 def test_a_locus_holds_its_records(atlas, folders):
@@ -67,15 +72,15 @@ def test_a_phenotype_is_the_same_in_table_locus_texts_and_sites(atlas, folders):
     nsms = results.texts().filter(~pl.col("silent"))
     screen = page(atlas, "data/atlas.json")["screens"][0]
     _, table = page(atlas, "data/0/phenotypes.bin")
-    texts = page(atlas, "data/0/texts/0.json")
+    texts = page(atlas, "data/0/texts/0.bin")
     _, sites = page(atlas, "data/0/sites/0.bin")
     assert table["mutants"].sum() == len(nsms)
     assert (np.diff(table["mutants"].astype(int)) <= 0).all()
     for number in (0, 17, len(texts) - 1):
-        mine = nsms.filter(phenotype=texts[number]["id"])
+        mine = nsms.filter(phenotype=texts[number][0])
         assert table["mutants"][number] == len(mine)
         assert table["loci"][number] == mine.select("layer", "kind").n_unique()
-        assert replay(screen["wild_type"], texts[number]["steps"]) == mine["text"][0]
+        assert texts[number][1] == mine["text"][0]
         span = slice(sites["start"][number], sites["start"][number + 1])
         found = {
             (
@@ -119,25 +124,37 @@ def test_orders_are_permutations_and_q_has_a_value_per_line(atlas):
     assert arrays["col.massive"].tolist() == [0, 0, 1, 0, 0, 0]
 
 
-def test_outputs_are_searched_whatever_their_case(hostile):
-    atlas = Atlas([str(hostile)])
-    ids = [row["id"] for row in page(atlas, "data/0/texts/0.json")]
-    known = ScreenData(hostile).phenotypes()
-    wanted = known.filter(pl.col("text").str.contains("ADULT|adult"))["phenotype"].to_list()
-    assert [ids[number] for number in atlas.search("0", "an ADULT")] == wanted
-    assert atlas.search("0", "no such words") == []
-
-
 def test_every_hostile_text_survives(hostile):
     atlas = Atlas([str(hostile)])
-    wild = page(atlas, "data/atlas.json")["screens"][0]["wild_type"]
-    said = {replay(wild, row["steps"]) for row in page(atlas, "data/0/texts/0.json")}
-    results = ScreenData(hostile)
-    assert said == set(results.texts().filter(~pl.col("silent"))["text"])
+    said = {text for _, text in page(atlas, "data/0/texts/0.bin")}
+    assert said == set(ScreenData(hostile).texts().filter(~pl.col("silent"))["text"])
 
 
-def test_a_difference_says_what_stays_goes_and_comes():
-    assert delta("the egg hatches", "the egg dies") == [7, -8, " dies"]
+def test_pages_that_stand_in_the_folder_are_those_that_are_made(folders, tmp_path):
+    shutil.copytree(folders["drosophila"], tmp_path / "kept")
+    made = Atlas([str(tmp_path / "kept")])
+    wanted = {path: made.read(path) for path in made.paths() if path != "data/findings.json"}
+    assert prepare(tmp_path / "kept")
+    assert not prepare(tmp_path / "kept")
+    stored = Atlas([str(tmp_path / "kept")])
+    assert isinstance(stored.screens[0].pages, StoredPages)
+    assert {path: stored.read(path) for path in stored.paths() if path != "data/findings.json"} == wanted
+
+
+def test_pages_of_fewer_units_are_not_shown(tmp_path):
+    folder = write_screen(tmp_path / "grows", records_of({(0, "v"): "+-#."}))
+    prepare(folder)
+    (shard,) = (folder / "records").glob("*.parquet")
+    half = pl.read_parquet(shard).head(4)
+    ScreenFolder(folder).write_unit(
+        "000001", Shard(half, pl.read_parquet(folder / "phenotypes" / shard.name), None)
+    )
+    assert page(Atlas([str(folder)]), "data/atlas.json")["screens"][0]["done"] == len(half) + 8
+
+
+def test_a_panel_has_no_pages(folders):
+    with pytest.raises(MutascopeError, match="panel"):
+        prepare(folders["panel"])
 
 
 def test_findings_name_the_place_that_they_speak_of(atlas):
@@ -178,9 +195,11 @@ def test_what_was_added_since_is_seen(tmp_path):
         "data/-1/overview.bin",
         "data/0/loci/9.v.bin",
         "data/0/loci/../../manifest.json",
-        "data/0/texts/99.json",
-        "data/0/texts/²9.json",
+        "data/0/texts/99.bin",
+        "data/0/texts/²9.bin",
         "data/0/other.bin",
+        "data/²/overview.bin",
+        "data/0/words/99.bin",
         "__init__.py",
     ],
 )

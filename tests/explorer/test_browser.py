@@ -171,7 +171,7 @@ def test_columns_are_put_in_the_order_of_copa(page, folders):
 def test_phenotypes_are_searched_and_lead_to_mutants(page, folders):
     results = ScreenData(folders["drosophila"])
     look(page, "view=phenotypes")
-    page.fill("#search", "FRUIT eats")
+    page.fill("#search", '"FRUIT eats"')
     page.press("#search", "Enter")
     texts = results.texts().filter(~pl.col("silent"))
     found = texts.filter(pl.col("text").str.contains("fruit eats"))["phenotype"].n_unique()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from mutascope.analysis.status import Status
-from mutascope.explorer.pyramid import coarser, level_that_fits, pyramid, status_counts
+from mutascope.explorer.pyramid import coarser, packed_levels, pyramid, status_counts
 
 maps = arrays(np.int8, array_shapes(min_dims=2, max_dims=2, max_side=23), elements=st.integers(0, 4))
 
@@ -35,10 +35,12 @@ def test_a_pyramid_goes_from_sites_to_one_cell(status):
 
 
 @given(maps, st.integers(1, 30))
-def test_the_finest_level_that_fits_is_taken(status, side):
-    level, counts = level_that_fits(status, side)
-    assert max(counts.shape[:2]) <= side
-    assert level == 0 or max(pyramid(status)[level - 1].shape[:2]) > side
+def test_levels_that_fit_are_kept_without_loss(status, side):
+    levels = pyramid(status)
+    kept = packed_levels(status, side)
+    assert set(kept) == {n for n, counts in enumerate(levels) if max(counts.shape[:2]) <= side}
+    for number, counts in kept.items():
+        assert (counts == (levels[number] if number else status)).all()
 
 
 def test_a_large_block_does_not_overflow():

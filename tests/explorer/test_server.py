@@ -33,7 +33,7 @@ def test_pages_come_with_their_types_and_a_policy(client):
 
 
 def test_the_bytes_are_those_of_the_atlas(client, atlas):
-    for path in ("data/0/loci/0.v.bin", "data/2/texts/0.json", "model.js"):
+    for path in ("data/0/loci/0.v.bin", "data/2/texts/0.bin", "model.js"):
         assert client.get(f"/{path}").content == atlas.read(path)
 
 
@@ -46,19 +46,12 @@ def test_the_bytes_are_those_of_the_atlas(client, atlas):
         "/data/%2e%2e/%2e%2e/etc/passwd",
         "/etc/passwd",
         "/data/0/loci/%2e%2e%2f%2e%2e%2fx.bin",
-        "/search/9",
     ],
 )
 def test_other_paths_are_not_found(client, path):
     answer = client.get(path)
     assert answer.status_code == 404
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-
-
-def test_search(client, atlas):
-    found = client.get("/search/0", params={"words": "YEAST"}).json()
-    assert found == atlas.search("0", "yeast")
-    assert found
 
 
 def test_a_foreign_name_is_refused(client):

@@ -20,6 +20,7 @@ from mutascope.cli.map import draw_map
 from mutascope.cli.models import models
 from mutascope.cli.panel import panel
 from mutascope.cli.predict import predict
+from mutascope.cli.pyramid import pyramid
 from mutascope.cli.report import report
 from mutascope.cli.screen import screen
 from mutascope.cli.show import show
@@ -64,6 +65,7 @@ app.command()(analyze)
 app.command()(figures)
 app.command()(report)
 app.command()(explore)
+app.command()(pyramid)
 app.command("map")(draw_map)
 app.command()(show)
 app.command()(panel)

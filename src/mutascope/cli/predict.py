@@ -57,6 +57,7 @@ def predict(
         raise MutascopeError(f"--error is a share between 0 and 1, not {error}")
 
     from mutascope.cli.stopping import resumable
+    from mutascope.explorer.prepared import prepare
     from mutascope.run.prediction import Prediction
     from mutascope.run.shards import read_shard
     from mutascope.run.spec import PredictSpec, read_spec
@@ -66,6 +67,8 @@ def predict(
     share = None if shard is None else read_shard(shard, os.environ)
     with resumable(job):
         results = job.run(out, error=error, budget=seconds, shard=share)
+    if share is None:
+        prepare(out)
     for name, fact in results.summary().items():
         typer.echo(f"{name:>11}  {fact}")
     typer.echo(f"look at it: mutascope map {out} --out sheet.png")

@@ -59,6 +59,7 @@ def screen(
     keys = {**(load_yaml(spec) if spec is not None else {}), **told}
 
     from mutascope.cli.stopping import resumable
+    from mutascope.explorer.prepared import prepare
     from mutascope.run.screen import Screen
     from mutascope.run.shards import read_shard
     from mutascope.run.spec import ScreenSpec, read_spec
@@ -72,7 +73,9 @@ def screen(
     if done.left:
         typer.echo(f"shard {share} is done: {job.state()}")
         return
-    if done.fresh == 0:
+    if done.fresh:
+        prepare(path)
+    else:
         typer.echo(f"{path} is finished: all {done.total:,} mutants are there, nothing to do")
         return
     summary = job.results.summary()

@@ -4,18 +4,55 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
-from mutascope.core.errors import NotHere
-from mutascope.explorer.pages import ScreenPages, check_maps
+from mutascope.core.errors import MutascopeError
+from mutascope.explorer.pages import page_names
+from mutascope.explorer.prepared import Pages, pages_of, stamp
 from mutascope.figures.palette import PALETTES
-from mutascope.findings import ScreenSet, all_findings, open_many
+from mutascope.findings import ScreenSet, open_many
+from mutascope.findings.screens import labelled
+from mutascope.findings.sentences import sentences
+from mutascope.store import ScreenFolder
+from mutascope.store.reader import ScreenData
 
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _LOCUS = re.compile(r"\b\d+\.[a-z](?:[\w.-]*\w)?")
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A screen of an atlas.
+
+    Attributes:
+        label: what it is called.
+        results: of the screen, of which nothing is read that is not asked for.
+        stamp: of its folder, from before it was opened.
+        pages: on it.
+    """
+
+    label: str
+    results: ScreenData
+    stamp: str
+    pages: Pages
+
+    @property
+    def index(self) -> dict[str, Any]:
+        """What the screen is and how far it is, and every locus with its counts."""
+        manifest, index, total = self.results.manifest, self.pages.index, self.results.total
+        return {
+            **index,
+            "label": self.label,
+            "folder": self.results.folder.path,
+            "stamp": self.stamp,
+            "total": total,
+            "finished": bool(manifest.imported) or (manifest.vouched and index["done"] == total),
+        }
 
 
 class Atlas:
@@ -31,30 +68,38 @@ class Atlas:
 
     def __init__(self, folders: Sequence[str], *, served: bool = True) -> None:
         self._folders, self.served = list(folders), served
-        self._open()
+        self._findings: bytes | None = None
+        self.screens = self._opened({})
 
-    def _open(self) -> None:
-        self.given = open_many(self._folders)
-        self.screens = [ScreenPages(self.given, label) for label in check_maps(self.given)]
-        self._known: dict[str, bytes] = {}
+    def _opened(self, known: dict[str, Screen]) -> list[Screen]:
+        """Open the screens, but for those that are as they were."""
+        opened = labelled(self._folders)
+        maps = {label: each for label, each in opened.items() if each.manifest.assay.type != "panel"}
+        if not maps:
+            raise MutascopeError(
+                "these are panels, which are no maps: read their outputs with"
+                " `mutascope show FOLDER MUTANT --page FILE.html`"
+            )
+        return [
+            known[label]
+            if label in known and known[label].stamp == stamp(each.folder)
+            else _screen(label, each.folder)
+            for label, each in maps.items()
+        ]
 
     def refresh(self) -> None:
-        """Open the folders again where they hold other units than they did."""
-        if any(screen.results.folder.finished_units() != screen.units for screen in self.screens):
-            self._open()
+        """Open the screens again whose folders hold other units or predictions than they did."""
+        if any(screen.stamp != stamp(screen.results.folder) for screen in self.screens):
+            self.screens = self._opened({screen.label: screen for screen in self.screens})
+            self._findings = None
 
     def paths(self) -> Iterator[str]:
         """Yield the addresses of all pages."""
-        yield from (f"{name}" for name in _web())
+        yield from _web()
         yield "data/atlas.json"
         yield "data/findings.json"
         for number, screen in enumerate(self.screens):
-            yield f"data/{number}/overview.bin"
-            yield f"data/{number}/phenotypes.bin"
-            yield from (f"data/{number}/loci/{name}.bin" for name in screen.maps)
-            for piece in range(screen.pieces):
-                yield f"data/{number}/texts/{piece}.json"
-                yield f"data/{number}/sites/{piece}.bin"
+            yield from (f"data/{number}/{name}.bin" for name in page_names(screen.pages.index))
 
     def read(self, path: str) -> bytes:
         """Return the page at an address.
@@ -62,38 +107,17 @@ class Atlas:
         Raises:
             KeyError: when there is none.
         """
-        if path in _web():
-            return _web()[path]()
-        known = self._known  # not those of a refresh meanwhile
-        if path not in known:
-            known[path] = self._made(path)
-        return known[path]
-
-    def _made(self, path: str) -> bytes:
-        match path.split("/"):
+        match path.split("/", 2):
             case ["data", "atlas.json"]:
                 return _json(self.index())
             case ["data", "findings.json"]:
-                return _json(list(findings(self.given, self.screens)))
-            case ["data", number, page]:
-                screen = self._screen(number)
-                made = {"overview.bin": screen.overview, "phenotypes.bin": screen.phenotype_table}
-                return made[page]()
-            case ["data", number, "loci", page] if page.endswith(".bin"):
-                return self._screen(number).locus(page.removesuffix(".bin"))
-            case ["data", number, "texts", page] if page.endswith(".json"):
-                return _json(self._screen(number).texts(_number(page.removesuffix(".json"))))
-            case ["data", number, "sites", page] if page.endswith(".bin"):
-                return self._screen(number).sites(_number(page.removesuffix(".bin")))
-        raise KeyError(path)
-
-    def search(self, number: str, words: str) -> list[int]:
-        """Return the phenotypes of a screen whose text holds the words (:meth:`ScreenPages.search`).
-
-        Raises:
-            KeyError: when there is no such screen.
-        """
-        return self._screen(number).search(words)
+                if self._findings is None:
+                    self._findings = _json(list(findings(open_many(self._folders), self.screens)))
+                return self._findings
+            case ["data", number, page] if page.endswith(".bin") and number.isdecimal():
+                screen = dict(enumerate(self.screens))[int(number)]
+                return screen.pages.read(page.removesuffix(".bin"))
+        return _web()[path]
 
     def index(self) -> dict[str, Any]:
         """Return what the whole atlas holds."""
@@ -104,11 +128,14 @@ class Atlas:
                 name: {status.name.lower(): colour for status, colour in palette.statuses.items()}
                 for name, palette in PALETTES.items()
             },
-            "screens": [screen.index() for screen in self.screens],
+            "screens": [screen.index for screen in self.screens],
         }
 
-    def _screen(self, number: str) -> ScreenPages:
-        return dict(enumerate(self.screens))[_number(number)]
+
+def _screen(label: str, folder: ScreenFolder) -> Screen:
+    """Open a screen; what is written meanwhile is not in the stamp, and will be seen."""
+    now = stamp(folder)
+    return Screen(label, ScreenData(folder), now, pages_of(folder, now))
 
 
 def media_type(path: str) -> str:
@@ -117,42 +144,34 @@ def media_type(path: str) -> str:
     return {"json": "application/json", "bin": "application/octet-stream", **_TYPES}[ending]
 
 
-def findings(given: ScreenSet, screens: Sequence[ScreenPages]) -> Iterator[dict[str, Any]]:
+def findings(given: ScreenSet, screens: Sequence[Screen]) -> Iterator[dict[str, Any]]:
     """Yield the sentences of the report: ``section``, ``sentence``, and ``screen`` and ``locus`` that it speaks of.
 
     The last two are null where it speaks of none, or of several screens.
     """
-    for section in (finding.section for finding in all_findings() if finding.section):
-        try:
-            sentences = list(section.sentences(given))
-        except NotHere:
-            continue
-        for sentence in sentences:
+    for section, said in sentences(given):
+        for sentence in said:
             yield {"section": section.title, "sentence": sentence, **_place(sentence, screens)}
 
 
-def _place(sentence: str, screens: Sequence[ScreenPages]) -> dict[str, Any]:
+def _place(sentence: str, screens: Sequence[Screen]) -> dict[str, Any]:
     named, rest = [], sentence
     for number, screen in sorted(enumerate(screens), key=lambda item: -len(item[1].label)):
         rest, times = re.subn(rf"(?<!\w){re.escape(screen.label)}(?!\w)", "", rest)
         named += [number] if times else []
     number = named[0] if len(named) == 1 else 0 if len(screens) == 1 else None
-    loci = (
-        [] if number is None else [name for name in _LOCUS.findall(sentence) if name in screens[number].maps]
-    )
+    known = set() if number is None else {locus["name"] for locus in screens[number].pages.index["loci"]}
+    loci = [name for name in _LOCUS.findall(sentence) if name in known]
     return {"screen": number, "locus": loci[0] if loci else None}
 
 
-def _web() -> dict[str, Callable[[], bytes]]:
-    """How the parts of the page are read, by name."""
+@cache
+def _web() -> dict[str, bytes]:
+    """The parts of the page, by name."""
     folder = files("mutascope.explorer") / "web"
-    return {part.name: part.read_bytes for part in folder.iterdir() if part.name.rpartition(".")[2] in _TYPES}
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise KeyError(text)
-    return int(text)
+    return {
+        part.name: part.read_bytes() for part in folder.iterdir() if part.name.rpartition(".")[2] in _TYPES
+    }
 
 
 def _json(value: Any) -> bytes:

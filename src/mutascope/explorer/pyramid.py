@@ -43,7 +43,13 @@ def pyramid(status: np.ndarray) -> list[np.ndarray]:
     return levels
 
 
-def level_that_fits(status: np.ndarray, side: int) -> tuple[int, np.ndarray]:
-    """Return number and counts of the finest level with at most ``side`` cells along both axes."""
-    levels = pyramid(status)
-    return next((n, counts) for n, counts in enumerate(levels) if max(counts.shape[:2]) <= side)
+def packed_levels(status: np.ndarray, side: int) -> dict[int, np.ndarray]:
+    """Return the levels with at most ``side`` cells along both axes, in the smallest type that holds them.
+
+    Level 0 is uint8 [rows, cols], the statuses themselves; the others are counts [rows, cols, statuses].
+    """
+    fitting = {n: counts for n, counts in enumerate(pyramid(status)) if max(counts.shape[:2]) <= side}
+    return {
+        n: counts.astype(np.min_scalar_type(int(counts.max()))) if n else status.astype(np.uint8)
+        for n, counts in fitting.items()
+    }

@@ -12,10 +12,9 @@ from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from mutascope.core.errors import MutascopeError
@@ -41,7 +40,7 @@ def application(atlas: Atlas) -> Starlette:
     turn, slow = (
         threading.Lock(),
         threading.Lock(),
-    )  # a page is made once; findings may take minutes, and maps go on
+    )  # a page is made once; findings take minutes, and maps go on
 
     def page(request: Request) -> Response:
         path = request.path_params["path"] or "index.html"
@@ -54,20 +53,9 @@ def application(atlas: Atlas) -> Starlette:
             return Response("there is no such page", 404, HEADERS, "text/plain")
         return Response(found, headers=HEADERS, media_type=media_type(path))
 
-    def search(request: Request) -> Response:
-        try:
-            with turn:
-                found = atlas.search(request.path_params["number"], request.query_params.get("words", ""))
-        except KeyError:
-            return Response("there is no such screen", 404, HEADERS, "text/plain")
-        return JSONResponse(found, headers=HEADERS)
-
     return Starlette(
-        routes=[Route("/search/{number}", search), Route("/{path:path}", page)],
-        middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]),
-            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
-        ],
+        routes=[Route("/{path:path}", page)],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
     )
 
 

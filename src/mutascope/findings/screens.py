@@ -33,10 +33,7 @@ class ScreenSet:
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
-        self.results = {
-            f"{label} (predicted)" if results.predicted else label: results
-            for label, results in _opened(paths).items()
-        }
+        self.results = labelled(paths)
         self.records: dict[str, pl.DataFrame] = {}
         self._known: dict[object, Any] = {}
         for label, results in self.results.items():
@@ -275,6 +272,18 @@ def once(build: Callable[[ScreenSet], pl.DataFrame]) -> Callable[[ScreenSet], pl
         return given.once(build, lambda: build(given))
 
     return made
+
+
+def labelled(paths: Sequence[str | os.PathLike[str]]) -> dict[str, ScreenData]:
+    """Return screens by label (:class:`ScreenSet`), with nothing read but their manifests.
+
+    Raises:
+        MutascopeError: when there is none, one is given twice, or is no screen.
+    """
+    return {
+        f"{label} (predicted)" if results.predicted else label: results
+        for label, results in _opened(paths).items()
+    }
 
 
 def _opened(paths: Sequence[str | os.PathLike[str]]) -> dict[str, ScreenData]:

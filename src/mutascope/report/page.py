@@ -20,6 +20,7 @@ from mutascope.findings.blocks import Alarm, Block, Figures, Folded, Grid, Maps,
 from mutascope.findings.controls import problems
 from mutascope.findings.maps import LEGEND, fullest
 from mutascope.findings.rates import headline
+from mutascope.findings.sentences import sentences
 from mutascope.report.cells import list_of_tables, rows_of, table_of
 from mutascope.report.pictures import Album
 
@@ -93,22 +94,15 @@ def _brief(given: ScreenSet) -> Iterator[Block]:
     """Yield what failed, what was found in words, and the maps that show most."""
     for problem in problems(given):
         yield Alarm(problem)
-    sentences = [sentence for finding in all_findings() for sentence in _sentences(finding.section, given)]
-    if sentences:
-        yield Points(sentences)
+    told = [sentence for _, said in sentences(given) for sentence in said[:_SENTENCES]]
+    if told:
+        yield Points(told)
     try:
         label = fullest(given)
     except NotHere:  # panels alone have no map
         return
     yield Maps(label)
     yield Prose(LEGEND)
-
-
-def _sentences(section: Section | None, given: ScreenSet) -> list[str]:
-    try:
-        return list(section.sentences(given))[:_SENTENCES] if section else []
-    except NotHere:
-        return []
 
 
 def _tables(given: ScreenSet) -> Iterator[Block]:

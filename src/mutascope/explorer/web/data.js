@@ -20,11 +20,13 @@ function once(path, read) {
   return known.get(path);
 }
 
-/** Forget all pages: the folder has grown. */
+/** Forget all pages: a folder has grown. */
 export const forget = () => known.clear();
 export const atlas = () => once("data/atlas.json", (answer) => answer.json()).then((read) => (index = read));
 export const findings = () => once("data/findings.json", (answer) => answer.json());
-const packed = (path) => once(path, async (answer) => unpack(await answer.arrayBuffer()));
+const unzipped = (answer) => new Response(answer.body.pipeThrough(new DecompressionStream("gzip")));
+const json = (path) => once(path, (answer) => unzipped(answer).json());
+const packed = (path) => once(path, async (answer) => unpack(await unzipped(answer).arrayBuffer()));
 
 /** Facts and arrays of a packed page. */
 export function unpack(buffer) {
@@ -64,21 +66,12 @@ function spread(values, site, size) {
   return dense;
 }
 
-/** What one phenotype says: id, parts of the diff [op, text], text (null where an output was not finite). */
+/** What one phenotype says: its id, and its text (null where an output was not finite). */
 export async function phenotype(screen, number) {
-  const { piece, wild_type: wild } = index.screens[screen];
-  const page = await once(`data/${screen}/texts/${Math.floor(number / piece)}.json`, (answer) => answer.json());
-  const { id, steps } = page[number % piece];
-  if (steps === null) return { id, parts: [], text: null };
-  const letters = [...wild]; // code points, as the steps count them
-  let at = 0;
-  const parts = steps.map((step) => {
-    if (typeof step === "string") return ["insert", step];
-    const part = letters.slice(at, at + Math.abs(step)).join("");
-    at += Math.abs(step);
-    return [step > 0 ? "equal" : "delete", part];
-  });
-  return { id, parts, text: parts.filter(([op]) => op !== "delete").map(([, part]) => part).join("") };
+  const { piece } = index.screens[screen];
+  const page = await json(`data/${screen}/texts/${Math.floor(number / piece)}.bin`);
+  const [id, text] = page[number % piece];
+  return { id, text };
 }
 
 /** All mutants of one phenotype: locus, row, col, mutation. */
@@ -93,13 +86,37 @@ export async function mutantsOf(screen, number) {
   return found;
 }
 
-/** Numbers of the phenotypes whose text holds the words; the server looks, or in a static folder the browser. */
-export async function search(screen, words) {
-  if (index.served) return (await fetch(`search/${screen}?words=${encodeURIComponent(words)}`)).json();
-  const found = [];
-  for (let number = 0; number < index.screens[screen].phenotypes; number++) {
-    const { text } = await phenotype(screen, number);
-    if (text !== null && text.toLowerCase().includes(words.toLowerCase())) found.push(number);
+/** The words of a text in lower case, as the index cuts them (explorer/words.py). */
+const words = (text) => (text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? []).map((word) => [...word].slice(0, 40).join(""));
+
+/** Numbers of the phenotypes that have every word, or words that begin so; and what stands in quotes word for word. */
+export async function search(screen, query) {
+  const size = index.screens[screen].phenotypes;
+  const marks = await Promise.all(words(query).map((word) => withWord(screen, word, size)));
+  let found = [];
+  for (let number = 0; number < size; number++) if (marks.every((mark) => mark[number])) found.push(number);
+  for (const [, phrase] of query.toLowerCase().matchAll(/"([^"]+)"/g)) {
+    const says = await Promise.all(found.map(async (number) => (await phenotype(screen, number)).text?.toLowerCase().includes(phrase)));
+    found = found.filter((_, i) => says[i]);
   }
   return found;
+}
+
+async function withWord(screen, word, size) {
+  const first = await json(`data/${screen}/words.bin`);
+  const whole = word.length < 3; // such a word stands for itself alone
+  const pieces = [...first.keys()].filter((i) => (i + 1 === first.length || first[i + 1] >= word) && (whole ? first[i] <= word : first[i] <= word || first[i].startsWith(word)));
+  const mark = new Uint8Array(size);
+  for (const page of await Promise.all(pieces.map((piece) => packed(`data/${screen}/words/${piece}.bin`)))) {
+    const { start, steps } = page.arrays;
+    let number = 0;
+    page.words.forEach((other, i) => {
+      const wanted = whole ? other === word : other.startsWith(word);
+      for (let at = start[i]; at < start[i + 1]; at++) {
+        number = (number + steps[at]) >>> 0;
+        if (wanted) mark[number] = 1;
+      }
+    });
+  }
+  return mark;
 }

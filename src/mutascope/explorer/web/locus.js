@@ -65,7 +65,7 @@ function threshold({ mode, range: [low, high], limit, coloured, values }) {
 
 async function mapOf(atlas, number, at, lit) {
   const screen = atlas.screens[number];
-  const [locus, table] = await Promise.all([data.locus(number, at.locus), data.phenotypes(number)]);
+  const [locus, table] = await Promise.all([data.locus(number, at.locus), at.colour === "cosine" && screen.severity ? data.phenotypes(number) : null]);
   const known = modes(screen, table);
   const name = known[at.colour] ? at.colour : "status";
   const mode = known[name];

@@ -64,7 +64,7 @@ async function watch() {
   const atlas = await data.atlas();
   if (!atlas.served || atlas.screens.every(({ finished }) => finished)) return;
   const now = await (await fetch("data/atlas.json")).json();
-  if (now.screens.some(({ done }, i) => done !== atlas.screens[i]?.done)) {
+  if (now.screens.some(({ stamp }, i) => stamp !== atlas.screens[i]?.stamp)) {
     data.forget();
     draw();
   }

@@ -7,9 +7,9 @@ const two = (v) => v.toFixed(2);
 
 /** The ways to colour a locus, by name: word, value of a mutant, which end a threshold keeps, how a value is shown. */
 export function modes(screen, table) {
-  const cosine = table.arrays.cosine;
+  const cosine = table?.arrays.cosine;
   const found = { status: { word: "status" }, divergence: { word: "first divergence", of: (m, i) => (m.divergence[i] < 0 ? NaN : m.divergence[i]), keep: "low", shown: (v) => String(Math.round(v)) } };
-  if (cosine) found.cosine = { word: "cosine with the wild type", of: (m, i) => (m.phenotype?.[i] < NONE ? cosine[m.phenotype[i]] : NaN), keep: "low", shown: two };
+  if (screen.severity) found.cosine = { word: "cosine with the wild type", of: (m, i) => (m.phenotype?.[i] < NONE ? cosine[m.phenotype[i]] : NaN), keep: "low", shown: two };
   if (screen.phenotypes) found.phenotype = { word: "phenotype, by frequency", of: (m, i) => (m.phenotype?.[i] < NONE ? m.phenotype[i] : NaN), keep: "low", identity: true, shown: (v) => `#${Math.round(v) + 1}` };
   if (screen.predicted) {
     found.chance = { word: "predicted chance of an NSM", of: (m, i) => (m.state[i] && m.chance ? m.chance[i] / 255 : NaN), keep: "high", silent: true, shown: two };

@@ -30,7 +30,7 @@ export async function modelView(atlas, at, lit) {
   const scale = Number(at.zoom ?? 1) * Math.min(room / widths.reduce((a, b) => a + b, 0), 6);
   const values = MODES[mode].of ? screen.loci.map(MODES[mode].of) : [];
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const picture = (l, i) => (values.length ? flat(l, (values[i] - low) / (high - low || 1)) : blocks(atlas, l, pyramid.arrays[l.name], at.palette));
+  const picture = (l, i) => (values.length ? flat(l, (values[i] - low) / (high - low || 1)) : blocks(atlas, l, finest(pyramid.arrays, l.name), at.palette));
   const grid = el("div", { class: "grid", role: "group", "aria-label": "Loci, layers by kinds" });
   grid.style.gridTemplateColumns = `auto ${widths.map((w) => `${Math.ceil(w * scale)}px`).join(" ")}`;
   grid.append(el("span"), ...kinds.map((kind) => el("span", { class: "kind" }, kind)));
@@ -48,6 +48,13 @@ export async function modelView(atlas, at, lit) {
         type: "range", min: 0.3, max: 4, step: 0.05, value: at.zoom ?? 1, onchange: (event) => go({ zoom: event.target.value }, true) })),
       values.length ? scaleLegend(low, high, MODES[mode].shown) : statusLegend(atlas, at.palette)),
     grid);
+}
+
+/** The finest level of a pyramid that the overview has. */
+function finest(arrays, name) {
+  let level = 0;
+  while (!arrays[`${name}/${level}`]) level++;
+  return arrays[`${name}/${level}`];
 }
 
 function headline(screen) {

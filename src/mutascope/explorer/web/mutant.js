@@ -1,6 +1,7 @@
 // One mutant: its text beside the wild type's, all that say the same, and how to see it again.
 
 import * as data from "./data.js";
+import { wordDiff } from "./diff.js";
 import { count, el, visible } from "./dom.js";
 import { address, parseMutant } from "./state.js";
 
@@ -63,7 +64,8 @@ function texts(screen, found, spoken) {
   if (!spoken) return [...prompt, side("wild type and mutant say the same", [["equal", wild]])];
   if (spoken.text === null) return [...prompt, side("wild type", [["equal", wild]]), el("p", {}, "Not finite: a step had a NaN or infinite logit, there is no text.")];
   if (screen.type === "choice") return [answers(screen, spoken.text)];
-  return [...prompt, el("div", { class: "sides" }, side("wild type", spoken.parts.filter(([op]) => op !== "insert")), side("mutant", spoken.parts.filter(([op]) => op !== "delete")))];
+  const parts = wordDiff(wild, spoken.text);
+  return [...prompt, el("div", { class: "sides" }, side("wild type", parts.filter(([op]) => op !== "insert")), side("mutant", parts.filter(([op]) => op !== "delete")))];
 }
 
 /** Question by question: the right answer, the wild type's and the mutant's, which is marked where it is another. */

@@ -22,7 +22,7 @@ export async function phenotypesView(atlas, at) {
   const fill = async () => {
     const part = numbers.slice(drawn, drawn + PAGE);
     drawn += part.length;
-    body.append(...(await Promise.all(part.map((number) => row(at, table, number)))));
+    body.append(...(await Promise.all(part.map((number) => row(screen, at, table, number)))));
     more.hidden = drawn >= numbers.length;
   };
   await fill();
@@ -36,27 +36,28 @@ export async function phenotypesView(atlas, at) {
     more);
 }
 
-async function inOrder(screen, at, table) {
+async function inOrder(screen, at, { arrays }) {
   const numbers = at.words ? await data.search(at.screen, at.words) : Array.from({ length: screen.phenotypes }, (_, i) => i);
-  if (at.sort === "strangeness" && table.arrays.cosine) return numbers.sort((a, b) => table.arrays.cosine[a] - table.arrays.cosine[b]);
+  if (at.sort === "strangeness" && arrays.cosine) return numbers.sort((a, b) => arrays.cosine[a] - arrays.cosine[b]);
   if (at.sort !== "words") return numbers;
-  const said = new Map(await Promise.all(numbers.map(async (number) => [number, ((await data.phenotype(at.screen, number)).text ?? "").trim()])));
-  return numbers.sort((a, b) => said.get(a).localeCompare(said.get(b)));
+  const chosen = new Set(numbers);
+  return [...arrays.first].filter((number) => chosen.has(number));
 }
 
-async function row(at, table, number) {
+async function row(screen, at, table, number) {
   const spoken = await data.phenotype(at.screen, number);
-  const link = el("a", { href: address({ phenotype: number, mutant: null }), dir: "auto" }, ...start(spoken));
+  const link = el("a", { href: address({ phenotype: number, mutant: null }), dir: "auto" }, ...start(screen.wild_type, spoken.text));
   const cells = [count(table.arrays.mutants[number]), count(table.arrays.loci[number])];
   if (table.arrays.cosine) cells.push(Number.isNaN(table.arrays.cosine[number]) ? "" : table.arrays.cosine[number].toFixed(3));
   return el("tr", { "data-phenotype": number, "aria-current": String(number) === at.phenotype ? "true" : null }, cells.map((cell) => el("td", { class: "number" }, cell)), el("td", {}, link));
 }
 
 /** The beginning of what is new in a text, after the last words that are the wild type's. */
-function start({ parts, text }) {
+function start(wild, text) {
   if (text === null) return ["not finite"];
-  const own = parts.filter(([op]) => op !== "delete");
-  const kept = own[0]?.[0] === "equal" ? own[0][1] : "";
+  let same = 0;
+  while (same < text.length && text[same] === wild[same]) same++;
+  const kept = text.slice(0, text.lastIndexOf(" ", same) + 1);
   return [el("span", { class: "quiet" }, visible(kept.length > 30 ? `… ${kept.slice(-28)}` : kept)), visible(text.slice(kept.length, kept.length + START)) || "(ends)"];
 }
 
