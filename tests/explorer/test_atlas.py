@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,7 @@ from mutascope.store.reader import ScreenData
 from stores import records_of, write_predictions, write_screen
 
 
-def page(atlas, path):
+def page(atlas, path) -> Any:
     """A page as the browser reads it."""
     if not path.endswith(".bin"):
         return json.loads(atlas.read(path))
