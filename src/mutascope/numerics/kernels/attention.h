@@ -61,19 +61,34 @@ static void place_row(const struct attention *t, long row, long group) {
   }
 }
 
-/* Scores of queries against one or BLOCKS blocks of keys. The values at these positions may be fetched ahead. */
-INLINE void score(int count, int blocks, int fetch, const float *const q[], const float *keys, const float *values, long wide, long width,
-                  float *scores, long next, float scale, float cap) {
+/* What is read next. A core waits for few lines of memory at a time, so they are asked for evenly, all the while that
+   something else is computed. */
+struct ahead {
+  const float *keys, *values;
+  long at, end;
+};
+
+INLINE void ask(struct ahead *ahead, int lines) {
+  for (int n = 0; n < lines && ahead->at < ahead->end; n++, ahead->at += SUMS) {
+    __builtin_prefetch(ahead->keys + ahead->at);
+    __builtin_prefetch(ahead->values + ahead->at);
+  }
+}
+
+/* Scores of queries against one or BLOCKS blocks of keys. */
+INLINE void score(int count, int blocks, const float *const q[], const float *keys, long wide, long width, float *scores,
+                  long next, float scale, float cap, struct ahead *ahead) {
   lanes sums[QUERIES][BLOCKS * PARTS];
   for (int i = 0; i < count; i++)
     for (int b = 0; b < blocks * PARTS; b++) sums[i][b] = all(0);
   for (long n = 0; n < width; n++) {
     lanes some[BLOCKS * PARTS];
+#pragma GCC unroll 4
     for (int b = 0; b < blocks; b++)
+#pragma GCC unroll 4
       for (int part = 0; part < PARTS; part++)
         some[b * PARTS + part] = load(keys + b * SUMS * wide + n * SUMS + part * LANES);
-    if (fetch)
-      for (int b = 0; b < blocks; b++) __builtin_prefetch(values + b * SUMS * wide + n * SUMS);
+    if (n % 2) ask(ahead, 1);
 #pragma GCC unroll 12
     for (int i = 0; i < count; i++) {
       lanes value = all(q[i][n]);
@@ -94,7 +109,7 @@ INLINE void score(int count, int blocks, int fetch, const float *const q[], cons
 }
 
 /* Turn `length` scores into exp(score - largest), and some more behind them; return the sum of these. */
-INLINE float weigh(float *scores, long length) {
+INLINE float weigh(float *scores, long length, struct ahead *ahead) {
   const lanes nothing = all(-__builtin_inff());
   lanes tops[2][PARTS], sums[PARTS];
   for (int n = 0; n < PARTS; n++) {
@@ -108,30 +123,31 @@ INLINE float weigh(float *scores, long length) {
       lanes value = load(scores + t + n * LANES), *top = &tops[t / SUMS % 2][n];
       *top = choose(value > *top, value, *top);
     }
-  float some[2 * SUMS], largest = -__builtin_inff();
+  float some[2 * SUMS];
   for (int n = 0; n < 2 * PARTS; n++) store(some + n * LANES, tops[n / PARTS][n % PARTS]);
-  for (int n = 0; n < 2 * SUMS; n++) largest = some[n] > largest ? some[n] : largest;
-  for (long t = 0; t < length; t += SUMS)
+  for (int half = SUMS; half; half /= 2)
+    for (int n = 0; n < half; n++) some[n] = some[n + half] > some[n] ? some[n + half] : some[n];
+  for (long t = 0; t < length; t += SUMS) {
     for (int n = 0; n < PARTS; n++) {
-      lanes value = exponential(load(scores + t + n * LANES) - all(largest));
+      lanes value = exponential(load(scores + t + n * LANES) - all(some[0]));
       store(scores + t + n * LANES, value);
       sums[n] += value;
     }
+    ask(ahead, 5);
+  }
   return total(sums);
 }
 
-/* Add to sums [count][wide] the values at positions `from` to `to`, times weights. Where something else is read next, as much of it is
-   fetched ahead. */
-INLINE void mix_some(int count, int vectors, const float *const weights[], const float *values, const float *ahead,
-                     long wide, long from, long to, float *sums, long next) {
+/* Add to sums [count][wide] the values at positions `from` to `to`, times weights. */
+INLINE void mix_some(int count, int vectors, const float *const weights[], const float *values, long wide, long from,
+                     long to, float *sums, long next, struct ahead *ahead) {
   lanes chains[MIXED][WIDE];
   for (int i = 0; i < count; i++)
     for (int n = 0; n < vectors; n++) chains[i][n] = load(sums + i * next + n * LANES);
   for (long t = from; t < to; t++) {
     lanes some[WIDE];
     for (int n = 0; n < vectors; n++) some[n] = load(values + t * wide + n * LANES);
-    if (ahead)
-      for (int n = 0; n < vectors; n += PARTS) __builtin_prefetch(ahead + t * wide + n * LANES);
+    ask(ahead, 2);
 #pragma GCC unroll 6
     for (int i = 0; i < count; i++) {
       lanes value = all(weights[i][t]);
@@ -143,24 +159,23 @@ INLINE void mix_some(int count, int vectors, const float *const weights[], const
     for (int n = 0; n < vectors; n++) store(sums + i * next + n * LANES, chains[i][n]);
 }
 
-static void mix(int count, const float *const weights[], const float *values, const float *ahead, long wide, long from,
-                long to, float *sums) {
+static void mix(int count, const float *const weights[], const float *values, long wide, long from, long to, float *sums,
+                struct ahead *ahead) {
   if (to <= from) return;
   for (long n = 0; n < wide; n += WIDE * LANES) {
 #define MIX(some) \
   case some: \
-    if (wide - n >= WIDE * LANES) mix_some(some, WIDE, weights, values + n, ahead ? ahead + n : NULL, wide, from, to, sums + n, wide); \
+    if (wide - n >= WIDE * LANES) mix_some(some, WIDE, weights, values + n, wide, from, to, sums + n, wide, ahead); \
     else \
-      for (long m = n; m < wide; m += LANES) mix_some(some, 1, weights, values + m, ahead ? ahead + m : NULL, wide, from, to, sums + m, wide); \
+      for (long m = n; m < wide; m += LANES) mix_some(some, 1, weights, values + m, wide, from, to, sums + m, wide, ahead); \
     break;
     switch (count) { MIX(1) MIX(2) MIX(3) MIX(4) MIX(5) MIX(6) }
 #undef MIX
   }
 }
 
-/* What `count` queries of a row and a key/value head see; their positions do not fall. `ahead`: the keys that are read
-   next, if they are others. */
-static void look(const struct attention *t, long row, long group, long first, int count, const float *ahead) {
+/* What `count` queries of a row and a key/value head see; their positions do not fall. */
+static void look(const struct attention *t, long row, long group, long first, int count, struct ahead *ahead) {
   long each = t->heads / t->groups, wide = up(t->width), begins[QUERIES], ends[QUERIES];
   const float *q[QUERIES];
   float *outs[QUERIES];
@@ -178,12 +193,12 @@ static void look(const struct attention *t, long row, long group, long first, in
   const float *keys = t->keys + row * t->next_row + group * t->next_group;
   const float *values = t->values + row * t->next_row + group * t->next_group;
   for (long block = origin; block < stop; block += BLOCKS * SUMS) {
-    const float *some = keys + block * wide, *others = values + block * wide;
+    const float *some = keys + block * wide;
     float *to = scores + block - origin;
 #define SCORE(n) \
   case n: \
-    if (stop - block > SUMS) score(n, BLOCKS, first == 0, q, some, others, wide, t->width, to, next, t->scale, t->cap); \
-    else score(n, 1, first == 0, q, some, others, wide, t->width, to, next, t->scale, t->cap); \
+    if (stop - block > SUMS) score(n, BLOCKS, q, some, wide, t->width, to, next, t->scale, t->cap, ahead); \
+    else score(n, 1, q, some, wide, t->width, to, next, t->scale, t->cap, ahead); \
     break;
     switch (count) {
       SCORE(1) SCORE(2) SCORE(3) SCORE(4) SCORE(5) SCORE(6)
@@ -193,7 +208,7 @@ static void look(const struct attention *t, long row, long group, long first, in
     }
 #undef SCORE
   }
-  for (int i = 0; i < count; i++) wholes[i] = weigh(scores + i * next + begins[i] - origin, ends[i] - begins[i]);
+  for (int i = 0; i < count; i++) wholes[i] = weigh(scores + i * next + begins[i] - origin, ends[i] - begins[i], ahead);
   for (int from = 0; from < count; from += MIXED) {
     int some = (int)least(MIXED, count - from), last = from + some - 1;
     const float *weights[MIXED];
@@ -201,13 +216,10 @@ static void look(const struct attention *t, long row, long group, long first, in
     memset(sums, 0, sizeof(float) * (size_t)(some * wide));
     long begin = least(begins[last], ends[from]), end = most(begin, ends[from]);
     /* each query's own keys come before and after those that all of them see */
-    for (int i = 0; i < some; i++) mix(1, weights + i, values, ahead, wide, begins[from + i], begin, sums + i * wide);
-    mix(some, weights, values, ahead, wide, begin, end, sums);
+    for (int i = 0; i < some; i++) mix(1, weights + i, values, wide, begins[from + i], begin, sums + i * wide, ahead);
+    mix(some, weights, values, wide, begin, end, sums, ahead);
     for (int i = 0; i < some; i++)
-      mix(1, weights + i, values, ahead, wide, most(end, begins[from + i]), ends[from + i], sums + i * wide);
-    if (ahead)
-      for (const float *line = ahead + end * wide; line < ahead + up(stop) * wide; line += SUMS)
-        __builtin_prefetch(line, 1); /* the block that the next key is written into */
+      mix(1, weights + i, values, wide, most(end, begins[from + i]), ends[from + i], sums + i * wide, ahead);
     for (int i = 0; i < some; i++)
       for (long n = 0; n < t->width; n += LANES)
         store_some(outs[from + i] + n, rounded(load(sums + i * wide + n) / all(wholes[from + i]), t->to_half),
@@ -217,15 +229,16 @@ static void look(const struct attention *t, long row, long group, long first, in
 }
 
 static void attend_group(const struct attention *t, long row, long group) {
-  long each = t->heads / t->groups, last = group == t->groups - 1;
-  const float *ahead = t->keys + (row + (last && row < t->rows - 1)) * t->next_row + (last ? 0 : group + 1) * t->next_group;
+  long each = t->heads / t->groups, wide = up(t->width), last = group == t->groups - 1;
+  long seat = (row + (last && row < t->rows - 1)) * t->next_row + (last ? 0 : group + 1) * t->next_group;
+  struct ahead ahead = {t->keys + seat, t->values + seat, most(0, position(t, row, 0) + 1 - t->window) / SUMS * SUMS * wide,
+                        up(position(t, row, t->steps - 1) + 1) * wide};
   place_row(t, row, group);
   for (long step = 0; step < t->steps; step++)
     for (long head = group * each; head < (group + 1) * each; head++)
       turn(t, t->q + (row * t->steps + step) * t->x_row + head * t->width, position(t, row, step));
   for (long first = 0; first < t->steps * each; first += QUERIES)
-    look(t, row, group, first, (int)least(QUERIES, t->steps * each - first),
-         first + QUERIES < t->steps * each ? NULL : ahead);
+    look(t, row, group, first, (int)least(QUERIES, t->steps * each - first), &ahead);
 }
 
 static void attend_rows(const void *task, long job) {
