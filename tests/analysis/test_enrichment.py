@@ -38,7 +38,8 @@ def planted_map(random: np.random.Generator, col: int, rows: int = 24, cols: int
 def test_enrichment_by_hand():
     frame = nsm_enrichment(records_of({(3, "v"): "#+-.\n...-\n...."}))
     assert frame.columns == [
-        *("layer", "kind", "axis", "index", "sites", "hits", "expected", "fold", "p", "q", "enriched")
+        *("layer", "kind", "axis", "index", "sites", "hits", "expected", "fold", "p", "q", "enriched"),
+        *("least_p", "blind"),
     ]
     rows = {(row["axis"], row["index"]): row for row in frame.to_dicts()}
     assert len(rows) == 3 + 4
@@ -51,6 +52,9 @@ def test_enrichment_by_hand():
     assert first["p"] == pytest.approx(p)
     assert first["q"] == pytest.approx(3 * p)
     assert rows["row", 2]["p"] == 1
+    assert first["least_p"] == pytest.approx(1 / math.comb(12, 4))  # a row full of hits
+    assert not first["blind"]  # less than 0.05 / 3
+    assert rows["col", 0]["blind"]  # three hits in a column: 4 / 220 is more than 0.05 / 4
     assert rows["col", 0]["p"] == pytest.approx(1 - math.comb(9, 4) / math.comb(12, 4))
 
 
@@ -75,7 +79,7 @@ def test_a_planted_column_is_found_and_nothing_else():
     maps = {(layer, "v"): planted_map(random, 7) for layer in range(4)}
     called = nsm_enrichment(records_of_arrays(maps)).filter("enriched")
     assert called.select("layer", "axis", "index").rows() == [(layer, "col", 7) for layer in range(4)]
-    assert called["fold"].min() > 2
+    assert np.min(called["fold"].to_numpy()) > 2
 
 
 def test_a_planted_column_is_found_in_a_sample_of_sites():

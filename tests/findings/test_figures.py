@@ -1,5 +1,8 @@
 """What the figures show: artists, labels and data, of every figure that small screens can make."""
 
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
+# pyright: reportOptionalMemberAccess=false
+# What artists hold is of many types in the stubs of matplotlib.
 import numpy as np
 import polars as pl
 import pytest
@@ -32,7 +35,11 @@ def bars(axes) -> list[float]:
     return [round(patch.get_height(), 6) for patch in axes.patches]
 
 
-@pytest.mark.parametrize("name", list(figures()))
+ELSEWHERE = {"conserved_apart"}
+"""Figures that take more layers: tests of their own draw them."""
+
+
+@pytest.mark.parametrize("name", sorted(set(figures()) - ELSEWHERE))
 @pytest.mark.parametrize("palette", [PAPER, COLOURBLIND], ids=["paper", "colourblind"])
 def test_every_figure_is_drawn_within_its_page(given, predicted, name, palette):
     drawn = draw(ScreenSet([predicted]) if name == "reliability" else given, name, palette)
@@ -89,12 +96,19 @@ def test_layer_correlation_plots_the_first_assay_against_each_other(given):
 
 def test_layers_are_a_panel_per_kind_in_order(given):
     figure = draw(given, "layers")["drosophila"]
-    assert [axes.get_title() for axes in figure.axes] == ["v", "gate", "down"]
-    line = figure.axes[0].lines[0]
-    nsms = (
-        given.records["drosophila"].filter(~pl.col("silent"), kind="v").group_by("layer").len().sort("layer")
-    )
-    assert list(line.get_ydata()) == nsms["len"].to_list()
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["v", "gate", "down"]
+    nsms = given.records["drosophila"].filter(~pl.col("silent"), kind="v").sort("layer")
+    counts = nsms.group_by("layer", maintain_order=True).agg(pl.len(), pl.col("phenotype").n_unique())
+    left, right = figure.axes[0], figure.axes[3]
+    assert list(left.lines[0].get_ydata()) == counts["len"].to_list()
+    assert list(right.lines[0].get_ydata()) == counts["phenotype"].to_list()
+    assert right.get_ylim() != left.get_ylim()
+
+
+def test_phenotypes_of_a_predicted_screen_are_left_out_and_the_title_says_so(predicted):
+    (figure,) = draw(ScreenSet([predicted]), "layers").values()
+    assert all(len(axes.lines) == 1 for axes in figure.axes)
+    assert "phenotypes, known of the mutants that were run alone, are left out" in figure.get_suptitle()
 
 
 def test_the_planted_columns_are_named_as_conserved(tmp_path):
@@ -189,7 +203,7 @@ def test_names_of_screens_are_shown_as_they_stand(tmp_path):
     )
     named = set()
     for name, drawing in figures().items():
-        if name in ("reliability", "writers", "writer_maps"):
+        if name in ("reliability", "writers", "writer_maps", *ELSEWHERE):
             continue
         for _, figure in drawing.draw(given, PAPER):
             FigureCanvasAgg(figure).draw()  # a formula would be refused, or lose its signs

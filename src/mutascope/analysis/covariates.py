@@ -112,10 +112,12 @@ def enrichment_given_covariates(records: pl.DataFrame, covariates: pl.DataFrame)
         covariates: a row per site (docs/format.md, 5.5).
 
     Returns:
-        The columns of :func:`~mutascope.analysis.enrichment.enriched_lines`, for the same lines.
+        The columns of :func:`~mutascope.analysis.enrichment.enriched_lines` up to enriched, for the same lines.
     """
     sites = expected_nsm_sites(records, covariates)
-    lines = enriched_lines(sites.select(*SITE_KEY, "hit")).drop("expected", "fold", "p", "q", "enriched")
+    lines = enriched_lines(sites.select(*SITE_KEY, "hit")).drop(
+        "expected", "fold", "p", "q", "enriched", "least_p", "blind"
+    )
     tested = []
     for axis in AXES:
         grouped = sites.group_by(*LOCUS_KEY, index=axis).agg(

@@ -70,7 +70,8 @@ def enriched_lines(sites: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Columns layer, kind, axis (``row`` or ``col``), index (Int32, tile coordinate), sites, hits, expected
         (n K / N), fold (hits / expected, null where nothing is expected), p, q (within the axis), enriched
-        (q <= 0.05).
+        (q <= 0.05), least_p (p if all sites of the line were hits), blind (Boolean: this is more than what the family
+        calls, so that the test cannot see the line).
     """
     totals = sites.group_by(LOCUS_KEY).agg(all_sites=pl.len(), all_hits=pl.col("hit").sum())
     lines = pl.concat(
@@ -91,7 +92,12 @@ def enriched_lines(sites: pl.DataFrame) -> pl.DataFrame:
         fold=pl.when(expected > 0).then(pl.col("hits") / expected),
         p=pl.Series(np.minimum(stats.hypergeom.sf(k - 1, N, K, n), 1.0), dtype=pl.Float64),
     )
-    called = q_values(tested, ["axis"]).with_columns(enriched=pl.col("q") <= FDR)
+    full = np.minimum(stats.hypergeom.sf(np.minimum(n, K) - 1, N, K, n), 1.0)
+    called = q_values(tested, ["axis"]).with_columns(
+        enriched=pl.col("q") <= FDR, least_p=pl.Series(full, dtype=pl.Float64)
+    )
+    limit = pl.max_horizontal(pl.col("p").filter("enriched").max(), FDR / pl.len()).over("axis")
+    called = called.with_columns(blind=pl.col("least_p") > limit)
     return in_order(called, "index").sort("axis", descending=True, maintain_order=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import polars as pl
+from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -53,30 +54,32 @@ def kinds_figure(counts: pl.DataFrame, palette: Palette = PAPER) -> Figure:
 
 
 def layers_figure(counts: pl.DataFrame, *, title: str, palette: Palette = PAPER) -> Figure:
-    """NSMs and distinct phenotypes of every layer, a panel per kind.
+    """NSMs (left axis) and distinct phenotypes (right axis) of every layer, a panel per kind.
 
-    ``counts`` has columns layer, kind, nsm, phenotypes, a row per locus of one assay.
+    ``counts`` has columns layer, kind, nsm, phenotypes (null: not drawn), a row per locus of one assay.
     """
     kinds = in_kind_order(counts["kind"])
-    figure, axes = panels(len(kinds), title=title, size=(2.6, 2.1), sharex=True)
+    figure, axes = panels(len(kinds), title=title, size=(2.9, 2.1), sharex=True)
     for panel, kind in zip(axes, kinds, strict=True):
         part = counts.filter(kind=kind).sort("layer")
-        for index, (column, label) in enumerate((("nsm", "NSMs"), ("phenotypes", "distinct phenotypes"))):
-            panel.plot(
-                part["layer"],
-                part[column],
-                color=palette.series[2 * index],
-                ls=("-", "--")[index],
-                marker="o",
-                ms=2.5,
-                lw=1,
-                label=label,
-            )
+        _draw_layers(panel, part, "nsm", palette.series[0], "-")
+        if part["phenotypes"].count():
+            _draw_layers(panel.twinx(), part, "phenotypes", palette.series[2], "--")
         panel.set_title(plain(kind), fontsize=9, weight="bold")
-        panel.set_ylim(bottom=0)
         panel.set_xlabel("layer", fontsize=8)
         layer_ticks(panel, part["layer"].to_list())
-        panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         panel.tick_params(labelbottom=True)
-    legend_right(figure, axes[0])
     return figure
+
+
+_LAYER_VALUES = {"nsm": "NSMs", "phenotypes": "phenotypes"}
+
+
+def _draw_layers(axes: Axes, part: pl.DataFrame, column: str, tint: str, style: str) -> None:
+    """Draw one number of every layer, on an axis in its own colour."""
+    axes.plot(part["layer"], part[column], color=tint, ls=style, marker="o", ms=2.5, lw=1)
+    axes.set_ylim(0, 1.06 * max(1, axes.get_ylim()[1]))
+    axes.set_ylabel(_LAYER_VALUES[column], fontsize=8, color=tint)
+    axes.tick_params(axis="y", colors=tint, labelsize=7)
+    axes.spines["top"].set_visible(False)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))

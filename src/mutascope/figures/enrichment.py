@@ -10,10 +10,12 @@ from matplotlib.ticker import MaxNLocator
 
 from mutascope.analysis.status import Status
 from mutascope.core.schema import LOCUS_KEY
-from mutascope.figures.charts import MARK, in_kind_order, panels, plain
+from mutascope.figures.charts import INK, MARK, in_kind_order, panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
 _MOST_LABELS = 6
+_LEAST_REACH = 0.05
+"""Ratios nearer to 1 than two to this power are no picture of anything."""
 
 
 def conserved_lines_figure(
@@ -22,7 +24,8 @@ def conserved_lines_figure(
     """Enriched lines of every layer, a panel per kind: layers down, coordinates across, conserved ones named.
 
     Args:
-        lines: of one assay, columns layer, kind, axis, index, fold, enriched.
+        lines: of one assay, columns layer, kind, axis, index, fold, enriched, blind. Loci whose lines are all blind
+            are hatched.
         conserved: of the same assay, columns kind, axis, index, q, conserved (across layers).
         axis: ``row`` or ``col``.
         title: of the figure.
@@ -34,13 +37,21 @@ def conserved_lines_figure(
     height = 0.85 + max(0.5, 0.07 * len(layers))
     figure, axes = panels(len(kinds), title=title, size=(7.5, height), columns=1)
     image = None
-    shades = matplotlib.colormaps[palette.sequential].with_extremes(bad=palette.statuses[Status.UNSCREENED])
+    shades = matplotlib.colormaps[palette.diverging].with_extremes(bad=palette.statuses[Status.UNSCREENED])
+    reach = _reach(lines["fold"])
     for panel, kind in zip(axes, kinds, strict=True):
         part = lines.filter(kind=kind)
         fold = np.full((len(layers), int(part["index"].to_numpy().max()) + 1), np.nan)
         at = part["layer"].replace_strict(layers, range(len(layers))).to_numpy()
         fold[at, part["index"].to_numpy()] = part["fold"].to_numpy()
-        image = panel.imshow(fold, aspect="auto", interpolation="nearest", cmap=shades, vmin=0, vmax=4)
+        with np.errstate(divide="ignore"):
+            ratio = np.clip(np.log2(fold), -reach, reach)
+        image = panel.imshow(
+            ratio, aspect="auto", interpolation="nearest", cmap=shades, vmin=-reach, vmax=reach
+        )
+        blind = part.group_by("layer").agg(pl.col("blind").all()).filter("blind")["layer"]
+        for place in (layers.index(layer) for layer in blind):
+            panel.axhspan(place - 0.5, place + 0.5, fill=False, hatch="////", edgecolor=INK, lw=0, alpha=0.5)
         called = part.filter("enriched")
         panel.scatter(
             called["index"],
@@ -60,11 +71,19 @@ def conserved_lines_figure(
     axes[-1].set_xlabel(f"{axis} (in tiles)", fontsize=8)
     if image is not None:
         bar = figure.colorbar(
-            image, ax=axes, shrink=min(1.0, 2.5 / (height * len(kinds))), aspect=15, extend="max"
+            image, ax=axes, shrink=min(1.0, 2.5 / (height * len(kinds))), aspect=15, extend="both"
         )
-        bar.set_label("NSM sites / expected", fontsize=8)
+        bar.set_label("hits / expected", fontsize=8)
+        ticks = [-reach, -reach / 2, 0, reach / 2, reach]
+        bar.set_ticks(ticks, labels=[f"{2**tick:.3g}" for tick in ticks])
         bar.ax.tick_params(labelsize=7)
     return figure
+
+
+def _reach(fold: pl.Series) -> float:
+    """Where the colours end, in powers of two: what two lines in a hundred exceed, hits of none apart."""
+    known = np.abs(np.log2(fold.drop_nulls().to_numpy()[fold.drop_nulls().to_numpy() > 0]))
+    return max(float(np.quantile(known, 0.98)) if len(known) else 0.0, _LEAST_REACH)
 
 
 def by_locus_figure(counts: pl.DataFrame, value: str, *, title: str, palette: Palette = PAPER) -> Figure:

@@ -17,11 +17,13 @@ class Palette:
         statuses: of the sites of a map, in the order of its legend.
         series: of the assays, mutations or kinds of a chart, taken in turn.
         sequential: name of the matplotlib colour map for magnitudes.
+        diverging: of the one for what is less or more than expected.
     """
 
     statuses: Mapping[Status, str]
     series: tuple[str, ...]
     sequential: str
+    diverging: str = "BrBG"
 
 
 PAPER = Palette(

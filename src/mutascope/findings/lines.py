@@ -23,6 +23,7 @@ from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.analysis.sites import by_assay, in_order
 from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
+from mutascope.findings.columns import chance as chance_column
 from mutascope.findings.columns import columns
 from mutascope.findings.comparison import need_pairs
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from mutascope.figures.palette import Palette
 
 _AXES = (("row", "rows"), ("col", "columns"))
-_HITS = {"any": "NSM sites", "both": "double NSM sites"}
+HITS_IN_WORDS = {"any": "NSM sites", "both": "double NSM sites"}
 
 
 @once
@@ -127,14 +128,15 @@ def _conserved(given: ScreenSet, palette: Palette) -> Pictures:
     lines, conserved = enrichment(given), across_layers(given)
     tested = lines["assay"].unique(maintain_order=True).to_list()
     need(tested, "it takes a screen with max and min at the same sites, or with one of max, min and zero")
-    for label, (axis, name), hit in product(tested, _AXES, _HITS):
+    for label, (axis, name), hit in product(tested, _AXES, HITS_IN_WORDS):
         shown = lines.filter(assay=label, hit=hit)
         if hit == "any" or shown["enriched"].any():
             figure = figures.conserved_lines_figure(
                 shown,
                 conserved.filter(assay=label, hit=hit),
                 axis=axis,
-                title=f"{name.capitalize()} of {label} with more {_HITS[hit]}; dots: q ≤ 0.05, above: conserved",
+                title=f"{name.capitalize()} of {label} with more {HITS_IN_WORDS[hit]} (dots: q ≤ 0.05, above:\n"
+                "conserved; hatched: too full of hits, or too empty, for the test)",
                 palette=palette,
             )
             yield f"{label}_{name}" + ("_both" if hit == "both" else ""), figure
@@ -211,7 +213,7 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
     for row in found.iter_rows(named=True):
         line = {"row": "Row", "col": "Column"}[row["axis"]]
         told = (
-            f"{line} {row['index']} of {row['kind']} is enriched in {_HITS[row['hit']]} in {row['enriched']} of"
+            f"{line} {row['index']} of {row['kind']} is enriched in {HITS_IN_WORDS[row['hit']]} in {row['enriched']} of"
             f" {row['tested']} layers ({row['assay']}, q = {chance(row['q'])})"
         )
         if row.get("massive"):
@@ -221,8 +223,8 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
         yield f"{told}."
 
 
-_HIT = columns(hit="what counts as a hit: any of max and min is an NSM, or both are")
-_CONSERVED = _HIT | columns(
+HIT_COLUMN = columns(hit="what counts as a hit: any of max and min is an NSM, or both are")
+_CONSERVED = HIT_COLUMN | columns(
     tested="number of assays, layers or loci with this line",
     kinds="kinds with an enriched line",
     conserved="q is 0.05 or less, and enriched at least twice",
@@ -237,7 +239,11 @@ FINDINGS = (
         "Every row and column of every locus, tested for more NSM sites than chance, and for more sites where both max"
         " and min are NSMs.",
         enrichment,
-        _HIT,
+        HIT_COLUMN
+        | columns(
+            least_p=chance_column("p if all sites of the line were hits"),
+            blind="whether even this would not be called: the test cannot see the line",
+        ),
         figure=Drawing(
             "enriched_loci", "loci with enriched rows and columns, across screens (3a, b)", _gallery
         ),

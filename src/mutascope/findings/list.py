@@ -16,11 +16,13 @@ from mutascope.findings.finding import Drawing, Finding
 _ORDER = (
     *(
         "rates",
+        "evenness",
         "maps",
         "fragile",
         "comparison",
         "bias",
         "lines",
+        "apart",
         "covariates",
         "copa",
         "lowrank",

@@ -139,8 +139,14 @@ def _kinds(given: ScreenSet, palette: Palette) -> Pictures:
 def _layers(given: ScreenSet, palette: Palette) -> Pictures:
     counts = nsm_by_locus(given)
     for label in given.maps:
+        shown = counts.filter(assay=label)
         title = f"NSMs and distinct phenotypes by layer, {label}"
-        yield label, figures.layers_figure(counts.filter(assay=label), title=title, palette=palette)
+        if label in given.predicted:
+            title = (
+                f"NSMs by layer, {label}; phenotypes, known of the mutants that were run alone, are left out"
+            )
+            shown = shown.with_columns(phenotypes=pl.lit(None, pl.Int64))
+        yield label, figures.layers_figure(shown, title=title, palette=palette)
 
 
 _COUNTS = "assay mutation kind loci sites mutants nsm rate low high phenotypes"
