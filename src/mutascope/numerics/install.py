@@ -87,19 +87,19 @@ class Numerics:
             weight, torch.zeros_like(weight) if bias is None else cpu.floats(bias), parts.eps, True, False
         )
 
-    def linear(self, module: nn.Module, x: Tensor) -> Tensor:
-        """Apply a linear module."""
-        return cpu.linear(cpu.floats(x), self.packed(module), half=self.half).to(x.dtype)
+    def linear(self, packed: cpu.Packed, x: Tensor) -> Tensor:
+        """Apply a linear module, packed."""
+        return cpu.linear(cpu.floats(x), packed, half=self.half).to(x.dtype)
 
-    def norm(self, module: nn.Module, x: Tensor) -> Tensor:
+    def norm(self, norm: Norm, x: Tensor) -> Tensor:
         """Apply a norm module."""
-        weight, bias, epsilon, centred, early = self.norm_of(module)
+        weight, bias, epsilon, centred, early = norm
         out = cpu.norm(cpu.floats(x), weight, bias, epsilon, centred=centred, early=early, half=self.half)
         return out.to(x.dtype)
 
-    def activation(self, module: nn.Module, x: Tensor) -> Tensor:
-        """Apply an activation module."""
-        return cpu.activate(cpu.floats(x), _ACTIVATIONS[type(module).__name__], half=self.half).to(x.dtype)
+    def activation(self, name: str, x: Tensor) -> Tensor:
+        """Apply an activation by its name (:data:`mutascope.numerics.cpu.ACTIVATIONS`)."""
+        return cpu.activate(cpu.floats(x), name, half=self.half).to(x.dtype)
 
     def rotary(
         self, module: nn.Module, positions: Tensor, layer_type: str | None = None
@@ -125,7 +125,10 @@ class Numerics:
 
     @contextmanager
     def installed(self, network: PreTrainedModel) -> Iterator[None]:
-        """Let a network compute with these operations; what it was before comes back, whatever happens."""
+        """Let a network compute with these operations and the weights that it has now.
+
+        What it was before comes back, whatever happens.
+        """
         config: Any = network.config
         with ExitStack() as stack:
             stack.enter_context(cpu.threads_for_kernels())
@@ -204,11 +207,11 @@ def _replacement(numerics: Numerics, module: nn.Module) -> Callable[..., Any] | 
     """Return what replaces a module's forward, None where it stays."""
     name = type(module).__name__
     if isinstance(module, nn.Linear | Conv1D):
-        return partial(numerics.linear, module)
+        return partial(numerics.linear, numerics.packed(module))
     if name.endswith("RMSNorm") or isinstance(module, nn.LayerNorm):
-        return partial(numerics.norm, module)
+        return partial(numerics.norm, numerics.norm_of(module))
     if name in _ACTIVATIONS:
-        return partial(numerics.activation, module)
+        return partial(numerics.activation, _ACTIVATIONS[name])
     if name.endswith("RotaryEmbedding"):
 
         def rotary(x: Tensor, position_ids: Tensor, layer_type: str | None = None) -> tuple[Tensor, Tensor]:
@@ -234,21 +237,11 @@ def _attention(
     """Attention of one row, causal, as transformers calls it: query [1, n_heads, tokens, head_dim], keys and values so
     far [1, n_kv_heads, positions, head_dim]; returns [1, tokens, n_heads, head_dim].
     """
-    half = query.dtype == torch.bfloat16
-    n_heads, tokens, head_dim = query.shape[1:]
-    n_kv_heads, positions = key.shape[1:3]
-    k, v = (cpu.floats(some[0].transpose(0, 1)).flatten(1) for some in (key, value))
-    q = cpu.floats(query[0].transpose(0, 1)).flatten(1)
-    window = sliding_window or positions
-    layout = cpu.Heads(n_heads, n_kv_heads, head_dim, scaling or head_dim**-0.5, window, softcap or 0.0)
-    room = cpu.new_cache(2, 1, n_kv_heads, positions=positions, head_dim=head_dim)
-    places = torch.arange(positions)[None]
-    cpu.attend(torch.cat((k, v), 1), layout, room, None, places, 1, read=False)
-    out = cpu.attend(
-        torch.cat((q, k[-tokens:], v[-tokens:]), 1), layout, room, None, places[:, -tokens:], 1, half=half
-    )
-    assert out is not None
-    return out.view(1, tokens, n_heads, head_dim).to(query.dtype), None
+    q, k, v = (cpu.floats(some[0]) for some in (query, key, value))
+    window = sliding_window or k.shape[1]
+    heads = cpu.Heads(len(q), len(k), q.shape[2], scaling or q.shape[2] ** -0.5, window, softcap or 0.0)
+    out = cpu.attend_alone(q, k, v, heads, half=query.dtype == torch.bfloat16)
+    return out[None].to(query.dtype), None
 
 
 AttentionInterface.register(_ATTENTION, _attention)

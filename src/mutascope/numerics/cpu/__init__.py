@@ -7,7 +7,7 @@ bfloat16, as torch rounds it, and kept in float32.
 
 from __future__ import annotations
 
-from mutascope.numerics.cpu.attention import Heads, attend, new_cache
+from mutascope.numerics.cpu.attention import Heads, attend, attend_alone, new_cache
 from mutascope.numerics.cpu.functions import cos_sin, exp, gumbel, log, power, tanh
 from mutascope.numerics.cpu.library import SUMS, floats, threads_for_kernels
 from mutascope.numerics.cpu.maps import (
@@ -32,6 +32,7 @@ __all__ = [
     "Strips",
     "activate",
     "attend",
+    "attend_alone",
     "cos_sin",
     "exp",
     "floats",

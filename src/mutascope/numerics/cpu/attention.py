@@ -86,3 +86,35 @@ def attend(
         *(keys.stride(0), keys.stride(1), heads.window, heads.scale, heads.cap, half),
     )
     return out
+
+
+def attend_alone(q: Tensor, keys: Tensor, values: Tensor, heads: Heads, *, half: bool = False) -> Tensor:
+    """Return what the last tokens of one text see, of keys and values that lie as transformers keeps them.
+
+    Args:
+        q: of the last tokens, rotated, [n_heads, tokens, head_dim].
+        keys, values: of all, [n_kv_heads, positions, head_dim].
+        heads: their numbers.
+        half: round to bfloat16.
+
+    Returns:
+        [tokens, n_heads, head_dim].
+    """
+    (groups, count, width), (_, tokens, _) = keys.shape, q.shape
+    each, places, lib = len(q) // groups, torch.arange(count), library()
+    # a head of keys and values is a row here, with the heads that see it
+    q = q.view(groups, each, tokens, width).transpose(1, 2).contiguous()
+    seats, seen = new_cache(2, groups, positions=count, head_dim=width)
+    out = torch.empty_like(q)
+    room = (address(seats), address(seen))
+    numbers = (seats.stride(0), 0, heads.window, heads.scale, heads.cap, half)
+    keys_values = (address(keys), address(values))
+    lib.attend(
+        *(None, *keys_values, *room, None, None, None),
+        *(address(places), 0, groups, count, each, 1, width, 0, width, *numbers),
+    )
+    lib.attend(
+        *(address(q), None, None, *room, address(out), None, None),
+        *(address(places[count - tokens :]), 0, groups, tokens, each, 1, width, 0, each * width, *numbers),
+    )
+    return out.transpose(0, 1).reshape(tokens, len(q) * each, width)

@@ -86,4 +86,7 @@ def address(tensor: Tensor | None) -> int | None:
 
 def floats(tensor: Tensor) -> Tensor:
     """Return a tensor's values as dense float32; itself where it is that already."""
-    return tensor.detach().to(torch.float32).contiguous()
+    tensor = tensor.detach()
+    if tensor.dtype == torch.float32 and tensor.is_contiguous():
+        return tensor
+    return tensor.to(torch.float32).contiguous()

@@ -233,7 +233,7 @@ static void attend_group(const struct attention *t, long row, long group) {
   long seat = (row + (last && row < t->rows - 1)) * t->next_row + (last ? 0 : group + 1) * t->next_group;
   struct ahead ahead = {t->keys + seat, t->values + seat, most(0, position(t, row, 0) + 1 - t->window) / SUMS * SUMS * wide,
                         up(position(t, row, t->steps - 1) + 1) * wide};
-  place_row(t, row, group);
+  if (t->k) place_row(t, row, group);
   for (long step = 0; step < t->steps; step++)
     for (long head = group * each; head < (group + 1) * each; head++)
       turn(t, t->q + (row * t->steps + step) * t->x_row + head * t->width, position(t, row, step));
@@ -250,7 +250,7 @@ static void attend_rows(const void *task, long job) {
 
 /* Rotate queries and keys, write keys and values into the cache, and let every query see what stands there up to its own
    position and within the window. q, k and v are [rows * steps, heads, width] in one array; what they were is lost. With
-   out = NULL, keys and values are written and nothing else is done. */
+   out = NULL, keys and values are written and nothing else is done; with k = NULL they stand there already. */
 void attend(float *q, float *k, float *v, float *keys, float *values, float *out, const float *cosines,
             const float *sines, const int64_t *positions, long next_positions, long rows, long steps, long heads,
             long groups, long width, long turned, long x_row, long next_row, long next_group, long window, float scale,
