@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from mutascope.engine.fast import FastEngine
 from mutascope.engine.measures import MEASURES
 from mutascope.engine.prefix_tree import PrefixTree
 from mutascope.engine.reference import ReferenceEngine
+from mutascope.numerics import cpu
 
 LINES = ("The life cycle", "ab", "xyz q", "Once", "ab", "A longer prompt than the others", "ba")
 
@@ -55,7 +57,7 @@ def test_prompts_of_many_lengths(llama, tmp_path):
 
 @pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma3"])
 def test_other_architectures(family, tmp_path):
-    changes = {"sliding_window": 12} if family == "mistral" else {}
+    changes: dict[str, Any] = {"sliding_window": 12} if family == "mistral" else {}
     model = load_model(str(tiny_model(tmp_path / family, family, **changes)))
     compare(model, panel(tmp_path), Design(sample=5), 8)
 
@@ -67,7 +69,7 @@ def test_other_sampling(llama, tmp_path, fields):
 
 def test_more_mutants_than_are_run_together(llama, tmp_path, monkeypatch):
     monkeypatch.setattr(session, "_PANEL_COHORT", 3)
-    monkeypatch.setattr(session, "_VERIFIED", 2)
+    monkeypatch.setattr(cpu, "SIZES", cpu.SIZES._replace(verified=2))
     compare(llama, panel(tmp_path, LINES[:4]), Design(sample=4), 6)
 
 
@@ -121,7 +123,7 @@ def test_activations_are_not_kept(llama, tmp_path):
     resolved = panel(tmp_path).resolve(llama)
     mutants = Design(sample=9).plan(llama.genome, Tiling(8)).mutants()
     session = FastEngine(llama, Tiling(8), 12).prepare(resolved.prompts, resolved.readout)
-    most = 0
+    most, alive = 0, []
     for _ in session.run(mutants):
         alive = [each for each in gc.get_objects() if type(each) is ActivationCache]
         most = max(most, sum(bool(each._inputs) for each in alive))

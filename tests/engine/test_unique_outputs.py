@@ -18,7 +18,7 @@ from mutascope.assays import Resolved, TextAssay, load_assay
 from mutascope.core.design import Design
 from mutascope.core.genome import Mutant, Tiling
 from mutascope.core.protocol import Output
-from mutascope.engine import session, verification
+from mutascope.engine import verification
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.edits import Edits, edit_of
 from mutascope.engine.fast import FastEngine
@@ -26,6 +26,7 @@ from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.discovery import find_genome
 from mutascope.model.loading import Model, load_model
 from mutascope.model.mutations import Mutagen
+from mutascope.numerics import cpu
 from mutascope.numerics.install import numerics_of
 from mutascope.numerics.sampling import Sampler
 
@@ -50,8 +51,7 @@ class Runner:
     def in_short_passes(self, mutants: Sequence[Mutant], positions: int, rows: int, max_batch: int) -> Found:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(verification, "_SHORTEST", positions)
-            patch.setattr(verification, "_PASS", positions)
-            patch.setattr(session, "_VERIFIED", rows)
+            patch.setattr(cpu, "SIZES", cpu.SIZES._replace(tokens=positions, verified=rows))
             return self.run(mutants, max_batch=max_batch)
 
     def truth(self, mutants: Sequence[Mutant]) -> Found:

@@ -1,7 +1,7 @@
 """Prints a digest of what every operation of mutascope's arithmetic gives on fixed inputs, as JSON.
 
 A digest changes when a bit of a result does, and then the numerics need another name (NAMES of
-mutascope.numerics.install). The digests that hold are kept beside this file:
+mutascope.numerics.cpu). The digests that hold are kept beside this file:
 
     python tests/numerics/digest.py > tests/numerics/digests.json
 """

@@ -56,6 +56,27 @@ def test_the_sampler_draws_what_multinomial_draws(seed, temperature, top_k, top_
         assert drawn == picks[step] or margins[step] < 1e-4
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    fields=st.sampled_from(
+        [{}, {"top_k": 1}, {"top_k": 3, "top_p": 0.7}, {"top_k": 20}, {"min_p": 0.2}, {"do_sample": False}]
+    ),
+    ties=st.booleans(),
+    strange=st.sampled_from([None, torch.nan, torch.inf, -torch.inf]),
+)
+def test_the_largest_logits_are_all_that_a_card_must_tell(seed, fields, ties, strange):
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(6, 61, generator=generator)
+    if ties:
+        logits = logits.round()
+    if strange is not None:
+        logits[1, seed % 61] = strange
+    sampler = Sampler({**RESOLVED, "top_p": 1.0, **fields, "max_new_tokens": 6}, seed, 61)
+    steps = torch.tensor([0, 1, 2, 3, 4, 5])
+    assert torch.equal(sampler.sample_largest(logits, steps), sampler.sample(logits, steps))
+
+
 def test_equal_logits_are_settled_by_the_lowest_token():
     logits = torch.tensor([[1.0, 3.0, 3.0, 0.0]])
     assert Sampler({"max_new_tokens": 1}, 0, 4).sample(logits, STEP).tolist() == [1]

@@ -42,7 +42,7 @@ class ActivationCache:
         self.fork = common_length(parent.fed, self.fed) if parent else 0
         self._places = decoder.places(self.fork, len(self.fed))
         self._base = whole_blocks(self.fork + 1) - whole_blocks(1)  # of the block that the fork lies in
-        fed = torch.tensor([self.fed[self.fork :]], dtype=torch.long)
+        fed = decoder.indices([self.fed[self.fork :]])
         self._inputs = {0: decoder.embed(fed, self._places)}
         self._keys_values: list[Tensor] = []
 

@@ -65,7 +65,7 @@ class Architecture:
         """Return the bias of a locus, [outs], if it has one."""
         return bias_of(self._network, self._loci[layer, kind])
 
-    def packed(self, layer: int, *kinds: str) -> cpu.Packed:
+    def packed(self, layer: int, *kinds: str) -> Any:
         """Return the matrices of some kinds with one input, one below the other, packed for the kernels."""
         loci = [self._loci[layer, kind] for kind in kinds]
         modules = tuple(dict.fromkeys(module_of(self._network, locus) for locus in loci))
@@ -73,7 +73,7 @@ class Architecture:
             return self._numerics.packed(*modules)
         return self._numerics.kept((*modules, *kinds), modules, lambda: self._pack(layer, kinds))
 
-    def packed_pair(self, layer: int) -> cpu.Packed:
+    def packed_pair(self, layer: int) -> Any:
         """Return the gate and what it gates, packed as a pair."""
         modules = tuple(module_of(self._network, self._loci[layer, kind]) for kind in ("gate", "up"))
         return self._numerics.kept((*modules, "pair"), modules, lambda: self._pack_pair(layer))
@@ -87,31 +87,31 @@ class Architecture:
         return self._numerics.norm_of(getattr(self.body, self.spec.final_norm))
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """Return the embeddings of token ids at positions, rounded as the network rounds, float32 [..., hidden]."""
+        """Return the embeddings of token ids at positions, rounded as the network rounds, [..., hidden]."""
         embedding = getattr(self.body, self.spec.embedding)
         hidden = embedding.weight.detach()[tokens]
         if self.spec.embedding_scale:
             hidden = hidden * getattr(embedding, self.spec.embedding_scale).to(hidden.dtype)
         if self.spec.learned_positions:
             hidden = hidden + getattr(self.body, self.spec.learned_positions).weight.detach()[positions]
-        return hidden.float()
+        return self._numerics.operations.operand(hidden)
 
     def rotary(self, layer: int) -> Rotary | None:
-        """Return the tables of a layer's rotary embedding, on the CPU; None where it has none."""
+        """Return the tables of a layer's rotary embedding; None where it has none."""
         types = self.spec.rotary_types
         return self._tables(types[layer] if types else None)
 
     def _make_tables(self, layer_type: str | None) -> Rotary | None:
         if self.spec.rotary is None:
             return None
-        positions = torch.arange(self._positions)
+        positions = torch.arange(self._positions, device=self.head.device)
         return self._numerics.rotary(getattr(self.body, self.spec.rotary), positions, layer_type)
 
-    def _pack(self, layer: int, kinds: tuple[str, ...]) -> cpu.Packed:
-        biases = [bias for kind in kinds if (bias := self.bias(layer, kind)) is not None]
-        matrices = torch.cat([self.matrix(layer, kind) for kind in kinds])
-        return cpu.pack(matrices, torch.cat(biases) if biases else None)
+    def _pack(self, layer: int, kinds: tuple[str, ...]) -> Any:
+        matrices = [self.matrix(layer, kind) for kind in kinds]
+        return self._numerics.operations.stack(matrices, [self.bias(layer, kind) for kind in kinds])
 
-    def _pack_pair(self, layer: int) -> cpu.Packed:
+    def _pack_pair(self, layer: int) -> Any:
         biases = (self.bias(layer, "gate"), self.bias(layer, "up"))
-        return cpu.pack_pair(self.matrix(layer, "gate"), self.matrix(layer, "up"), biases)
+        pair = (self.matrix(layer, "gate"), self.matrix(layer, "up"))
+        return self._numerics.operations.pack_pair(*pair, biases)

@@ -89,13 +89,14 @@ class BatchedDecoding:
         decoder = self.decoder
         places = decoder.places(position, position + 1)
         if self._edits is None:
-            self._edits = Edits((self._slot(row, row.layer), row.edit) for row in self.rows)
+            pairs = ((self._slot(row, row.layer), row.edit) for row in self.rows)
+            self._edits = Edits(pairs, decoder.operations.strips)
         if not self._sources:
             self._sources = [
-                torch.tensor([self._slot(row, below) for row in batch])
+                decoder.indices([self._slot(row, below) for row in batch])
                 for below, batch in enumerate(self._batches[1:])
             ]
-        fed = torch.tensor([row.tokens[-1] for row in self._batches[0]])
+        fed = decoder.indices([row.tokens[-1] for row in self._batches[0]])
         hidden = decoder.embed(fed[:, None], places)
         for layer in range(len(self._batches)):
             if layer:

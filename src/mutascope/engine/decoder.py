@@ -6,17 +6,17 @@ The weights are the network's own, packed once; a mutated row has weights of its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from mutascope.core.cores import available_memory
 from mutascope.core.errors import Unsupported
 from mutascope.engine.architecture import Architecture, Rotary
-from mutascope.numerics import cpu
+from mutascope.numerics.cpu import SUMS, Heads
 from mutascope.numerics.install import Norm, numerics_of, refusal
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class Layer:
     second: Norm
     post: tuple[Norm | None, Norm | None]
     head_norms: tuple[Norm, Norm] | None
-    qkv: cpu.Packed
-    o: cpu.Packed
-    up: cpu.Packed
-    down: cpu.Packed
-    attention: cpu.Heads
+    qkv: Any
+    o: Any
+    up: Any
+    down: Any
+    attention: Heads
     rotary: Rotary | None
 
 
@@ -55,7 +55,7 @@ class Places:
 class Decoder:
     """Runs the layers of a network on batches of rows; ``flop`` counts the arithmetic done.
 
-    Activations are float32; of a network in bfloat16 they are rounded to it.
+    Activations of a network in bfloat16 are rounded to it; they are kept in float32 on a CPU, in bfloat16 on a card.
 
     Args:
         network: of a known family (:mod:`mutascope.model.families`).
@@ -70,14 +70,15 @@ class Decoder:
         if reason := refusal(network):
             raise Unsupported(reason)
         numerics = numerics_of(network)
+        self.operations = numerics.operations
         self.half, self._dtype = numerics.half, network.dtype
         self.hidden_size = parts.head.shape[1]
         self.layers = [self._layer(index) for index in range(len(parts.blocks))]
         self.norm = parts.final_norm()
-        self.head = cpu.floats(parts.head)
+        self.head = self.operations.operand(parts.head)
         self.linear_head = parts.spec.logit_softcap is None and parts.head_module.bias is None
         self._head_map = numerics.packed(parts.head_module)
-        self._all = torch.arange(positions)
+        self._all = torch.arange(positions, device=self.head.device)
         matrices = (p.numel() for p in parts.blocks[0].parameters() if p.ndim == 2)
         self._flop_per_token = 2 * sum(matrices)
         self.flop = 0
@@ -96,7 +97,7 @@ class Decoder:
             o=parts.packed(index, "o"),
             up=parts.packed_pair(index) if spec.gated else parts.packed(index, "up"),
             down=parts.packed(index, "down"),
-            attention=cpu.Heads(*sizes, spec.scales[index], parts.windows[index], spec.softcap or 0.0),
+            attention=Heads(*sizes, spec.scales[index], parts.windows[index], spec.softcap or 0.0),
             rotary=parts.rotary(index),
         )
 
@@ -112,11 +113,17 @@ class Decoder:
         rounded up.
         """
         _, n_kv_heads, head_dim = self.architecture.sizes
-        return cpu.new_cache(len(self.layers), 2, rows, n_kv_heads, positions=positions, head_dim=head_dim)
+        shape = (len(self.layers), 2, rows, n_kv_heads)
+        return self.operations.new_cache(*shape, positions=positions, head_dim=head_dim, like=self.head)
 
     def affordable_rows(self, positions: int, most: int) -> int:
         """Return how many rows of keys and values fit into a quarter of the free memory, between 1 and ``most``."""
-        return max(1, min(most, available_memory() // 4 // self.new_cache(1, positions).nbytes))
+        free, row = self.operations.free_memory(self.head.device), self.new_cache(1, positions).nbytes
+        return max(1, min(most, free // 4 // row))
+
+    def indices(self, numbers: Sequence[Any]) -> Tensor:
+        """Return whole numbers as a tensor beside the weights."""
+        return torch.tensor(numbers, dtype=torch.int64).to(self.head.device)
 
     def places(self, start: int, stop: int) -> Places:
         """Return the places of a pass in which every row is fed positions ``start`` to ``stop``."""
@@ -133,14 +140,14 @@ class Decoder:
         return self._norm(self.norm, hidden)
 
     def logits(self, final: Tensor) -> Tensor:
-        """Return the logits of final states [n, hidden], [n, vocabulary]."""
+        """Return the logits of final states [n, hidden], float32 [n, vocabulary]."""
         self.flop += 2 * len(final) * self.head.numel()
-        logits = cpu.linear(final, self._head_map, half=self.half)
+        logits = self.operations.linear(final, self._head_map, half=self.half)
         cap = self.architecture.spec.logit_softcap
         if cap is None:
-            return logits
+            return logits.float()
         shares = (logits.to(self._dtype) / cap).float()
-        return (cpu.tanh(shares).to(self._dtype) * cap).float()
+        return (self.operations.tanh(shares).to(self._dtype) * cap).float()
 
     def some_logits(self, final: Tensor, rows: Tensor) -> Tensor:
         """Return the logits of some rows of a linear head [m, hidden] for final states [n, hidden], as [n, m].
@@ -148,7 +155,8 @@ class Decoder:
         The states are packed, and the rows are fed: a product has the same bits either way round.
         """
         self.flop += 2 * final.numel() * len(rows)
-        return cpu.linear(rows, cpu.pack(final), half=self.half).T.contiguous()
+        ops = self.operations
+        return ops.linear(rows, ops.pack(final), half=self.half).T.contiguous()
 
     def layer(self, index: int, hidden: Tensor, edits: Edits, cache: Tensor, places: Places) -> Tensor:
         """Run one decoder layer.
@@ -201,23 +209,24 @@ class Decoder:
         residual: Tensor | None = None,
     ) -> Tensor:
         """Apply a map to x, [rows, steps, ins]; rows that are mutated there have weights of their own."""
-        packed: cpu.Packed = getattr(self.layers[index], name)
+        packed = getattr(self.layers[index], name)
         strips = edits.of(index, name)
-        return cpu.linear(
+        return self.operations.linear(
             x, packed, act=act, residual=residual, strips=strips, steps=x.shape[1], half=self.half
         )
 
     def _add(self, one: Tensor, other: Tensor) -> Tensor:
         """Return a sum of what the kernels do not add."""
         total = one + other
-        return total.bfloat16().float() if self.half else total
+        return total.to(self._dtype).to(total.dtype)
 
     def remember(self, index: int, hidden: Tensor, edits: Edits, cache: Tensor, places: Places) -> None:
         """Write the keys and values of a layer into its cache, for tokens from which nothing is read in this layer.
 
         The arguments are those of :meth:`layer`.
         """
-        self.flop += 2 * hidden.shape[0] * hidden.shape[1] * self.layers[index].qkv.panels.numel()
+        qkv = self.layers[index].qkv
+        self.flop += 2 * hidden.shape[0] * hidden.shape[1] * qkv.outs * qkv.ins
         self._attend(index, hidden, edits, cache, places, read=False)
 
     def _attend(
@@ -230,13 +239,15 @@ class Decoder:
             counts = (layer.attention.n_heads, layer.attention.n_kv_heads)
             for norm, kind, heads in zip(layer.head_norms, "qk", counts, strict=True):
                 first = self.offset(kind)
-                cpu.norm_heads(qkv, first, heads, norm.weight, norm.epsilon, early=norm.early, half=self.half)
-        return cpu.attend(
+                early = {"early": norm.early, "half": self.half}
+                self.operations.norm_heads(qkv, first, heads, norm.weight, norm.epsilon, **early)
+        return self.operations.attend(
             qkv, layer.attention, cache, layer.rotary, places.positions, rows, read=read, half=self.half
         )
 
     def _norm(self, norm: Norm, x: Tensor) -> Tensor:
-        return cpu.norm(x, *norm[:3], centred=norm.centred, early=norm.early, half=self.half)
+        same = {"centred": norm.centred, "early": norm.early, "half": self.half}
+        return self.operations.norm(x, *norm[:3], **same)
 
 
 def whole_blocks(positions: int) -> int:
@@ -245,4 +256,4 @@ def whole_blocks(positions: int) -> int:
     >>> whole_blocks(17)
     32
     """
-    return -(-positions // cpu.SUMS) * cpu.SUMS
+    return -(-positions // SUMS) * SUMS

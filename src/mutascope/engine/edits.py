@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from mutascope.core.genome import Mutant
 from mutascope.engine.decoder import MAPS, Decoder
 from mutascope.model.mutations import Mutagen
-from mutascope.numerics.cpu import Packed, Strips, pack, pack_pair
+from mutascope.numerics import cpu
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Edit:
     layer: int
     map: str
     top: int
-    weights: Packed
+    weights: Any
 
 
 def edit_of(mutagen: Mutagen, decoder: Decoder, mutant: Mutant) -> Edit:
@@ -33,11 +34,11 @@ def edit_of(mutagen: Mutagen, decoder: Decoder, mutant: Mutant) -> Edit:
     name = MAPS[mutant.kind]
     top, rows = mutagen.edited_rows(mutant)
     if not decoder.architecture.spec.gated or name != "up":
-        return Edit(mutant.layer, name, top + decoder.offset(mutant.kind), pack(rows))
+        return Edit(mutant.layer, name, top + decoder.offset(mutant.kind), decoder.operations.pack(rows))
     same = slice(top, top + len(rows))
     other = decoder.architecture.matrix(mutant.layer, "up" if mutant.kind == "gate" else "gate")[same]
     pair = (rows, other) if mutant.kind == "gate" else (other, rows)
-    return Edit(mutant.layer, name, top, pack_pair(*pair))
+    return Edit(mutant.layer, name, top, decoder.operations.pack_pair(*pair))
 
 
 class Edits:
@@ -45,15 +46,18 @@ class Edits:
 
     Args:
         edits: each with the row of the batch that it belongs to, in its own layer.
+        strips: of the decoder's operations, which lays them out.
     """
 
-    def __init__(self, edits: Iterable[tuple[int, Edit | None]] = ()) -> None:
-        groups: dict[tuple[int, str], list[tuple[int, int, Packed]]] = {}
+    def __init__(
+        self, edits: Iterable[tuple[int, Edit | None]] = (), strips: Callable[..., Any] = cpu.strips
+    ) -> None:
+        groups: dict[tuple[int, str], list[tuple[int, int, Any]]] = {}
         for row, edit in edits:
             if edit is not None:
                 groups.setdefault((edit.layer, edit.map), []).append((row, edit.top, edit.weights))
-        self._strips = {key: Strips(members) for key, members in groups.items()}
+        self._strips = strips(groups)
 
-    def of(self, layer: int, name: str) -> Strips | None:
+    def of(self, layer: int, name: str) -> Any | None:
         """Return the edits of a map of a layer, if there are any."""
         return self._strips.get((layer, name))

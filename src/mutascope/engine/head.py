@@ -24,7 +24,7 @@ from mutascope.numerics import cpu
 from mutascope.numerics.sampling import Sampler
 
 _ROWS = 128
-"""States whose logits are computed at a time."""
+"""Rows of the head that are centred at a time."""
 _FAMILY = 3
 """States from which on a shortlist pays for itself."""
 _RADII = (4.0, 3.0, 2.0, 1.0)
@@ -67,36 +67,33 @@ class Head:
 
     def __init__(self, decoder: Decoder, sampler: Sampler) -> None:
         self.decoder, self.sampler = decoder, sampler
-        rows, vocabulary = decoder.head, decoder.head.shape[0]
-        self._mean = rows.double().mean(0)
-        norms = torch.cat([(some.double() - self._mean).norm(dim=-1) for some in rows.split(_ROWS)])
-        self._least = float(norms.min()) * (1 - _UNIT)
-        self._norms = (norms * (1 + 4 * _UNIT)).float()
-        # what rounds a logit, in units of |row| |state|: its sum, and bfloat16 (docs/engine.md)
-        chain = 2 * (192 + rows.shape[1] // 192 + 64) * _UNIT + (2.0**-7 if decoder.half else 0.0)
-        self._rounding = chain * float(rows.norm(dim=-1).max())
+        vocabulary, self._states = decoder.head.shape[0], decoder.operations.SIZES.states
         self._top = _BEYOND + (sampler.top_k if sampler.top_k < vocabulary else 1)
-        # the bound is of products; top-p looks at every probability; a small vocabulary is as quick to compute
+        # the bound is of products, and those of a list are made with rows and states exchanged; top-p looks at every
+        # probability; a small vocabulary is as quick to compute
         self.has_shortlists = (
             decoder.linear_head
+            and decoder.operations.SYMMETRIC
             and sampler.top_p >= 1
             and sampler.min_p <= 0
             and vocabulary >= 4 * _LONGEST
             and self._top <= _LONGEST
         )
+        if self.has_shortlists:
+            self._measure(decoder.head)
 
     def sample(self, final: Tensor, steps: Tensor) -> Tensor:
         """Return the token that every final state [n, hidden] picks at ``steps`` [n], from all logits."""
         parts = [
             self.sampler.sample(self.decoder.logits(some), at)
-            for some, at in zip(final.split(_ROWS), steps.split(_ROWS), strict=True)
+            for some, at in zip(final.split(self._states), steps.split(self._states), strict=True)
         ]
         return torch.cat(parts)
 
     def logits(self, final: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Yield the logits of final states [n, hidden], some at a time."""
-        for first in range(0, len(final), _ROWS):
-            some = slice(first, first + _ROWS)
+        for first in range(0, len(final), self._states):
+            some = slice(first, first + self._states)
             yield some, self.decoder.logits(final[some])
 
     def sample_near(self, final: Tensor, shortlists: Sequence[Shortlist]) -> Tensor:
@@ -126,7 +123,7 @@ class Head:
         tokens = torch.empty(len(final), dtype=torch.long)
         while alone:
             doubtful = []
-            for at in torch.tensor(alone).chunk(-(-len(alone) // _ROWS)):
+            for at in torch.tensor(alone).chunk(-(-len(alone) // self._states)):
                 logits = self.decoder.logits(final[at])
                 tokens[at] = self.sampler.sample(logits, steps[at])
                 for row, index in enumerate(at.tolist()):
@@ -152,6 +149,16 @@ class Head:
             return []
         steps = range(len(tokens))
         return [self._shortlist(*known) for known in zip(final, logits, tokens, steps, strict=True)]
+
+    def _measure(self, rows: Tensor) -> None:
+        """Measure the rows of the head [vocabulary, hidden], which bounds are made of."""
+        self._mean = rows.double().mean(0)
+        norms = torch.cat([(some.double() - self._mean).norm(dim=-1) for some in rows.split(_ROWS)])
+        self._least = float(norms.min()) * (1 - _UNIT)
+        self._norms = (norms * (1 + 4 * _UNIT)).float()
+        # what rounds a logit, in units of |row| |state|: its sum, and bfloat16 (docs/engine.md)
+        chain = 2 * (192 + rows.shape[1] // 192 + 64) * _UNIT + (2.0**-7 if self.decoder.half else 0.0)
+        self._rounding = chain * float(rows.norm(dim=-1).max())
 
     def _shortlist(self, final: Tensor, logits: Tensor, picked: int, step: int) -> Shortlist:
         """Return the shortlist around a final state [hidden] with known logits [vocabulary] and pick."""

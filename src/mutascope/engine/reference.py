@@ -23,7 +23,7 @@ from mutascope.engine.measures import Choices, Continuation, measured
 from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
 from mutascope.model.mutations import Mutagen
-from mutascope.numerics.install import NAMES, STOCK, numerics_of, refusal
+from mutascope.numerics.install import STOCK, name_of, numerics_of, refusal
 from mutascope.numerics.sampling import SAMPLING, Sampler
 
 
@@ -84,7 +84,7 @@ class ReferenceEngine:
     def __init__(self, model: Model, tiling: Tiling, *, stock: bool = False) -> None:
         self.model, self.stock = model, stock
         self.refused = None if stock else refusal(model.network)
-        self.numerics = STOCK if stock or self.refused else NAMES[model.network.dtype]
+        self.numerics = STOCK if stock else name_of(model.network)
         self.mutagen = Mutagen(model.network, model.genome, tiling)
 
     def prepare(self, prompts: Sequence[Prompt], readout: Readout) -> ReferenceSession:

@@ -31,10 +31,6 @@ from mutascope.numerics.sampling import Sampler
 if TYPE_CHECKING:
     from mutascope.engine.fast import FastEngine
 
-_MAX_BATCH = 576
-"""Divergent rows in flight, at most."""
-_VERIFIED = 128
-"""Rows that are verified together, at most."""
 _PANEL_COHORT = 24
 """Mutants that go through the prompts of a panel together: what a kill loses."""
 _CHOICE_COHORT = 16
@@ -103,9 +99,10 @@ class FastSession:
             for index, (prompt, fields) in enumerate(zip(prompts, resolved, strict=True))
         ]
         self._positions, choice = positions, isinstance(readout, NextToken)
-        most = _CHOICE_COHORT if choice else _MAX_BATCH
+        sizes = self.decoder.operations.SIZES
+        most = _CHOICE_COHORT if choice else sizes.rows
         self.max_batch = engine.max_batch or self.decoder.affordable_rows(positions, most)
-        self.verified = self.max_batch if choice else min(_VERIFIED, self.max_batch)
+        self.verified = self.max_batch if choice else min(sizes.verified, self.max_batch)
         self.cohort = self.verified if choice or len(prompts) == 1 else min(_PANEL_COHORT, self.verified)
         with torch.inference_mode(), threads_for_kernels():
             self.head = Head(self.decoder, self.sampler)

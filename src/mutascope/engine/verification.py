@@ -13,8 +13,6 @@ from mutascope.engine.head import Head, Shortlist
 from mutascope.engine.measures import Measure
 from mutascope.engine.rows import Row
 
-_PASS = 1024
-"""Tokens of a pass: the fewer rows are left, the more positions each is fed before it is looked at."""
 _SHORTEST = 8
 
 
@@ -43,7 +41,7 @@ class Verifier:
         at, reach = [self._recall(row, slot) for slot, row in enumerate(rows)], 0
         while rows:
             ends = [row.asked.start - 1 + len(row.text.tokens) for row in rows]
-            width = max(_SHORTEST, _PASS // len(rows))
+            width = max(_SHORTEST, self.decoder.operations.SIZES.tokens // len(rows))
             spans = [range(begin, min(begin + width, end)) for begin, end in zip(at, ends, strict=True)]
             reach = max(reach, *(span.stop for span in spans))
             _take(rows, self._samples(rows, spans, shortlists))
@@ -69,7 +67,7 @@ class Verifier:
         """
         start, end = rows[0].asked.start, rows[0].asked.start - 1 + len(rows[0].text.tokens)
         sums, picks = measure.sums(len(rows)), [[] for _ in rows]
-        width = max(_SHORTEST, _PASS // len(rows))
+        width = max(_SHORTEST, self.decoder.operations.SIZES.tokens // len(rows))
         for left in range(begin, end, width):
             span = range(left, min(left + width, end))
             final = self._states(rows, [span] * len(rows))
@@ -113,7 +111,7 @@ class Verifier:
             [rows, most positions less those of :func:`_unread`, hidden].
         """
         decoder, last = self.decoder, len(self.decoder.layers) - 1
-        edits = Edits((slot, row.edit) for slot, row in enumerate(rows))
+        edits = Edits(((slot, row.edit) for slot, row in enumerate(rows)), decoder.operations.strips)
         unread, places = _unread(rows, spans), self._places(spans)
         hidden = self.cache.new_empty(len(rows), places.positions.shape[1], decoder.hidden_size)
         active = 0
@@ -141,7 +139,7 @@ class Verifier:
         last = torch.tensor([span.stop - 1 for span in spans])
         begin = torch.tensor([span.start for span in spans])
         positions = torch.minimum(begin[:, None] + torch.arange(max(map(len, spans))), last[:, None])
-        return Places(positions, int(last.max()) + 1)
+        return Places(positions.to(self.cache.device), int(last.max()) + 1)
 
     def _samples(
         self, rows: Sequence[Row], spans: Sequence[range], shortlists: Sequence[Shortlist]

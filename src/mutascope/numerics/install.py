@@ -21,9 +21,8 @@ from transformers.pytorch_utils import Conv1D
 
 from mutascope.model.families import family_of, is_known
 from mutascope.numerics import cpu
+from mutascope.numerics.operations import BY_DEVICE, Operations, operations_on
 
-NAMES = {torch.float32: "fma32-1", torch.bfloat16: "fma32-bf16-1"}
-"""Name of the numerics of a network's dtype; the number goes up when a bit of a result changes."""
 STOCK = "stock"
 """Name of torch's own kernels, which differ from machine to machine."""
 
@@ -51,20 +50,25 @@ class Numerics:
     """mutascope's operations on one network: its weights are packed once, and again when they have changed.
 
     Args:
-        network: on a CPU, of an architecture and dtype that :func:`refusal` does not name.
+        network: of an architecture, dtype and device that :func:`refusal` does not name.
+
+    Attributes:
+        operations: of its device.
+        half: whether it is in bfloat16.
     """
 
     def __init__(self, network: PreTrainedModel) -> None:
+        self.operations = operations_on(network.device)
         self.half = network.dtype == torch.bfloat16
         self._norm = family_of(network).norm
-        self._packed: dict[Hashable, tuple[Any, cpu.Packed]] = {}
+        self._packed: dict[Hashable, tuple[Any, Any]] = {}
         self._rotary: dict[nn.Module, nn.Module] = {}
 
-    def packed(self, *modules: nn.Module) -> cpu.Packed:
+    def packed(self, *modules: nn.Module) -> Any:
         """Return the weights of linear modules of one input, one below the other, as they are now."""
-        return self.kept(modules, modules, lambda: cpu.pack(*_stacked(modules)))
+        return self.kept(modules, modules, lambda: self.operations.stack(*_matrices(modules)))
 
-    def kept(self, key: Hashable, modules: Sequence[nn.Module], pack: Callable[[], cpu.Packed]) -> cpu.Packed:
+    def kept(self, key: Hashable, modules: Sequence[nn.Module], pack: Callable[[], Any]) -> Any:
         """Return what ``pack`` makes of the weights of modules, kept under ``key`` until these change."""
         parameters = [each for module in modules for each in module.parameters(recurse=False)]
         # a tensor that was made in inference mode does not count its changes
@@ -87,24 +91,28 @@ class Numerics:
             weight, torch.zeros_like(weight) if bias is None else cpu.floats(bias), parts.eps, True, False
         )
 
-    def linear(self, packed: cpu.Packed, x: Tensor) -> Tensor:
+    def linear(self, packed: Any, x: Tensor) -> Tensor:
         """Apply a linear module, packed."""
-        return cpu.linear(cpu.floats(x), packed, half=self.half).to(x.dtype)
+        ops = self.operations
+        return ops.linear(ops.operand(x), packed, half=self.half).to(x.dtype)
 
     def norm(self, norm: Norm, x: Tensor) -> Tensor:
         """Apply a norm module."""
         weight, bias, epsilon, centred, early = norm
-        out = cpu.norm(cpu.floats(x), weight, bias, epsilon, centred=centred, early=early, half=self.half)
+        ops = self.operations
+        out = ops.norm(ops.operand(x), weight, bias, epsilon, centred=centred, early=early, half=self.half)
         return out.to(x.dtype)
 
     def activation(self, name: str, x: Tensor) -> Tensor:
         """Apply an activation by its name (:data:`mutascope.numerics.cpu.ACTIVATIONS`)."""
-        return cpu.activate(cpu.floats(x), name, half=self.half).to(x.dtype)
+        ops = self.operations
+        return ops.activate(ops.operand(x), name, half=self.half).to(x.dtype)
 
     def rotary(
         self, module: nn.Module, positions: Tensor, layer_type: str | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return cosines and sines at positions [...], float32 [..., features], rounded as the network rounds them.
+        """Return cosines and sines at positions [...], float32 [..., features], rounded as the network rounds them;
+        computed on the CPU, so that they are the same for all devices.
 
         Args:
             module: the network's rotary embedding.
@@ -117,11 +125,11 @@ class Numerics:
         prefix = f"{layer_type}_" if layer_type else ""
         frequencies = getattr(self._rotary[module], f"{prefix}inv_freq")
         scaling = getattr(self._rotary[module], f"{prefix}attention_scaling")
-        angles = positions[..., None].float() * frequencies.float()
+        angles = positions[..., None].float().cpu() * frequencies.float()
         cos, sin = (torch.cat((values, values), dim=-1) * scaling for values in cpu.cos_sin(angles))
         if self.half:
             cos, sin = (values.bfloat16().float() for values in (cos, sin))
-        return cos, sin
+        return cos.to(positions.device), sin.to(positions.device)
 
     @contextmanager
     def installed(self, network: PreTrainedModel) -> Iterator[None]:
@@ -141,7 +149,7 @@ class Numerics:
             config._attn_implementation = _ATTENTION
             stack.callback(setattr, config, "_attn_implementation", before)
             if getattr(config, "final_logit_softcapping", None):
-                stack.enter_context(_OwnTanh())
+                stack.enter_context(_OwnTanh(self.operations))
             yield
 
 
@@ -155,13 +163,26 @@ def numerics_of(network: PreTrainedModel) -> Numerics:
     return _numerics[network]
 
 
+def name_of(network: PreTrainedModel) -> str:
+    """Return the name of a network's numerics, ``stock`` where it keeps torch's kernels."""
+    if refusal(network):
+        return STOCK
+    name = operations_on(network.device).name_of(network.dtype, network.device)
+    assert name is not None, "a network without a name is refused"
+    return name
+
+
 def refusal(network: PreTrainedModel) -> str | None:
     """Return why a network keeps torch's kernels, None where all of its operations are known."""
-    if network.device.type != "cpu":
+    if network.device.type not in BY_DEVICE:
         return f"there are no kernels for {network.device.type} devices"
     if not is_known(network):
         return f"{type(network).__name__} has operations that are not known"
-    if network.dtype not in NAMES:
+    try:
+        name = operations_on(network.device).name_of(network.dtype, network.device)
+    except ImportError as missing:
+        return f"the kernels of {network.device.type} devices need {missing.name}, which is not installed"
+    if name is None:
         return f"there are no kernels for {str(network.dtype).removeprefix('torch.')}"
     if reason := config_refusal(network.config):
         return reason
@@ -182,18 +203,11 @@ def config_refusal(config: Any) -> str | None:
     return f"rotary embeddings of type {min(map(str, changing))} depend on the length" if changing else None
 
 
-def _stacked(modules: Sequence[nn.Module]) -> tuple[Tensor, Tensor | None]:
-    """Return the weights of linear modules, [outs, ins], one below the other, and their biases, if they have any."""
+def _matrices(modules: Sequence[nn.Module]) -> tuple[list[Tensor], list[Tensor | None]]:
+    """Return the weights of linear modules, [outs, ins] each, and their biases."""
     weights = [module.get_parameter("weight") for module in modules]
     matrices = [w.T if isinstance(m, Conv1D) else w for m, w in zip(modules, weights, strict=True)]
-    biases = [getattr(module, "bias", None) for module in modules]
-    if all(bias is None for bias in biases):
-        return torch.cat(matrices), None
-    filled = [
-        matrix.new_zeros(len(matrix)) if bias is None else bias
-        for matrix, bias in zip(matrices, biases, strict=True)
-    ]
-    return torch.cat(matrices), torch.cat(filled)
+    return matrices, [getattr(module, "bias", None) for module in modules]
 
 
 def _put_back(module: nn.Module, forward: Callable[..., Any] | None) -> None:
@@ -237,10 +251,11 @@ def _attention(
     """Attention of one row, causal, as transformers calls it: query [1, n_heads, tokens, head_dim], keys and values so
     far [1, n_kv_heads, positions, head_dim]; returns [1, tokens, n_heads, head_dim].
     """
-    q, k, v = (cpu.floats(some[0]) for some in (query, key, value))
+    ops = operations_on(query.device)
+    q, k, v = (ops.operand(some[0]) for some in (query, key, value))
     window = sliding_window or k.shape[1]
     heads = cpu.Heads(len(q), len(k), q.shape[2], scaling or q.shape[2] ** -0.5, window, softcap or 0.0)
-    out = cpu.attend_alone(q, k, v, heads, half=query.dtype == torch.bfloat16)
+    out = ops.attend_alone(q, k, v, heads, half=query.dtype == torch.bfloat16)
     return out[None].to(query.dtype), None
 
 
@@ -250,9 +265,13 @@ AttentionInterface.register(_ATTENTION, _attention)
 class _OwnTanh(TorchFunctionMode):
     """The soft-cap of logits calls ``torch.tanh``."""
 
+    def __init__(self, operations: Operations) -> None:
+        super().__init__()
+        self.operations = operations
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.tanh:
-            return cpu.tanh(cpu.floats(args[0])).to(args[0].dtype)
+            return self.operations.tanh(cpu.floats(args[0])).to(args[0].dtype)
         return func(*args, **(kwargs or {}))
 
 

@@ -24,6 +24,8 @@ from mutascope.numerics import cpu
 
 SAMPLING = "fma32-1"
 """Name of the numerics of sampling (docs/numerics.md)."""
+_TIES = 14
+"""Logits that are looked at beyond the top-k boundary, as they could equal the last."""
 _BEYOND = 8
 """Tokens looked at beyond the top-k boundary: they could cross it and win."""
 
@@ -74,13 +76,34 @@ class Sampler:
             shortlist: the tokens that may be picked, ascending, [m]; by default all.
             facts: as in :func:`mutascope.numerics.cpu.sample`.
         """
+        if logits.device.type != "cpu":
+            return self.sample_largest(logits, steps)
+        return self._sample(logits, self.noise, steps, shortlist, facts)
+
+    def sample_largest(self, logits: Tensor, steps: Tensor) -> Tensor:
+        """Return what :meth:`sample` does; of logits on a card, [n, vocabulary], only the largest leave it."""
+        values, tokens = largest(logits, 1 if self.greedy else self.top_k)
+        noise = None if self.noise is None else self.noise.cpu()[steps[:, None], tokens]
+        columns = self._sample(values, noise, torch.arange(len(values)))
+        picked = tokens.gather(1, columns.clamp(min=0)[:, None])[:, 0]
+        return torch.where(columns < 0, columns, picked)
+
+    def _sample(
+        self,
+        logits: Tensor,
+        noise: Tensor | None,
+        steps: Tensor,
+        ids: Tensor | None = None,
+        facts: Tensor | None = None,
+    ) -> Tensor:
+        vocabulary = self.vocabulary if noise is None else noise.shape[1]
         return cpu.sample(
             logits,
-            noise=self.noise,
+            noise=noise,
             steps=steps,
-            ids=shortlist,
-            vocabulary=self.vocabulary,
-            top_k=self.top_k,
+            ids=ids,
+            vocabulary=vocabulary,
+            top_k=min(self.top_k, vocabulary),
             temperature=self.temperature,
             top_p=self.top_p,
             min_p=self.min_p,
@@ -146,6 +169,21 @@ class Sampler:
         # the filters always leave the most probable token: it goes when another one becomes that
         first = torch.maximum(slack[:, :1], scores[:, :1] - scores[:, 1:2])
         return torch.cat([first, slack[:, 1:]], dim=-1)
+
+
+def largest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the largest logits of rows [n, vocabulary] and their tokens, ascending, [n, m] each, on the CPU.
+
+    They are ``count`` at least, and all that equal the last of these. NaN is larger than any number.
+    """
+    vocabulary = logits.shape[-1]
+    most = min(count + _TIES, vocabulary)
+    if most < vocabulary:
+        values, tokens = (some.cpu() for some in logits.topk(most))
+        if not (values[:, -1] == values[:, count - 1]).any():
+            tokens, order = tokens.sort(-1)
+            return values.gather(-1, order), tokens
+    return logits.cpu(), torch.arange(vocabulary).expand(logits.shape)
 
 
 _drawn: dict[tuple[int, int], Tensor] = {}

@@ -7,6 +7,9 @@ bfloat16, as torch rounds it, and kept in float32.
 
 from __future__ import annotations
 
+import torch
+
+from mutascope.core.cores import available_memory
 from mutascope.numerics.cpu.attention import Heads, attend, attend_alone, new_cache
 from mutascope.numerics.cpu.functions import cos_sin, exp, gumbel, log, power, tanh
 from mutascope.numerics.cpu.library import SUMS, floats, threads_for_kernels
@@ -19,14 +22,20 @@ from mutascope.numerics.cpu.maps import (
     linear,
     pack,
     pack_pair,
+    stack,
+    strips,
 )
 from mutascope.numerics.cpu.norms import norm, norm_heads
 from mutascope.numerics.cpu.sample import sample, shortlist, weigh
+from mutascope.numerics.sizes import Sizes
 
 __all__ = [
     "ACTIVATIONS",
     "ACTIVATION_NAMES",
+    "NAMES",
+    "SIZES",
     "SUMS",
+    "SYMMETRIC",
     "Heads",
     "Packed",
     "Strips",
@@ -36,18 +45,41 @@ __all__ = [
     "cos_sin",
     "exp",
     "floats",
+    "free_memory",
     "gumbel",
     "linear",
     "log",
+    "name_of",
     "new_cache",
     "norm",
     "norm_heads",
+    "operand",
     "pack",
     "pack_pair",
     "power",
     "sample",
     "shortlist",
+    "stack",
+    "strips",
     "tanh",
     "threads_for_kernels",
     "weigh",
 ]
+
+NAMES = {torch.float32: "fma32-1", torch.bfloat16: "fma32-bf16-1"}
+"""Name of the numerics of weights of a dtype; the number goes up when a bit of a result changes."""
+SIZES = Sizes(rows=576, verified=128, tokens=1024, states=128)
+"""What keeps the caches of a processor warm."""
+SYMMETRIC = True
+"""Whether a product has the same bits when its factors are exchanged."""
+operand = floats
+
+
+def name_of(dtype: torch.dtype, device: torch.device) -> str | None:
+    """Return the name of the numerics of weights of a dtype, None where there are none."""
+    return NAMES.get(dtype)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of main memory that can be had."""
+    return available_memory()

@@ -10,8 +10,10 @@ from torch import Tensor
 from mutascope.numerics.cpu.library import SUMS, address, library
 
 
-def new_cache(*shape: int, positions: int, head_dim: int) -> Tensor:
-    """Return room for keys and values, [*shape, positions, head_dim], both rounded up to what :func:`attend` asks."""
+def new_cache(*shape: int, positions: int, head_dim: int, like: Tensor | None = None) -> Tensor:
+    """Return room for keys and values, float32 [*shape, positions, head_dim], both rounded up to what :func:`attend`
+    asks, whatever they are to be ``like``.
+    """
     return torch.empty(*shape, -(-positions // (2 * SUMS)) * 2 * SUMS, -(-head_dim // SUMS) * SUMS)
 
 

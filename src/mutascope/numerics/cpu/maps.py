@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +51,22 @@ class Strips:
 
     def __len__(self) -> int:
         return len(self.panels)
+
+
+def strips(groups: Mapping[Hashable, Sequence[tuple[int, int, Packed]]]) -> dict[Hashable, Strips]:
+    """Return the :class:`Strips` of the members of every group."""
+    return {key: Strips(members) for key, members in groups.items()}
+
+
+def stack(matrices: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Packed:
+    """Pack weights [outs, ins] of one input, one below the other, with their biases [outs]; a missing one is 0."""
+    if all(bias is None for bias in biases):
+        return pack(torch.cat(list(matrices)))
+    filled = [
+        matrix.new_zeros(len(matrix)) if bias is None else bias
+        for matrix, bias in zip(matrices, biases, strict=True)
+    ]
+    return pack(torch.cat(list(matrices)), torch.cat(filled))
 
 
 def pack(weight: Tensor, bias: Tensor | None = None) -> Packed:

@@ -1,0 +1,271 @@
+# pyright: reportMissingImports=false
+"""Rotary embedding, the cache of keys and values, and attention.
+
+A query adds up its keys in blocks of a fixed size from position 0 on (within a window, from the first block that it
+sees), whatever else is in the pass: a block in which it sees nothing leaves its sums as they are, bit for bit.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from mutascope.numerics.cpu import SUMS, Heads
+from mutascope.numerics.cuda.elementwise import hyperbolic
+from mutascope.numerics.cuda.launch import INTERPRETED, aligned, launch, operand, power_of_two, rounded
+from mutascope.numerics.cuda.truth import truth_of
+
+_TURNED = 16
+"""Heads of a token that are rotated at a time."""
+_NARROWEST = 16
+"""Features that a product of blocks has at least."""
+
+
+def new_cache(*shape: int, positions: int, head_dim: int, like: Tensor) -> Tensor:
+    """Return room for keys and values, [*shape, positions, head_dim], positions rounded up to whole blocks of 16, on
+    the device and in the dtype of ``like``.
+    """
+    return like.new_empty(*shape, -(-positions // SUMS) * SUMS, head_dim)
+
+
+def attend(
+    qkv: Tensor,
+    heads: Heads,
+    cache: Tensor,
+    rotary: tuple[Tensor, Tensor] | None,
+    positions: Tensor,
+    rows: int,
+    *,
+    read: bool = True,
+    half: bool = False,
+) -> Tensor | None:
+    """Rotate queries and keys, remember keys and values, and return what every query sees.
+
+    The arguments are those of :func:`mutascope.numerics.cpu.attend`; the cache is in plain order.
+    """
+    steps, features = positions.shape[1], qkv.shape[1]
+    own = features - 2 * heads.n_kv_heads * heads.head_dim
+    place = (0 if len(positions) == 1 else steps, steps)
+    _remember(qkv, own, heads, cache, rotary, positions, place)
+    if not read:
+        return None
+    return _see(qkv, own, heads, (cache[0], cache[1]), positions, place, rows)
+
+
+def attend_alone(q: Tensor, keys: Tensor, values: Tensor, heads: Heads, *, half: bool = False) -> Tensor:
+    """Return what the last tokens of one text see, of keys and values that lie as transformers keeps them.
+
+    The arguments and the result are those of :func:`mutascope.numerics.cpu.attend_alone`.
+    """
+    (n_heads, tokens, width), count = q.shape, keys.shape[1]
+    places = torch.arange(count - tokens, count, device=q.device)[None]
+    fed = q.transpose(0, 1).reshape(tokens, n_heads * width)
+    known = (aligned(keys), aligned(values))
+    return _see(fed, n_heads * width, heads, known, places, (0, tokens), 1).view(tokens, n_heads, width)
+
+
+def _see(
+    q: Tensor,
+    own: int,
+    heads: Heads,
+    known: tuple[Tensor, Tensor],
+    positions: Tensor,
+    place: tuple[int, int],
+    rows: int,
+) -> Tensor:
+    """Return what queries see, the first ``own`` features of every token, of keys and values
+    [..., n_kv_heads, positions, head_dim] each, dense.
+    """
+    truth = truth_of(q.dtype, q.device)
+    assert truth is not None
+    out, group = q.new_empty(len(q), own), heads.n_heads // heads.n_kv_heads
+    launch(
+        _attend,
+        (rows, heads.n_kv_heads, triton.cdiv(place[1] * group, truth.queries)),
+        *(q, *known, out, positions, *place, known[0].shape[-2], heads.window, heads.scale, heads.cap),
+        **{"features": q.shape[1], "own": own, "kv_heads": heads.n_kv_heads, "head_dim": heads.head_dim},
+        **{"GROUP": group, "CAPPED": heads.cap > 0, "QUERIES": truth.queries, "KEYS": truth.keys},
+        **{"WIDTH": max(_NARROWEST, power_of_two(heads.head_dim)), "PRECISION": truth.precision},
+        **{"num_warps": truth.attention_warps, "num_stages": truth.attention_stages},
+    )
+    return out
+
+
+def _remember(
+    qkv: Tensor,
+    own: int,
+    heads: Heads,
+    cache: Tensor,
+    rotary: tuple[Tensor, Tensor] | None,
+    positions: Tensor,
+    place: tuple[int, int],
+) -> None:
+    """Rotate queries where they lie, and write rotated keys, and values, into the cache."""
+    cos, sin = rotary if rotary else (None, None)
+    queries, n_kv = own // heads.head_dim, heads.n_kv_heads
+    launch(
+        _rotate,
+        (len(qkv), triton.cdiv(queries + 2 * n_kv, _TURNED)),
+        *(qkv, cache[0], cache[1], cos, sin, positions, *place, cache.shape[-2]),
+        **{"queries": queries, "kv_heads": n_kv, "head_dim": heads.head_dim, "features": qkv.shape[1]},
+        **{"turned": 0 if cos is None else cos.shape[1], "HEADS": _TURNED},
+        **{"WIDTH": power_of_two(heads.head_dim), "num_warps": 4},
+    )
+
+
+@triton.jit(do_not_specialize=["row_places", "steps", "room"])
+def _rotate(
+    qkv,
+    keys,
+    values,
+    cos,
+    sin,
+    positions,
+    row_places,
+    steps,
+    room,
+    queries: tl.constexpr,
+    kv_heads: tl.constexpr,
+    head_dim: tl.constexpr,
+    features: tl.constexpr,
+    turned: tl.constexpr,
+    HEADS: tl.constexpr,
+    WIDTH: tl.constexpr,
+):
+    token = tl.program_id(0).to(tl.int64)
+    row, step = token // steps, token % steps
+    position = tl.load(positions + row * row_places + step)
+    head, feature = tl.program_id(1) * HEADS + tl.arange(0, HEADS)[:, None], tl.arange(0, WIDTH)[None, :]
+    there = (head < queries + 2 * kv_heads) & (feature < head_dim)
+    at = qkv + token * features + head * head_dim
+    value = tl.load(at + feature, mask=there, other=0.0)
+    if turned > 0:
+        turns = (feature < turned) & (head < queries + kv_heads)
+        lower = feature < turned // 2
+        partner = tl.where(lower, feature + turned // 2, feature - turned // 2)
+        other = tl.load(at + partner, mask=turns, other=0.0).to(tl.float32)
+        c = tl.load(cos + position * turned + feature, mask=feature < turned, other=1.0)
+        s = tl.load(sin + position * turned + feature, mask=feature < turned, other=0.0)
+        # a network in bfloat16 rounds both products, and their sum
+        one = rounded(value.to(tl.float32) * c, qkv).to(tl.float32)
+        two = rounded(tl.where(lower, -other, other) * s, qkv).to(tl.float32)
+        value = tl.where(turns, rounded(one + two, qkv), value)
+        tl.debug_barrier()  # all of a head is read before any of it is written
+    tl.store(at + feature, value, mask=there & (head < queries))
+    to = ((row * kv_heads + (head - queries) % kv_heads) * room + position) * head_dim + feature
+    first_value = queries + kv_heads
+    tl.store(keys + to, value, mask=there & (head >= queries) & (head < first_value))
+    tl.store(values + to, value, mask=there & (head >= first_value))
+
+
+@triton.jit
+def _block(
+    start,
+    top,
+    z,
+    total,
+    spoilt,
+    q,
+    position,
+    valid,
+    keys,
+    values,
+    stop,
+    window,
+    scale,
+    cap,
+    head_dim: tl.constexpr,
+    CAPPED: tl.constexpr,
+    KEYS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Add a block of keys to the sums of queries: their largest score, weights, weighted values, and whether a value
+    was not finite.
+    """
+    key, feature = start + tl.arange(0, KEYS), tl.arange(0, WIDTH)
+    there = (key < stop)[:, None] & (feature < head_dim)[None, :]
+    at = key.to(tl.int64)[:, None] * head_dim + feature[None, :]
+    k = tl.load(keys + at, mask=there, other=0.0)
+    v = tl.load(values + at, mask=there, other=0.0)
+    seen = (key[None, :] <= position[:, None]) & (key[None, :] > position[:, None] - window) & valid[:, None]
+    scores = tl.dot(operand(q), tl.trans(operand(k)), input_precision=PRECISION) * scale
+    if CAPPED:
+        scores = hyperbolic(tl.div_rn(scores, cap)) * cap
+    scores = tl.where(seen, scores, float("-inf"))
+    above = tl.maximum(top, tl.max(scores, 1))
+    level = tl.where(above == float("-inf"), 0.0, above)
+    weights = tl.exp(scores - level[:, None])
+    shrink = tl.exp(top - level)
+    # what is not seen may be anything: 0 times inf would spoil the sum
+    finite = tl.abs(v.to(tl.float32)) < float("inf")
+    strange = tl.max(tl.where(finite, 0.0, 1.0), 1)
+    spoilt = tl.maximum(spoilt, tl.max(tl.where(seen, strange[None, :], 0.0), 1))
+    v = tl.where(finite, v, 0.0).to(values.dtype.element_ty)
+    z = z * shrink + tl.sum(weights, 1)
+    total = total * shrink[:, None]
+    total = tl.dot(operand(rounded(weights, values)), operand(v), total, input_precision=PRECISION)
+    return above, z, total, spoilt
+
+
+@triton.jit(do_not_specialize=["row_places", "steps", "room", "window", "scale", "cap"])
+def _attend(
+    qkv,
+    keys,
+    values,
+    out,
+    positions,
+    row_places,
+    steps,
+    room,
+    window,
+    scale,
+    cap,
+    features: tl.constexpr,
+    own: tl.constexpr,
+    kv_heads: tl.constexpr,
+    head_dim: tl.constexpr,
+    GROUP: tl.constexpr,
+    CAPPED: tl.constexpr,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    row, kv_head = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    index = tl.program_id(2) * QUERIES + tl.arange(0, QUERIES)
+    step, head = index // GROUP, kv_head * GROUP + index % GROUP
+    valid = step < steps
+    position = tl.load(positions + row * row_places + step, mask=valid, other=0)
+    feature = tl.arange(0, WIDTH)
+    there = valid[:, None] & (feature < head_dim)[None, :]
+    token = row * steps + step
+    q_at = qkv + token[:, None] * features + head[:, None] * head_dim + feature[None, :]
+    q = tl.load(q_at, mask=there, other=0.0)
+    keys += (row * kv_heads + kv_head) * room * head_dim
+    values += (row * kv_heads + kv_head) * room * head_dim
+    stop = tl.max(position) + 1
+    first = tl.min(tl.where(valid, position, stop)) - window + 1
+    start = tl.maximum(first, 0) // KEYS * KEYS
+    top = tl.full([QUERIES], float("-inf"), tl.float32)
+    z, spoilt = tl.zeros([QUERIES], tl.float32), tl.zeros([QUERIES], tl.float32)
+    total = tl.zeros([QUERIES, WIDTH], tl.float32)
+    if INTERPRETED:
+        while start < stop:  # the interpreter has no loops over what is not constant
+            top, z, total, spoilt = _block(
+                start, top, z, total, spoilt, q, position, valid, keys, values, stop, window, scale, cap,
+                head_dim, CAPPED, KEYS, WIDTH, PRECISION,
+            )  # fmt: skip
+            start += KEYS
+    else:
+        for begin in range(start, stop, KEYS):
+            top, z, total, spoilt = _block(
+                begin, top, z, total, spoilt, q, position, valid, keys, values, stop, window, scale, cap,
+                head_dim, CAPPED, KEYS, WIDTH, PRECISION,
+            )  # fmt: skip
+    made = tl.div_rn(total, z[:, None]) + 0.0  # a zero is +0, however many blocks were not seen
+    made = tl.where(spoilt[:, None] > 0, float("nan"), made)
+    to = out + token[:, None] * own + head[:, None] * head_dim + feature[None, :]
+    tl.store(to, rounded(made, out), mask=there)

@@ -1,0 +1,72 @@
+# pyright: reportMissingImports=false
+"""Functions of single elements."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from mutascope.numerics.cuda.launch import launch, rounded
+
+ACTIVATIONS = {"silu": 1, "gelu": 2, "gelu_tanh": 3}
+_TANH = 4
+_BLOCK = 1024
+
+
+def activate(x: Tensor, act: str, *, half: bool = False) -> Tensor:
+    """Return an activation of every element, in the dtype of x.
+
+    Args:
+        x: [..., width], dense in the last axis.
+        act: one of :data:`ACTIVATIONS`.
+        half: whether the dtype is bfloat16.
+    """
+    return _apply(x, ACTIVATIONS[act])
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Return the hyperbolic tangent of every element."""
+    return _apply(x, _TANH)
+
+
+def _apply(x: Tensor, function: int) -> Tensor:
+    width = x.shape[-1]
+    rows = x.flatten(0, -2) if x.ndim != 1 else x[None]
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    grid = (len(rows), triton.cdiv(width, _BLOCK))
+    launch(_elements, grid, rows, out, rows.stride(0), width, FUNCTION=function, BLOCK=_BLOCK, num_warps=4)
+    return out
+
+
+@triton.jit
+def hyperbolic(x):
+    """Return the hyperbolic tangent, computed in double."""
+    wide = tl.abs(x.to(tl.float64))
+    power = tl.exp(-2.0 * wide)
+    size = (1.0 - power) / (1.0 + power)
+    return tl.where(x < 0, -size, size).to(tl.float32)
+
+
+@triton.jit
+def _sigmoid(x):
+    power = tl.exp(-tl.abs(x))
+    return tl.div_rn(tl.where(x < 0, power, 1.0), 1.0 + power)
+
+
+@triton.jit(do_not_specialize=["stride"], do_not_specialize_on_alignment=["x", "out"])
+def _elements(x, out, stride, width: tl.constexpr, FUNCTION: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    there = column < width
+    value = tl.load(x + row * stride + column, mask=there, other=0.0).to(tl.float32)
+    if FUNCTION == 1:
+        made = value * _sigmoid(value)
+    elif FUNCTION == 2:
+        made = value * (0.5 + 0.5 * tl.erf(value * 0.7071067811865476))
+    elif FUNCTION == 3:
+        made = value * _sigmoid(value * (value * value * 0.0713548163 + 1.59576912))
+    else:
+        made = hyperbolic(value)
+    tl.store(out + row * width + column, rounded(made, out), mask=there)

@@ -1,0 +1,51 @@
+# pyright: reportMissingImports=false
+"""Launches of Triton kernels, and what all of them share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+INTERPRETED = tl.constexpr(bool(triton.knobs.runtime.interpret))
+"""Whether kernels run in Triton's interpreter, on the CPU."""
+_ALIGNED = 16
+"""Bytes. Triton compiles a kernel anew for other alignments, which could add up in another order."""
+
+
+def launch(kernel: Any, grid: tuple[int, ...], first: Tensor, *arguments: Any, **options: Any) -> None:
+    """Run a kernel on the card of its first argument; additions and products are not fused into one rounding."""
+    with torch.cuda.device_of(first):
+        kernel[grid](first, *arguments, enable_fp_fusion=False, **options)
+
+
+def aligned(tensor: Tensor) -> Tensor:
+    """Return a tensor's values, dense, at an address that all kernels are compiled for; itself where it is so."""
+    dense = tensor.contiguous()
+    return dense if dense.data_ptr() % _ALIGNED == 0 else dense.clone()
+
+
+def power_of_two(size: int) -> int:
+    """Return the smallest power of two that is no less."""
+    return triton.next_power_of_2(size)
+
+
+@triton.jit
+def rounded(x, like):
+    """Return float32 values in the dtype that a pointer points to, rounded to nearest, ties to even."""
+    if INTERPRETED and like.dtype.element_ty == tl.bfloat16:
+        bits = x.to(tl.int32, bitcast=True)  # the interpreter rounds bfloat16 in its own way
+        bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & -65536
+        x = bits.to(tl.float32, bitcast=True)
+    return x.to(like.dtype.element_ty)
+
+
+@triton.jit
+def operand(x):
+    """Return values as ``tl.dot`` takes them: the interpreter cannot multiply bfloat16, so it gets float32."""
+    if INTERPRETED:
+        x = x.to(tl.float32)
+    return x

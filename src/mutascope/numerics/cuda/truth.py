@@ -1,0 +1,77 @@
+"""The arithmetics of cards: named, with the configuration of every kernel. Nothing is tuned while it runs.
+
+The order in which a card adds up depends on the blocks, the warps and the kind of its tensor cores, so all of these
+are part of the name. A number goes up when any of them changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+VERSION = 1
+_TF32 = 8
+"""Major compute capability from which on tensor cores multiply float32 (in three parts) and bfloat16."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What a program of a matrix kernel computes at a time.
+
+    Attributes:
+        rows, outs: of the result.
+        ins: that are added up in one step.
+        warps, stages: as Triton means them.
+    """
+
+    rows: int
+    outs: int
+    ins: int
+    warps: int
+    stages: int
+
+
+@dataclass(frozen=True)
+class Truth:
+    """An arithmetic of a card.
+
+    Attributes:
+        name: as a manifest says it.
+        precision: of products, as ``triton.language.dot`` names it.
+        linear: blocks of linear maps.
+        queries, keys: that attention takes at a time.
+        attention_warps, attention_stages: as Triton means them.
+    """
+
+    name: str
+    precision: str
+    linear: Blocks
+    queries: int = 16
+    keys: int = 32
+    attention_warps: int = 4
+    attention_stages: int = 2
+
+
+_SINGLE = Blocks(rows=64, outs=128, ins=32, warps=4, stages=3)
+_HALF = Blocks(rows=128, outs=128, ins=64, warps=8, stages=3)
+
+
+@cache
+def truth_of(dtype: torch.dtype, device: torch.device) -> Truth | None:
+    """Return the arithmetic of weights of a dtype on a card, None where there is none.
+
+    On a CPU it is that of Triton's interpreter.
+    """
+    major, place = _TF32, "interpreter"
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        place = f"sm{major}{minor}"
+    if dtype == torch.float32 and major >= _TF32:
+        return Truth(f"tf32x3-{place}-{VERSION}", "tf32x3", _SINGLE)
+    if dtype == torch.float32:
+        return Truth(f"f32-{place}-{VERSION}", "ieee", _SINGLE)
+    if dtype == torch.bfloat16 and major >= _TF32:
+        return Truth(f"bf16-{place}-{VERSION}", "ieee", _HALF)
+    return None

@@ -1,0 +1,252 @@
+"""The Triton kernels: near what float64 gives, and the same for a row whatever else is in its batch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from cards import DEVICE
+from mutascope.numerics import cpu, cuda
+
+DTYPES = [torch.float32, torch.bfloat16]
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Normal numbers on the device."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE, dtype)
+
+
+def near(found: Tensor, exact: Tensor, *, of: float = 4e-6) -> bool:
+    """Whether all numbers are those in float64, but for the rounding of the dtype."""
+    relative = 2**-8 if found.dtype == torch.bfloat16 else 0.0
+    return bool(((found.double() - exact).abs() <= relative * exact.abs() + of).all())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("outs, ins", [(150, 70), (16, 64)])
+def test_linear_is_near_float64(dtype, outs, ins):
+    x, weight, bias = (
+        normal(130, ins, dtype=dtype),
+        normal(outs, ins, seed=1, dtype=dtype),
+        normal(outs, seed=2, dtype=dtype),
+    )
+    found = cuda.linear(x, cuda.pack(weight, bias), half=dtype == torch.bfloat16)
+    assert found.dtype == dtype
+    assert near(found, x.double() @ weight.double().T + bias.double(), of=2e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_is_the_same_in_every_batch(dtype):
+    x, packed = normal(130, 70, dtype=dtype), cuda.pack(normal(150, 70, seed=1, dtype=dtype))
+    whole = cuda.linear(x, packed, half=dtype == torch.bfloat16)
+    for first, last in [(0, 1), (5, 6), (63, 66), (129, 130), (1, 130)]:
+        assert torch.equal(
+            cuda.linear(x[first:last], packed, half=dtype == torch.bfloat16), whole[first:last]
+        )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_maps_of_one_input_stand_side_by_side(dtype, transposed):
+    x, half = normal(3, 2, 40, dtype=dtype), dtype == torch.bfloat16
+    weights = [normal(*shape, seed=n, dtype=dtype) for n, shape in enumerate([(24, 40), (8, 40), (9, 40)])]
+    if transposed:
+        weights = [weight.T.contiguous().T for weight in weights]
+    biases = [normal(24, seed=5, dtype=dtype), None, normal(9, seed=6, dtype=dtype)]
+    together = cuda.linear(x, cuda.stack(weights, biases), half=half)
+    alone = [
+        cuda.linear(x, cuda.pack(weight, bias), half=half)
+        for weight, bias in zip(weights, biases, strict=True)
+    ]
+    assert torch.equal(together, torch.cat(alone, -1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_pair_is_a_gate_times_what_it_gates(dtype):
+    x, half = normal(5, 40, dtype=dtype), dtype == torch.bfloat16
+    gate, up, residual = (
+        normal(24, 40, seed=1, dtype=dtype),
+        normal(24, 40, seed=2, dtype=dtype),
+        normal(5, 24, seed=3, dtype=dtype),
+    )
+    found = cuda.linear(x, cuda.pack_pair(gate, up), act="silu", residual=residual, half=half)
+    first = cuda.activate(cuda.linear(x, cuda.pack(gate), half=half), "silu")
+    assert torch.equal(found, first * cuda.linear(x, cuda.pack(up), half=half) + residual)
+
+
+TILES = [(0, 0, 8, 0, 8), (2, 16, 24, 8, 16), (2, 3, 4, 69, 70), (3, 144, 150, 64, 70), (4, 0, 150, 0, 70)]
+"""Row of the batch; tile, the last ones at the edges, and a whole matrix."""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_tile_within_the_sum_has_the_bits_of_the_edited_weight(dtype, steps):
+    half = dtype == torch.bfloat16
+    x, weight, bias = (
+        normal(5 * steps, 70, dtype=dtype),
+        normal(150, 70, seed=1, dtype=dtype),
+        normal(150, seed=2, dtype=dtype),
+    )
+    members, wanted = [], cuda.linear(x, cuda.pack(weight, bias), half=half).clone()
+    for row, top, bottom, left, right in TILES:
+        edited = weight.clone()
+        edited[top:bottom, left:right] = 3.25
+        members.append((row, top, cuda.pack(edited[top:bottom])))
+        own = slice(row * steps, row * steps + steps)
+        wanted[own, top:bottom] = cuda.linear(x, cuda.pack(edited, bias), half=half)[own, top:bottom]
+    strips = cuda.strips({"some": members[:1], "others": members[1:]})
+    found = cuda.linear(x, cuda.pack(weight, bias), strips=strips["others"], steps=steps, half=half)
+    assert torch.equal(found[steps:], wanted[steps:])
+    found = cuda.linear(x, cuda.pack(weight, bias), strips=strips["some"], steps=steps, half=half)
+    assert torch.equal(found[:steps], wanted[:steps])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_tile_of_a_pair_within_the_sum(dtype):
+    half, weights = (
+        dtype == torch.bfloat16,
+        [normal(24, 40, seed=1, dtype=dtype), normal(24, 40, seed=2, dtype=dtype)],
+    )
+    x, edited = normal(2, 40, dtype=dtype), weights[1].clone()
+    edited[8:16, 32:] = -2.0
+    strips = cuda.strips({0: [(1, 8, cuda.pack_pair(weights[0][8:16], edited[8:16]))]})[0]
+    found = cuda.linear(x, cuda.pack_pair(weights[0], weights[1]), act="gelu", strips=strips, half=half)
+    assert torch.equal(
+        found[:1], cuda.linear(x[:1], cuda.pack_pair(weights[0], weights[1]), act="gelu", half=half)
+    )
+    assert torch.equal(
+        found[1:], cuda.linear(x[1:], cuda.pack_pair(weights[0], edited), act="gelu", half=half)
+    )
+
+
+def test_nothing_is_laid_out_where_nothing_is_edited():
+    assert cuda.strips({}) == {}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("centred", [False, True])
+def test_norms_are_near_float64(dtype, centred):
+    x, weight, bias = normal(7, 70, dtype=dtype) * 3 + 1, normal(70, seed=1), normal(70, seed=2)
+    half = dtype == torch.bfloat16
+    found = cuda.norm(x, weight, bias if centred else None, 1e-5, centred=centred, early=False, half=half)
+    exact = x.double()
+    if centred:
+        exact = exact - exact.mean(-1, keepdim=True)
+    exact = (
+        exact * (exact.square().mean(-1, keepdim=True) + float(torch.tensor(1e-5))).rsqrt() * weight.double()
+    )
+    assert near(found, exact + bias.double() if centred else exact)
+    alone = [
+        cuda.norm(row[None], weight, bias if centred else None, 1e-5, centred=centred, early=False, half=half)
+        for row in x
+    ]
+    assert torch.equal(torch.cat(alone), found)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_norms_of_heads_are_norms(dtype):
+    x, weight, half = normal(5, 100, dtype=dtype), normal(12, seed=1), dtype == torch.bfloat16
+    wanted = x.clone()
+    wanted[:, 40:76] = cuda.norm(x[:, 40:76].reshape(5, 3, 12), weight, None, 1e-6, half=half).view(5, 36)
+    cuda.norm_heads(x, 40, 3, weight, 1e-6, early=True, half=half)
+    assert torch.equal(x, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_activations_are_near_float64(dtype):
+    x = torch.cat([normal(300, dtype=dtype) * 4, torch.tensor([0.0, -90.0, 90.0], device=DEVICE).to(dtype)])
+    functions = {
+        "silu": torch.nn.functional.silu,
+        "gelu": torch.nn.functional.gelu,
+        "gelu_tanh": lambda values: torch.nn.functional.gelu(values, approximate="tanh"),
+    }
+    for name, function in functions.items():
+        assert near(cuda.activate(x, name), function(x.double())), name
+    assert near(cuda.tanh(x.float()), x.double().tanh(), of=1e-7)
+
+
+ATTENTION = {
+    "grouped": cpu.Heads(4, 2, 12, 12**-0.5, 100),
+    "window": cpu.Heads(2, 2, 16, 0.3, 5),
+    "soft-cap": cpu.Heads(6, 1, 20, 0.25, 100, 3.0),
+}
+
+
+def cached(heads: cpu.Heads, rows: int, dtype: torch.dtype, fill: float) -> Tensor:
+    """Room for 90 positions, with something in it."""
+    like = torch.empty(0, dtype=dtype, device=DEVICE)
+    shape = (2, rows, heads.n_kv_heads)
+    return cuda.new_cache(*shape, positions=90, head_dim=heads.head_dim, like=like).fill_(fill)
+
+
+def tables(width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of 90 positions."""
+    angles = normal(90, width // 2, seed=9)
+    cos, sin = (torch.cat([some, some], -1).to(dtype).float() for some in (angles.cos(), angles.sin()))
+    return cos, sin
+
+
+@pytest.mark.parametrize(
+    "name, dtype", [*((name, torch.float32) for name in ATTENTION), ("grouped", torch.bfloat16)]
+)
+def test_attention_is_near_that_of_a_cpu(name, dtype):
+    heads, half, rows, steps = ATTENTION[name], dtype == torch.bfloat16, 2, 9
+    qkv = normal(rows * steps, (heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, dtype=dtype)
+    cos, sin = tables(heads.head_dim - 4, dtype)
+    places = torch.arange(steps, device=DEVICE)[None]
+    found = cuda.attend(
+        qkv.clone(), heads, cached(heads, rows, dtype, torch.nan), (cos, sin), places, rows, half=half
+    )
+    room = cpu.new_cache(2, rows, heads.n_kv_heads, positions=90, head_dim=heads.head_dim)
+    wanted = cpu.attend(qkv.float().cpu(), heads, room, (cos.cpu(), sin.cpu()), places.cpu(), rows, half=half)
+    assert found is not None
+    assert wanted is not None
+    off = (found.float().cpu() - wanted).abs()
+    assert off.max() < (0.04 if half else 2e-6)
+
+
+@pytest.mark.parametrize(
+    "name, dtype", [*((name, torch.float32) for name in ATTENTION), ("grouped", torch.bfloat16)]
+)
+def test_a_query_sees_the_same_in_every_pass(name, dtype):
+    """All positions at once, and one after the other in a cache that holds NaN where nothing was written."""
+    heads, half, steps = ATTENTION[name], dtype == torch.bfloat16, 37
+    qkv = normal(2 * steps, (heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, dtype=dtype)
+    table, places = tables(heads.head_dim, dtype), torch.arange(steps, device=DEVICE)[None]
+    whole = cuda.attend(qkv.clone(), heads, cached(heads, 2, dtype, 0.0), table, places, 2, half=half)
+    assert whole is not None
+    room = cached(heads, 1, dtype, torch.nan)
+    for first, last in [(0, 33), (33, 36), (36, 37)]:
+        own = qkv[steps + first : steps + last].clone()
+        some = cuda.attend(own, heads, room, table, places[:, first:last], 1, half=half)
+        assert some is not None
+        assert torch.equal(some, whole[steps + first : steps + last])
+
+
+def test_rows_stand_at_places_of_their_own():
+    heads, dtype = ATTENTION["grouped"], torch.float32
+    qkv, table = normal(4, 96, dtype=dtype), tables(12, dtype)
+    places = torch.tensor([[3, 4], [0, 0]], device=DEVICE)
+    room = cached(heads, 2, dtype, 0.5)
+    found = cuda.attend(qkv.clone(), heads, room.clone(), table, places, 2)
+    for row in range(2):
+        own, alone = qkv[2 * row : 2 * row + 2].clone(), room[:, row : row + 1].clone()
+        some = cuda.attend(own, heads, alone, table, places[row : row + 1], 1)
+        assert found is not None
+        assert some is not None
+        assert torch.equal(found[2 * row : 2 * row + 2], some)
+
+
+@pytest.mark.parametrize("strange", [torch.inf, torch.nan])
+def test_what_is_not_finite_reaches_those_that_see_it(strange):
+    heads, steps = ATTENTION["grouped"], 6
+    qkv, places = normal(steps, 96), torch.arange(steps, device=DEVICE)[None]
+    clean = cuda.attend(qkv.clone(), heads, cached(heads, 1, torch.float32, 0.0), None, places, 1)
+    qkv[4, -1] = strange  # of the last head's value
+    found = cuda.attend(qkv.clone(), heads, cached(heads, 1, torch.float32, 0.0), None, places, 1)
+    assert clean is not None
+    assert found is not None
+    assert torch.equal(found[:4], clean[:4])
+    assert found[4:, 24:].isnan().all()
+    assert found[4:, :24].isfinite().all()
