@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 """The packages that a package imports when it is imported; ``cli`` may import all."""
 WITHIN_FUNCTIONS: dict[str, set[str]] = {
     # Methods of ScreenData that only call what belongs elsewhere: rates, map, maps, load_model.
-    "store": {"analysis", "model"},
+    "store": {"analysis", "explorer", "model"},
 }
 """What a package may import where a function is called, besides."""
 WITHOUT = {

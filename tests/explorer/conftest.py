@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from browsing import hosted, launched, opened, served
 
-from mutascope.explorer import Atlas
+from mutascope.explorer import Atlas, write_site
 from stores import records_of, write_screen
 
 MAPS = {(0, "v"): "+-#. \n.+.-#\n#..+-", (1, "gate"): "+.\n-#\n..", (1, "down"): "-+.\n.#-"}
@@ -30,3 +31,25 @@ def hostile(tmp_path_factory) -> Path:
 def atlas(folders, predicted) -> Atlas:
     """Two text assays, a choice assay, a panel (which is no map) and a predicted screen."""
     return Atlas([*map(str, folders.values()), str(predicted)])
+
+
+@pytest.fixture(scope="session")
+def browser():
+    yield from launched()
+
+
+@pytest.fixture(scope="module", params=["served", "exported"])
+def address(request, folders, hostile, tmp_path_factory):
+    """Address of an atlas of a text assay, of the hostile one and of a choice assay."""
+    paths = [str(folders["drosophila"]), str(hostile), str(folders["mmlu21"])]
+    if request.param == "served":
+        yield from served(Atlas(paths))
+    else:
+        site = tmp_path_factory.mktemp("site") / "atlas"
+        write_site(paths, site, tell=lambda line: None)
+        yield from hosted(str(site))
+
+
+@pytest.fixture
+def page(browser, address):
+    yield from opened(browser, address)

@@ -3,13 +3,15 @@
 import gzip
 import json
 import shutil
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from mutascope import MutascopeError
+from mutascope import Mutant, MutascopeError
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.explorer import Atlas, write_site
 from mutascope.explorer.atlas import _place
 from mutascope.explorer.packing import unpack
@@ -17,7 +19,7 @@ from mutascope.explorer.prepared import StoredPages, prepare
 from mutascope.explorer.pyramid import coarser, status_counts
 from mutascope.store import ScreenFolder, Shard
 from mutascope.store.reader import ScreenData
-from stores import records_of, write_predictions, write_screen
+from stores import as_choice, random_records, records_of, write_predictions, write_screen
 
 
 def page(atlas, path) -> Any:
@@ -158,6 +160,53 @@ def test_a_panel_has_no_pages(folders):
         prepare(folders["panel"])
 
 
+def test_answers_have_the_probabilities_of_the_store(tmp_path):
+    records, wild = as_choice(random_records(1, {"v": (4, 6)}), questions=3)
+    told = records.filter(~pl.col("silent")).select(MUTANT_KEY)
+    chances = np.random.default_rng(0).random((len(told), 3, 2))
+    outputs = pl.concat(
+        told.with_columns(
+            prompt=pl.lit(question, pl.Int32), p_A=chances[:, question, 0], p_B=chances[:, question, 1]
+        )
+        for question in range(3)
+    )
+    folder = write_screen(
+        tmp_path / "c", records, wild=wild, prompts=["Q?\n\nWhich?\nA. 1\nB. 2\nAnswer:"] * 3
+    )
+    unit = ScreenFolder(folder)
+    typed = outputs.with_columns(phenotype=pl.lit("x"), first_divergence=pl.lit(None, pl.Int32))
+    unit.files.write_table("outputs/000000.parquet", typed)
+    atlas = Atlas([str(folder)])
+    (screen,) = page(atlas, "data/atlas.json")["screens"]
+    assert screen["letters"] == ["A", "B"]
+    assert screen["questions"] == ["Which?\nA. 1\nB. 2"] * 3
+    _, arrays = page(atlas, "data/0/answers/0.v.bin")
+    for place, mutant in enumerate(told.iter_rows(named=True)):
+        site = arrays[f"{mutant['mutation']}.site"].tolist().index(mutant["row"] * 6 + mutant["col"])
+        found = arrays[f"{mutant['mutation']}.p"][site]
+        assert (found == np.round(255 * chances[place])).all()
+
+
+def test_a_panel_has_all_outputs_of_its_mutants(folders):
+    atlas = Atlas([str(folders["drosophila"]), str(folders["panel"])])
+    index = page(atlas, "data/atlas.json")
+    (panel,) = index["panels"]
+    assert [screen["label"] for screen in index["screens"]] == ["drosophila"]
+    results = ScreenData(folders["panel"])
+    texts = results.outputs().join(results.phenotypes(), on="phenotype")
+    for number in (0, len(panel["mutants"]) - 1):
+        mutant = asdict(Mutant.parse(panel["mutants"][number]))
+        wanted = texts.filter(**mutant).sort("prompt")["continuation"].to_list()
+        assert page(atlas, f"data/panels/0/{number}.bin") == wanted
+    assert len(panel["prompts"]) == len(panel["wild_type"]) == len(wanted)
+
+
+def test_a_panel_within_a_screen_is_shown_with_it(folders, tmp_path):
+    shutil.copytree(folders["drosophila"], tmp_path / "flies")
+    shutil.copytree(folders["panel"], tmp_path / "flies" / "panel")
+    assert [panel.label for panel in Atlas([str(tmp_path / "flies")]).panels] == ["flies, panel"]
+
+
 def test_findings_name_the_place_that_they_speak_of(atlas):
     found = page(atlas, "data/findings.json")
     assert found
@@ -200,6 +249,10 @@ def test_what_was_added_since_is_seen(tmp_path):
         "data/0/texts/²9.bin",
         "data/0/other.bin",
         "data/²/overview.bin",
+        "data/panels/0/99.bin",
+        "data/panels/0/²9.bin",
+        "data/panels/9/0.bin",
+        "data/0/answers/0.v.bin",
         "data/0/words/99.bin",
         "__init__.py",
     ],

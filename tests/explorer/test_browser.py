@@ -2,91 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
 import polars as pl
 import pytest
 
 pytest.importorskip("playwright", reason="the atlas in a browser takes playwright, of the extra dev")
 pytest.importorskip("starlette", reason="the server takes the extra explorer")
 
-import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from browsing import CHROMIUM, hosted, look, opened, served
 
 from mutascope.analysis.copa import rearrange, sign_map
 from mutascope.analysis.severity import severity_frame
+from mutascope.core.schema import MUTANT_KEY
 from mutascope.explorer import Atlas, write_site
-from mutascope.explorer.server import HOST, application, free_socket
+from mutascope.store import ScreenFolder, Shard
 from mutascope.store.reader import ScreenData
+from stores import records_of, write_screen
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-def served(atlas: Atlas) -> Iterator[str]:
-    listening = free_socket(0)
-    server = uvicorn.Server(uvicorn.Config(application(atlas), log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, args=[[listening]])
-    thread.start()
-    yield f"http://{HOST}:{listening.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None: ...
-
-
-def hosted(folder: str) -> Iterator[str]:
-    with ThreadingHTTPServer((HOST, 0), partial(Quiet, directory=folder)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://{HOST}:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(scope="module", params=["served", "exported"])
-def address(request, folders, hostile, tmp_path_factory) -> Iterator[str]:
-    """Address of an atlas of a text assay, of the hostile one and of a choice assay."""
-    paths = [str(folders["drosophila"]), str(hostile), str(folders["mmlu21"])]
-    if request.param == "served":
-        yield from served(Atlas(paths))
-    else:
-        site = tmp_path_factory.mktemp("site") / "atlas"
-        write_site(paths, site, tell=lambda line: None)
-        yield from hosted(str(site))
-
-
-@pytest.fixture
-def page(browser, address) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, base_url=address)
-    page.set_default_timeout(20_000)
-    problems, requests = [], []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: requests.append(request.url))
-    yield page
-    page.close()
-    assert not problems
-    assert all(url.startswith((address, "data:")) for url in requests)
-
-
-def look(page: Page, view: str = "") -> None:
-    page.goto(f"/#{view}")
-    page.wait_for_selector("main[data-ready]:not([aria-busy])")
 
 
 def test_a_way_through_the_atlas(page, folders):
@@ -94,6 +26,7 @@ def test_a_way_through_the_atlas(page, folders):
     look(page)
     assert page.locator("a.locus").count() == 6
     page.click("a.locus[data-locus='1.down']")
+    page.wait_for_selector(".locusview")
     status = results.map(1, "down").status
     for value, name in enumerate(("unscreened", "silent", "max_only", "min_only", "both")):
         shown = page.locator(f".legend [data-status='{name}'] b").inner_text()
@@ -187,10 +120,39 @@ def test_phenotypes_are_searched_and_lead_to_mutants(page, folders):
 
 def test_a_phenotype_lights_up_on_the_model(page, folders):
     look(page, "view=model&phenotype=0")
-    page.wait_for_selector(".lit")
     results = ScreenData(folders["drosophila"])
     most = results.records().filter(silent=False)["phenotype"].value_counts()["count"].max()
-    assert page.locator(".lit").count() == most
+    page.get_by_text(f"{most} mutants say the same").wait_for()
+
+
+def test_the_wheel_zooms_from_the_model_into_a_locus_and_out_again(page):
+    look(page)
+    box = page.locator("a.locus[data-locus='0.down']").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    for _ in range(30):
+        page.mouse.wheel(0, -120)
+        page.wait_for_timeout(30)
+        if "view=locus" in page.url:
+            break
+    page.wait_for_selector(".locusview canvas.chart")
+    assert "locus=0.down" in page.url
+    assert "cam=" in page.url
+    page.mouse.wheel(0, 3000)
+    page.wait_for_selector(".model a.locus")
+    assert page.evaluate("location.hash").startswith("#cam=0.down")
+    page.go_back()
+    page.wait_for_selector(".locusview")
+
+
+def test_arrow_keys_go_from_locus_to_locus(page):
+    look(page)
+    page.locator("a.locus[tabindex='0']").focus()
+    for key, locus in (("ArrowRight", "0.gate"), ("ArrowDown", "1.gate"), ("ArrowDown", "1.gate")):
+        page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.dataset.locus") == locus
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".locusview")
+    assert "locus=1.gate" in page.url
 
 
 def test_answers_are_listed_by_question(page, folders):
@@ -201,6 +163,41 @@ def test_answers_are_listed_by_question(page, folders):
     assert page.locator(".answers tbody td:nth-child(3)").all_inner_texts() == results.wild_type.split("\n")
     assert page.locator(".answers tbody td:nth-child(4)").all_inner_texts() == nsm["text"].split("\n")
     assert page.locator("dd[data-fact='score']").inner_text() == str(nsm["score"])
+
+
+def test_outputs_on_a_panel_are_searched(browser, folders, tmp_path):
+    site = tmp_path / "atlas"
+    write_site([str(folders["drosophila"]), str(folders["panel"])], site, tell=lambda line: None)
+    results = ScreenData(folders["panel"])
+    texts = results.outputs().join(results.phenotypes(), on="phenotype")
+    mutant = texts.row(0, named=True)
+    name = f"{mutant['layer']}.{mutant['kind']}:{mutant['row']},{mutant['col']}:{mutant['mutation']}"
+    mine = texts.filter(**{key: mutant[key] for key in MUTANT_KEY})
+    wanted = mine.filter(pl.col("continuation").str.starts_with("A ")).height
+    for address in hosted(str(site)):
+        for page in opened(browser, address):
+            look(page, f"view=panels&mutant={name}")
+            assert page.locator("tbody tr").count() == len(mine)
+            page.fill("input[type=search]", "a fly")
+            assert page.locator("tbody tr:visible").count() == wanted
+            page.get_by_text(f"{wanted} of {len(mine)} outputs").wait_for()
+
+
+@pytest.mark.slow
+def test_a_folder_that_grows_shows_what_is_new(browser, tmp_path):
+    folder = write_screen(tmp_path / "grows", records_of({(0, "v"): "+-#."}))
+    store = ScreenFolder(folder)
+    manifest = store.manifest()
+    manifest.units.mutants = 20
+    store.write_manifest(manifest)
+    for address in served(Atlas([str(folder)])):
+        for page in opened(browser, address):
+            look(page)
+            page.get_by_text("8 mutants run").wait_for()
+            (shard,) = (folder / "records").glob("*.parquet")
+            texts = pl.read_parquet(folder / "phenotypes" / shard.name)
+            store.write_unit("000001", Shard(pl.read_parquet(shard).head(4), texts, None))
+            page.get_by_text("12 mutants run").wait_for()
 
 
 def test_findings_are_sentences_with_links(page):
@@ -215,8 +212,9 @@ def test_colours_and_palettes_change_the_picture(page):
     for view in ("", "palette=paper", "colour=rate", "colour=phenotypes"):
         look(page, view)
         page.reload()
-        page.wait_for_selector("a.locus canvas")
-        pictures.add(page.evaluate("document.querySelector('a.locus canvas').toDataURL()"))
+        page.wait_for_selector("a.locus")
+        page.wait_for_timeout(200)
+        pictures.add(page.evaluate("document.querySelector('canvas.plane').toDataURL()"))
     assert len(pictures) == 4
 
 

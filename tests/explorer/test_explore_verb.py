@@ -1,4 +1,5 @@
 import builtins
+import shutil
 
 import pytest
 
@@ -44,6 +45,20 @@ def test_a_missing_package_is_named(cli, folders, monkeypatch):
     result = cli("explore", folders["newton"])
     assert result.code == 2
     assert 'pip install "mutascope[explorer]"' in result.err
+
+
+def test_a_static_folder_has_nobody_to_ask(cli, folders, tmp_path):
+    result = cli("explore", folders["newton"], "--live", "--export", tmp_path / "site")
+    assert result.code == 2
+    assert "--live or --export" in result.err
+
+
+def test_pages_are_written_into_older_screens(cli, folders, tmp_path):
+    shutil.copytree(folders["newton"], tmp_path / "old")
+    assert "written" in cli("pyramid", tmp_path / "old").out
+    assert (tmp_path / "old" / "atlas" / "index.json").exists()
+    assert "nothing to do" in cli("pyramid", tmp_path / "old").out
+    assert cli("pyramid", folders["panel"]).code == 2
 
 
 def test_what_is_no_screen_is_refused(cli, tmp_path):

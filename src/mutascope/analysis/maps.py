@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -36,6 +37,7 @@ class MapData:
         left: int8 [rows, cols], the token at which the NSMs of a site leave the wild type's text: ``SILENT`` + n for
             the n-th of ``words``, from 1; UNSCREENED and SILENT as in ``status``. None: status decides the colour.
         words: what these tokens are called.
+        shown: makes what a notebook shows of the map, by media type; None: nothing but its name.
     """
 
     layer: int
@@ -49,6 +51,10 @@ class MapData:
     points: Sequence[tuple[str, int, int]] = ()
     left: np.ndarray | None = None
     words: Sequence[str] = ()
+    shown: Callable[[MapData], dict[str, Any]] | None = field(default=None, repr=False)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return {"text/plain": repr(self)} if self.shown is None else self.shown(self)
 
     @property
     def name(self) -> str:

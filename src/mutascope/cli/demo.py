@@ -6,6 +6,7 @@ A second run finds the screen finished and only draws again; an interrupted one 
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from mutascope.analysis.diff import diff_to_html, diff_to_rich
 from mutascope.cli.status import status
 from mutascope.cli.stopping import resumable
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
+from mutascope.explorer import write_site
+from mutascope.explorer.prepared import prepare
 from mutascope.figures import draw_map, draw_sheet, save_figure
 from mutascope.findings import ScreenSet
 from mutascope.report import write_report
@@ -30,6 +33,7 @@ SAMPLED_SITES = 105
 
 OUT = Path("demo")
 PREDICTED = f"predicted-tile{TILE}"
+ATLAS = OUT / "atlas"
 
 
 def main() -> None:
@@ -45,15 +49,28 @@ def main() -> None:
     status(str(folder))
     files += draw_maps(screen.results) + show_mutant(screen.results)
     print("\nThe report:")
+    given = ScreenSet([OUT / PREDICTED, folder])
     write_report(
-        ScreenSet([OUT / PREDICTED, folder]),
+        given,
         OUT / "report.html",
         tell=lambda line: print(f"  {line}", flush=True),
     )
+    write_atlas(given)
     print("\nOpen these files:")
     for path, what in [*files, (OUT / "report.html", "the report: all of it on one page")]:
         print(f"  {path!s:24} {what}")
     print(f"Go on with (in .venv/bin): mutascope show {folder} MUTANT")
+    print(f"Look at the atlas: {sys.executable} -m http.server --bind 127.0.0.1 --directory {ATLAS}")
+
+
+def write_atlas(given: ScreenSet) -> None:
+    """Export the atlas of the screens, in place of that of an earlier run."""
+    print("\nThe atlas:")
+    shutil.rmtree(ATLAS, ignore_errors=True)
+    folders = [results.folder.path for results in given.results.values()]
+    for folder in folders:
+        prepare(folder)
+    write_site(folders, ATLAS, given=given, tell=lambda line: print(f"  {line}", flush=True))
 
 
 def predict_all() -> list[tuple[Path, str]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
+
+if TYPE_CHECKING:
+    from mutascope.explorer import Atlas
+    from mutascope.explorer.live import Speaker
 
 
 def explore(
@@ -19,6 +23,10 @@ def explore(
     browser: Annotated[
         bool, typer.Option(" /--no-browser", help="do not open the browser", show_default=False)
     ] = True,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="load the model of the first screen, to ask its mutants anything"),
+    ] = False,
     export: Annotated[
         Path | None, typer.Option(help="write the atlas as a static folder instead of serving it")
     ] = None,
@@ -27,6 +35,8 @@ def explore(
     from mutascope.explorer import Atlas, write_site
 
     if export is not None:
+        if live:
+            raise MutascopeError("a static folder has no model to ask: give --live or --export")
         write_site(folders, export, tell=typer.echo)
         return
     try:
@@ -35,4 +45,13 @@ def explore(
         raise MutascopeError(
             'serving takes two more packages: pip install "mutascope[explorer]"; --export works without them'
         ) from error
-    serve(Atlas(folders), port=port, browser=browser, tell=typer.echo)
+    atlas = Atlas(folders, live=live)
+    serve(atlas, port=port, browser=browser, speaker=_speaker(atlas) if live else None, tell=typer.echo)
+
+
+def _speaker(atlas: Atlas) -> Speaker:
+    """Load the model of the first screen."""
+    from mutascope.run.live import Live
+
+    results = atlas.screens[0].results
+    return Live(results.load_model(), results.manifest.tile)

@@ -13,6 +13,7 @@ from typing import Any
 
 from mutascope.core.errors import MutascopeError
 from mutascope.explorer.pages import page_names
+from mutascope.explorer.panels import PanelPages
 from mutascope.explorer.prepared import Pages, pages_of, stamp
 from mutascope.figures.palette import PALETTES
 from mutascope.findings import ScreenSet, open_many
@@ -22,6 +23,7 @@ from mutascope.store import ScreenFolder
 from mutascope.store.reader import ScreenData
 
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_PANEL = re.compile(r"([0-9]+)/([0-9]+)\.bin")
 _LOCUS = re.compile(r"\b\d+\.[a-z](?:[\w.-]*\w)?")
 
 
@@ -61,45 +63,66 @@ class Atlas:
     Args:
         folders: screen folders, as :func:`~mutascope.findings.open_many` takes them.
         served: whether somebody answers requests; otherwise the site is a folder of files.
+        live: whether mutants of the first screen's model can be asked.
+        given: the same screens, where they are open already, for the findings.
 
     Raises:
         MutascopeError: when there is nothing to show.
     """
 
-    def __init__(self, folders: Sequence[str], *, served: bool = True) -> None:
-        self._folders, self.served = list(folders), served
+    def __init__(
+        self,
+        folders: Sequence[str],
+        *,
+        served: bool = True,
+        live: bool = False,
+        given: ScreenSet | None = None,
+    ) -> None:
+        self._folders, self.served, self.live, self._given = list(folders), served, live, given
         self._findings: bytes | None = None
-        self.screens = self._opened({})
+        self.screens, self.panels = self._opened({})
 
-    def _opened(self, known: dict[str, Screen]) -> list[Screen]:
-        """Open the screens, but for those that are as they were."""
+    def _opened(self, known: dict[str, Screen]) -> tuple[list[Screen], list[PanelPages]]:
+        """Open the screens, but for those that are as they were; and the panels, those within screens too."""
         opened = labelled(self._folders)
         maps = {label: each for label, each in opened.items() if each.manifest.assay.type != "panel"}
+        panels = {label: each for label, each in opened.items() if label not in maps}
         if not maps:
             raise MutascopeError(
                 "these are panels, which are no maps: read their outputs with"
                 " `mutascope show FOLDER MUTANT --page FILE.html`"
             )
-        return [
+        screens = [
             known[label]
             if label in known and known[label].stamp == stamp(each.folder)
-            else _screen(label, each.folder)
+            else _screen(label, each.folder, keep=self.served)
             for label, each in maps.items()
         ]
+        given = {each.folder.path.rstrip("/") for each in panels.values()}
+        within = {
+            f"{label}, panel": ScreenData(path)
+            for label, path in (
+                (label, f"{each.folder.path.rstrip('/')}/panel") for label, each in maps.items()
+            )
+            if path not in given and ScreenFolder(path).exists()
+        }
+        return screens, [PanelPages(label, each) for label, each in (panels | within).items()]
 
     def refresh(self) -> None:
         """Open the screens again whose folders hold other units or predictions than they did."""
         if any(screen.stamp != stamp(screen.results.folder) for screen in self.screens):
-            self.screens = self._opened({screen.label: screen for screen in self.screens})
+            self.screens, self.panels = self._opened({screen.label: screen for screen in self.screens})
             self._findings = None
 
     def paths(self) -> Iterator[str]:
         """Yield the addresses of all pages."""
-        yield from _web()
+        yield from web()
         yield "data/atlas.json"
         yield "data/findings.json"
         for number, screen in enumerate(self.screens):
             yield from (f"data/{number}/{name}.bin" for name in page_names(screen.pages.index))
+        for number, panel in enumerate(self.panels):
+            yield from (f"data/panels/{number}/{place}.bin" for place in range(len(panel.mutants)))
 
     def read(self, path: str) -> bytes:
         """Return the page at an address.
@@ -112,30 +135,41 @@ class Atlas:
                 return _json(self.index())
             case ["data", "findings.json"]:
                 if self._findings is None:
-                    self._findings = _json(list(findings(open_many(self._folders), self.screens)))
+                    given = self._given or open_many(self._folders)
+                    self._findings = _json(list(findings(given, self.screens)))
                 return self._findings
+            case ["data", "panels", page] if match := _PANEL.fullmatch(page):
+                number, mutant = map(int, match.groups())
+                return dict(enumerate(self.panels))[number].outputs(mutant)
             case ["data", number, page] if page.endswith(".bin") and number.isdecimal():
                 screen = dict(enumerate(self.screens))[int(number)]
                 return screen.pages.read(page.removesuffix(".bin"))
-        return _web()[path]
+        return web()[path]
 
     def index(self) -> dict[str, Any]:
         """Return what the whole atlas holds."""
         return {
             "version": version("mutascope"),
             "served": self.served,
-            "palettes": {
-                name: {status.name.lower(): colour for status, colour in palette.statuses.items()}
-                for name, palette in PALETTES.items()
-            },
+            "live": self.live,
+            "palettes": palettes(),
             "screens": [screen.index for screen in self.screens],
+            "panels": [panel.index for panel in self.panels],
         }
 
 
-def _screen(label: str, folder: ScreenFolder) -> Screen:
+def _screen(label: str, folder: ScreenFolder, *, keep: bool) -> Screen:
     """Open a screen; what is written meanwhile is not in the stamp, and will be seen."""
     now = stamp(folder)
-    return Screen(label, ScreenData(folder), now, pages_of(folder, now))
+    return Screen(label, ScreenData(folder), now, pages_of(folder, now, keep=keep))
+
+
+def palettes() -> dict[str, dict[str, str]]:
+    """Return the colours of the statuses by palette."""
+    return {
+        name: {status.name.lower(): colour for status, colour in palette.statuses.items()}
+        for name, palette in PALETTES.items()
+    }
 
 
 def media_type(path: str) -> str:
@@ -166,7 +200,7 @@ def _place(sentence: str, screens: Sequence[Screen]) -> dict[str, Any]:
 
 
 @cache
-def _web() -> dict[str, bytes]:
+def web() -> dict[str, bytes]:
     """The parts of the page, by name."""
     folder = files("mutascope.explorer") / "web"
     return {

@@ -11,6 +11,7 @@ import polars as pl
 from mutascope.analysis.enrichment import nsm_enrichment
 from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.core.schema import LOCUS_KEY, RECORD_SCHEMA
+from mutascope.explorer.answers import answers_page, question_of
 from mutascope.explorer.loci import locus_page
 from mutascope.explorer.packing import pack
 from mutascope.explorer.phenotypes import PIECE, PhenotypePages
@@ -31,6 +32,7 @@ def page_names(index: dict[str, Any]) -> Iterator[str]:
         yield f"texts/{piece}"
         yield f"sites/{piece}"
     yield from (f"words/{piece}" for piece in range(index["word_pieces"]))
+    yield from (f"answers/{name}" for name in index["answered"])
 
 
 class ScreenPages:
@@ -93,6 +95,18 @@ class ScreenPages:
         ]
 
     @cached_property
+    def letters(self) -> list[str]:
+        """Letters of the choices whose probabilities are stored."""
+        known = self.results.outputs().columns if self.manifest.assay.type == "choice" else []
+        return [name.removeprefix("p_") for name in known if name.startswith("p_")]
+
+    @cached_property
+    def _outputs_of(self) -> dict[str, pl.DataFrame]:
+        """Outputs by the name of the locus, where the assay has choices."""
+        parts = _by_locus(self.results.outputs()) if self.letters else {}
+        return {f"{layer}.{kind}": part for (layer, kind), part in parts.items()}
+
+    @cached_property
     def index(self) -> dict[str, Any]:
         """What the screen is, and every locus with its counts."""
         outputs, assay = self.manifest.wild_type, self.manifest.assay
@@ -110,6 +124,9 @@ class ScreenPages:
             "max_length": assay.stated.get("max_length"),
             "prompt": self.manifest.prompts[0].text if self.manifest.prompts else "",
             "keys": [prompt.key for prompt in self.manifest.prompts if prompt.key is not None],
+            "letters": self.letters,
+            "questions": [question_of(prompt.text) for prompt in self.manifest.prompts if self.letters],
+            "answered": list(self._outputs_of),
             "wild_type": self.results.wild_type if len(outputs) > 1 else outputs[0].continuation,
             "phenotypes": len(self.phenotypes.table),
             "severity": bool(self.phenotypes.table["cosine"].count()),
@@ -154,6 +171,8 @@ class ScreenPages:
                 return self.phenotypes.sites(_number(piece))
             case ["words", piece]:
                 return self.phenotypes.words(_number(piece))
+            case ["answers", locus]:
+                return self.answers(locus)
         raise KeyError(name)
 
     def overview(self) -> bytes:
@@ -175,6 +194,16 @@ class ScreenPages:
         calls = self._calls_of.get(key, self.calls.clear())
         lines = self._lines_of.get(key, next(iter(self._lines_of.values())).clear())
         return locus_page(data, calls, self.mutations, self.measures, lines, self._covariates_of.get(key))
+
+    def answers(self, name: str) -> bytes:
+        """Return the probabilities of the choices at a locus (:func:`~mutascope.explorer.answers.answers_page`).
+
+        Raises:
+            KeyError: when the assay has no choices, or the locus no outputs.
+        """
+        outputs, data = self._outputs_of[name], self.maps[name]
+        nsms = self.given.records[self.label].filter(~pl.col("silent"), layer=data.layer, kind=data.kind)
+        return answers_page(outputs, nsms, data.status.shape[1], self.mutations, self.letters)
 
 
 def _locus_facts(data: MapData, known: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from mutascope.explorer.pages import ScreenPages, page_names
 from mutascope.store import ScreenFolder
 
 FOLDER = "atlas"
-VERSION = 1
+VERSION = 2
 """Of the pages; those of another version are made again."""
 
 
@@ -41,10 +41,15 @@ def stamp(folder: ScreenFolder) -> str:
 
 
 class MadePages:
-    """Pages made when they are asked for, and once."""
+    """Pages made when they are asked for.
 
-    def __init__(self, folder: str) -> None:
-        self._pages = ScreenPages(folder)
+    Args:
+        folder: of the screen.
+        keep: what was made, for those who ask again.
+    """
+
+    def __init__(self, folder: str, *, keep: bool) -> None:
+        self._pages, self._keep = ScreenPages(folder), keep
         self._known: dict[str, bytes] = {}
 
     @property
@@ -58,9 +63,12 @@ class MadePages:
         Raises:
             KeyError: when there is none of the name.
         """
-        if name not in self._known:
-            self._known[name] = compressed(self._pages.read(name))
-        return self._known[name]
+        if name in self._known:
+            return self._known[name]
+        page = compressed(self._pages.read(name))
+        if self._keep:
+            self._known[name] = page
+        return page
 
 
 class StoredPages:
@@ -88,18 +96,19 @@ class StoredPages:
             raise KeyError(name) from None
 
 
-def pages_of(folder: ScreenFolder, now: str) -> Pages:
+def pages_of(folder: ScreenFolder, now: str, *, keep: bool = True) -> Pages:
     """Return the pages of a screen: those that stand in its folder, or else such as are made.
 
     Args:
         folder: of the screen.
         now: its :func:`stamp`.
+        keep: pages that were made.
 
     Raises:
         MutascopeError: when the screen holds neither record nor prediction, or is damaged.
     """
     index = _stored_index(folder, now)
-    return MadePages(folder.path) if index is None else StoredPages(folder, index)
+    return MadePages(folder.path, keep=keep) if index is None else StoredPages(folder, index)
 
 
 def _stored_index(folder: ScreenFolder, now: str) -> dict[str, Any] | None:

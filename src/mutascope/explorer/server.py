@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from mutascope.core.errors import MutascopeError
 from mutascope.explorer.atlas import Atlas, media_type
+from mutascope.explorer.live import Speaker, live_route
 
 HOST = "127.0.0.1"
 PORT = 8642
@@ -35,8 +36,13 @@ HEADERS = {
 }
 
 
-def application(atlas: Atlas) -> Starlette:
-    """Return the web application of an atlas, which answers to loopback names alone."""
+def application(atlas: Atlas, speaker: Speaker | None = None) -> Starlette:
+    """Return the web application of an atlas, which answers to loopback names alone.
+
+    Args:
+        atlas: the atlas.
+        speaker: says what mutants put out, where they can be asked.
+    """
     turn, slow = (
         threading.Lock(),
         threading.Lock(),
@@ -54,7 +60,7 @@ def application(atlas: Atlas) -> Starlette:
         return Response(found, headers=HEADERS, media_type=media_type(path))
 
     return Starlette(
-        routes=[Route("/{path:path}", page)],
+        routes=[*([live_route(speaker, HEADERS)] if speaker else []), Route("/{path:path}", page)],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
     )
 
@@ -80,12 +86,18 @@ def free_socket(port: int) -> socket.socket:
 
 
 def serve(
-    atlas: Atlas, *, port: int = PORT, browser: bool = True, tell: Callable[[str], None] = print
+    atlas: Atlas,
+    *,
+    port: int = PORT,
+    browser: bool = True,
+    speaker: Speaker | None = None,
+    tell: Callable[[str], None] = print,
 ) -> None:
     """Serve an atlas until it is interrupted.
 
     Args:
         atlas: the atlas.
+        speaker: says what mutants put out, where they can be asked.
         port: where to listen, or at the next free one; 0: at any.
         browser: open the address in a browser, where there is a display.
         tell: is given the address.
@@ -100,7 +112,7 @@ def serve(
     tell(f"{address}   (Ctrl-C ends it)")
     if browser and has_display():
         threading.Timer(0.5, webbrowser.open, [address]).start()
-    settings = uvicorn.Config(application(atlas), log_level="warning", lifespan="off")
+    settings = uvicorn.Config(application(atlas, speaker), log_level="warning", lifespan="off")
     uvicorn.Server(settings).run([listening])
 
 

@@ -8,16 +8,22 @@ from pathlib import Path
 
 from mutascope.core.errors import MutascopeError
 from mutascope.explorer.atlas import Atlas
+from mutascope.findings import ScreenSet
 
 
 def write_site(
-    folders: Sequence[str], site: str | os.PathLike[str], *, tell: Callable[[str], None] = print
+    folders: Sequence[str],
+    site: str | os.PathLike[str],
+    *,
+    given: ScreenSet | None = None,
+    tell: Callable[[str], None] = print,
 ) -> None:
     """Write the atlas of screens into a new or empty folder.
 
     Args:
         folders: screen folders.
         site: the folder, which is made.
+        given: the same screens, where they are open already, for the findings.
         tell: is given the number of files and their size.
 
     Raises:
@@ -26,7 +32,7 @@ def write_site(
     home = Path(site)
     if home.exists() and not (home.is_dir() and not any(home.iterdir())):
         raise MutascopeError(f"{home} is not an empty folder: choose another one for --export")
-    atlas, written, size = Atlas(folders, served=False), 0, 0
+    atlas, written, size = Atlas(folders, served=False, given=given), 0, 0
     try:
         for path in atlas.paths():
             page, target = atlas.read(path), home / path

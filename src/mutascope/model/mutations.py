@@ -120,10 +120,17 @@ class Mutagen:
         return top, rows
 
     @contextmanager
-    def mutated(self, mutant: Mutant) -> Iterator[PreTrainedModel]:
-        """Hand out the network with the mutation in place; restore the tile bit for bit, whatever happens."""
+    def mutated(self, mutant: Mutant, dose: float = 1.0) -> Iterator[PreTrainedModel]:
+        """Hand out the network with the mutation in place; restore the tile bit for bit, whatever happens.
+
+        Args:
+            mutant: what is written.
+            dose: how far the tile goes from the wild type (0) to the mutation (1), linearly.
+        """
         parameter, outs, ins = self._site(mutant)
         wild, new = self.wild_type_tile(mutant), self.replacement(mutant)
+        if dose != 1:
+            new = torch.lerp(wild, new, dose)
         interrupt: KeyboardInterrupt | None = None
         try:
             parameter[outs, ins] = new

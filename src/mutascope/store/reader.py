@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -214,7 +214,7 @@ class ScreenData:
         return rows.join(self.phenotypes(), on="phenotype", how="left", maintain_order="left")
 
     def map(self, layer: int, kind: str, *, tokens: bool = False) -> MapData:
-        """Return the NSM map of a locus, for :func:`mutascope.draw_map`.
+        """Return the NSM map of a locus, for :func:`mutascope.draw_map`; a notebook shows it as the atlas does.
 
         Args:
             layer: of the locus.
@@ -230,7 +230,14 @@ class ScreenData:
         records = self.records().filter(layer=layer, kind=kind)
         calls = self.calls(name) if name in self.folder.predicted_loci() else records
         found = locus_maps(calls, locus, self.manifest.tile, f"{self.title}, {name}")[layer, kind]
-        return by_token([found], calls, self._pieces())[0] if tokens else found
+        found = by_token([found], calls, self._pieces())[0] if tokens else found
+        return replace(found, shown=self._shown)
+
+    def _shown(self, data: MapData) -> dict[str, Any]:
+        """What a notebook shows of a map: its view in the atlas, and a picture."""
+        from mutascope.explorer.notebook import mime_bundle
+
+        return mime_bundle(self, data)
 
     def maps(self, *, tokens: bool = False) -> list[MapData]:
         """Return the NSM maps of all loci of the screen, for :func:`mutascope.draw_sheet`.

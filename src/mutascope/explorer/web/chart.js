@@ -8,9 +8,15 @@ const INK = () => (dark() ? "#aeb7c4" : "#444c58");
 const MARK = () => (dark() ? "#ffd166" : "#b3004b");
 const ease = (t) => 1 - (1 - t) ** 3;
 
+const SMALL = 0.4; // share of a map below which what was screened is shown larger
+const LEAVE = 0.5; // of the size at which the whole map is seen, below which a zoom goes over into the model
+
 /** What part of a map is seen: top left in sites, as drawn, and pixels per site. */
 export class Camera {
-  constructor() { Object.assign(this, { x: 0, y: 0, scale: 0, charts: new Set(), cursor: null, moved: false }); }
+  /** `start`: [x, y, scale] of the middle, where that is known; `onmove` and `onleave` are given such. */
+  constructor(start, { onmove, onleave }) {
+    Object.assign(this, { x: 0, y: 0, scale: 0, charts: new Set(), cursor: null, moved: false, start, onmove, onleave });
+  }
   redraw() { for (const chart of this.charts) chart.draw(); }
 }
 
@@ -84,10 +90,28 @@ export class Chart {
     this.height = this.element.clientHeight;
     this.canvas.width = this.width * ratio;
     this.canvas.height = this.height * ratio;
-    if (whole || !this.camera.scale) {
-      const scale = Math.min((this.width - TRACK - 4) / this.across, (this.height - TRACK - 4) / this.down);
-      Object.assign(this.camera, { x: 0, y: 0, scale: Math.max(scale, 0.05), moved: false });
-    }
+    const { camera } = this;
+    this.least = Math.max(Math.min((this.width - TRACK - 4) / this.across, (this.height - TRACK - 4) / this.down), 0.05);
+    if (camera.start && !camera.scale) {
+      const [x, y, scale] = camera.start;
+      Object.assign(camera, { x: x - (this.width - TRACK) / 2 / scale, y: y - (this.height - TRACK) / 2 / scale, scale, moved: true });
+    } else if (whole && camera.scale) Object.assign(camera, { x: 0, y: 0, scale: this.least, moved: false });
+    else if (!camera.scale) this.fitScreened();
+  }
+
+  /** Show what was screened, where that is a small part of the map, and else all of it. */
+  fitScreened() {
+    const { top, bottom, left, right } = this.map.screened;
+    const [x, y, wide, high] = this.map.transposed ? [top, left, bottom - top, right - left] : [left, top, right - left, bottom - top];
+    if (wide * high > SMALL * this.across * this.down || wide <= 0) return Object.assign(this.camera, { x: 0, y: 0, scale: this.least, moved: false });
+    const scale = Math.min((this.width - TRACK) / (wide + 2), (this.height - TRACK) / (high + 2), 40);
+    return Object.assign(this.camera, { x: x - 1, y: y - 1, scale, moved: true });
+  }
+
+  /** The site in the middle, as drawn, and pixels per site. */
+  get middle() {
+    const { x, y, scale } = this.camera;
+    return [x + (this.width - TRACK) / 2 / scale, y + (this.height - TRACK) / 2 / scale, scale];
   }
 
   draw(moved = null) {
@@ -210,6 +234,7 @@ export class Chart {
         this.camera.x -= (event.clientX - drag.x) / this.camera.scale;
         this.camera.y -= (event.clientY - drag.y) / this.camera.scale;
         drag = { x: event.clientX, y: event.clientY, moved: true };
+        this.camera.onmove(...this.middle);
       }
       this.point(under(event));
     });
@@ -230,6 +255,8 @@ export class Chart {
     camera.y += py / camera.scale - py / scale;
     Object.assign(camera, { scale, moved: true });
     camera.redraw();
+    if (factor < 1 && scale < LEAVE * this.least) camera.onleave(...this.middle);
+    else camera.onmove(...this.middle);
   }
 
   point(site) {
@@ -248,7 +275,7 @@ export class Chart {
     } else if (event.key === "Enter" && cursor) this.onpick(...cursor);
     else if (event.key === "+" || event.key === "=") this.zoom(1.25);
     else if (event.key === "-") this.zoom(0.8);
-    else if (event.key === "0") { this.fit(true); this.camera.redraw(); }
+    else if (event.key === "0") { this.fit(true); this.camera.redraw(); this.camera.onmove(); }
     else return;
     event.preventDefault();
   }

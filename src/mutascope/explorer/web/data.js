@@ -8,9 +8,16 @@ export const [SILENT, NSM, PREDICTED] = [1, 2, 4]; // bits of a state
 const known = new Map();
 let index = null;
 
+/** A page from where the atlas lies, or from the page itself where it takes all along. */
+async function fetched(path) {
+  if (!globalThis.embedded) return fetch(path);
+  const page = globalThis.embedded[path];
+  return page === undefined ? new Response("", { status: 404 }) : new Response(Uint8Array.from(atob(page), (c) => c.charCodeAt(0)));
+}
+
 function once(path, read) {
   if (!known.has(path)) {
-    const page = fetch(path).then((answer) => {
+    const page = fetched(path).then((answer) => {
       if (!answer.ok) throw new Error(`there is no page ${path}`);
       return read(answer);
     });
@@ -41,6 +48,8 @@ export function unpack(buffer) {
 }
 
 export const overview = (screen) => packed(`data/${screen}/overview.bin`);
+/** What a mutant says to every prompt of a panel. */
+export const panel = (number, mutant) => json(`data/panels/${number}/${mutant}.bin`);
 export const phenotypes = (screen) => packed(`data/${screen}/phenotypes.bin`);
 
 /** A locus with a dense array per mutation and column: `locus.of.max.state[row * cols + col]`. */
@@ -84,6 +93,18 @@ export async function mutantsOf(screen, number) {
     found.push({ locus: name, row: Math.floor(arrays.site[i] / cols), col: arrays.site[i] % cols, mutation: mutations[arrays.mutation[i]] });
   }
   return found;
+}
+
+/** Probabilities of the choices, by question and letter, of an NSM; null where they are not known. */
+export async function answers(screen, { locus, mutation, i }) {
+  const { answered, letters } = index.screens[screen];
+  if (!answered.includes(locus)) return null;
+  const { arrays } = await packed(`data/${screen}/answers/${encodeURIComponent(locus)}.bin`);
+  const [site, p] = [arrays[`${mutation}.site`], arrays[`${mutation}.p`]];
+  const at = site ? site.indexOf(i) : -1;
+  if (at < 0) return null;
+  const [, questions] = p.shape;
+  return Array.from({ length: questions }, (_, q) => letters.map((_, l) => p[(at * questions + q) * letters.length + l] / 255));
 }
 
 /** The words of a text in lower case, as the index cuts them (explorer/words.py). */

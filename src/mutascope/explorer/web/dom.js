@@ -30,4 +30,8 @@ export function choice(label, options, value, onpick) {
 }
 
 export const count = (n) => n.toLocaleString("en");
-export const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "–");
+
+export function share(part, whole) {
+  if (!whole) return "–";
+  return part > 0 && part / whole < 0.0005 ? "less than 0.1 %" : `${((100 * part) / whole).toFixed(1)} %`;
+}

@@ -5,7 +5,7 @@ import * as data from "./data.js";
 import { choice, count, el } from "./dom.js";
 import { extent, guessed, kept, modes, paintSites, statuses, valuesOf } from "./measures.js";
 import { scaleLegend, statusLegend } from "./model.js";
-import { address, go } from "./state.js";
+import { address, go, note } from "./state.js";
 
 let shown = null; // the view that is on the page, kept while only colours, orders and marks change
 
@@ -18,12 +18,17 @@ export async function locusView(atlas, at, lit) {
   const maps = await Promise.all(numbers.map((number) => mapOf(atlas, number, at, lit)));
   if (shown?.key !== key || !shown.charts[0].canvas.isConnected) shown = { key, ...built(maps, numbers, at) };
   else shown.charts.forEach((chart, i) => chart.setMap(maps[i], chart.map.order !== maps[i].order));
-  shown.head.replaceChildren(...head(atlas, screen, facts, at, maps[0]));
+  shown.head.replaceChildren(...head(atlas, screen, facts, at, maps[numbers.indexOf(Number(at.screen))]));
   return shown.element;
 }
 
 function built(maps, numbers, at) {
-  const camera = new Camera();
+  const start = (at.cam ?? "").split(",").map(Number);
+  const said = (middle) => middle.map((v, i) => v.toFixed(i < 2 ? 1 : 2)).join();
+  const camera = new Camera(start.length === 3 && start[2] > 0 ? start : null, {
+    onmove: (...middle) => note({ cam: middle.length ? said(middle) : null }),
+    onleave: (...middle) => go({ view: "model", colour: null, cam: `${at.locus},${said(middle)}` }),
+  });
   const tip = el("p", { class: "tip", "aria-live": "polite" }, "arrow keys move, Enter opens, + and - zoom, 0 shows all");
   const charts = maps.map((map, i) => new Chart(camera, map, {
     onpick: (row, col) => pick(charts[i].map, numbers[i], row, col),
@@ -84,8 +89,20 @@ async function mapOf(atlas, number, at, lit) {
     colOrder: at.order === "copa-col" ? locus.arrays["col.order"] : plain(locus.cols),
     rowTrack: { counts: lineCounts(status, locus, true), q: locus.arrays["row.q"] },
     colTrack: { counts: lineCounts(status, locus, false), q: locus.arrays["col.q"], massive: locus.arrays["col.massive"], norm: locus.arrays["col.input_norm"] },
+    screened: box(status, locus),
     marks: lit.filter((m) => m.locus === at.locus),
   };
+}
+
+/** The rows and columns that hold all screened sites. */
+function box(status, { rows, cols }) {
+  const found = { top: rows, bottom: 0, left: cols, right: 0 };
+  for (let i = 0; i < status.length; i++) {
+    if (!status[i]) continue;
+    const [row, col] = [Math.floor(i / cols), i % cols];
+    Object.assign(found, { top: Math.min(found.top, row), bottom: Math.max(found.bottom, row + 1), left: Math.min(found.left, col), right: Math.max(found.right, col + 1) });
+  }
+  return found;
 }
 
 function lineCounts(status, { rows, cols }, byRow) {

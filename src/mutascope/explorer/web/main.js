@@ -3,13 +3,16 @@
 import * as data from "./data.js";
 import { choice, el } from "./dom.js";
 import { findingsView } from "./findings.js";
+import { liveView } from "./live.js";
 import { locusView } from "./locus.js";
 import { modelView } from "./model.js";
 import { lookUp, mutantPanel } from "./mutant.js";
+import { panelsView } from "./panels.js";
 import { phenotypesView } from "./phenotypes.js";
 import { address, go, state } from "./state.js";
 
-const VIEWS = { model: ["Model", modelView], locus: ["Locus", locusView], phenotypes: ["Phenotypes", phenotypesView], findings: ["Findings", findingsView] };
+const VIEWS = { model: ["Model", modelView], locus: ["Locus", locusView], phenotypes: ["Phenotypes", phenotypesView], findings: ["Findings", findingsView], panels: ["Panels", panelsView], live: ["Live", liveView] };
+const there = (atlas, view) => VIEWS[view] && (view !== "live" || atlas.live) && (view !== "panels" || atlas.panels.length > 0) && (view !== "findings" || !globalThis.embedded);
 const POLL = 5000; // milliseconds between looks at a folder that grows
 const main = document.getElementById("main");
 const aside = document.getElementById("mutant");
@@ -22,11 +25,11 @@ async function draw() {
     const atlas = await data.atlas();
     const at = state();
     if (!atlas.screens[at.screen]) return go({ screen: null });
-    if (!VIEWS[at.view]) return go({ view: null });
+    if (!there(atlas, at.view)) return go({ view: null });
     if (at.view === "locus" && !at.locus) return go({ locus: fullest(atlas.screens[at.screen]) });
     const found = at.mutant ? await lookUp(atlas, at) : null;
-    aside.hidden = !at.mutant || at.view === "phenotypes";
-    if (at.mutant) aside.replaceChildren(...(await mutantPanel(atlas, at, found)).filter(Boolean));
+    aside.hidden = !at.mutant || ["phenotypes", "panels", "live"].includes(at.view);
+    if (at.mutant) aside.replaceChildren(...(await mutantPanel(atlas, at, found)).flat().filter(Boolean));
     const lit = at.phenotype !== undefined ? await data.mutantsOf(at.screen, Number(at.phenotype)) : found ? [...found.same, found] : [];
     const view = await VIEWS[at.view][1](atlas, at, lit);
     if (mine !== turn) return; // the address has changed meanwhile
@@ -46,7 +49,7 @@ const fullest = ({ loci }) => loci.reduce((best, l) => (nsms(l) > nsms(best) ? l
 const nsms = ({ counts }) => counts[2] + counts[3] + counts[4];
 
 function header(atlas, at) {
-  document.getElementById("views").replaceChildren(...Object.entries(VIEWS).map(([name, [word]]) =>
+  document.getElementById("views").replaceChildren(...Object.entries(VIEWS).filter(([name]) => there(atlas, name)).map(([name, [word]]) =>
     el("a", { href: address({ view: name, colour: null, limit: null, phenotype: null }), "aria-current": name === at.view ? "page" : null }, word)));
   const screens = atlas.screens.map(({ label }, i) => [String(i), label]);
   document.getElementById("settings").replaceChildren(
@@ -75,5 +78,3 @@ addEventListener("hashchange", draw);
 const wanted = state().theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 theme(wanted);
 setTimeout(watch, POLL);
-let resized = 0;
-addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(() => state().view === "model" && draw(), 200); });

@@ -1,60 +1,188 @@
-// The whole model: layers by kinds, each locus its map, to scale.
+// The whole model: layers by kinds, each locus its map, to scale; zooming in goes over into the map of a locus.
 
-import { blockColour, css, mix, sequential, statusColours, STATUSES, STATUS_WORDS } from "./colours.js";
+import { css, dark, sequential, statusColours, STATUSES, STATUS_WORDS } from "./colours.js";
 import * as data from "./data.js";
 import { choice, count, el, share } from "./dom.js";
-import { address, go } from "./state.js";
+import { Plane } from "./plane.js";
+import { address, go, note } from "./state.js";
+import { flatColours, layout, MODES, nsms, Pictures, screened } from "./world.js";
 
-const GAP = 10;
-const MODES = {
-  status: { word: "status of the sites" },
-  rate: { word: "NSM sites", of: (l) => screened(l) && nsms(l) / screened(l), shown: (v) => share(v, 1) },
-  bias: { word: "share of max among one-sided", of: (l) => (l.counts[2] + l.counts[3]) && l.counts[2] / (l.counts[2] + l.counts[3]), shown: (v) => share(v, 1) },
-  both: { word: "both among NSM sites", of: (l) => nsms(l) && l.counts[4] / nsms(l), shown: (v) => share(v, 1) },
-  phenotypes: { word: "distinct phenotypes", of: (l) => l.phenotypes, shown: (v) => count(v) },
-  strangeness: { word: "strangeness (1 - mean cosine)", of: (l) => (l.cosine === null ? 0 : 1 - l.cosine), shown: (v) => v.toFixed(2) },
-  exact: { word: "share that was run", of: (l) => screened(l) && l.exact / screened(l), shown: (v) => share(v, 1) },
-};
-const screened = (l) => l.counts[1] + nsms(l);
-const nsms = (l) => l.counts[2] + l.counts[3] + l.counts[4];
-export const drawnSize = (l) => (l.transposed ? [l.cols, l.rows] : [l.rows, l.cols]); // down, across
+const ENTER = 0.75; // of the size that the map of a locus has on its own, at which a zoom goes over into it
 
 export async function modelView(atlas, at, lit) {
   const screen = atlas.screens[at.screen];
-  const pyramid = await data.overview(at.screen);
-  const kinds = [...new Set(screen.loci.map((l) => l.kind))];
-  const layers = [...new Set(screen.loci.map((l) => l.layer))];
+  const { arrays } = await data.overview(at.screen);
   const mode = MODES[at.colour] ? at.colour : "status";
-  const widths = kinds.map((kind) => Math.max(...screen.loci.filter((l) => l.kind === kind).map((l) => drawnSize(l)[1])));
-  const room = document.getElementById("main").clientWidth - 110 - GAP * kinds.length;
-  const scale = Number(at.zoom ?? 1) * Math.min(room / widths.reduce((a, b) => a + b, 0), 6);
-  const values = MODES[mode].of ? screen.loci.map(MODES[mode].of) : [];
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const picture = (l, i) => (values.length ? flat(l, (values[i] - low) / (high - low || 1)) : blocks(atlas, l, finest(pyramid.arrays, l.name), at.palette));
-  const grid = el("div", { class: "grid", role: "group", "aria-label": "Loci, layers by kinds" });
-  grid.style.gridTemplateColumns = `auto ${widths.map((w) => `${Math.ceil(w * scale)}px`).join(" ")}`;
-  grid.append(el("span"), ...kinds.map((kind) => el("span", { class: "kind" }, kind)));
-  for (const layer of layers) {
-    grid.append(el("span", { class: "layer" }, String(layer)));
-    for (const kind of kinds) {
-      const i = screen.loci.findIndex((l) => l.layer === layer && l.kind === kind);
-      grid.append(i < 0 ? el("span") : cell(at, screen.loci[i], picture(screen.loci[i], i), scale, lit));
-    }
-  }
+  const flat = MODES[mode].of ? flatColours(screen, mode) : null;
+  const shown = MODES[mode].percent ? (v) => share(v, 1) : (v) => (Number.isInteger(v) ? count(v) : v.toFixed(2));
+  const map = new ModelMap(screen, at, lit, new Pictures(atlas, arrays, at.palette), flat, shown);
   return el("section", { class: "model" }, el("h2", {}, screen.title), headline(screen),
     el("div", { class: "controls" },
       choice("colour", Object.entries(MODES).map(([key, { word }]) => [key, word]), mode, (colour) => go({ colour })),
-      el("label", { class: "control" }, el("span", {}, "zoom"), el("input", {
-        type: "range", min: 0.3, max: 4, step: 0.05, value: at.zoom ?? 1, onchange: (event) => go({ zoom: event.target.value }, true) })),
-      values.length ? scaleLegend(low, high, MODES[mode].shown) : statusLegend(atlas, at.palette)),
-    grid);
+      flat ? scaleLegend(flat.low, flat.high, shown) : statusLegend(atlas, at.palette),
+      lit.length ? el("output", { id: "lit" }, `${count(lit.length)} mutants say the same: circles`) : null,
+      el("button", { type: "button", onclick: () => go({ cam: null }) }, "show all")),
+    map.frame, map.tip);
 }
 
-/** The finest level of a pyramid that the overview has. */
-function finest(arrays, name) {
-  let level = 0;
-  while (!arrays[`${name}/${level}`]) level++;
-  return arrays[`${name}/${level}`];
+class ModelMap {
+  constructor(screen, at, lit, pictures, flat, shown) {
+    Object.assign(this, { screen, at, lit, pictures, flat, shown });
+    this.canvas = el("canvas", { class: "plane", "aria-hidden": "true" });
+    this.links = new Map(screen.loci.map((l, i) => [l.name, this.link(l, i === 0)]));
+    this.frame = el("div", { class: "frame", role: "group", "aria-label": "Loci, layers by kinds" }, this.canvas, ...this.links.values());
+    this.hint = "the wheel zooms, as far as a single site; arrow keys move from locus to locus, Enter opens one";
+    this.tip = el("p", { class: "tip", "aria-live": "polite" }, this.hint);
+    this.plane = new Plane(this.frame, { draw: () => this.draw(), moved: () => this.noteCamera(), zoomed: (factor, x, y) => factor > 1 && this.enterAt(x, y) });
+    this.frame.addEventListener("pointermove", (event) => this.point(event));
+    this.frame.addEventListener("pointerleave", () => { this.tip.textContent = this.hint; });
+    this.frame.addEventListener("keydown", (event) => this.key(event));
+    new ResizeObserver(() => this.resize()).observe(this.frame);
+  }
+
+  link(l, first) {
+    const told = `${l.name}: ${count(nsms(l))} of ${count(screened(l))} sites are NSM, ${count(l.phenotypes)} phenotypes`;
+    const value = this.flat ? ` · ${MODES[this.at.colour].word}: ${this.shown(MODES[this.at.colour].of(l))}` : "";
+    return el("a", { href: address({ view: "locus", locus: l.name, colour: null, cam: null }), class: "locus", "aria-label": told + value, "data-locus": l.name, tabindex: first ? 0 : -1, draggable: "false",
+      onfocus: () => { this.tip.textContent = told + value; this.reveal(l); } });
+  }
+
+  resize() {
+    if (!this.plane.width) return;
+    const ratio = devicePixelRatio || 1;
+    Object.assign(this.canvas, { width: this.plane.width * ratio, height: this.plane.height * ratio });
+    this.world = layout(this.screen, this.plane.width - 24, this.plane.height - 16);
+    this.places = new Map(this.world.places.map((place) => [place.l.name, place]));
+    this.plane.fit(this.world.size.map((side, i) => side + [24, 16][i] / this.world.scale));
+    this.plane.centre(this.world.size[0] / 2, this.world.size[1] / 2);
+    const [name, x, y, scale] = (this.at.cam ?? "").split(",");
+    const place = this.places.get(name);
+    if (place && +scale > 0) this.plane.centre(place.x + +x, place.y + +y, +scale);
+  }
+
+  noteCamera() {
+    const { x, y, width, height, scale } = this.plane;
+    const [cx, cy] = [x + width / 2 / scale, y + height / 2 / scale];
+    const distance = (p) => Math.hypot(p.x + p.wide / 2 - cx, p.y + p.high / 2 - cy);
+    const near = this.world.places.reduce((best, p) => (distance(p) < distance(best) ? p : best));
+    this.at.cam = [near.l.name, (cx - near.x).toFixed(1), (cy - near.y).toFixed(1), scale.toFixed(2)].join();
+    note({ cam: this.at.cam });
+  }
+
+  /** Go over into the map of a locus once it is about as large as that. */
+  enterAt(x, y) {
+    const place = this.under(x, y);
+    const { width, height, scale } = this.plane;
+    if (!place || scale < ENTER * Math.min(width / place.wide, height / place.high, 40)) return;
+    const [u, v] = [this.plane.x + width / 2 / scale - place.x, this.plane.y + height / 2 / scale - place.y];
+    go({ view: "locus", locus: place.l.name, colour: null, cam: [u.toFixed(1), v.toFixed(1), scale.toFixed(2)].join() });
+  }
+
+  under(x, y) {
+    return this.world.places.find((p) => x >= p.x && y >= p.y && x < p.x + p.wide && y < p.y + p.high);
+  }
+
+  point(event) {
+    const box = this.frame.getBoundingClientRect();
+    const [x, y] = [this.plane.x + (event.clientX - box.left) / this.plane.scale, this.plane.y + (event.clientY - box.top) / this.plane.scale];
+    const place = this.under(x, y);
+    if (!place) { this.tip.textContent = this.hint; return; }
+    const [v, u] = [Math.floor(y - place.y), Math.floor(x - place.x)];
+    const [row, col] = place.l.transposed ? [u, v] : [v, u];
+    const status = this.pictures.arrays[`${place.l.name}/0`]?.[row * place.l.cols + col];
+    const site = status === undefined ? "" : ` · row ${row}, column ${col}: ${STATUS_WORDS[STATUSES[status]]}`;
+    this.tip.textContent = this.links.get(place.l.name).getAttribute("aria-label") + site;
+  }
+
+  /** Move the view so far that a locus is in it. */
+  reveal(l) {
+    const place = this.places?.get(l.name);
+    if (!place) return;
+    const { x, y, width, height, scale } = this.plane;
+    const inside = place.x >= x && place.y >= y && place.x + place.wide <= x + width / scale && place.y + place.high <= y + height / scale;
+    if (!inside) this.plane.centre(place.x + place.wide / 2, place.y + place.high / 2);
+  }
+
+  key(event) {
+    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+    if (event.key === "+" || event.key === "=") this.plane.zoom(1.25);
+    else if (event.key === "-") this.plane.zoom(0.8);
+    else if (event.key === "0") go({ cam: null });
+    else if (steps[event.key]) this.step(...steps[event.key]);
+    else return;
+    event.preventDefault();
+  }
+
+  step(down, across) {
+    const { layers, kinds } = this.world;
+    const name = document.activeElement.dataset.locus ?? this.screen.loci[0].name;
+    const { l } = this.places.get(name);
+    let [layer, kind] = [layers.indexOf(l.layer) + down, kinds.indexOf(l.kind) + across];
+    while (layers[layer] !== undefined && kinds[kind] !== undefined) {
+      const next = this.links.get(`${layers[layer]}.${kinds[kind]}`);
+      if (next) {
+        for (const link of this.links.values()) link.tabIndex = link === next ? 0 : -1;
+        next.focus({ preventScroll: true });
+        return;
+      }
+      [layer, kind] = [layer + down, kind + across];
+    }
+  }
+
+  draw() {
+    const { x, y, width, height, scale } = this.plane;
+    const context = this.canvas.getContext("2d");
+    const ratio = devicePixelRatio || 1;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    for (const place of this.world.places) {
+      const box = [(place.x - x) * scale, (place.y - y) * scale, place.wide * scale, place.high * scale];
+      const link = this.links.get(place.l.name);
+      const seen = box[0] < width && box[1] < height && box[0] + box[2] > 0 && box[1] + box[3] > 0;
+      Object.assign(link.style, { left: `${box[0]}px`, top: `${box[1]}px`, width: `${box[2]}px`, height: `${box[3]}px`, visibility: seen ? "visible" : "hidden" });
+      if (seen) this.drawLocus(context, place, box, scale);
+    }
+    this.drawLabels(context);
+  }
+
+  drawLocus(context, { l }, box, scale) {
+    if (this.flat) {
+      context.fillStyle = css(this.flat.colours.get(l.name));
+      context.fillRect(...box);
+    } else {
+      const [picture, sites] = this.pictures.of(l, scale);
+      const size = [picture.width, picture.height].map((cells) => cells * sites * scale);
+      context.save();
+      context.beginPath();
+      context.rect(...box);
+      context.clip();
+      context.imageSmoothingEnabled = sites * scale < 3;
+      context.drawImage(picture, box[0], box[1], ...size);
+      context.restore();
+    }
+    for (const { row, col } of this.lit.filter((mutant) => mutant.locus === l.name)) {
+      const [v, u] = l.transposed ? [col, row] : [row, col];
+      context.beginPath();
+      context.arc(box[0] + (u + 0.5) * scale, box[1] + (v + 0.5) * scale, Math.max(4, scale * 0.7), 0, 2 * Math.PI);
+      for (const [colour, line] of [["#ffffff", 4], ["#d6006c", 2]]) {
+        Object.assign(context, { strokeStyle: colour, lineWidth: line });
+        context.stroke();
+      }
+    }
+  }
+
+  /** Kinds above and layers left of their block, or at the edge where that is out of sight. */
+  drawLabels(context) {
+    const { x, y, width, height, scale } = this.plane;
+    Object.assign(context, { fillStyle: dark() ? "#c3ccd8" : "#3c4450", font: "600 12px system-ui, sans-serif", textAlign: "center", textBaseline: "bottom" });
+    const tag = (text, left, top) => {
+      if (left < 0 || left > width || top < 0 || top > height) return;
+      context.fillText(text, left, top);
+    };
+    for (const { text, x: lx, y: ly } of this.world.labels.kinds) tag(text, (lx - x) * scale, Math.max((ly - y) * scale - 5, 14));
+    Object.assign(context, { textAlign: "right", textBaseline: "middle", font: "12px system-ui, sans-serif" });
+    for (const { text, x: lx, y: ly } of this.world.labels.layers) tag(text, Math.max((lx - x) * scale - 6, 18), (ly - y) * scale);
+  }
 }
 
 function headline(screen) {
@@ -63,52 +191,6 @@ function headline(screen) {
   if (screen.predicted) facts.splice(1, 0, `PREDICTED where not run (${share(sum((l) => l.exact), sum(screened))} of sites run)`);
   if (!screen.finished && !screen.predicted) facts.push(`unfinished: ${share(screen.done, screen.total)}`);
   return el("p", { class: "quiet" }, facts.join(" · "));
-}
-
-function cell(at, l, canvas, scale, lit) {
-  const [down, across] = drawnSize(l);
-  canvas.style.width = `${across * scale}px`;
-  canvas.style.height = `${down * scale}px`;
-  const told = `${l.name}: ${count(nsms(l))} of ${count(screened(l))} sites are NSM, ${count(l.phenotypes)} phenotypes`;
-  const link = el("a", { href: address({ view: "locus", locus: l.name, colour: null }), class: "locus", title: told, "aria-label": told, "data-locus": l.name }, canvas);
-  for (const { row, col } of lit.filter((mutant) => mutant.locus === l.name)) {
-    const dot = el("i", { class: "lit" });
-    const [y, x] = l.transposed ? [col, row] : [row, col];
-    dot.style.left = `${(x + 0.5) * scale}px`;
-    dot.style.top = `${(y + 0.5) * scale}px`;
-    link.append(dot);
-  }
-  return link;
-}
-
-function blocks(atlas, l, pixels, palette) {
-  const [rows, cols, several] = pixels.shape;
-  const guess = l.exact < screened(l) ? 0.28 : 0; // lighter where most is predicted
-  const colours = statusColours(atlas, palette);
-  const lighter = colours.map((colour) => mix(colour, colours[1], guess));
-  return paint(l, rows, cols, several ? (at) => blockColour(pixels, at * several, lighter) : (at) => lighter[pixels[at]]);
-}
-
-function flat(l, part) {
-  const colour = sequential(part);
-  return paint({ transposed: false }, 1, 1, () => colour);
-}
-
-/** A canvas with a pixel per cell; `colour` is given row * cols + col. */
-function paint(l, rows, cols, colour) {
-  const [height, width] = l.transposed ? [cols, rows] : [rows, cols];
-  const canvas = el("canvas", { width, height, "aria-hidden": "true" });
-  const image = new ImageData(width, height);
-  for (let at = 0; at < rows * cols; at++) {
-    const to = 4 * (l.transposed ? (at % cols) * width + Math.floor(at / cols) : at);
-    const [red, green, blue] = colour(at);
-    image.data[to] = red;
-    image.data[to + 1] = green;
-    image.data[to + 2] = blue;
-    image.data[to + 3] = 255;
-  }
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
 }
 
 export function statusLegend(atlas, palette, counts = null) {

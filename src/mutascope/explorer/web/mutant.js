@@ -27,6 +27,7 @@ export async function mutantPanel(atlas, at, found) {
   if (!found) return [close, el("h2", {}, name), el("p", {}, "This screen has no such mutant.")];
   const { screen, number } = found;
   const table = await data.phenotypes(at.screen);
+  const choices = screen.type === "choice" && number !== data.NONE ? await data.answers(at.screen, found) : null;
   const spoken = number === data.NONE ? null : await data.phenotype(at.screen, number);
   const others = Object.keys(found.page.of).filter((mutation) => found.page.of[mutation].state?.[found.i]);
   return [
@@ -35,13 +36,15 @@ export async function mutantPanel(atlas, at, found) {
     el("p", { class: "tabs" }, others.map((mutation) => el("a", {
       href: address({ mutant: `${name.slice(0, name.lastIndexOf(":"))}:${mutation}` }), "aria-current": mutation === found.mutation ? "true" : null }, mutation))),
     facts(found, spoken, table),
-    ...texts(screen, found, spoken),
+    ...texts(screen, found, spoken, choices),
     ...sameOutput(found, table),
     el("h3", {}, "See it again"),
     ...(found.state & data.PREDICTED ? [command(run(screen, found))] : [
       command(`mutascope show ${quoted(screen.folder)} ${name}`),
       command(`import mutascope as ms; ms.open(${JSON.stringify(screen.folder)}).record(ms.Mutant.parse("${name}"))`),
     ]),
+    atlas.panels.map((panel, i) => (panel.mutants.includes(name) ? el("p", {}, el("a", { href: address({ view: "panels", panel: i }) }, `its ${count(panel.prompts.length)} outputs on ${panel.label}`)) : null)),
+    atlas.live ? el("p", {}, el("a", { href: address({ view: "live", mutants: name, mutant: null, locus: null }) }, "ask it something else")) : null,
     el("p", { class: "quiet" }, "The address of this page leads back here."),
   ];
 }
@@ -57,30 +60,40 @@ function facts(found, spoken, table) {
   return el("dl", {}, rows.flatMap(([term, value]) => [el("dt", {}, term), el("dd", { "data-fact": term }, value)]));
 }
 
-function texts(screen, found, spoken) {
+function texts(screen, found, spoken, choices) {
   const wild = screen.wild_type;
   const prompt = screen.type === "text" ? [el("p", { class: "quiet" }, visible(screen.prompt))] : [];
   if (found.state & data.PREDICTED) return [...prompt, side("wild type", [["equal", wild]]), el("p", { class: "quiet" }, "It was not run, so its text is not known; the command below runs it.")];
   if (!spoken) return [...prompt, side("wild type and mutant say the same", [["equal", wild]])];
   if (spoken.text === null) return [...prompt, side("wild type", [["equal", wild]]), el("p", {}, "Not finite: a step had a NaN or infinite logit, there is no text.")];
-  if (screen.type === "choice") return [answers(screen, spoken.text)];
+  if (screen.type === "choice") return [answers(screen, spoken.text, choices)];
   const parts = wordDiff(wild, spoken.text);
   return [...prompt, el("div", { class: "sides" }, side("wild type", parts.filter(([op]) => op !== "insert")), side("mutant", parts.filter(([op]) => op !== "delete")))];
 }
 
-/** Question by question: the right answer, the wild type's and the mutant's, which is marked where it is another. */
-function answers({ keys, wild_type: wild }, text) {
+/** Question by question: the right answer, the wild type's and the mutant's, marked where it is another, and how probable each is. */
+function answers({ keys, letters, questions, wild_type: wild }, text, choices) {
   const [before, after] = [wild.split("\n"), text.split("\n")];
-  const rows = before.map((answer, i) => {
-    const cells = [String(i + 1), keys[i] ?? "", answer].map((cell) => el("td", {}, visible(cell)));
-    return el("tr", {}, cells, el("td", {}, el(after[i] === answer ? "span" : "ins", {}, visible(after[i] ?? ""))));
-  });
-  return el("table", { class: "answers" }, el("thead", {}, el("tr", {}, ["question", "key", "wild type", "mutant"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows));
+  const rows = before.map((answer, i) => el("tr", { title: questions[i] ?? null },
+    [String(i + 1), keys[i] ?? "", answer].map((cell) => el("td", {}, visible(cell))),
+    el("td", {}, el(after[i] === answer ? "span" : "ins", {}, visible(after[i] ?? ""))),
+    choices && el("td", { class: "chances" }, letters.map((letter, l) => chance(letter, choices[i][l], letter === keys[i])))));
+  const heads = ["question", "key", "wild type", "mutant", ...(choices ? ["probabilities of the mutant's choices"] : [])];
+  return el("table", { class: "answers" }, el("thead", {}, el("tr", {}, heads.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows));
+}
+
+function chance(letter, p, right) {
+  const bar = el("i");
+  bar.style.height = `${Math.max(1, 22 * p)}px`;
+  return el("span", { class: right ? "right" : null, title: `${letter}: ${(100 * p).toFixed(0)} %` }, bar, letter, el("small", {}, (100 * p).toFixed(0)));
 }
 
 function side(title, parts) {
   const tags = { equal: "span", delete: "del", insert: "ins" };
-  return el("section", { class: "text", "data-side": title, dir: "auto" }, el("h3", {}, title), el("p", {}, parts.map(([op, part]) => el(tags[op], {}, visible(part)))));
+  const text = el("p", { tabindex: 0, "aria-label": `Text of the ${title}` }, parts.map(([op, part]) => el(tags[op], {}, visible(part))));
+  const change = text.querySelector("del, ins");
+  if (change) requestAnimationFrame(() => { text.scrollTop = change.offsetTop - text.offsetTop - 60; });
+  return el("section", { class: "text", "data-side": title, dir: "auto" }, el("h3", {}, title), text);
 }
 
 function sameOutput({ same, number, screen }, table) {

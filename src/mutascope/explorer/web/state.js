@@ -7,10 +7,12 @@ export function state() {
   return { ...DEFAULTS, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
 }
 
-/** The address with some entries changed; null or a default removes one. */
+/** The address with some entries changed; null or a default removes one. What was zoomed to goes with the place. */
 export function address(changes) {
-  const next = { ...state(), ...changes };
-  const told = Object.entries(next).filter(([key, value]) => value !== null && value !== "" && value !== DEFAULTS[key]);
+  const now = state();
+  const elsewhere = ["view", "screen", "locus"].some((key) => key in changes && (changes[key] ?? DEFAULTS[key]) !== now[key]);
+  const next = { ...now, ...noted, ...(elsewhere ? { cam: null } : {}), ...changes };
+  const told = Object.entries(next).filter(([key, value]) => value !== null && value !== undefined && value !== "" && value !== DEFAULTS[key]);
   // commas and colons of a mutant need no escape behind a #, and an address is also read by people
   return `#${new URLSearchParams(told).toString().replaceAll("%3A", ":").replaceAll("%2C", ",")}`;
 }
@@ -18,10 +20,28 @@ export function address(changes) {
 /** Go there; `quiet` leaves no entry in the history, for sliders. */
 export function go(changes, quiet = false) {
   const target = address(changes);
+  flush(); // where one comes back to
   if (quiet) {
     history.replaceState(null, "", target);
     dispatchEvent(new HashChangeEvent("hashchange"));
   } else location.hash = target;
+}
+
+/** Put into the address what is on the page already, soon: browsers take it ill when it is done at every turn of a wheel. */
+export function note(changes) {
+  Object.assign(noted, changes);
+  clearTimeout(timer);
+  timer = setTimeout(flush, 250);
+}
+
+let [noted, timer] = [{}, 0];
+addEventListener("hashchange", () => { noted = {}; });
+
+function flush() {
+  clearTimeout(timer);
+  if (!Object.keys(noted).length) return;
+  history.replaceState(null, "", address({}));
+  noted = {};
 }
 
 /** Locus, row, column and mutation of `15.down:3,7:max`; null for anything else. */

@@ -1,0 +1,61 @@
+// Any prompt, said by the wild type and by mutants side by side while they generate.
+
+import { count, el, visible } from "./dom.js";
+import { go } from "./state.js";
+
+const COLUMNS = 3; // of mutants
+let source = null;
+
+export async function liveView(atlas, at) {
+  const screen = atlas.screens[0];
+  const field = (name, value, attributes) => el("label", { class: "control" }, el("span", {}, name), el("input", { name, value, ...attributes }));
+  const names = (at.mutants ?? at.mutant ?? "").split(";");
+  const prompt = el("textarea", { name: "prompt", rows: 3, "aria-label": "Prompt" }, at.prompt ?? screen.prompt);
+  const mutants = Array.from({ length: COLUMNS }, (_, i) => el("input", { class: "name", value: names[i] ?? "", "aria-label": `Mutant ${i + 1}`, placeholder: i ? "another, or a sum: a + b" : "15.v:3,7:max" }));
+  const dose = el("input", { type: "range", name: "dose", min: 0, max: 1, step: 0.05, value: at.dose ?? 1, "aria-label": "Dose", oninput: () => { told.textContent = percent(dose.value); }, onchange: () => ask() });
+  const told = el("output", { id: "dose" }, percent(dose.value));
+  const sides = el("div", { class: "sides live" });
+  const problem = el("p", { role: "alert", hidden: true });
+  const form = el("form", { class: "live", onsubmit: (event) => { event.preventDefault(); ask(); } },
+    prompt,
+    el("div", { class: "controls" }, mutants),
+    el("div", { class: "controls" },
+      el("label", { class: "control" }, el("span", {}, "wild type"), dose, el("span", {}, "mutant "), told),
+      field("seed", at.seed ?? "0", { type: "number", min: 0, class: "short" }),
+      field("temperature", at.temperature ?? "0.7", { type: "number", min: 0, max: 10, step: 0.1, class: "short" }),
+      field("length", at.length ?? "80", { type: "number", min: 1, max: 400, class: "short" }),
+      el("button", { class: "primary" }, "say")));
+
+  function ask() {
+    source?.close();
+    const sums = mutants.map((input) => input.value.trim()).filter(Boolean);
+    const set = Object.fromEntries(["dose", "seed", "temperature", "length"].map((name) => [name, form.elements[name].value]));
+    const query = new URLSearchParams([["prompt", prompt.value], ["column", ""], ...sums.map((sum) => ["column", sum]), ...Object.entries(set)]);
+    const columns = ["wild type", ...sums].map((name) => column(name));
+    sides.replaceChildren(...columns.map(({ element }) => element));
+    problem.hidden = true;
+    source = new EventSource(`live?${query}`);
+    source.addEventListener("said", ({ data }) => columns[JSON.parse(data).column].add(JSON.parse(data)));
+    source.addEventListener("refused", ({ data }) => { problem.textContent = JSON.parse(data); problem.hidden = false; });
+    for (const name of ["done", "error"]) source.addEventListener(name, () => { source.close(); sides.dataset.done = "true"; });
+    delete sides.dataset.done;
+  }
+
+  const share = () => go({ mutants: mutants.map((input) => input.value.trim()).filter(Boolean).join(";"), prompt: prompt.value, mutant: null, dose: dose.value, seed: form.elements.seed.value }, true);
+  form.append(el("button", { type: "button", onclick: share }, "put this into the address"));
+  return el("section", { class: "liveview" }, el("h2", {}, `Ask ${screen.model} and its mutants`),
+    el("p", { class: "quiet" }, `Tiles of ${count(screen.tile)} by ${count(screen.tile)} weights. The seed is the same for all, so what differs comes from the mutation. At full dose and with the sampling of a screen, a mutant says what the screen recorded.`),
+    form, problem, sides);
+}
+
+const percent = (value) => `${Math.round(100 * value)} %`;
+
+function column(name) {
+  const text = el("p", { "aria-live": "off" });
+  const state = el("span", { class: "quiet" }, " …");
+  const element = el("section", { class: "text", "data-side": name }, el("h3", {}, name, state), text);
+  return { element, add: (said) => {
+    text.append(visible(said.text));
+    if (said.end) state.textContent = { end: " · ended", length: "", "non-finite": " · not finite" }[said.end];
+  } };
+}

@@ -1,0 +1,96 @@
+// The whole model on one plane: where each locus lies, in sites, and its picture at any resolution.
+
+import { blockColour, mix, rgb, sequential, statusColours } from "./colours.js";
+import { el } from "./dom.js";
+
+export const drawnSize = (l) => (l.transposed ? [l.cols, l.rows] : [l.rows, l.cols]); // down, across
+export const screened = (l) => l.counts[1] + nsms(l);
+export const nsms = (l) => l.counts[2] + l.counts[3] + l.counts[4];
+const GAP = 0.035; // between loci, of the width of a layer
+const LABEL = 0.045; // left of the layers and above the kinds
+
+/** Places of the loci in blocks of layers side by side, as many as make them largest in a box of this size. */
+export function layout(screen, width, height) {
+  const kinds = [...new Set(screen.loci.map((l) => l.kind))];
+  const layers = [...new Set(screen.loci.map((l) => l.layer))];
+  const across = kinds.map((kind) => Math.max(...screen.loci.filter((l) => l.kind === kind).map((l) => drawnSize(l)[1])));
+  const down = Math.max(...screen.loci.map((l) => drawnSize(l)[0]));
+  const bare = across.reduce((a, b) => a + b, 0);
+  const gap = Math.max(1, Math.min(bare * GAP, down * 0.12));
+  const label = Math.max(2, bare * LABEL);
+  const block = label + bare + gap * kinds.length;
+  const sizeOf = (blocks) => [blocks * block + (blocks - 1) * 2 * gap, label + Math.ceil(layers.length / blocks) * (down + gap)];
+  const scaleOf = (blocks) => Math.min(width / sizeOf(blocks)[0], height / sizeOf(blocks)[1]);
+  const blocks = layers.map((_, i) => i + 1).reduce((best, n) => (scaleOf(n) > scaleOf(best) * 1.001 ? n : best), 1);
+  const perBlock = Math.ceil(layers.length / blocks);
+  const xOf = kinds.map((_, i) => label + across.slice(0, i).reduce((a, b) => a + b, 0) + gap * i);
+  const places = screen.loci.map((l) => {
+    const at = layers.indexOf(l.layer);
+    const kind = kinds.indexOf(l.kind);
+    const [high, wide] = drawnSize(l);
+    const x = Math.floor(at / perBlock) * (block + 2 * gap) + xOf[kind] + (across[kind] - wide) / 2;
+    return { l, x, y: label + (at % perBlock) * (down + gap), high, wide };
+  });
+  const labels = {
+    kinds: Array.from({ length: blocks }, (_, b) => kinds.map((text, i) => ({ text, x: b * (block + 2 * gap) + xOf[i] + across[i] / 2, y: label }))).flat(),
+    layers: layers.map((text, at) => ({ text: String(text), x: Math.floor(at / perBlock) * (block + 2 * gap) + label, y: label + (at % perBlock) * (down + gap) + down / 2 })),
+  };
+  return { places, labels, kinds, layers, size: sizeOf(blocks), scale: scaleOf(blocks) };
+}
+
+/** Pictures of the loci by level of the pyramid, drawn once. */
+export class Pictures {
+  constructor(atlas, arrays, palette) {
+    Object.assign(this, { arrays, colours: statusColours(atlas, palette), known: new Map() });
+  }
+
+  /** The picture whose cells are not smaller than a pixel of the screen, and how many sites a cell is wide. */
+  of(l, scale) {
+    let level = Math.max(0, Math.ceil(Math.log2(1 / (scale * (devicePixelRatio || 1)))));
+    while (!this.arrays[`${l.name}/${level}`]) level += this.arrays[`${l.name}/${level + 1}`] || level === 0 ? 1 : -1;
+    const key = `${l.name}/${level}`;
+    if (!this.known.has(key)) this.known.set(key, this.paint(l, this.arrays[key]));
+    return [this.known.get(key), 2 ** level];
+  }
+
+  paint(l, cells) {
+    const [rows, cols, several] = cells.shape;
+    const guess = l.exact < screened(l) ? 0.12 : 0; // a little lighter where most is predicted
+    const lighter = this.colours.map((colour) => mix(colour, this.colours[1], guess));
+    const [height, width] = l.transposed ? [cols, rows] : [rows, cols];
+    const image = new ImageData(width, height);
+    for (let at = 0; at < rows * cols; at++) {
+      const to = 4 * (l.transposed ? (at % cols) * width + Math.floor(at / cols) : at);
+      const colour = several ? blockColour(cells, at * several, lighter) : lighter[cells[at]];
+      image.data[to] = colour[0];
+      image.data[to + 1] = colour[1];
+      image.data[to + 2] = colour[2];
+      image.data[to + 3] = 255;
+    }
+    const canvas = el("canvas", { width, height });
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    return canvas;
+  }
+}
+
+/** Ways to colour a whole locus by one number. */
+export const MODES = {
+  status: { word: "status of the sites" },
+  rate: { word: "share of NSM sites", of: (l) => screened(l) && nsms(l) / screened(l), percent: true },
+  bias: { word: "share of max among one-sided", of: (l) => (l.counts[2] + l.counts[3] ? l.counts[2] / (l.counts[2] + l.counts[3]) : NaN), percent: true },
+  both: { word: "share of both among NSM sites", of: (l) => (nsms(l) ? l.counts[4] / nsms(l) : NaN), percent: true },
+  enriched: { word: "enriched rows and columns", of: (l) => l.enriched },
+  phenotypes: { word: "distinct phenotypes", of: (l) => l.phenotypes },
+  strangeness: { word: "strangeness (1 - mean cosine)", of: (l) => (l.cosine === null ? NaN : 1 - l.cosine) },
+  exact: { word: "share that was run", of: (l) => screened(l) && l.exact / screened(l), percent: true },
+};
+
+/** Colour of every locus in a mode with one number each, and the ends of the scale. */
+export function flatColours(screen, mode) {
+  const values = screen.loci.map(MODES[mode].of);
+  const finite = values.filter((value) => !Number.isNaN(value));
+  const [low, high] = finite.length ? [Math.min(...finite), Math.max(...finite)] : [0, 1];
+  const blank = getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
+  const colours = values.map((value) => (Number.isNaN(value) ? rgb(blank) : sequential((value - low) / (high - low || 1))));
+  return { values, low, high, colours: new Map(screen.loci.map((l, i) => [l.name, colours[i]])) };
+}
