@@ -10,10 +10,12 @@ pytest.importorskip("starlette", reason="the server takes the extra explorer")
 
 from browsing import CHROMIUM, hosted, look, opened, served
 
+from mutascope import Mutant
 from mutascope.analysis.copa import rearrange, sign_map
 from mutascope.analysis.severity import severity_frame
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.explorer import Atlas, write_site
+from mutascope.run.live import Live
 from mutascope.store import ScreenFolder, Shard
 from mutascope.store.reader import ScreenData
 from stores import records_of, write_screen
@@ -181,6 +183,23 @@ def test_outputs_on_a_panel_are_searched(browser, folders, tmp_path):
             page.fill("input[type=search]", "a fly")
             assert page.locator("tbody tr:visible").count() == wanted
             page.get_by_text(f"{wanted} of {len(mine)} outputs").wait_for()
+
+
+def test_what_is_asked_live_streams_side_by_side(browser, folders, llama):
+    speaker = Live(llama, 4)
+    said = {0: "", 1: ""}
+    for piece in speaker.say("the egg", [[], [Mutant(0, "v", 0, 0, "max")]], seed=1, max_new_tokens=9):
+        said[piece.column] += piece.text
+    for address in served(Atlas([str(folders["drosophila"])], live=True), speaker):
+        for page in opened(browser, address):
+            look(page, "view=live&mutants=0.v:0,0:max&prompt=the+egg&seed=1&length=9")
+            page.get_by_role("button", name="say").click()
+            page.wait_for_selector(".sides.live[data-done]")
+            shown = page.locator(".sides.live p").all_text_contents()
+            assert [text.split() for text in shown] == [said[0].split(), said[1].split()]
+            page.locator("input.name").first.fill("99.v:0,0:max")
+            page.get_by_role("button", name="say").click()
+            page.get_by_text("has no 99.v:0,0:max").wait_for()
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ export async function liveView(atlas, at) {
   function ask() {
     source?.close();
     const sums = mutants.map((input) => input.value.trim()).filter(Boolean);
-    const set = Object.fromEntries(["dose", "seed", "temperature", "length"].map((name) => [name, form.elements[name].value]));
+    const set = Object.fromEntries(["dose", "seed", "temperature", "length"].map((name) => [name, form.elements.namedItem(name).value]));
     const query = new URLSearchParams([["prompt", prompt.value], ["column", ""], ...sums.map((sum) => ["column", sum]), ...Object.entries(set)]);
     const columns = ["wild type", ...sums].map((name) => column(name));
     sides.replaceChildren(...columns.map(({ element }) => element));
