@@ -12,7 +12,6 @@ HIDDEN, INTERMEDIATE, HEADS, KV_HEADS, LAYERS = 64, 96, 4, 2, 2
 _LATENT = {"num_key_value_heads": HEADS, "head_dim": 8, "num_experts_per_tok": 2}
 """Latent attention has keys and values for every head, and a head has the rotated features alone."""
 _HEAD = {"head_dim": 16}
-_INDEXER = {"indexer_n_heads": HEADS, "indexer_kv_heads": KV_HEADS, "indexer_head_dim": 16}
 
 
 _LAYERS = (
@@ -56,7 +55,12 @@ _OVERRIDES: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("dots3_note", "dots3_note_text", "glm4_moe_lite", "glm_moe_dsa", "hy_v4"), _LATENT),
     **dict.fromkeys(("kimi_linear", "longcat_flash", "minicpm3", "youtu"), _LATENT),
     **dict.fromkeys(("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral"), _HEAD),
-    "bailing_hybrid": {**_LATENT, "layer_types": ["linear_attention", "full_attention"]},
+    "bailing_hybrid": {
+        **_LATENT,
+        "n_group": 1,
+        "topk_group": 1,
+        "layer_types": ["linear_attention", "full_attention"],
+    },
     "gemma3n_text": {"num_kv_shared_layers": 0},
     "gemma4_unified_assistant": {"num_kv_shared_layers": 0},
     "bamba": {"attn_layer_indices": [1]},
@@ -77,7 +81,6 @@ _OVERRIDES: dict[str, dict[str, Any]] = {
     "mamba2": {"num_heads": 8, "head_dim": 16},
     "recurrent_gemma": {"block_types": ["recurrent", "attention"]},
     "nemotron": {**_HEAD, "num_key_value_heads": KV_HEADS},
-    **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), _INDEXER),
     "reformer": {"is_decoder": True, "attn_layers": ["local", "local"], "axial_pos_embds": False},
     "xmod": {"default_language": "en_XX"},
     "zaya": {"num_experts_per_tok": 1},
@@ -89,6 +92,14 @@ def small_config(model_type: str) -> PreTrainedConfig:
     """Return a small configuration of a type."""
     kind = CONFIG_MAPPING[model_type]
     return kind(**{**_small_fields(kind), **_OVERRIDES.get(model_type, {})})
+
+
+def cut_config(model_type: str) -> PreTrainedConfig:
+    """Return the usual configuration of a type with two layers, for what cannot be made small."""
+    kind = CONFIG_MAPPING[model_type]
+    usual = kind().to_dict()
+    cut: dict[str, Any] = {name: LAYERS for name in _LAYERS if isinstance(usual.get(name), int)}
+    return kind(**cut)
 
 
 def _small_fields(kind: type[PreTrainedConfig]) -> dict[str, Any]:

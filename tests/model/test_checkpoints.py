@@ -236,8 +236,8 @@ REFUSED = {
     # tokenizers
     "no tokenizer": (
         lambda f: [path.unlink() for path in f.glob("*token*")],
-        "the tokenizer of",
-        "cannot be loaded",
+        "has no tokenizer",
+        "copy it",
     ),
     "a tokenizer of a later version": (tokenizer_model, "the tokenizer of", "cannot be loaded"),
     "a tokenizer that is a pointer": (write("tokenizer.json", LFS), "the tokenizer of", "cannot be loaded"),

@@ -20,6 +20,8 @@ _OTHER_FORMATS = {
     "*.h5": "TensorFlow's format; convert it with an earlier transformers",
     "*.msgpack": "Flax's format; convert it with an earlier transformers",
 }
+_TOKENIZERS = ("*token*", "vocab*", "merges*", "*.model", "*.tiktoken", "tekken.json", "spiece*")
+"""What files of tokenizers are called."""
 _DEQUANTISED = ("mxfp4",)
 """Quantisations that transformers undoes while it loads."""
 _LFS = b"version https://git-lfs"
@@ -34,6 +36,11 @@ def check_folder(folder: Path, *, allow_pickle: bool) -> None:
     for path in weights:
         _check_file(path)
     _check_index(folder)
+    if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
+        raise MutascopeError(
+            f"{folder} has no tokenizer (tokenizer.json, or tokenizer.model): copy it from the model that it was made"
+            " from"
+        )
 
 
 def check_config(folder: Path) -> None:

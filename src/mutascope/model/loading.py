@@ -124,6 +124,7 @@ def load_model(
             dtype=torch_dtype,
             use_safetensors=None if allow_pickle else True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused by name
             **options,
         )
         network, report = loaded
@@ -146,10 +147,14 @@ def _load_tokenizer(
 
 
 def _check_tensors(name: str, report: dict[str, Any]) -> None:
-    """Raise MutascopeError for tensors that the checkpoint lacks, as transformers would fill them with random numbers;
-    say on standard error which ones are not used.
+    """Raise MutascopeError for tensors that the checkpoint lacks, or has in another shape, as transformers would fill
+    them with random numbers; say on standard error which ones are not used.
     """
     missing, unused = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    for tensor, held, wanted in sorted(report["mismatched_keys"]):
+        raise MutascopeError(
+            f"{name} cannot be loaded: {tensor} has the shape {[*held]}, and config.json asks for {[*wanted]}"
+        )
     if missing:
         before = stray_prefix(missing, unused)
         told = (

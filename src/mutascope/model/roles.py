@@ -43,7 +43,6 @@ _ROLES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _BY_HEAD = View("query_key_value", ("q", "k", "v"), by_head=True)
 _FUSED: dict[str, tuple[View, ...]] = {
     **dict.fromkeys(("BloomAttention", "PersimmonAttention", "GPTNeoXJapaneseAttention"), (_BY_HEAD,)),
-    "MiniMaxLightningAttention": (View("qkv_proj", ("q", "k", "v"), by_head=True),),
     **dict.fromkeys(("GlmMLP", "Glm4MLP", "Phi4MultimodalMLP"), (View("gate_up_proj", ("gate", "up")),)),
     "ModernBertDecoderMLP": (View("Wi", ("gate", "up")),),
     "Phi4MultimodalAttention": (View("qkv_proj", ("q", "k", "v")),),
