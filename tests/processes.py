@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -23,6 +24,19 @@ _PRELOAD = [
 ]
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(_PRELOAD)
+
+
+def server_address() -> str:
+    """Return where the fork server listens."""
+    server = forkserver._forkserver  # pyright: ignore[reportAttributeAccessIssue]
+    server.ensure_running()
+    return server._forkserver_address
+
+
+def share_server(address: str) -> None:
+    """Have the processes that this one starts forked from a server that runs already; else it would start its own."""
+    server = forkserver._forkserver  # pyright: ignore[reportAttributeAccessIssue]
+    server._forkserver_address, server.ensure_running = address, lambda: None
 
 
 def _command(arguments: list[str], stderr: str) -> None:
@@ -53,9 +67,13 @@ class Process:
     def stderr(self) -> str:
         return self._stderr.read_text() if self._stderr else ""
 
-    def send(self, number: int) -> None:
+    @property
+    def pid(self) -> int:
         assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        return self._process.pid
+
+    def send(self, number: int) -> None:
+        os.kill(self.pid, number)
 
     def wait(self, timeout: float = 120) -> int:
         """Return the exit code, -9 after SIGKILL."""

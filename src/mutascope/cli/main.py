@@ -21,6 +21,7 @@ from mutascope.cli.models import models
 from mutascope.cli.panel import panel
 from mutascope.cli.predict import predict
 from mutascope.cli.pyramid import pyramid
+from mutascope.cli.repack import compact, merge
 from mutascope.cli.report import report
 from mutascope.cli.screen import screen
 from mutascope.cli.show import show
@@ -58,6 +59,8 @@ app.command()(predict)
 app.command()(status)
 app.command()(verify)
 app.command()(repair)
+app.command()(compact)
+app.command()(merge)
 app.command()(export)
 app.command("import-authors")(import_authors)
 app.command()(genome)

@@ -58,6 +58,15 @@ Shards = Annotated[
     str | None,
     typer.Option("--shard", help="such as 3/64, or auto in a Slurm array or SkyPilot job; default all"),
 ]
+Executors = Annotated[str | None, typer.Option("--executor", help="local or ray; default local")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="processes that share the work, one per GPU or sharing the cores; default 1, with ray all GPUs",
+        min=1,
+    ),
+]
+Address = Annotated[str | None, typer.Option(help="of a Ray cluster, such as auto or ray://head:10001")]
 
 # what replaces fields of the assay
 

@@ -47,10 +47,13 @@ def predict(
     allow_pickle: options.AllowPickle = None,
     trust_remote_code: options.TrustRemoteCode = None,
     shard: options.Shards = None,
+    executor: options.Executors = None,
+    workers: options.Workers = None,
+    address: options.Address = None,
 ) -> None:
     """Predict every mutant of whole loci from gradients, with a measured error; go on where a run stopped."""
     told = options.given(locals())
-    for name in ("out", "error", "budget", "shard"):
+    for name in ("out", "error", "budget", "shard", "executor", "workers", "address"):
         told.pop(name, None)
     seconds = None if budget is None else parse_duration(budget)
     if error is not None and not 0 <= error < 1:
@@ -58,6 +61,7 @@ def predict(
 
     from mutascope.cli.stopping import resumable
     from mutascope.explorer.prepared import prepare
+    from mutascope.run.executors.choice import choose_executor
     from mutascope.run.prediction import Prediction
     from mutascope.run.shards import read_shard
     from mutascope.run.spec import PredictSpec, read_spec
@@ -65,8 +69,9 @@ def predict(
     keys = {"mutations": ",".join(predictable_mutations()), **told}
     job = Prediction.from_spec(read_spec(PredictSpec, keys, where="mutascope predict"))
     share = None if shard is None else read_shard(shard, os.environ)
+    runner = choose_executor(executor or "local", workers, address)
     with resumable(job):
-        results = job.run(out, error=error, budget=seconds, shard=share)
+        results = job.run(out, error=error, budget=seconds, shard=share, executor=runner)
     if share is None:
         prepare(out)
     for name, fact in results.summary().items():

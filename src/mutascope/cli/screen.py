@@ -51,15 +51,20 @@ def screen(
     allow_pickle: options.AllowPickle = None,
     trust_remote_code: options.TrustRemoteCode = None,
     shard: options.Shards = None,
+    executor: options.Executors = None,
+    workers: options.Workers = None,
+    address: options.Address = None,
 ) -> None:
     """Run a screen into a folder; on a folder that holds part of the same screen, finish it."""
     told = options.given(locals())
-    told.pop("shard", None)
+    for name in ("shard", "executor", "workers", "address"):
+        told.pop(name, None)
     where = str(told.pop("spec", "mutascope screen"))
     keys = {**(load_yaml(spec) if spec is not None else {}), **told}
 
     from mutascope.cli.stopping import resumable
     from mutascope.explorer.prepared import prepare
+    from mutascope.run.executors.choice import choose_executor
     from mutascope.run.screen import Screen
     from mutascope.run.shards import read_shard
     from mutascope.run.spec import ScreenSpec, read_spec
@@ -67,8 +72,9 @@ def screen(
     target = keys.pop("out", None)
     job = Screen.from_spec(read_spec(ScreenSpec, keys, where=where))
     share = None if shard is None else read_shard(shard, os.environ)
+    runner = choose_executor(executor or "local", workers, address)
     with resumable(job):
-        done = job.run(target, shard=share)
+        done = job.run(target, shard=share, executor=runner)
     path = job.home.path
     if done.left:
         typer.echo(f"shard {share} is done: {job.state()}")

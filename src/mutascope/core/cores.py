@@ -5,6 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+_sharers = 1
+
+
+def share(processes: int) -> None:
+    """Leave this process its part of the cores and the memory, which it shares with as many others like it."""
+    global _sharers
+    _sharers = processes
+
 
 def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the cores that this process may run on, no more than a quota of its control group pays for, at least 1.
@@ -15,7 +23,7 @@ def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     quota = _quota(cgroup)
-    return cores if quota is None else max(1, min(cores, int(quota)))
+    return max(1, int(cores if quota is None else min(cores, quota)) // _sharers)
 
 
 def _quota(cgroup: Path) -> float | None:
@@ -32,7 +40,9 @@ def _quota(cgroup: Path) -> float | None:
 
 
 def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the main memory that can be had without swapping, in bytes: no more than the control group has left.
+    """Return the main memory that this process can have without swapping, in bytes.
+
+    No more than the control group has left.
 
     Args:
         cgroup: folder of the control group, version 2.
@@ -46,10 +56,10 @@ def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     try:
         most, used, told = ((cgroup / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
     except OSError:
-        return whole
+        return whole // _sharers
     if most.strip() == "max":
-        return whole
+        return whole // _sharers
     cached = dict(line.split() for line in told.splitlines()).get(
         "inactive_file", 0
     )  # given back when needed
-    return max(0, min(whole, int(most) - int(used) + int(cached)))
+    return max(0, min(whole, int(most) - int(used) + int(cached))) // _sharers

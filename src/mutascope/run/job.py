@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Generic, Protocol, Self, TypeVar
+
+import torch
 
 from mutascope.assays import Resolved
 from mutascope.assays.phenotype import PhenotypeReader
@@ -54,6 +57,7 @@ class Job(ABC, Generic[SpecT]):
     ) -> None:
         self.spec = spec
         self.folder = ScreenFolder(folder) if isinstance(folder, str) else folder
+        self._given = model is not None
         if model is not None:
             self.model = model
 
@@ -66,7 +70,7 @@ class Job(ABC, Generic[SpecT]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is loaded when it is needed."""
-        return {"spec": self.spec, "folder": self.folder}
+        return {"spec": self.spec, "folder": self.folder, "_given": False}
 
     # the folder
 
@@ -195,6 +199,14 @@ class Job(ABC, Generic[SpecT]):
             manifest.controls = Controls(**controls, **told)
 
     # what is loaded when it is needed
+
+    def unload(self) -> None:
+        """Give back the memory of what is loaded; it is loaded again when it is needed."""
+        for name in ("session", "reader", "reference", "resolved", *(() if self._given else ("model",))):
+            vars(self).pop(name, None)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     @cached_property
     def model(self) -> Model:

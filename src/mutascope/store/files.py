@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 import polars as pl
@@ -16,6 +17,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.schema import FORMAT_VERSION
+from mutascope.store.persistence import failures, persistently
+
+ResultT = TypeVar("ResultT")
 
 
 class DamagedError(Exception):
@@ -38,15 +42,15 @@ class Files:
 
     def check_free(self) -> None:
         """Raise MutascopeError when the folder holds something that shows, or cannot be written. Writes nothing."""
-        if self._fs.exists(self._root):
-            names = map(os.path.basename, self._fs.ls(self._root, detail=False))
+        if self._is_there(self._root):
+            names = map(os.path.basename, self._ask(lambda: self._fs.ls(self._root, detail=False)))
             if any(not name.startswith(".") for name in names) or not self._fs.isdir(self._root):
                 raise MutascopeError(f"{self.path} exists and is not a screen folder: choose another --out")
         self.check_writable()
 
     def check_writable(self) -> None:
         """Raise MutascopeError when a local folder, or the one that it would be made in, is not writable."""
-        if not isinstance(self._fs, LocalFileSystem):
+        if not self._is_local:
             return
         place = os.path.abspath(self._root)
         while not os.path.exists(place):
@@ -60,14 +64,14 @@ class Files:
         """Whether there is such a file, by a look of its own at the store."""
         place = self._at(name)
         self._fs.invalidate_cache(os.path.dirname(place))
-        return self._fs.exists(place)
+        return self._is_there(place)
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a subfolder that show, of files and folders."""
         place = self._at(folder)
         self._fs.invalidate_cache(place)
         try:
-            found = self._fs.ls(place, detail=False)
+            found = self._ask(lambda: self._fs.ls(place, detail=False))
         except FileNotFoundError:
             return []
         return [name for name in map(os.path.basename, found) if name[:1] not in ("", ".")]
@@ -79,7 +83,7 @@ class Files:
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
-        return self._fs.cat_file(self._at(name))
+        return self._ask(lambda: self._fs.cat_file(self._at(name)))
 
     def read_table(self, name: str, schema: dict[str, Any]) -> pl.DataFrame:
         """Return a Parquet file with at least the columns of the schema.
@@ -88,8 +92,7 @@ class Files:
             DamagedError: when it is missing, cannot be read, or has other columns.
         """
         try:
-            with self._fs.open(self._at(name), "rb") as file:
-                table = pq.read_table(io.BytesIO(file.read()), page_checksum_verification=True)
+            table = pq.read_table(io.BytesIO(self.read(name)), page_checksum_verification=True)
             table.validate(full=True)
             bare = pa.table(dict(zip(table.column_names, table.columns, strict=True)))  # without metadata
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
@@ -106,8 +109,7 @@ class Files:
             DamagedError: when it is missing, or the footer cannot be read.
         """
         try:
-            with self._fs.open(self._at(name), "rb") as file:
-                return pq.ParquetFile(file).metadata.num_rows
+            return self._ask(lambda: self._count_rows(self._at(name)))
         except (OSError, pa.ArrowException) as error:
             raise DamagedError(str(error).partition("\n")[0]) from error
 
@@ -118,8 +120,11 @@ class Files:
             MutascopeError: when it cannot be written.
         """
         target = self._at(name)
-        if not isinstance(self._fs, LocalFileSystem):
-            self._fs.pipe_file(target, content)
+        if not self._is_local:
+            try:
+                self._ask(lambda: self._fs.pipe_file(target, content))
+            except FileNotFoundError as error:  # no such bucket
+                raise MutascopeError(f"{target} cannot be written: {error}") from error
             return
         try:
             os.replace(_scratch(target, content), target)
@@ -137,9 +142,8 @@ class Files:
         """
         target = self._at(name)
         try:
-            if not isinstance(self._fs, LocalFileSystem):
-                self._fs.pipe_file(target, content, mode="create")
-                return self._fs.cat_file(target) == content
+            if not self._is_local:
+                return self._ask(lambda: self._create_once(target, content))
             scratch = _scratch(target, content)
             try:
                 os.link(scratch, target)
@@ -159,7 +163,37 @@ class Files:
     def remove(self, name: str) -> None:
         """Delete a file, if it is there."""
         with suppress(FileNotFoundError):  # another process may be faster
-            self._fs.rm_file(self._at(name))
+            self._ask(lambda: self._fs.rm_file(self._at(name)))
+
+    @property
+    def _is_local(self) -> bool:
+        return isinstance(self._fs, LocalFileSystem)
+
+    def _ask(self, call: Callable[[], ResultT]) -> ResultT:
+        """Return what a call of the file system returns; one of a store elsewhere is tried again where it fails."""
+        return call() if self._is_local else persistently(self.path, call)
+
+    def _is_there(self, place: str) -> bool:
+        if self._is_local:
+            return self._fs.exists(place)
+        try:
+            self._ask(lambda: self._fs.info(place))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _count_rows(self, place: str) -> int:
+        with self._fs.open(place, "rb") as file:
+            return pq.ParquetFile(file).metadata.num_rows
+
+    def _create_once(self, target: str, content: bytes) -> bool:
+        """Create an object, and look whose it is where that failed: an earlier try may have, whose answer was lost."""
+        try:
+            self._fs.pipe_file(target, content, mode="create")
+        except failures():
+            if not self._fs.exists(target):
+                raise
+        return self._fs.cat_file(target) == content
 
     def _at(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"

@@ -1,0 +1,142 @@
+"""Workers that share the units of a job by their leases, and a driver that replaces those that die."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from mutascope.core.errors import MutascopeError
+from mutascope.core.words import counted
+from mutascope.run.progress import ScreenProgress
+from mutascope.store import ScreenFolder
+
+if TYPE_CHECKING:
+    from mutascope.run.job import Job
+
+DEATHS = 5
+"""Deaths of workers in a row, without a unit stored in between, after which it is no accident."""
+PATIENCE = 60.0
+"""Seconds that workers have to store what is done when they are told to stop."""
+LOOK = 1.0
+"""Seconds between two looks at what is stored."""
+
+
+class Death(Exception):
+    """A worker died; says of what."""
+
+
+class Worker(Protocol):
+    """A process somewhere that runs ``job.run_units``."""
+
+    def ended(self) -> bool:
+        """Return whether it has run its units.
+
+        Raises:
+            Death: when it is gone.
+            MutascopeError: what it was refused.
+        """
+        ...
+
+    def tell_to_stop(self) -> None:
+        """Ask it to store what is done and to end."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has ended, and kill it after some seconds."""
+        ...
+
+
+class Crew(ABC):
+    """An executor of several workers.
+
+    Each is given all units, and begins at another one; leases see to it that no two run the same. So a worker needs
+    nothing from the driver, and what one leaves behind, the others run.
+
+    Args:
+        workers: how many.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    @abstractmethod
+    def start(self, job: Job, names: Sequence[str], place: int) -> Worker:
+        """Start the worker of a place, from 0, on units."""
+
+    def wait(self, workers: Sequence[Worker], seconds: float) -> None:
+        """Let time pass, less where a worker ends."""
+        time.sleep(seconds)
+
+    def __call__(self, job: Job, names: Sequence[str], *, quiet: bool = False) -> int:
+        """Run units with the progress of all workers in one line, and return the number of mutants stored meanwhile.
+
+        Raises:
+            MutascopeError: what a worker was refused, or when workers die again and again.
+        """
+        if not names:
+            return 0
+        silent = job.home.records(job.home.finished_units().difference(names))["silent"]
+        total = len(job.listed)
+        job.unload()
+        with ScreenProgress(total, len(silent), int((~silent).sum()), quiet=quiet) as progress:
+            self._run(job, names, _Tally(job.home, names, progress))
+            return progress.done - len(silent)
+
+    def _run(self, job: Job, names: Sequence[str], tally: _Tally) -> None:
+        places = range(min(self.workers, len(names)))
+        deaths, crew = 0, {place: self.start(job, self._from(names, place), place) for place in places}
+        try:
+            while crew and tally.open:
+                self.wait(list(crew.values()), LOOK)
+                if tally.look():
+                    deaths = 0
+                for place, worker in list(crew.items()):
+                    try:
+                        if worker.ended():
+                            del crew[place]
+                    except Death as death:
+                        deaths += 1
+                        if deaths >= DEATHS:
+                            raise MutascopeError(_told(deaths, death)) from None
+                        crew[place] = self.start(job, self._from(names, place), place)
+            tally.look()
+        except BaseException:
+            for worker in crew.values():
+                worker.tell_to_stop()
+            raise
+        finally:
+            end = time.monotonic() + PATIENCE
+            for worker in crew.values():
+                worker.wait(max(0.0, end - time.monotonic()))
+
+    def _from(self, names: Sequence[str], place: int) -> list[str]:
+        first = place * len(names) // min(self.workers, len(names))
+        return [*names[first:], *names[:first]]
+
+
+class _Tally:
+    """Tells a progress line of the mutants of units that have been stored, by whomever.
+
+    Attributes:
+        open: units that have not.
+    """
+
+    def __init__(self, folder: ScreenFolder, names: Sequence[str], progress: ScreenProgress) -> None:
+        self._folder, self.open, self._progress = folder, set(names), progress
+
+    def look(self) -> int:
+        """Count what is stored by now, and return the number of units that were not before."""
+        fresh = self.open & self._folder.finished_units()
+        for silent in self._folder.records(fresh)["silent"]:
+            self._progress(silent)
+        self.open -= fresh
+        return len(fresh)
+
+
+def _told(deaths: int, death: Death) -> str:
+    return (
+        f"{counted(deaths, 'worker')} died one after the other and no unit was finished ({death}): try fewer --workers"
+        " or a smaller --batch where memory is short; the same command goes on with what is missing"
+    )

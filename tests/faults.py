@@ -1,0 +1,178 @@
+"""A screen that is disturbed at random moments by real signals, and what it is like when nobody disturbs it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from builders import tiny_model
+from mutascope import Design, Screen, ScreenData, TextAssay
+from mutascope.cli.stopping import resumable
+from mutascope.core.errors import MutascopeError, Stopped
+from mutascope.engine.reference import ReferenceSession
+from mutascope.run.executors import crew
+from mutascope.run.executors.choice import choose_executor
+from mutascope.run.units import Progress
+from mutascope.store import ScreenFolder, leases
+from processes import Process, server_address, share_server, start_function
+
+TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=3, temperature=0.7)
+DESIGN = Design(kinds=("v", "down"), sample=64)
+MUTANTS = 128
+
+
+def hurry() -> None:
+    """Look at leases and workers twenty times a second."""
+    leases.POLL = leases.BEAT = crew.LOOK = 0.05
+
+
+class SlowScreen(Screen):
+    """A screen whose mutants take a while, in whatever process they are run."""
+
+    def run_units(self, names: Sequence[str], progress: Progress = lambda silent: None) -> int:
+        hurry()
+        if ReferenceSession.run is not _run_slowly:
+            ReferenceSession.run = _run_slowly
+        return super().run_units(names, progress)
+
+
+_run = ReferenceSession.run
+
+
+def _run_slowly(self, mutants):
+    for outcome in _run(self, mutants):
+        time.sleep(0.005)
+        yield outcome
+
+
+def drive(model: str, out: str, workers: int, server: str) -> None:
+    """Run or go on with the screen, with workers from a fork server."""
+    share_server(server)
+    os.dup2(os.open(f"{out}.stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    try:
+        hurry()
+        screen = SlowScreen(model, TALE, DESIGN, tile=8, engine="reference")
+        with resumable(screen):
+            screen.run(out, quiet=True, executor=choose_executor(workers=workers))
+    except Stopped as stop:
+        sys.exit(stop.exit_code)
+    except KeyboardInterrupt:  # before there was anything to go on with
+        sys.exit(130)
+    except MutascopeError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+class Ground:
+    """Where a screen is disturbed.
+
+    Attributes:
+        whole: the screen when nobody disturbs it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.model, self.whole = str(tiny_model(folder / "model", "llama")), folder / "whole"
+        Screen(self.model, TALE, DESIGN, tile=8, engine="reference").run(self.whole, quiet=True)
+        self.shards = {path.name: path.read_bytes() for path in (self.whole / "records").iterdir()}
+
+    def start(self, out: Path, workers: int) -> Process:
+        """Start a driver."""
+        return start_function(drive, self.model, str(out), workers, server_address())
+
+    def check(self, out: Path) -> None:
+        """Assert that the records are those of the undisturbed run: none missing, none twice; nothing is left over."""
+        mine = ScreenData(out)
+        assert mine.finished
+        assert mine.records().equals(ScreenData(self.whole).records())
+        assert {path.name: path.read_bytes() for path in (out / "records").iterdir()} == self.shards
+        assert [path for path in (out / "partial").rglob("*") if path.is_file()] == []
+
+    def check_unfinished(self, out: Path) -> None:
+        """Assert that what is there can be read, is of the screen, and is not called finished for want of any."""
+        if not ScreenFolder(out).exists():
+            return
+        mine = ScreenData(out)
+        assert len(mine.records()) == mine.done
+        assert mine.finished <= (mine.done == MUTANTS)
+
+    def disturb(self, folder: Path, faults: int, draw: random.Random, longest: float = 0.5) -> None:
+        """Do harm to drivers and workers at random moments, with a new driver where one ends; then check.
+
+        Args:
+            folder: of the screens, a new one where one is finished before all faults were made.
+            faults: how many.
+            draw: which, and when.
+            longest: seconds between two of them.
+        """
+        attempt, workers, driver = 0, 3, None
+        while faults:
+            out = folder / str(attempt)
+            driver = driver or self.start(out, workers)
+            time.sleep(draw.uniform(0, longest))
+            faults -= bool(draw.choice(FAULTS)(driver, out, draw))
+            if driver.running:
+                continue
+            code = driver.wait()
+            assert code in (0, 2, -9, -15, 130, 143), (code, out.with_suffix(".stderr").read_text())
+            driver = None
+            self.check_unfinished(out)
+            if code == 0:
+                self.check(out)
+                attempt += 1
+        if driver is None or driver.wait() != 0:
+            assert self.start(out, workers).wait() == 0
+        self.check(out)
+
+
+def holders(out: Path) -> list[int]:
+    """Process ids of those who show signs of life in a folder."""
+    found = []
+    for path in (out / "leases" / "holders").glob("[!.]*"):
+        try:
+            found.append(int(path.read_text().split()[1]))
+        except (FileNotFoundError, IndexError):
+            continue
+    return found
+
+
+def to_worker(number: int) -> Callable[[Process, Path, random.Random], bool]:
+    """Return what sends a signal to a worker, if there is one."""
+
+    def harm(driver: Process, out: Path, draw: random.Random) -> bool:
+        workers = [pid for pid in holders(out) if pid != driver.pid]
+        if not workers:
+            return False
+        return _send(draw.choice(workers), number)
+
+    return harm
+
+
+def to_driver(number: int) -> Callable[[Process, Path, random.Random], bool]:
+    """Return what sends a signal to the driver."""
+
+    def harm(driver: Process, out: Path, draw: random.Random) -> bool:
+        return driver.running and _send(driver.pid, number)
+
+    return harm
+
+
+def _send(process: int, number: int) -> bool:
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+FAULTS = [
+    *3 * [to_worker(signal.SIGKILL)],
+    to_worker(signal.SIGTERM),
+    to_driver(signal.SIGKILL),
+    to_driver(signal.SIGTERM),
+    to_driver(signal.SIGINT),
+]

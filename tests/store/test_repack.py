@@ -1,0 +1,167 @@
+"""Screens written into other folders: in larger units, or parts of one together."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from builders import tiny_model
+from mutascope import Design, MutascopeError, Prediction, Screen, ScreenData, TextAssay
+from mutascope.run.shards import Shard
+from mutascope.run.verify import verify
+from mutascope.store import ScreenFolder
+from mutascope.store.files import Files
+from mutascope.store.repack import compact, merge
+from stores import snapshot
+
+TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=3, temperature=0.7)
+DESIGN = Design(kinds=("v", "down"), sample=40)
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory) -> Screen:
+    """A finished screen of 80 mutants in five units."""
+    folder = tmp_path_factory.mktemp("repack")
+    screen = Screen(str(tiny_model(folder / "model", "llama")), TALE, DESIGN, tile=8, engine="reference")
+    screen.run(folder / "whole", quiet=True)
+    return screen
+
+
+@pytest.fixture
+def whole(screen) -> ScreenFolder:
+    return ScreenFolder(str(Path(screen.spec.model).parent / "whole"))
+
+
+def check(out: Path, whole: ScreenFolder) -> None:
+    """Assert that a folder is whole and holds the same."""
+    mine, theirs = ScreenData(out), ScreenData(whole)
+    assert verify(ScreenFolder(out)) == []
+    assert mine.finished
+    assert mine.records().equals(theirs.records())
+    assert mine.texts().equals(theirs.texts())
+    assert mine.covariates().equals(theirs.covariates())
+
+
+@pytest.mark.parametrize("size, units", [(None, 1), (32, 3), (16, 5)])
+def test_a_compact_screen_holds_the_same_in_fewer_files(whole, tmp_path, cli, size, units):
+    before = snapshot(Path(whole.path))
+    options = () if size is None else ("--size", size)
+    result = cli("compact", whole.path, "--out", tmp_path / "out", *options)
+    assert (result.code, result.err) == (0, "")
+    assert (
+        result.out
+        == f"{tmp_path / 'out'} holds {whole.path} in {units} unit{'s'[: units > 1]} instead of 5\n"
+    )
+    check(tmp_path / "out", whole)
+    assert len(list((tmp_path / "out" / "records").iterdir())) == units
+    assert snapshot(Path(whole.path)) == before
+
+
+def test_a_crash_at_any_write_leaves_a_folder_that_can_be_read_and_finished(whole, tmp_path, monkeypatch):
+    out, write, left = tmp_path / "out", Files.write, [0]
+
+    def break_off(self, name, content):
+        if self.path == str(out) and not name.startswith("leases"):
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+        write(self, name, content)
+
+    monkeypatch.setattr(Files, "write", break_off)
+    for allowed in range(20):
+        left[0] = allowed
+        try:
+            compact(whole, ScreenFolder(out), 32)
+            break
+        except KeyboardInterrupt:
+            data = ScreenData(out)
+            assert len(data.records()) == data.done
+            assert not data.finished
+    assert allowed > 2
+    check(out, whole)
+
+
+def test_what_is_missing_stays_missing(screen, whole, tmp_path):
+    part = tmp_path / "part"
+    shutil.copytree(whole.path, part)
+    for unit in ("000001", "000004"):
+        (part / "records" / f"{unit}.parquet").unlink()
+    compact(ScreenFolder(part), ScreenFolder(tmp_path / "out"), 32)
+    folder = ScreenFolder(tmp_path / "out")
+    assert folder.finished_units() == {"000001"}
+    assert folder.parts.count() == 16
+    assert screen.run(tmp_path / "out", quiet=True).fresh == 32
+    check(tmp_path / "out", whole)
+
+
+@pytest.mark.parametrize("size", [8, 24])
+def test_other_sizes_are_refused(whole, tmp_path, cli, size):
+    result = cli("compact", whole.path, "--out", tmp_path / "out", "--size", size)
+    assert result.code == 2
+    assert "must be a multiple of 16" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_predictions_stay_in_their_units(tmp_path, screen):
+    job = Prediction(screen.spec.model, TALE, Design(kinds=("v",)), tile=8, sample=4)
+    job.run(tmp_path / "guessed", quiet=True)
+    with pytest.raises(MutascopeError, match="may grow"):
+        compact(ScreenFolder(tmp_path / "guessed"), ScreenFolder(tmp_path / "out"))
+
+
+@pytest.fixture
+def parts(screen, tmp_path) -> list[Path]:
+    """Two parts of the screen."""
+    for number in (1, 2):
+        screen.run(tmp_path / f"part{number}", quiet=True, shard=Shard(number, 2))
+    return [tmp_path / "part1", tmp_path / "part2"]
+
+
+def test_parts_of_a_screen_make_it_whole(screen, whole, parts, tmp_path, cli):
+    out = tmp_path / "out"
+    result = cli("merge", *parts, "--out", out)
+    assert (result.code, result.err) == (0, "")
+    assert (
+        result.out == f"{out} holds all units: run the same mutascope screen with --out {out} to finish it\n"
+    )
+    assert not ScreenData(out).finished
+    assert screen.run(out, quiet=True).fresh == 0
+    check(out, whole)
+
+
+def test_some_parts_make_some_of_it(whole, parts, tmp_path):
+    assert merge([ScreenFolder(parts[0]), ScreenFolder(parts[0])], ScreenFolder(tmp_path / "out")) == 2
+    assert merge([ScreenFolder(parts[1])], ScreenFolder(tmp_path / "out")) == 0
+    assert ScreenData(tmp_path / "out").records().equals(ScreenData(whole).records())
+
+
+def test_parts_of_another_screen_are_refused(screen, parts, tmp_path, cli):
+    other = Screen(
+        screen.spec.model, TALE, DESIGN.model_copy(update={"sample_seed": 1}), tile=8, engine="reference"
+    )
+    other.run(tmp_path / "other", quiet=True, shard=Shard(1, 2))
+    result = cli("merge", parts[0], tmp_path / "other", "--out", tmp_path / "out")
+    assert result.code == 2
+    assert "holds another screen: design.sample_seed is 1 there and 0 here" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_that_disagree_are_refused(parts, whole, tmp_path):
+    for kind in (
+        "records",
+        "phenotypes",
+    ):  # another unit's records under the name of one that the first part has
+        shutil.copy(Path(whole.path) / kind / "000001.parquet", parts[1] / kind / "000000.parquet")
+    with pytest.raises(MutascopeError, match=r"unit 000000 of .* has other records"):
+        merge(list(map(ScreenFolder, parts)), ScreenFolder(tmp_path / "out"))
+
+
+def test_a_damaged_folder_is_not_written_anew(whole, tmp_path, cli):
+    part = tmp_path / "part"
+    shutil.copytree(whole.path, part)
+    shutil.copy(part / "records" / "000001.parquet", part / "records" / "000002.parquet")
+    result = cli("compact", part, "--out", tmp_path / "out")
+    assert result.code == 2
+    assert f"mutascope repair {part} first" in result.err
