@@ -38,6 +38,9 @@ NOT_RUN = {
     "lm-eval": "needs the harness",
     "all-loci": "takes minutes",
     "--sample 210": "takes minutes",
+    "--workers": "starts processes",
+    "--executor": "needs a cluster",
+    "part1": "needs two parts",
     "drosophila/panel": "is of such a screen",
     "drosophila --select": "is of such a screen",
 }
