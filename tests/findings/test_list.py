@@ -72,7 +72,7 @@ def test_one_file_makes_a_table_a_figure_a_section_and_documentation(with_toy, t
     assert build_table(with_toy, "toy")["toys"].to_list() == [16]
     assert list(draw_figure(with_toy, "toys")) == [""]
     write_tables(with_toy, tmp_path / "tables", tell=lambda line: None)
-    assert (tmp_path / "tables" / "toy.csv").read_text() == "assay,odd,toys\nsay,0.5,16\n"
+    assert (tmp_path / "tables" / "toy.csv").read_text() == "model,assay,odd,toys\ntiny,say,0.5,16\n"
     write_figures(with_toy, tmp_path / "figures", tell=lambda line: None, only=["toys"])
     assert (tmp_path / "figures" / "toys.png").exists()
     page = report_html(with_toy)

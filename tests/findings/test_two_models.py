@@ -4,11 +4,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from mutascope.findings import ScreenSet, build_table, build_tables
-from stores import write_every_assay
+from mutascope.findings import ScreenSet, build_table, build_tables, draw_figure
+from stores import random_records, records_of, write_every_assay, write_screen
 
-ACROSS = {"bias_agreement", "screens"}
-"""Tables that compare models, or list them."""
 FAMILY = {"writer_genres"}
 """Tables whose q is of a family of several screens."""
 
@@ -26,27 +24,29 @@ def sets(tmp_path_factory) -> dict[str, list[str]]:
     }
 
 
-def of_model(frame: pl.DataFrame, name: str) -> pl.DataFrame:
-    """The rows, or the columns of a wide table, of one model."""
-    other = {"a": "b_", "b": "a_"}[name]
-    for column in ("assay", "assay_a", "assay_b", "assays", "text_assay"):
-        if column in frame.columns:
-            frame = frame.filter(~pl.col(column).str.contains(f"(^|, ){other}"))
-    return frame.select(column for column in frame.columns if not column.startswith(other))
+MODELS = {"a": "tiny", "b": "other"}
+
+
+def alone(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """A table of one model with the columns that it has beside another model: assays in place of labels."""
+    return frame.rename({c: c.removeprefix(f"{name}_") for c in frame.columns if c.startswith(f"{name}_")})
 
 
 def test_every_table_is_that_of_each_model_alone(sets):
     both = dict(build_tables(ScreenSet([*sets["b"], *sets["a"]])))
     for name in ("a", "b"):
-        for finding, alone in build_tables(ScreenSet(sets[name])):
+        for finding, single in build_tables(ScreenSet(sets[name])):
             table = both[finding]
-            if finding.name in ACROSS:
-                continue
-            assert isinstance(table, pl.DataFrame) == isinstance(alone, pl.DataFrame), finding.name
-            if isinstance(alone, pl.DataFrame) and isinstance(table, pl.DataFrame):
+            assert isinstance(table, pl.DataFrame) == isinstance(single, pl.DataFrame), finding.name
+            if isinstance(single, pl.DataFrame) and isinstance(table, pl.DataFrame):
+                assert "model" in table.columns, finding.name
+                found = table.filter(model=MODELS[name])
+                if "model_b" in table.columns:
+                    found = found.filter(model_b=MODELS[name])
                 dropped = ["q"] if finding.name in FAMILY else []
-                found = of_model(table, name).drop(dropped)
-                assert_frame_equal(found, alone.drop(dropped), check_row_order=False), finding.name
+                assert_frame_equal(
+                    found.drop(dropped), alone(single, name).drop(dropped), check_row_order=False
+                )
 
 
 def test_nothing_is_joined_across_models(sets):
@@ -59,6 +59,62 @@ def test_nothing_is_joined_across_models(sets):
         assert pairs
         assert all(a[0] == b[0] for a, b in pairs)
     assert any("different models" in note for note in both.notes)
+
+
+def test_biases_are_compared_across_models_by_layer_and_kind(tmp_path):
+    square, wide = (records_of({(0, "v"): drawn, (3, "down"): drawn}) for drawn in ("++\n+#", "+++\n+#-"))
+    given = ScreenSet(
+        [write_screen(tmp_path / "a", square), write_screen(tmp_path / "b", wide, model="other")]
+    )
+    assert build_table(given, "bias_agreement").row(0) == ("tiny", "other", "a", "b", 2, 2, 2, 1.0, None)
+
+
+def test_models_of_one_name_are_told_apart_by_their_fingerprints(tmp_path):
+    folders = [
+        write_screen(tmp_path / name, records_of({(0, "v"): "+-#."}), model=name) for name in ("x", "y")
+    ]
+    manifest = folders[1] / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"name": "y"', '"name": "x"'))
+    names = build_table(ScreenSet(folders), "nsm_total")["model"].to_list()
+    assert len(set(names)) == 2
+    assert all(name.startswith("x (") for name in names)
+
+
+FIGURES = {
+    "nsm_by_mutation": ["other", "tiny"],
+    "nsm_by_kind": ["other", "tiny"],
+    "overlap": ["other", "tiny"],
+    "layer_correlation": ["other", "tiny", "choice assays"],
+    "writers": ["b_panel", "a_panel"],
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_models_stand_side_by_side(sets, name):
+    drawn = draw_figure(ScreenSet([*sets["b"], *sets["a"]]), name)
+    assert list(drawn) == [""]
+    titles = [axes.get_title() or axes.get_title(loc="left") for axes in drawn[""].axes]
+    assert [title for title in titles if title] == FIGURES[name]
+
+
+def test_the_malignant_maps_of_both_models_are_one_picture(sets):
+    drawn = draw_figure(ScreenSet([*sets["b"], *sets["a"]]), "malignant")
+    assert list(drawn) == ["mmlu21_drosophila", "mmlu21_newton"]
+    labels = " ".join(axes.get_label() for axes in drawn["mmlu21_drosophila"].axes)
+    assert "a_mmlu21" in labels
+    assert "b_mmlu21" in labels
+
+
+def test_each_model_is_drawn_against_its_own_python0(tmp_path):
+    folders = [
+        write_screen(
+            tmp_path / f"{model}_{name}", random_records(3, {"v": (6, 8)}, seed), name=name, model=model
+        )
+        for model in ("tiny", "other")
+        for seed, name in enumerate(("java", "python0"))
+    ]
+    figure = draw_figure(ScreenSet(folders), "layer_correlation")[""]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["tiny_python0", "other_python0"]
 
 
 def test_the_panel_of_one_model_has_the_cosines_of_its_own_text(sets):

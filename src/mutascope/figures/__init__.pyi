@@ -10,12 +10,13 @@ from .reliability import reliability_figure
 from .saving import save_figure, settle
 from .severity import cosine_figure, score_figure
 from .strength import strength_figure
-from .writers import writers_figure
+from .writers import WriterCharts, writers_figure
 
 __all__ = [
     "COLOURBLIND",
     "PAPER",
     "Palette",
+    "WriterCharts",
     "by_locus_figure",
     "conserved_lines_figure",
     "cosine_figure",

@@ -135,6 +135,20 @@ def legend_right(figure: Figure, axes: Axes, title: str | None = None) -> None:
     )
 
 
+def legend_beside(axes: Axes, title: str | None = None) -> None:
+    """Put the legend of ``axes`` to its right."""
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8, title=title, title_fontsize=8
+    )
+
+
+def name_models(axes: Sequence[Axes], models: Iterable[str]) -> None:
+    """Put the name of its model above every panel, where there are several."""
+    if len(axes) > 1:
+        for panel, name in zip(axes, models, strict=True):
+            panel.set_title(plain(name), fontsize=9, weight="bold")
+
+
 def tilt(axes: Axes, labels: Sequence[str]) -> None:
     """Turn the labels of the x axis where they would run into each other."""
     if sum(map(len, labels)) > 40 or max(map(len, labels)) > 12:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
@@ -12,44 +14,58 @@ from mutascope.figures.charts import (
     grouped_bars,
     in_kind_order,
     layer_ticks,
+    legend_beside,
     legend_right,
+    name_models,
     panels,
     plain,
     tilt,
 )
 from mutascope.figures.palette import PAPER, Palette
 
+_MANY_ASSAYS = 4
 
-def mutations_figure(counts: pl.DataFrame, palette: Palette = PAPER) -> Figure:
-    """NSM rates by assay and mutation, numbers above; columns assay, mutation, nsm, rate, low, high."""
-    order = counts["assay"].unique(maintain_order=True).to_list()
-    figure, (axes,) = panels(
-        1, title="NSMs by assay and mutation", size=(max(4.5, 1.3 * len(order) + 1.6), 3.2)
-    )
-    grouped_bars(axes, counts, x="assay", series="mutation", order=order, palette=palette)
-    bars = [bar for bar in axes.containers if isinstance(bar, BarContainer)]
+
+def mutations_figure(counts: Mapping[str, pl.DataFrame], palette: Palette = PAPER) -> Figure:
+    """NSM rates by assay and mutation, numbers above, a panel per model.
+
+    Frames by model have the columns assay, mutation, nsm, rate, low, high.
+    """
+    most = max(part["assay"].n_unique() for part in counts.values())
+    size = (max(4.5, 1.3 * most + 1.6), 3.2)
+    figure, axes = panels(len(counts), title="NSMs by assay and mutation", size=size, columns=2, sharey=True)
+    for panel, part in zip(axes, counts.values(), strict=True):
+        order = part["assay"].unique(maintain_order=True).to_list()
+        grouped_bars(panel, part, x="assay", series="mutation", order=order, palette=palette)
+        _write_numbers(panel, part, order)
+        tilt(panel, order)
+    name_models(axes, counts)
+    legend_right(figure, axes[-1], "mutation")
+    return figure
+
+
+def _write_numbers(panel: Axes, counts: pl.DataFrame, order: Sequence[str]) -> None:
+    """Write the number of NSMs above every bar."""
+    bars = [bar for bar in panel.containers if isinstance(bar, BarContainer)]
     for bar, name in zip(bars, counts["mutation"].unique(maintain_order=True), strict=True):
         for patch, row in zip(bar.patches, counts.filter(mutation=name).iter_rows(named=True), strict=True):
             top = 100 * max(row["rate"], row["high"] or 0)
             place = (patch.get_x() + patch.get_width() / 2, top)
-            axes.annotate(
-                f"{row['nsm']:,}", place, (0, 3), textcoords="offset points", fontsize=6, ha="center"
-            )
-    tilt(axes, order)
-    legend_right(figure, axes, "mutation")
-    return figure
+            told = {"fontsize": 6, "ha": "center", "rotation": 90 if len(order) > _MANY_ASSAYS else 0}
+            panel.annotate(f"{row['nsm']:,}", place, (0, 3), textcoords="offset points", **told)
 
 
-def kinds_figure(counts: pl.DataFrame, palette: Palette = PAPER) -> Figure:
-    """NSM rate of every kind by assay; ``counts`` has columns assay, kind, rate, low, high."""
-    order = in_kind_order(counts["kind"])
-    assays = counts["assay"].n_unique()
-    figure, (axes,) = panels(
-        1, title="NSMs by kind of matrix", size=(max(4.5, len(order) * (0.5 + 0.16 * assays) + 1.8), 3.2)
-    )
-    grouped_bars(axes, counts, x="kind", series="assay", order=order, palette=palette)
-    tilt(axes, order)
-    legend_right(figure, axes, "assay")
+def kinds_figure(counts: Mapping[str, pl.DataFrame], palette: Palette = PAPER) -> Figure:
+    """NSM rate of every kind by assay, a panel per model; frames have the columns assay, kind, rate, low, high."""
+    order = in_kind_order(kind for part in counts.values() for kind in part["kind"])
+    most = max(part["assay"].n_unique() for part in counts.values())
+    size = (max(4.5, len(order) * (0.5 + 0.16 * most) + 1.8), 3.2)
+    figure, axes = panels(len(counts), title="NSMs by kind of matrix", size=size, columns=2, sharey=True)
+    for panel, part in zip(axes, counts.values(), strict=True):
+        grouped_bars(panel, part, x="kind", series="assay", order=order, palette=palette)
+        tilt(panel, order)
+        legend_beside(panel, "assay")
+    name_models(axes, counts)
     return figure
 
 

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import matplotlib
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from mutascope.figures.charts import colour, panels, plain
+from mutascope.figures.charts import colour, legend_beside, name_models, panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
+_ANSWERS = "choice assays"
 
-def overlap_figure(overlap: pl.DataFrame, palette: Palette = PAPER) -> Figure:
-    """Overlap of every pair, and in brackets that of chance; columns assay_a, assay_b, overlap, expected."""
+
+def overlap_figure(overlaps: Mapping[str, pl.DataFrame], palette: Palette = PAPER) -> Figure:
+    """Overlap of every pair, and in brackets that of chance, a panel per model.
+
+    Frames by model have the columns assay_a, assay_b, overlap, expected.
+    """
+    most = max(part["assay_a"].n_unique() for part in overlaps.values())
+    side = max(3.2, 0.75 * most)
+    title = "Overlap of maps (in brackets: by chance)"
+    figure, axes = panels(len(overlaps), title=title, size=(side + 2.2, side + 0.6), columns=2)
+    images = [
+        _draw_overlap(panel, part, palette) for panel, part in zip(axes, overlaps.values(), strict=True)
+    ]
+    name_models(axes, overlaps)
+    figure.colorbar(images[-1], ax=axes, shrink=0.8).ax.tick_params(labelsize=7)
+    return figure
+
+
+def _draw_overlap(axes: Axes, overlap: pl.DataFrame, palette: Palette) -> AxesImage:
+    """Draw the matrix of one model."""
     names = overlap["assay_a"].unique(maintain_order=True).to_list()
     cells = {
         (a, b): (o, e)
@@ -21,11 +44,6 @@ def overlap_figure(overlap: pl.DataFrame, palette: Palette = PAPER) -> Figure:
     }
     nothing = (None, None)
     values = np.array([[cells.get((a, b), nothing)[0] for b in names] for a in names], dtype=float)
-    side = max(3.2, 0.75 * len(names))
-    figure, (axes,) = panels(
-        1, title="Overlap of maps (in brackets: by chance)", size=(side + 2.2, side + 0.6)
-    )
-    image = axes.imshow(values, vmin=0, vmax=1, cmap=palette.sequential)
     shades = matplotlib.colormaps[palette.sequential]
     for i, a in enumerate(names):
         for j, b in enumerate(names):
@@ -40,30 +58,59 @@ def overlap_figure(overlap: pl.DataFrame, palette: Palette = PAPER) -> Figure:
     axes.set_xticks(range(len(names)), told, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), told)
     axes.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axes, shrink=0.8).ax.tick_params(labelsize=7)
-    return figure
+    return axes.imshow(values, vmin=0, vmax=1, cmap=palette.sequential)
 
 
 def layer_correlation_figure(
-    counts: pl.DataFrame, correlations: pl.DataFrame, palette: Palette = PAPER
+    models: Mapping[str, pl.DataFrame],
+    correlations: pl.DataFrame,
+    choice: Sequence[str] = (),
+    palette: Palette = PAPER,
 ) -> Figure:
-    """NSMs per layer of the first assay (x) against those of every other one (y), a panel each.
+    """NSMs per layer of the first assay (x) against those of the others (y), a panel per model.
 
-    ``counts`` has columns assay, layer, nsm; ``correlations`` has assay_a, assay_b, r_squared.
+    Where several models have a choice assay, a last panel has these of all models, as in the paper.
+
+    Args:
+        models: columns assay, layer, nsm, by model.
+        correlations: columns assay_a, assay_b, r_squared.
+        choice: the choice assays.
+        palette: colours.
     """
-    first, *others = counts["assay"].unique(maintain_order=True).to_list()
-    figure, axes = panels(len(others), title="NSMs per layer", size=(2.6, 2.6))
-    base = counts.filter(assay=first)
-    for index, (panel, other) in enumerate(zip(axes, others, strict=True)):
-        both = base.join(counts.filter(assay=other), on="layer", suffix="_other")
-        panel.scatter(both["nsm"], both["nsm_other"], s=12, color=colour(palette, index), linewidths=0)
-        found = correlations.filter(assay_a=first, assay_b=other)["r_squared"]
-        known = len(found) and found[0] is not None
-        panel.set_title(
-            f"r² = {found[0]:.3f} over {len(both)} layers" if known else "r² undefined", fontsize=9
-        )
-        panel.set_xlabel(plain(first), fontsize=8)
-        panel.set_ylabel(plain(other), fontsize=8)
+    against = {model: _against_first(counts, correlations) for model, counts in models.items()}
+    firsts = {model: str(counts["assay"][0]) for model, counts in models.items()}
+    answers = {
+        f"{model}, {other}": told
+        for model, others in against.items()
+        for other, told in others.items()
+        if other in choice
+    }
+    if len(answers) > 1 < len(models):
+        against[_ANSWERS] = answers
+        firsts[_ANSWERS] = ", ".join(firsts.values())
+    figure, axes = panels(len(against), title="NSMs per layer", size=(4.6, 2.9), columns=3)
+    for panel, (name, series) in zip(axes, against.items(), strict=True):
+        for index, (other, (points, r_squared)) in enumerate(series.items()):
+            told = plain(other) if r_squared is None else f"{plain(other)}, r² = {r_squared:.3f}"
+            x, y = points["nsm"], points["nsm_other"]
+            panel.scatter(x, y, s=12, color=colour(palette, index), linewidths=0, label=told)
+        panel.set_xlabel(plain(firsts[name]), fontsize=8)
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_locator(MaxNLocator(4))
+        legend_beside(panel)
+    name_models(axes, against)
     return figure
+
+
+def _against_first(
+    counts: pl.DataFrame, correlations: pl.DataFrame
+) -> dict[str, tuple[pl.DataFrame, float | None]]:
+    """By other assay: NSMs per layer of the first and of it (nsm, nsm_other), and r squared."""
+    first, *others = counts["assay"].unique(maintain_order=True).to_list()
+    base = counts.filter(assay=first)
+    found = {}
+    for other in others:
+        both = base.join(counts.filter(assay=other), on="layer", suffix="_other")
+        known = correlations.filter(assay_a=first, assay_b=other)["r_squared"].to_list()
+        found[other] = (both, known[0] if known else None)
+    return found

@@ -15,7 +15,7 @@ from mutascope.core.schema import LOCUS_KEY
 from mutascope.core.words import counted
 from mutascope.findings.blocks import Block, Figures, Rows
 from mutascope.findings.columns import columns, share
-from mutascope.findings.comparison import need_pairs
+from mutascope.findings.comparison import TWO
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
 from mutascope.findings.galleries import across
 from mutascope.findings.screens import ScreenSet, once
@@ -41,27 +41,35 @@ def shares_of_bias(given: ScreenSet) -> pl.DataFrame:
 @once
 def agreement_of_bias(given: ScreenSet) -> pl.DataFrame:
     """Return same leans and Cohen's kappa."""
-    need_pairs(given)
-    pairs = pl.DataFrame(given.pairs, schema={"assay_a": pl.String, "assay_b": pl.String}, orient="row")
-    found = bias_agreement(given.maps)
-    return found.join(pairs, on=["assay_a", "assay_b"], how="semi", maintain_order="left")
+    need(len(given.maps) > 1, TWO)
+    found = bias_agreement(given.maps).filter(pl.col("loci") > 0)
+    need(len(found), "no two screens have a locus (layer and kind) with max and min in common")
+    model, model_b = (pl.col(name).replace_strict(given.model_names) for name in ("assay_a", "assay_b"))
+    return found.select(model.alias("model"), model_b.alias("model_b"), pl.all())
 
 
 def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
-    """The loci with the strongest bias towards max, and towards min, in every assay (Figure 2)."""
+    """The loci of every model with the strongest bias towards max, and towards min, in its assays (Figure 2)."""
     bias = bias_by_locus(given)
     need(len(bias), _BOTH_MUTATIONS)
+    rows: list[Sequence[MapData]] = []
+    for labels in given.by_model(given.maps).values():
+        rows += [
+            across(given, locus, labels) for locus in _leaning(bias.filter(pl.col("assay").is_in(labels)))
+        ]
+    need(rows, "no locus has more max NSMs than min NSMs, or the other way round")
+    title = "Loci with the largest surplus of max NSMs, and of min NSMs"
+    yield "", figures.draw_gallery(rows, title, palette)
+
+
+def _leaning(bias: pl.DataFrame) -> list[LocusKey]:
+    """The two loci that lean most to max, and the two that lean most to min, over all assays."""
     strength = (pl.col("max_nsm") - pl.col("min_nsm")) / pl.col("sites")
     means = (
         bias.group_by(LOCUS_KEY, maintain_order=True).agg(way=strength.mean()).sort("way", descending=True)
     )
-    rows: list[Sequence[MapData]] = []
-    for part in (means.filter(pl.col("way") > 0).head(2), means.filter(pl.col("way") < 0).tail(2)):
-        loci: list[LocusKey] = part.select(LOCUS_KEY).rows()
-        rows += [across(given, locus) for locus in loci]
-    need(rows, "no locus has more max NSMs than min NSMs, or the other way round")
-    title = "Loci with the largest surplus of max NSMs, and of min NSMs"
-    yield "", figures.draw_gallery(rows, title, palette)
+    way = pl.col("way")
+    return pl.concat([means.filter(way > 0).head(2), means.filter(way < 0).tail(2)]).select(LOCUS_KEY).rows()
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
@@ -127,7 +135,7 @@ FINDINGS = (
     ),
     Finding(
         "bias_agreement",
-        "Whether the biases of loci agree between every pair of screens.",
+        "Whether the biases of loci (layer and kind) agree between every pair of screens, of different models too.",
         agreement_of_bias,
         columns(
             biased_both="loci that are biased in both screens",

@@ -68,7 +68,7 @@ def supplementary_severe(given: ScreenSet) -> pl.DataFrame:
         found = found.select(pl.lit(label).alias("assay"), *MUTANT_KEY, "score", "destructive")
         for text in given.beside(label, given.text):
             cosine = pl.when("silent").then(pl.lit("standard")).otherwise(pl.col("cosine").cast(pl.String))
-            told = given.severe[text].select(*MUTANT_KEY, cosine.alias(text))
+            told = given.severe[text].select(*MUTANT_KEY, cosine.alias(given.counterparts[text]))
             found = found.join(told, on=MUTANT_KEY, how="left", maintain_order="left")
         return found
 
@@ -164,8 +164,8 @@ FINDINGS = (
         supplementary_severe,
         columns(
             **{
-                "*": "cosine of the mutant in the text assay of this name; standard where it is silent, null where it"
-                " was not screened"
+                "*": "cosine of the mutant in the text screen, or with several models the text assay, of this name;"
+                " standard where it is silent, null where it was not screened"
             },
         ),
     ),

@@ -38,6 +38,8 @@ def columns(**stated: str | Column) -> dict[str, Column]:
 
 SHARED = columns(
     # what and where
+    model="name of the model; of a pair, that of the first screen",
+    model_b="name of the model of the second screen",
     assay="label of the screen",
     assays="labels of the screens that were compared",
     assay_a="label of the first screen of the pair",

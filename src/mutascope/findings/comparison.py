@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mutascope.figures.palette import Palette
 
 TWO = "it takes two screens or more"
+_REFERENCE = "python0"
 
 
 def need_pairs(given: ScreenSet) -> None:
@@ -54,17 +55,27 @@ def nsms_of_layers(given: ScreenSet) -> pl.DataFrame:
 def correlations_of_layers(given: ScreenSet) -> pl.DataFrame:
     """Return Pearson's r and its square, within every model, for the screens that have the layers of its first."""
     need(len(given.maps) > 1, TWO)
-    return pl.concat(layer_correlations(counts) for counts in _of_same_layers(given))
+    return pl.concat(layer_correlations(counts) for counts in _of_same_layers(given).values())
 
 
-def _of_same_layers(given: ScreenSet) -> list[pl.DataFrame]:
-    """NSMs by layer, a frame per model, of the maps that have an NSM count in the same layers as its first one."""
+def _of_same_layers(given: ScreenSet) -> dict[str, pl.DataFrame]:
+    """NSMs by layer, by model, of the maps that have the layers of its reference, which comes first."""
     layers = {label: set(records["layer"]) for label, records in given.mapped.items()}
-    models = given.by_model(list(layers))
-    alike = [[label for label in labels if layers[label] == layers[labels[0]]] for labels in models]
-    alike = [labels for labels in alike if len(labels) > 1]
-    need(alike, f"no other screen of its model has the layers of {next(iter(layers))}")
-    return [nsms_of_layers(given).filter(pl.col("assay").is_in(labels)) for labels in alike]
+    found = {}
+    for model, labels in given.by_model(layers).items():
+        first = _reference(given, labels)
+        alike = [first, *(label for label in labels if label != first and layers[label] == layers[first])]
+        if len(alike) > 1:
+            counts = dict(nsms_of_layers(given).group_by("assay"))
+            found[model] = pl.concat(counts[(label,)] for label in alike)
+    need(found, f"no other screen of its model has the layers of {next(iter(layers))}")
+    return found
+
+
+def _reference(given: ScreenSet, labels: Sequence[str]) -> str:
+    """The screen that others of its model are drawn against: python0, as in the paper, or else the first."""
+    named = (label for label in labels if given.results[label].manifest.assay.name == _REFERENCE)
+    return next(named, labels[0])
 
 
 @once
@@ -86,14 +97,15 @@ def changes(given: ScreenSet) -> pl.DataFrame:
 
 
 def _overlap(given: ScreenSet, palette: Palette) -> Pictures:
-    yield "", figures.overlap_figure(overlap(given), palette)
+    found = overlap(given)
+    models = given.by_model(found["assay_a"].unique(maintain_order=True))
+    parts = {model: found.filter(pl.col("assay_a").is_in(labels)) for model, labels in models.items()}
+    yield "", figures.overlap_figure(parts, palette)
 
 
 def _correlation(given: ScreenSet, palette: Palette) -> Pictures:
     models = _of_same_layers(given)
-    for counts in models:
-        suffix = counts["assay"][0] if len(models) > 1 else ""
-        yield suffix, figures.layer_correlation_figure(counts, correlations_of_layers(given), palette)
+    yield "", figures.layer_correlation_figure(models, correlations_of_layers(given), given.choice, palette)
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
@@ -104,7 +116,10 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Figures(
         "overlap", "Overlap of the maps: 1 where statuses are equal, 0.5 where both meets one-sided."
     )
-    yield Figures("layer_correlation", "NSMs per layer, the first screen against the others.")
+    yield Figures(
+        "layer_correlation",
+        "NSMs per layer: python0, or else the first screen of a model, against its others.",
+    )
     yield Rows(
         "changes",
         "Mutants gained, lost and shared, first against second screen",
@@ -158,7 +173,7 @@ FINDINGS = (
         "Correlation of the NSM counts per layer of every pair of screens.",
         correlations_of_layers,
         figure=Drawing(
-            "layer_correlation", "NSMs per layer, one screen against the others (1c)", _correlation
+            "layer_correlation", "NSMs per layer, one screen of a model against the others (1c)", _correlation
         ),
     ),
     Finding(

@@ -41,7 +41,7 @@ def contrasts(given: ScreenSet) -> pl.DataFrame:
     need(len(given.maps) > 1, TWO)
     return pl.concat(
         copa_contrasts(pattern(given).filter(pl.col("assay").is_in(labels)), ["axis", "kind"])
-        for labels in given.by_model(list(given.maps))
+        for labels in given.by_model(given.maps).values()
     )
 
 
@@ -49,6 +49,15 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
     """The locus of every kind with the strongest pattern, as it is and rearranged by column and by row (Figure 4)."""
     found = pattern(given).filter(_KNOWN)
     need(len(found), _NO_PATTERN)
+    models = given.by_model(found["assay"].unique(maintain_order=True))
+    for model, labels in models.items():
+        several = len(models) > 1
+        title = f"COPA: the strongest locus of every kind{f' of {model}' if several else ''} (marked: reference vector)"
+        rows = _rearranged(given, found.filter(pl.col("assay").is_in(labels)))
+        yield model if several else "", figures.draw_gallery(rows, title, palette)
+
+
+def _rearranged(given: ScreenSet, found: pl.DataFrame) -> list[list[MapData]]:
     best = (
         found.sort("strength_z", "strength", descending=True, nulls_last=True, maintain_order=True)
         .group_by("kind", maintain_order=True)
@@ -59,8 +68,7 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
     for assay, layer, kind in sorted(best.iter_rows(), key=lambda row: kind_rank(row[2])):
         data = given.locus_maps(assay)[layer, kind]
         rows.append([replace(data, title=f"{data.name} {assay}"), _moved(data, "col"), _moved(data, "row")])
-    title = "COPA: the strongest locus of every kind (marked: reference vector)"
-    yield "", figures.draw_gallery(rows, title, palette)
+    return rows
 
 
 def _moved(data: MapData, axis: str) -> MapData:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +18,13 @@ _MOST_SCREENS = 6
 
 
 def across(
-    given: ScreenSet, locus: LocusKey, mark: Callable[[str, MapData], MapData] = lambda _, data: data
+    given: ScreenSet,
+    locus: LocusKey,
+    labels: Iterable[str],
+    mark: Callable[[str, MapData], MapData] = lambda _, data: data,
 ) -> list[MapData]:
-    """Return the maps of a locus in the first screens that have it; ``mark`` points out things, by label."""
-    screens = [(label, given.locus_maps(label)) for label in list(given.maps)[:_MOST_SCREENS]]
+    """Return the maps of a locus in the first of the screens that have it; ``mark`` points out things, by label."""
+    screens = [(label, given.locus_maps(label)) for label in list(labels)[:_MOST_SCREENS]]
     return [
         mark(label, replace(maps[locus], title=f"{maps[locus].name} {label}"))
         for label, maps in screens

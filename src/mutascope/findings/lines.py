@@ -99,15 +99,19 @@ def points(given: ScreenSet) -> pl.DataFrame:
 
 
 def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
-    """The loci with the most significant row, and column, in every assay, enriched lines marked (Figure 3a, b)."""
+    """The loci of every model with the most significant rows, and columns, in its assays (Figure 3a, b)."""
     lines = enrichment(given).filter("enriched")
     need(len(lines), "no row or column is enriched")
     rows = [
         across(
-            given, locus, lambda label, data, axis=axis: _with_marks(data, lines.filter(assay=label), axis)
+            given,
+            locus,
+            labels,
+            lambda label, data, axis=axis: _with_marks(data, lines.filter(assay=label), axis),
         )
+        for labels in given.by_model(given.maps).values()
         for axis, _ in _AXES
-        for locus in _most_enriched(lines.filter(axis=axis))
+        for locus in _most_enriched(lines.filter(pl.col("assay").is_in(labels), axis=axis))
     ]
     title = "Loci with the most enriched rows, and columns (marked: q ≤ 0.05)"
     yield "", figures.draw_gallery(rows, title, palette)

@@ -10,6 +10,7 @@ import polars as pl
 from mutascope import figures
 from mutascope.analysis.choice import MALIGNANT_COSINE, MALIGNANT_SCORE, malignant_against, mutants_by_locus
 from mutascope.analysis.lines import top_lines
+from mutascope.analysis.maps import MapData
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, need
@@ -61,27 +62,41 @@ def _of_malignant(given: ScreenSet, analysis: Callable[[pl.DataFrame], pl.DataFr
 
 
 def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
-    """Maps of the malignant mutants, loci with most of them first (Figure 5d, e)."""
+    """Maps of the malignant mutants, loci with most of them first, the models below each other (Figure 5d, e)."""
     mutants = malignant_mutants(given)
     need(len(mutants), "no mutant is malignant")
-    for (choice, text), part in mutants.group_by("assay", "text_assay", maintain_order=True):
-        named = part.select(*MUTANT_KEY, malignant=pl.lit(True))
-        records = given.records[str(choice)].join(named, on=MUTANT_KEY, how="left", maintain_order="left")
-        counts = {(layer, kind): count for layer, kind, count in part.group_by(LOCUS_KEY).len().iter_rows()}
-        maps = [
-            data
-            for locus in top_loci(part, _MOST_LOCI)
-            for data in marked(
-                given,
-                str(choice),
-                records,
-                locus,
-                [(f"{counts[locus]:,} malignant", pl.col("malignant"))],
-            )
+    pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for choice, text in mutants.select("assay", "text_assay").unique(maintain_order=True).iter_rows():
+        pairs.setdefault((given.counterparts[choice], given.counterparts[text]), []).append((choice, text))
+    for (choice, text), alike in pairs.items():
+        parts = [mutants.filter(assay=a, text_assay=b) for a, b in alike]
+        rows = [
+            row for (label, _), part in zip(alike, parts, strict=True) for row in _maps(given, label, part)
         ]
-        rows = [maps[start : start + _ACROSS] for start in range(0, len(maps), _ACROSS)]
-        title = f"Malignant mutants of {choice} and {text}: {len(part):,} in {len(counts)} loci"
+        told = [_counted(given, label, part) for (label, _), part in zip(alike, parts, strict=True)]
+        title = f"Malignant mutants of {choice} and {text}: {'; '.join(told)}"
         yield f"{choice}_{text}", figures.draw_gallery(rows, title, palette)
+
+
+def _counted(given: ScreenSet, label: str, mutants: pl.DataFrame) -> str:
+    told = f"{len(mutants):,} in {mutants.select(LOCUS_KEY).n_unique()} loci"
+    return told if len(given.by_model(given.labels)) == 1 else f"{given.model_names[label]} {told}"
+
+
+def _maps(given: ScreenSet, label: str, mutants: pl.DataFrame) -> list[list[MapData]]:
+    """Rows of maps of one choice screen."""
+    named = mutants.select(*MUTANT_KEY, malignant=pl.lit(True))
+    records = given.records[label].join(named, on=MUTANT_KEY, how="left", maintain_order="left")
+    counts = {(layer, kind): count for layer, kind, count in mutants.group_by(LOCUS_KEY).len().iter_rows()}
+    where = f" {label}" if len(given.by_model(given.labels)) > 1 else ""
+    maps = [
+        data
+        for locus in top_loci(mutants, _MOST_LOCI)
+        for data in marked(
+            given, label, records, locus, [(f"{counts[locus]:,} malignant{where}", pl.col("malignant"))]
+        )
+    ]
+    return [maps[start : start + _ACROSS] for start in range(0, len(maps), _ACROSS)]
 
 
 _PAIR = columns(assay="the choice assay", text_assay="the text assay")

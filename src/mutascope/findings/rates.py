@@ -120,20 +120,31 @@ def supplementary_phenotypes(given: ScreenSet) -> pl.DataFrame:
 
 
 def _wide(given: ScreenSet, value: str) -> pl.DataFrame:
-    wide = (
-        nsm_by_locus(given)
-        .select("assay", *LOCUS_KEY, value)
-        .pivot("assay", index=list(LOCUS_KEY), values=value)
+    """Loci of every model by the assays; those of several models stand in one column where they are counterparts."""
+    counts = nsm_by_locus(given).select(
+        pl.col("assay").replace_strict(given.model_names).alias("model"),
+        *LOCUS_KEY,
+        value,
+        assay=pl.col("assay").replace_strict(given.counterparts),
     )
-    return in_order(wide)
+    wide = counts.pivot("assay", index=["model", *LOCUS_KEY], values=value)
+    return pl.concat(in_order(part) for part in wide.partition_by("model", maintain_order=True))
 
 
 def _mutations(given: ScreenSet, palette: Palette) -> Pictures:
-    yield "", figures.mutations_figure(nsm_by_mutation(given), palette)
+    yield "", figures.mutations_figure(_of_models(given, nsm_by_mutation(given)), palette)
 
 
 def _kinds(given: ScreenSet, palette: Palette) -> Pictures:
-    yield "", figures.kinds_figure(nsm_by_kind(given), palette)
+    yield "", figures.kinds_figure(_of_models(given, nsm_by_kind(given)), palette)
+
+
+def _of_models(given: ScreenSet, counts: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The rows of every model, by its name."""
+    return {
+        model: counts.filter(pl.col("assay").is_in(labels))
+        for model, labels in given.by_model(given.maps).items()
+    }
 
 
 def _layers(given: ScreenSet, palette: Palette) -> Pictures:
@@ -217,7 +228,9 @@ def _sentences(given: ScreenSet) -> Iterator[str]:
 _OF_MAPS = (
     "Counts are of all mutations, as in the paper; rates of max and min (of all where a screen has neither)."
 )
-_PER_ASSAY = "in the assay of this name; null where it did not screen the locus"
+_PER_ASSAY = (
+    "in the screen, or with several models the assay, of this name; null where it did not screen the locus"
+)
 _INTERVAL = "of the 95 % interval; null where no probability sample was drawn"
 _RATES = columns(
     silent_loci="loci without an NSM in the group",

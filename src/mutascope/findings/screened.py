@@ -28,7 +28,7 @@ def screens(given: ScreenSet) -> pl.DataFrame:
             {
                 "assay": label,
                 "folder": results.folder.path,
-                "model": manifest.model.name,
+                "model": given.model_names[label],
                 "fingerprint": manifest.model.fingerprint,
                 "tile": manifest.tile,
                 "design": manifest.design.type,
@@ -108,7 +108,6 @@ FINDINGS = (
         screens,
         columns(
             folder="screen folder",
-            model="name of the model",
             fingerprint="identifies the weights",
             tile="side of a tile, in elements",
             design="full, region, sample or list (docs/format.md, 4.3)",

@@ -170,9 +170,37 @@ class ScreenSet:
         """Return those of some labels that are screens of the same model as ``label``."""
         return [other for other in among if self.model(other) == self.model(label)]
 
-    def by_model(self, labels: Sequence[str]) -> list[list[str]]:
-        """Return labels in groups, those of a model in each."""
-        return [list(group) for group in dict.fromkeys(tuple(self.beside(label, labels)) for label in labels)]
+    def by_model(self, labels: Iterable[str]) -> dict[str, list[str]]:
+        """Return labels in groups, by the name of their model."""
+        groups: dict[str, list[str]] = {}
+        for label in labels:
+            groups.setdefault(self.model_names[label], []).append(label)
+        return groups
+
+    @cached_property
+    def model_names(self) -> dict[str, str]:
+        """What tables call the model of every screen: its name; with its fingerprint where two models share one."""
+        names: dict[str, str] = {}
+        for label, results in self.results.items():
+            names.setdefault(self.model(label), results.manifest.model.name)
+        told = list(names.values())
+        return {
+            label: name if told.count(name) == 1 else f"{name} ({model[:8]})"
+            for label in self.labels
+            for model in [self.model(label)]
+            for name in [names[model]]
+        }
+
+    @cached_property
+    def counterparts(self) -> dict[str, str]:
+        """What a screen has in common with its counterparts of other models, by label: the name of its assay.
+
+        Of screens of one model, and where two of a model have one assay, it is the label.
+        """
+        assays = {label: results.manifest.assay.name for label, results in self.results.items()}
+        unique = len({(self.model(label), assays[label]) for label in assays}) == len(assays)
+        several = len(set(self.model_names.values())) > 1
+        return {label: _no_column(name) if several and unique else label for label, name in assays.items()}
 
     def text_of_panel(self, label: str) -> str | None:
         """Return the text assay of a panel's model that asks one of its prompts, else its first one; None without."""

@@ -147,17 +147,18 @@ def forms(given: ScreenSet) -> pl.DataFrame:
 
 def _charts(given: ScreenSet, palette: Palette) -> Pictures:
     loci, words = rare_by_locus(given), rare_words(given)
-    for label in given.panels:
-        if not loci.filter(assay=label)["rare"].sum():
-            continue
-        figure = figures.writers_figure(
+    charts = [
+        figures.WriterCharts(
+            label,
             rare_by_cosine(given).filter(assay=label) if given.text_of_panel(label) else None,
             loci.filter(assay=label),
             words.filter(assay=label),
-            title=f"Rare initial words of {label}",
-            palette=palette,
         )
-        yield label, figure
+        for label in given.panels
+        if loci.filter(assay=label)["rare"].sum()
+    ]
+    if charts:
+        yield "", figures.writers_figure(charts, palette)
 
 
 def _gallery(given: ScreenSet, palette: Palette) -> Pictures:

@@ -17,6 +17,7 @@ from mutascope.core.words import counted
 from mutascope.figures.palette import PAPER, Palette
 from mutascope.findings.finding import Drawing, Finding
 from mutascope.findings.list import all_findings, figure_named, figures, table_named
+from mutascope.findings.models import with_model
 from mutascope.findings.screens import ScreenSet
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def build_table(given: ScreenSet, name: str) -> pl.DataFrame:
     """
     table = table_named(name).table
     assert table is not None
-    return table(given)
+    return with_model(given, table(given))
 
 
 def build_tables(given: ScreenSet) -> Iterator[tuple[Finding, pl.DataFrame | str]]:
@@ -41,7 +42,7 @@ def build_tables(given: ScreenSet) -> Iterator[tuple[Finding, pl.DataFrame | str
         if finding.table is None:
             continue
         try:
-            yield finding, finding.table(given)
+            yield finding, with_model(given, finding.table(given))
         except NotHere as error:
             yield finding, str(error)
 

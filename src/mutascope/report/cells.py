@@ -31,7 +31,8 @@ def rows_of(given: ScreenSet, block: Rows) -> Iterable[Table | LeftOut]:
             yield LeftOut(block.title, block.empty)
         return
     finding = table_named(block.table)
-    names = [name for name in block.columns.split() if name in frame.columns]
+    models = ["model"] if "model" in frame.columns and frame["model"].n_unique() > 1 else []
+    names = [*models, *(name for name in block.columns.split() if name in frame.columns)]
     described = [finding.column(name) for name in names]
     shown = frame.head(block.rows)
     cut = len(frame) > block.rows
