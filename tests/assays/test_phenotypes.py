@@ -153,7 +153,7 @@ def test_several_prompts_and_named_numbers_survive_the_store(several, where, tmp
     # the phenotype of a mutant is that of its outputs, in order
     assert texts[records["phenotype"][0]].split("\n") == outputs["phenotype"][:3].to_list()
     assert folder.finished_units() == {"000000", "000001"}
-    folder.check_units({"000000": 2, "000001": 1})
+    folder.check_units(folder.finished_units(), {"000000": 2, "000001": 1})
 
 
 def test_the_same_outputs_on_other_prompts_are_another_phenotype(llama):

@@ -14,7 +14,7 @@ from mutascope.assays import PanelAssay
 from mutascope.engine import session
 from mutascope.engine.activation_cache import ActivationCache
 from mutascope.engine.fast import FastEngine
-from mutascope.engine.measures import MEASURES
+from mutascope.engine.measures import MEASURES, Continuation
 from mutascope.engine.prefix_tree import PrefixTree
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.numerics import cpu
@@ -116,6 +116,15 @@ def test_measures_are_those_of_the_reference_engine(llama, tmp_path, max_batch):
     )
     assert found == truth
     assert all(set(output.values) == set(MEASURES) for outputs in found.values() for output in outputs)
+
+
+def test_the_reference_engine_keeps_one_continuation(llama, tmp_path):
+    """Those of 151 prompts take 4 GB: a row of logits for every token."""
+    resolved = panel(tmp_path, LINES[:3]).resolve(llama)
+    asked = (resolved.prompts, replace(resolved.readout, measure=True))
+    mutants = Design(sample=1).plan(llama.genome, Tiling(8)).mutants()
+    for _ in ReferenceEngine(llama, Tiling(8)).prepare(*asked).run(mutants):
+        assert sum(type(each) is Continuation for each in gc.get_objects()) == 1
 
 
 def test_activations_are_not_kept(llama, tmp_path):

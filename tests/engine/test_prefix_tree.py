@@ -94,13 +94,25 @@ def test_no_more_texts_are_followed_than_there_is_room_for(decoder, wild):
     assert len(tree._branches) == 1
 
 
+@torch.inference_mode()
+def test_a_text_that_rows_follow_is_found_though_nothing_is_kept(decoder, wild):
+    tree = PrefixTree(decoder, [WILD], most=1, keeps=False)
+    for token in 3 * (20, 21):
+        add(tree, wild, (1, token, 3, 3))
+    first = tree.follow(rows(wild, *3 * [(1, 20)]))
+    assert tree.follow(rows(wild, *3 * [(1, 21)])) == []  # there is no room
+    (late,) = tree.follow(rows(wild, (1, 20)))
+    assert late.text is first[0].text
+
+
 @pytest.mark.parametrize("sampling", [{"temperature": 0.7}, {"temperature": 1.0, "top_p": 0.9}])
 def test_mutants_that_follow_texts_say_what_the_reference_engine_lets_them_say(llama, sampling):
     assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=44, **sampling).resolve(llama)
     design = Design(layers=(1, 2), kinds=("o", "down"), sample=120)
     mutants = design.plan(llama.genome, Tiling(5)).mutants()
     engine = FastEngine(llama, Tiling(5), max_batch=24)
-    session, reference = (each.prepare(assay.prompts, assay.readout) for each in (engine, engine.reference))
+    session = engine.prepare(assay.prompts, assay.readout)
+    reference = engine.reference.prepare(assay.prompts, assay.readout)
     found = {o.mutant: o.outputs for o in session.run(mutants)}
     some = mutants[::4]
     truth = {o.mutant: o.outputs for o in reference.run(some)}

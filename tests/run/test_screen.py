@@ -1,5 +1,7 @@
 """The Python API, as in a notebook."""
 
+from typing import Any
+
 import matplotlib.figure
 import polars as pl
 import pytest
@@ -11,6 +13,8 @@ from mutascope.core.schema import MUTANT_KEY
 from mutascope.figures import draw_map, draw_sheet
 from mutascope.model.loading import fingerprint
 from mutascope.run.screen import Finished
+from mutascope.run.shards import Shard
+from mutascope.store.files import Files
 
 ASSAY = TextAssay(name="short", prompt="Once upon a time:", max_new_tokens=5)
 DESIGN = Design(layers=(0, 1), kinds=("v", "down"), rows=(0, 1), cols=(0, 1))
@@ -48,6 +52,29 @@ def test_records_are_a_row_per_mutant_in_design_order(screen):
     wild = screen.results.manifest.wild_type[0].phenotype
     assert (records["silent"] == (records["phenotype"] == wild)).all()
     assert records.filter(silent=False)["first_divergence"].null_count() == 0
+
+
+def test_a_start_reads_every_record_once(llama, tmp_path, monkeypatch):
+    out, read, table = tmp_path / "out", [], Files.read_table
+    Screen(llama, ASSAY, DESIGN, tile=12, engine="reference").run(out, quiet=True)
+    units = sorted((out / "records").iterdir())
+    units[-1].unlink()
+
+    def noted(files, name, schema, columns=None):
+        read.append((name, columns and [*columns]))
+        return table(files, name, schema, columns)
+
+    def nobody(*_, **__):
+        raise AssertionError("there is nothing to run")
+
+    monkeypatch.setattr(Files, "read_table", noted)
+    left = next(shard for shard in (Shard(1, 2), Shard(2, 2)) if not shard.holds(len(units) - 1))
+    screen = Screen(llama, ASSAY, DESIGN, tile=12, engine="reference")
+    assert screen.run(out, quiet=True, executor=nobody, shard=left).left == 1
+    assert [name for name, _ in read if "records" in name] == [f"records/{unit.name}" for unit in units[:-1]]
+    read.clear()
+    screen.home.silent(screen.home.finished_units())
+    assert {tuple(columns or ()) for _, columns in read} == {("silent",)}
 
 
 def test_the_default_folder_is_named_after_model_assay_and_design(llama, tmp_path, monkeypatch):
@@ -163,14 +190,15 @@ def test_results_before_a_run_are_a_plain_error(llama):
 
 
 def test_wrong_names_are_refused_before_the_model_is_loaded():
-    for arguments, words in (
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"model": "nobody", "assay": "drosofila"}, "unknown assay"),
         ({"model": "nobody", "assay": "newton", "design": Design(mutations=("mx",))}, "unknown mutation"),
         ({"model": "nobody", "assay": "newton", "tile": "many"}, "tile must be"),
         ({"model": "nobody", "assay": "newton", "engine": "warp"}, "unknown engine"),
         ({"model": "nobody", "assay": "general21", "measure": True}, "generates no text"),
         ({"model": "nobody", "assay": "newton", "tiel": 8}, "unknown key 'tiel'; did you mean 'tile'"),
-    ):
+    )
+    for arguments, words in cases:
         with pytest.raises(MutascopeError, match=words):
             Screen(**arguments)
 

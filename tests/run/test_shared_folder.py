@@ -15,6 +15,7 @@ from mutascope import Design, Prediction, Screen, ScreenData, TextAssay
 from mutascope.cli.stopping import resumable
 from mutascope.core.errors import Stopped
 from mutascope.engine.reference import ReferenceSession
+from mutascope.predict.predictor import Predictor
 from mutascope.store import leases
 from processes import Process, start_function
 
@@ -124,16 +125,29 @@ def test_kills_at_random_moments_lose_nothing(shop, tmp_path):
     shop.check(tmp_path)
 
 
-def predict(model: str, out: str) -> None:
-    leases.POLL = 0.05
+def predict(model: str, out: str, log: str) -> None:
+    """Predict and run what is uncertain; the log gets the loci that were predicted here."""
+    leases.POLL, calls = 0.05, Predictor.calls
+
+    def noted(self, wanted=None, take=lambda locus: True):
+        for locus, found in calls(self, wanted, take):
+            with Path(log).open("a") as file:
+                file.write(f"{locus.name}\n")
+            yield locus, found
+
+    Predictor.calls = noted
     Prediction(model, TALE, Design(kinds=("v",)), tile=8, sample=8).run(out, error=0.01, quiet=True)
 
 
 def test_predictions_share_a_folder_too(tmp_path):
     model = str(tiny_model(tmp_path / "model", "llama", std=0.1))
-    predict(model, str(tmp_path / "whole"))
-    processes = [start_function(predict, model, str(tmp_path / "shared")) for _ in range(2)]
+    whole = str(tmp_path / "whole")
+    assert start_function(predict, model, whole, str(tmp_path / "log")).wait() == 0
+    logs = [tmp_path / name for name in "ab"]
+    processes = [start_function(predict, model, str(tmp_path / "shared"), str(log)) for log in logs]
     assert [process.wait() for process in processes] == [0, 0]
+    predicted = [name for log in logs if log.exists() for name in log.read_text().split()]
+    assert sorted(predicted) == ["0.v", "1.v", "2.v"]
     mine, whole = ScreenData(tmp_path / "shared"), ScreenData(tmp_path / "whole")
     assert mine.finished
     assert len(whole.records()) > 16

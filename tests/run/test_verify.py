@@ -12,9 +12,8 @@ import pytest
 from builders import choice_model, question_rows, tiny_model
 from mutascope import Design, MutascopeError, Screen, ScreenData, load_model
 from mutascope.assays import ChoiceAssay, TextAssay
-from mutascope.core.manifest import Controls
+from mutascope.core.manifest import STOCK, Controls
 from mutascope.engine.reference import ReferenceEngine
-from mutascope.numerics.install import STOCK
 from mutascope.run.prediction import Prediction
 from mutascope.run.verify import repair, replay, verify
 from mutascope.store import ScreenFolder

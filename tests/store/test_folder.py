@@ -82,7 +82,7 @@ def test_texts_without_records_are_of_an_unfinished_unit(folder):
     folder.files.remove("records/000001.parquet")
     assert folder.finished_units() == {"000000"}
     assert len(folder.phenotypes()) == 3
-    folder.check_units({"000000": 3, "000001": 3})
+    folder.check_units(folder.finished_units(), {"000000": 3, "000001": 3})
 
 
 def test_a_manifest_is_replaced_in_one_step(folder):
@@ -166,7 +166,7 @@ def test_a_kill_in_the_middle_of_writing_leaves_whole_units(tmp_path):
         process.kill()
         units = folder.finished_units()
         assert units == {f"{number:06d}" for number in range(len(units))}
-        folder.check_units(dict.fromkeys(units, 2000))
+        folder.check_units(units, dict.fromkeys(units, 2000))
         scratch = [path for path in tmp_path.rglob(".*") if path.is_file()]
         texts = {path.stem for path in (tmp_path / "phenotypes").glob("[0-9]*.parquet")}
         hit += bool(scratch) or texts != units

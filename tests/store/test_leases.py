@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -149,6 +150,29 @@ def test_the_same_file_is_created_once(files):
     assert not files.create("a/b", b"second")
     assert files.read("a/b") == b"first"
     assert files.names("a") == ["b"]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_without_hard_links(tmp_path, monkeypatch, code):
+    def link(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", link)
+    files = Files(str(tmp_path))
+    test_the_same_file_is_created_once(files)
+    test_one_of_many_gets_what_all_want(files)
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_lease_that_nobody_writes_is_free_after_a_while(tmp_path, monkeypatch):
+    """Its process died between the creation and the content, which are two steps without hard links."""
+    monkeypatch.setattr(module, "EXPIRY", 0.05)
+    (tmp_path / "leases").mkdir()
+    (tmp_path / "leases" / "000001.1").touch()
+    with Leases(Files(str(tmp_path))) as mine:
+        assert not mine.take("000001")
+        time.sleep(0.1)
+        assert mine.take("000001")
 
 
 def test_signs_of_other_machines_are_not_looked_up_here(tmp_path, monkeypatch):

@@ -139,6 +139,11 @@ class Resolved(Generic[AssayT, ReadoutT]):
         return {}
 
 
+def stored_prompts(manifest: Manifest) -> tuple[Prompt, ...]:
+    """Return the prompts that a stored screen asked."""
+    return tuple(Prompt(prompt.text, tuple(prompt.tokens)) for prompt in manifest.prompts)
+
+
 def decode(model: Model, tokens: list[int], **options: bool) -> str:
     """Return the text of tokens; those that the tokenizer does not know are shown as ``<token 50300>``."""
     if model.known_tokens.issuperset(tokens):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import polars as pl
 from pydantic import Field, model_validator
 
-from mutascope.assays.assay import Assay, Resolved, decode, resolve_generation, tokenise
+from mutascope.assays.assay import Assay, Resolved, decode, resolve_generation, stored_prompts, tokenise
 from mutascope.assays.question_rows import Question
 from mutascope.assays.questions import Questions, load_questions
 from mutascope.core.errors import MutascopeError
@@ -72,7 +72,9 @@ class ChoiceAssay(Assay):
                 " a question comes after those that there are",
                 file=sys.stderr,
             )
-        readout = self.readout(model, questions.letters)
+        arguments = self.arguments()
+        resolved = resolve_generation(model, arguments, 1)
+        readout = NextToken(self.seed, arguments, resolved, letter_tokens(model, questions.letters))
         if asked is None:
             assert probe is not None, "the wild type says which questions are asked"
             chosen = self._choose(model, questions, readout, probe)
@@ -80,25 +82,18 @@ class ChoiceAssay(Assay):
             chosen = self._asked_before(questions, asked)
         selected = [questions.asked[number] for number in chosen]
         prompts = tuple(few_shot_prompt(model, questions, question) for question in selected)
-        readout = replace(
-            readout, resolved=resolve_generation(model, self.arguments(), len(prompts[0].tokens))
-        )
+        readout = replace(readout, resolved=resolve_generation(model, arguments, len(prompts[0].tokens)))
         keys, sizes = (q.key for q in selected), (len(q.choices) for q in selected)
         return ResolvedChoice(self, prompts, readout, tuple(keys), tuple(chosen), tuple(sizes))
 
     def reopen(self, model: Model, manifest: Manifest) -> ResolvedChoice:
         """Return the assay of a stored screen, with the questions that it asked."""
-        prompts = tuple(Prompt(prompt.text, tuple(prompt.tokens)) for prompt in manifest.prompts)
-        readout = self.readout(model, manifest.letters or [], len(prompts[0].tokens))
+        letters = letter_tokens(model, manifest.letters or [])
+        readout = NextToken(self.seed, self.arguments(), manifest.generation, letters)
         keys = tuple(prompt.key or "" for prompt in manifest.prompts)
         numbers = tuple(prompt.question for prompt in manifest.prompts)
         sizes = tuple(map(len, manifest.offered))
-        return ResolvedChoice(self, prompts, readout, keys, numbers, sizes)
-
-    def readout(self, model: Model, letters: Sequence[str], prompt_length: int = 1) -> NextToken:
-        """Return how the model is read."""
-        resolved = resolve_generation(model, self.arguments(), prompt_length)
-        return NextToken(self.seed, self.arguments(), resolved, letter_tokens(model, letters))
+        return ResolvedChoice(self, stored_prompts(manifest), readout, keys, numbers, sizes)
 
     def _asked_before(self, questions: Questions, asked: Sequence[PromptInfo]) -> list[int]:
         """Return the questions of a folder that is continued, as places in the source from 0."""

@@ -10,7 +10,14 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from mutascope.assays.assay import Assay, Resolved, check_positions, resolve_generation, tokenise
+from mutascope.assays.assay import (
+    Assay,
+    Resolved,
+    check_positions,
+    resolve_generation,
+    stored_prompts,
+    tokenise,
+)
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest, PromptInfo
 from mutascope.core.protocol import Generation, Probe, Prompt
@@ -69,9 +76,9 @@ class PanelAssay(Assay):
 
     def reopen(self, model: Model, manifest: Manifest) -> ResolvedPanel:
         """Return the panel of a stored screen, with the prompts that it asked."""
-        prompts = tuple(Prompt(prompt.text, tuple(prompt.tokens)) for prompt in manifest.prompts)
         readout = Generation(self.seed, self.arguments(), manifest.generation, manifest.measure)
-        return ResolvedPanel(self, prompts, readout, tuple(prompt.genre for prompt in manifest.prompts))
+        genres = tuple(prompt.genre for prompt in manifest.prompts)
+        return ResolvedPanel(self, stored_prompts(manifest), readout, genres)
 
 
 @dataclass(frozen=True)

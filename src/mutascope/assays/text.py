@@ -9,7 +9,14 @@ from typing import Any, ClassVar, Self
 from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mutascope.assays.assay import Assay, Resolved, check_positions, resolve_generation, tokenise
+from mutascope.assays.assay import (
+    Assay,
+    Resolved,
+    check_positions,
+    resolve_generation,
+    stored_prompts,
+    tokenise,
+)
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest, PromptInfo
 from mutascope.core.protocol import Generation, Output, Probe, Prompt
@@ -89,8 +96,9 @@ class TextAssay(Assay):
         return ResolvedAssay(self, (prompt,), Generation(self.seed, self.arguments(), resolved, measure))
 
     def reopen(self, model: Model, manifest: Manifest) -> ResolvedAssay:
-        """Return the assay of a stored screen, which states all that it asks."""
-        return self.resolve(model, measure=manifest.measure, asked=manifest.prompts)
+        """Return the assay of a stored screen, with the prompt that it asked."""
+        readout = Generation(self.seed, self.arguments(), manifest.generation, manifest.measure)
+        return ResolvedAssay(self, stored_prompts(manifest), readout)
 
     def _render_chat(self, model: Model) -> str:
         if not model.tokenizer.chat_template:

@@ -17,7 +17,7 @@ from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Genome, Locus, Mutant, Tiling
 from mutascope.core.kinds import base_kind
 from mutascope.core.operators import default_mutations
-from mutascope.core.schema import MUTANT_KEY
+from mutascope.core.schema import MUTANT_KEY, MUTANT_SCHEMA
 
 
 class Design(BaseModel):
@@ -129,6 +129,19 @@ class Plan:
             Mutant(self.loci[locus].layer, self.loci[locus].kind, row, col, self.mutations[mutation])
             for locus, row, col, mutation in self.codes[start:stop].tolist()
         ]
+
+    def frame(self) -> pl.DataFrame:
+        """Return the mutants in design order (columns: ``MUTANT_SCHEMA``)."""
+        locus, row, col, mutation = self.codes.T
+        layers, kinds = zip(*((each.layer, each.kind) for each in self.loci), strict=True)
+        columns = {
+            "layer": np.array(layers)[locus],
+            "kind": pl.Series(kinds).gather(locus),
+            "row": row,
+            "col": col,
+            "mutation": pl.Series(self.mutations).gather(mutation),
+        }
+        return pl.DataFrame(columns).cast(MUTANT_SCHEMA)  # pyright: ignore[reportArgumentType]
 
     @cached_property
     def sampled(self) -> dict[str, int]:

@@ -13,7 +13,7 @@ from mutascope.core.genome import Genome, Tiling, coverage
 from mutascope.core.schema import FORMAT_VERSION, READABLE_VERSIONS
 
 STOCK = "stock"
-"""Numerics of torch's own kernels."""
+"""Numerics of torch's own kernels, which differ from machine to machine."""
 
 
 class _Stored(BaseModel):

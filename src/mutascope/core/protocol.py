@@ -140,11 +140,6 @@ class Session(Protocol):
         """How much of the work on mutants that were not yielded yet is done, in mutants."""
         ...
 
-    @property
-    def flop(self) -> int:
-        """Floating-point operations done so far, 0 where they are not counted."""
-        ...
-
     def run(self, mutants: Iterable[Mutant]) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, once each, in any order; the model is left as it was."""
         ...

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from mutascope.core.errors import Unsupported
-from mutascope.model.discovery import find_genome
+from mutascope.model.discovery import decoder_layers, find_genome
 from mutascope.model.families import family_of, head_sizes
 from mutascope.model.matrices import bias_of, matrix_of, module_of
 from mutascope.numerics import cpu
@@ -48,8 +48,8 @@ class Architecture:
             raise Unsupported(reason)
         self.activation = cpu.ACTIVATION_NAMES[spec.activation]
         self.sizes = head_sizes(network.config)
-        self.body: Any = getattr(network, spec.body)
-        self.blocks: list[nn.Module] = list(getattr(self.body, spec.layers))
+        self.body: Any = network.get_decoder()
+        self.blocks: list[nn.Module] = list(decoder_layers(network)[1])
         self.head_module: Any = network.get_output_embeddings()
         self.head: Tensor = self.head_module.weight
         self.windows = [window or positions for window in spec.windows]
@@ -88,7 +88,7 @@ class Architecture:
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Return the embeddings of token ids at positions, rounded as the network rounds, [..., hidden]."""
-        embedding = getattr(self.body, self.spec.embedding)
+        embedding: Any = self._network.get_input_embeddings()
         hidden = embedding.weight.detach()[tokens]
         if self.spec.embedding_scale:
             hidden = hidden * getattr(embedding, self.spec.embedding_scale).to(hidden.dtype)

@@ -19,12 +19,12 @@ from collections.abc import Sequence
 
 from mutascope.core.errors import Unsupported
 from mutascope.core.genome import Tiling
+from mutascope.core.manifest import STOCK
 from mutascope.core.protocol import Prompt, Readout
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.engine.session import FastSession
 from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
-from mutascope.numerics.install import STOCK
 
 
 class FastEngine:
@@ -34,14 +34,21 @@ class FastEngine:
         model: of a known family (:mod:`mutascope.model.families`), in float32 or bfloat16, on a CPU.
         tiling: of the screen.
         max_batch: mutants decoded at a time; by default as many as a quarter of the free memory holds, 576 at most.
+        reference: of this model and tiling, where there is one already.
     """
 
     name = "fast"
     unit_size = 64
 
-    def __init__(self, model: Model, tiling: Tiling, max_batch: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        tiling: Tiling,
+        max_batch: int | None = None,
+        reference: ReferenceEngine | None = None,
+    ) -> None:
         self.model, self.max_batch = model, max_batch
-        self.reference = ReferenceEngine(model, tiling)
+        self.reference = reference or ReferenceEngine(model, tiling)
         self.mutagen = self.reference.mutagen
 
     def prepare(self, prompts: Sequence[Prompt], readout: Readout) -> FastSession:

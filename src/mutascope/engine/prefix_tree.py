@@ -37,6 +37,7 @@ class PrefixTree:
         self._limit = _TEXTS * min(len(wild), _PROMPTS)
         self._counts: dict[Text, int] = {}
         self._texts: dict[Text, list[Text]] = {}
+        self._keeps = keeps
         self._branches: MutableMapping[Text, ActivationCache] = {} if keeps else WeakValueDictionary()
         self._alive: WeakSet[ActivationCache] = WeakSet()  # rows that have left a text still need it
 
@@ -81,7 +82,7 @@ class PrefixTree:
 
     def _has_room(self, besides: Container[Text]) -> bool:
         """Whether there is room for another text, once the longest unused ones but for some are forgotten."""
-        unused = [text for text in self._branches if text not in besides]
+        unused = [text for text in self._branches if self._keeps and text not in besides]
         while (full := sum(branch.nbytes for branch in self._alive) > self.most) and unused:
             del self._branches[unused.pop(0)]
         return not full

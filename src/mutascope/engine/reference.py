@@ -6,10 +6,9 @@ its tokens picked by mutascope's sampling (docs/numerics.md); with *stock* numer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,12 +17,13 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant, Tiling
+from mutascope.core.manifest import STOCK
 from mutascope.core.protocol import Generation, NextToken, Outcome, Output, Prompt, Readout
 from mutascope.engine.measures import Choices, Continuation, measured
 from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
 from mutascope.model.mutations import Mutagen
-from mutascope.numerics.install import STOCK, name_of, numerics_of, refusal
+from mutascope.numerics.install import name_of, numerics_of, refusal
 from mutascope.numerics.sampling import SAMPLING, Sampler
 
 
@@ -157,7 +157,6 @@ class ReferenceSession:
     Attributes:
         engine: that prepared it.
         underway: how much of the work on mutants that were not yielded yet is done, in mutants.
-        flop: 0, as operations are not counted.
 
     Args:
         engine: that reads out the network as it is.
@@ -165,12 +164,11 @@ class ReferenceSession:
         readout: how they answer.
     """
 
-    flop = 0
-
     def __init__(self, engine: ReferenceEngine, prompts: Sequence[Prompt], readout: Readout) -> None:
         self.engine, self.prompts, self.readout = engine, tuple(prompts), readout
         self.underway = 0.0
         self._wild_type: tuple[Output, ...] | None = None
+        self._known: tuple[int, Continuation] | None = None
 
     @property
     def wild_type(self) -> tuple[Output, ...]:
@@ -182,16 +180,22 @@ class ReferenceSession:
     def run(self, mutants: Iterable[Mutant]) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, in the order given."""
         for mutant in mutants:
-            continuations = self._continuations  # of the network as it is before it is edited
-            with self.engine.mutagen.mutated(mutant):
-                outputs = tuple(self._read_all())
-                if continuations:
-                    outputs = tuple(
-                        replace(output, values=self._measured(prompt, wild))
-                        for output, prompt, wild in zip(outputs, self.prompts, continuations, strict=True)
-                    )
+            outputs = []
+            for place in range(len(self.prompts)):
+                self.underway = place / len(self.prompts)
+                outputs.append(self._read(mutant, place))
             self.underway = 0.0
-            yield Outcome(mutant, outputs)
+            yield Outcome(mutant, tuple(outputs))
+
+    def _read(self, mutant: Mutant, place: int) -> Output:
+        """Read out a mutant on a prompt."""
+        prompt, engine = self.prompts[place], self.engine
+        wild = self._continuation(place) if self.readout.measure else None  # before the network is edited
+        with engine.mutagen.mutated(mutant):
+            output = engine.read_out(prompt, self.readout)
+            return (
+                replace(output, values=measured(wild, self._logits(prompt, wild.tokens))) if wild else output
+            )
 
     def _read_wild_type(self, prompt: Prompt) -> Output:
         """Read out the unmodified network; of a single prompt with margins, where they are known."""
@@ -201,27 +205,17 @@ class ReferenceSession:
         output, logits = self.engine.wild_type_logits(prompt, self.readout)
         return replace(output, margins=sampler.margins(logits[: len(output.tokens)]))
 
-    @cached_property
-    def _continuations(self) -> list[Continuation]:
-        """The wild type's continuations, to measure along; none where nothing is measured."""
-        if not self.readout.measure:
-            return []
-        return [self._continuation(prompt) for prompt in self.prompts]
+    def _continuation(self, place: int) -> Continuation:
+        """Return the wild type's continuation of a prompt; the last one is kept, as its logits are large."""
+        if self._known is None or self._known[0] != place:
+            prompt, tokens = self.prompts[place], self.wild_type[place].tokens
+            sampler = self.engine.sampler(prompt, self.readout)
+            self._known = place, Continuation(tokens, self._logits(prompt, tokens), sampler)
+        return self._known[1]
 
-    def _continuation(self, prompt: Prompt) -> Continuation:
-        """Return the wild type's continuation of a prompt."""
-        output, logits = self.engine.wild_type_logits(prompt, self.readout)
-        return Continuation(output.tokens, logits, self.engine.sampler(prompt, self.readout))
-
-    def _read_all(self) -> Iterator[Output]:
-        """Read out the network as it is now on every prompt."""
-        for done, prompt in enumerate(self.prompts):
-            self.underway = done / len(self.prompts)
-            yield self.engine.read_out(prompt, self.readout)
-
-    def _measured(self, prompt: Prompt, wild: Continuation) -> Mapping[str, float | None]:
-        """Measure the network as it is now along the continuation of the wild type."""
+    def _logits(self, prompt: Prompt, tokens: Sequence[int]) -> Tensor:
+        """Return what the network, as it is now, has the tokens after a prompt picked from, [steps, vocabulary]."""
         network = self.engine.model.network
-        fed = torch.tensor([[*prompt.tokens, *wild.tokens[:-1]]], device=network.device)
+        fed = torch.tensor([[*prompt.tokens, *tokens[:-1]]], device=network.device)
         with torch.inference_mode(), self.engine.operations():
-            return measured(wild, network(fed).logits[0, len(prompt.tokens) - 1 :])
+            return network(fed).logits[0, len(prompt.tokens) - 1 :]

@@ -25,10 +25,10 @@ def parameter_of(network: PreTrainedModel, locus: Locus) -> Tensor:
 
 def features_of(locus: Locus, start: int, stop: int) -> slice | Tensor:
     """Return the output features of the parameter that are rows of a locus: a slice where they are neighbours."""
-    features = locus.features(start, stop)
-    if features[-1] - features[0] == stop - start - 1:
-        return slice(features[0], features[-1] + 1)
-    return torch.tensor(features)
+    first, last = locus.features(start, start + 1)[0], locus.features(stop - 1, stop)[0]
+    if last - first == stop - start - 1:
+        return slice(first, last + 1)
+    return torch.tensor(locus.features(start, stop))
 
 
 def matrix_of(network: PreTrainedModel, locus: Locus) -> Tensor:

@@ -97,7 +97,7 @@ class Mutagen:
     def replacement(self, mutant: Mutant) -> Tensor:
         """Return the values that the mutation writes, [tile outs, tile ins], in the dtype of the model."""
         locus = self.locus(mutant)
-        maximum, minimum = self._locus_extremes(locus)
+        maximum, minimum = self.extremes(locus)
         seed = int.from_bytes(
             hashlib.sha256(f"{locus.name}:{mutant.row},{mutant.col}".encode()).digest()[:7], "big"
         )
@@ -152,7 +152,8 @@ class Mutagen:
         top, bottom, left, right = self.tiling.bounds(locus, mutant.row, mutant.col)
         return parameter_of(self.network, locus), features_of(locus, top, bottom), slice(left, right)
 
-    def _locus_extremes(self, locus: Locus) -> tuple[Tensor, Tensor]:
+    def extremes(self, locus: Locus) -> tuple[Tensor, Tensor]:
+        """Return the largest and the smallest element of a locus of the wild type, 0-dimensional."""
         if locus.name not in self._extremes:
             matrix = self.matrix(locus)
             self._extremes[locus.name] = (matrix.amax(), matrix.amin())

@@ -19,12 +19,10 @@ from torch.overrides import TorchFunctionMode
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from mutascope.core.manifest import STOCK
 from mutascope.model.families import family_of, is_known
 from mutascope.numerics import cpu
 from mutascope.numerics.operations import BY_DEVICE, Operations, operations_on
-
-STOCK = "stock"
-"""Name of torch's own kernels, which differ from machine to machine."""
 
 _ACTIVATIONS = {
     **{"SiLUActivation": "silu", "SiLU": "silu", "GELUActivation": "gelu"},

@@ -72,12 +72,13 @@ class Chain:
         return grad.view(-1, grad.shape[-1])[places]
 
     def changes(
-        self, loci: dict[tuple[int, str], Locus], targets: Targets, layout: Layout, of: Of
+        self, lowest: int, taken: Callable[[int], list[Locus]], targets: Targets, layout: Layout, of: Of
     ) -> Iterator[tuple[Locus, Tensor]]:
         """Yield the change of every margin by every mutant, [mutations, site rows, targets, site cols].
 
         Args:
-            loci: by layer and kind.
+            lowest: layer of the loci.
+            taken: tells which loci of a layer are wanted, when it is reached.
             targets: by place.
             layout: of the texts, which share nothing.
             of: tells of a locus what is written.
@@ -89,13 +90,15 @@ class Chain:
             for text, mine in zip(self.texts, own, strict=True)
         ]
         grads = [self._begin(text, targets.seeds[mine], places[mine]) for text, mine in enumerate(own)]
-        for index in reversed(range(min((layer for layer, _ in loci), default=0), len(self.layers))):
-            here = [locus for (layer, _), locus in loci.items() if layer == index]
+        for index in reversed(range(lowest, len(self.layers))):
+            here = taken(index)
+            told = {locus: of(locus) for locus in here}
             parts: dict[Locus, list[Tensor]] = {locus: [] for locus in here}
             for text, reach in enumerate(reaches):
                 grads[text], maps = self._through(index, text, grads[text], here)
                 for locus, (x, grad) in maps.items():
-                    parts[locus].append(linear_changes(of(locus)[0], x, grad, of(locus)[1], reach))
+                    tiles, fills = told[locus]
+                    parts[locus].append(linear_changes(tiles, x, grad, fills, reach))
             for locus, some in parts.items():
                 yield locus, torch.cat(some, dim=2)
 
@@ -150,9 +153,7 @@ class Chain:
         args, kwargs = self._passes[text].calls[index]
         args, kwargs = list(args), dict(kwargs)
         seen: dict[str, tuple[Tensor, Tensor]] = {}
-        modules = {
-            locus.parameter: self.network.get_submodule(locus.parameter.rpartition(".")[0]) for locus in loci
-        }
+        modules = {locus.parameter: module_of(self.network, locus) for locus in loci}
 
         def keep(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
             def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -8,7 +8,7 @@ architectures whose blocks are not written out here, all is linear (:mod:`mutasc
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain
 
 import torch
@@ -21,7 +21,6 @@ from mutascope.core.protocol import NextToken, Prompt, Readout
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
-from mutascope.model.mutations import Mutagen
 from mutascope.numerics.sampling import Sampler
 from mutascope.predict.attention import attention_changes
 from mutascope.predict.autograd import Chain
@@ -58,6 +57,7 @@ class Predictor:
         readout: how they answer.
         mutations: names of fills (:mod:`mutascope.predict.fills`).
         rivals: targets per generated token, on average; by default 1.5, and of an answer every other letter.
+        reference: of this model and tiling, where there is one already.
 
     Raises:
         MutascopeError: for a sampling field or a mutation that it does not implement, and for a wild type that is not
@@ -72,6 +72,7 @@ class Predictor:
         readout: Readout,
         mutations: Sequence[str],
         rivals: float | None = None,
+        reference: ReferenceEngine | None = None,
     ) -> None:
         fills_of(mutations, 0, 0)
         fields = unsupported_fields(readout.resolved)
@@ -79,8 +80,8 @@ class Predictor:
             raise MutascopeError(f"mutants cannot be predicted with {', '.join(fields)}: leave it out")
         self.model, self.tiling, self.mutations = model, tiling, tuple(mutations)
         self.prompts, self.readout = tuple(prompts), readout
-        self.mutagen = Mutagen(model.network, model.genome, tiling)
-        reference = ReferenceEngine(model, tiling)
+        reference = reference or ReferenceEngine(model, tiling)
+        self.mutagen = reference.mutagen
         known = [reference.wild_type_logits(prompt, readout) for prompt in prompts]
         self.wild = tuple(output for output, _ in known)
         if not all(output.finite for output in self.wild):
@@ -102,26 +103,34 @@ class Predictor:
         )
         self._reach = Reach(self.layout, self.targets.places.tolist())
 
-    def calls(self, wanted: Collection[str] | None = None) -> Iterator[tuple[Locus, Calls]]:
+    def calls(
+        self, wanted: Collection[str] | None = None, take: Callable[[Locus], bool] = lambda locus: True
+    ) -> Iterator[tuple[Locus, Calls]]:
         """Yield what is predicted of the mutants of every locus, from the last layer to the first.
 
         Args:
             wanted: names of loci; all by default.
+            take: is asked when the layer of a locus is reached, and may leave it out.
         """
-        for locus, changes in self.changes(wanted):
+        for locus, changes in self.changes(wanted, take):
             yield locus, make_calls(changes, self.targets)
 
-    def changes(self, wanted: Collection[str] | None = None) -> Iterator[tuple[Locus, Tensor]]:
+    def changes(
+        self, wanted: Collection[str] | None = None, take: Callable[[Locus], bool] = lambda locus: True
+    ) -> Iterator[tuple[Locus, Tensor]]:
         """Yield the change of every margin by every mutant, float32 [mutations, site rows, targets, site cols]."""
-        loci = {
-            (locus.layer, locus.kind): locus
-            for locus in self.model.genome
-            if wanted is None or locus.name in wanted
-        }
+        loci = [locus for locus in self.model.genome if wanted is None or locus.name in wanted]
+        lowest = min((locus.layer for locus in loci), default=None)
+        if lowest is None:
+            return
+
+        def taken(layer: int) -> list[Locus]:
+            return [locus for locus in loci if locus.layer == layer and take(locus)]
+
         if self._chain is not None:
-            yield from self._chain.changes(loci, self.targets, self.layout, self._tiles)
+            yield from self._chain.changes(lowest, taken, self.targets, self.layout, self._tiles)
         if self.tape is not None:
-            yield from self._through(self.tape, loci)
+            yield from self._through(self.tape, lowest, taken)
 
     def _pull(self, direction: Tensor, places: Tensor) -> Tensor:
         """Return the gradient at what the output head reads of one at the logits of the places, [places, hidden]."""
@@ -136,12 +145,13 @@ class Predictor:
         ]
         return torch.cat(pulled)
 
-    def _through(self, tape: Tape, loci: dict[tuple[int, str], Locus]) -> Iterator[tuple[Locus, Tensor]]:
-        lowest = min((layer for layer, _ in loci), default=len(tape))
+    def _through(
+        self, tape: Tape, lowest: int, taken: Callable[[int], list[Locus]]
+    ) -> Iterator[tuple[Locus, Tensor]]:
         back = Pullback(tape, self.targets, self._reach)
         for index in reversed(range(lowest, len(tape))):
             layer = tape.layer(index)
-            here = {kind: locus for (at, kind), locus in loci.items() if at == index}
+            here = {locus.kind: locus for locus in taken(index)}
             for kind, changes in chain(self._mlp(back, layer, here), self._attention(back, layer, here)):
                 yield here[kind], changes
 
@@ -213,5 +223,6 @@ class Predictor:
 
     def _tiles(self, locus: Locus) -> tuple[Tiles, list[Fill]]:
         matrix = self.mutagen.matrix(locus)
-        fills = fills_of(self.mutations, float(matrix.max()), float(matrix.min()))
+        largest, smallest = self.mutagen.extremes(locus)
+        fills = fills_of(self.mutations, float(largest), float(smallest))
         return Tiles(matrix, self.tiling.tile), fills

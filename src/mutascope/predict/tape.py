@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from mutascope.core.errors import Unsupported
+from mutascope.core.kinds import KINDS
 from mutascope.engine.architecture import Architecture
-from mutascope.engine.decoder import MAPS
 from mutascope.model.families import FamilySpec
 from mutascope.numerics.install import Norm as Arguments
 from mutascope.predict.layout import Layout
@@ -109,6 +109,7 @@ class Tape:
         tables = parts.rotary(0)
         assert tables is not None
         self.cos, self.sin = (table[layout.places()].to(network.device) for table in tables)
+        self._seen = {window: layout.seen(window).to(network.device) for window in set(parts.windows)}
         fed = torch.tensor(layout.tokens, device=network.device)
         self._inputs = [parts.embed(fed, layout.places().to(network.device))]
         for index in range(len(parts.blocks)):
@@ -121,7 +122,7 @@ class Tape:
     def layer(self, index: int) -> Layer:
         """Run one layer on the wild type's hidden states."""
         hidden, parts = self._inputs[index], self.parts
-        matrices = {kind: parts.matrix(index, kind) for kind in MAPS}
+        matrices = {kind: parts.matrix(index, kind) for kind in KINDS}
 
         def linear(kind: str, x: Tensor) -> Tensor:
             matrix = matrices[kind]
@@ -139,7 +140,7 @@ class Tape:
             q, k = q_norm.y, k_norm.y
         q, k, v = (x.transpose(0, 1).contiguous() for x in (self.rotate(q), self.rotate(k), v))
         scores = (q.unflatten(0, (-1, self.n_rep)) @ k[:, None].transpose(-1, -2)).flatten(0, 1)
-        seen = self.layout.seen(parts.windows[index]).to(hidden.device)
+        seen = self._seen[parts.windows[index]]
         weights = (scores * scale).masked_fill_(~seen, -torch.inf).softmax(-1)
         mixed = (weights.unflatten(0, (-1, self.n_rep)) @ v[:, None]).flatten(0, 1).transpose(0, 1).flatten(1)
         hidden = hidden + linear("o", mixed)

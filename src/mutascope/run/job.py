@@ -249,7 +249,7 @@ class Job(ABC, Generic[SpecT]):
     def session(self) -> Session:
         """What runs the mutants: the engine asked for, or the reference engine for what that one does not support."""
         spec, asked = self.spec, (self.resolved.prompts, self.resolved.readout)
-        engine = make_engine(spec.engine, self.model, self.tiling, spec.batch, spec.numerics)
+        engine = make_engine(spec.engine, self.reference, spec.batch)
         if isinstance(engine, ReferenceEngine) and engine.refused:
             _tell(f"{engine.refused}: torch's own kernels run, whose records depend on the machine")
         try:

@@ -1,6 +1,6 @@
 """A prediction: every mutant of a region predicted, some of them run, the exact calls where they change most.
 
-1. Every locus is predicted (:mod:`mutascope.predict`) and stored as soon as it is.
+1. Every locus is predicted (:mod:`mutascope.predict`) and stored as soon as it is, by the process that leases it.
 2. A random sample of sites is run exactly and calibrates the predictions.
 3. Where a target is set, the mutants with the most uncertain calls are run exactly, in rounds with a calibration
    after each, until the expected share of wrong calls is below the target, or the time is up.
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-import polars as pl
 
 from mutascope.assays import Assay
 from mutascope.core.design import Design, Plan
@@ -37,6 +36,7 @@ from mutascope.run.progress import PredictionProgress
 from mutascope.run.rounds import Target, choose, sample_unit
 from mutascope.run.shards import Shard
 from mutascope.run.spec import PredictSpec, Settings, spec_of
+from mutascope.store.leases import Leases
 from mutascope.store.reader import ScreenData
 
 ADAPTIVE = "adaptive"
@@ -147,7 +147,8 @@ class Prediction(Job[PredictSpec]):
             with self.home.alone("controls"):
                 if not self.pending():  # else another process is running the rest
                     self.finish()
-        risks.store()
+        with self.home.alone("calibration"):
+            risks.store()
         return ScreenData(self.home)
 
     def prepare(self) -> None:
@@ -177,6 +178,10 @@ class Prediction(Job[PredictSpec]):
         loci = f"{len(self.home.predicted_loci()):,} of {counted(len(self.home.manifest().loci), 'locus', 'loci')}"
         stored = self.home.count_records() + self.home.parts.count()
         return f"{loci} are predicted, and {counted(stored, 'mutant')} stored, in {self.home.path}"
+
+    def __repr__(self) -> str:
+        where = f"in {self.folder.path}" if self.folder else "not run yet"
+        return f"Prediction of {self.spec.model} in {self.spec.assay.name}, {where}"
 
     # the folder
 
@@ -228,7 +233,7 @@ class Prediction(Job[PredictSpec]):
     def _list(self, plan: Plan) -> None:
         """Write the list of the mutants to be run, unless it stands there."""
         if self.home.manifest().units.mutants != len(plan):
-            self.home.write_mutants(pl.DataFrame(plan.mutants()))
+            self.home.write_mutants(plan.frame())
             with self.home.changed_manifest() as manifest:
                 manifest.units.mutants = len(plan)
 
@@ -248,7 +253,7 @@ class Prediction(Job[PredictSpec]):
             return
         started, manifest = time.monotonic(), folder.manifest()
         asked = (self.resolved.prompts, self.resolved.readout)
-        predictor = Predictor(self.model, self.tiling, *asked, mutations, self.spec.rivals)
+        predictor = Predictor(self.model, self.tiling, *asked, mutations, self.spec.rivals, self.reference)
         if [output.tokens for output in manifest.wild_type] != [list(o.tokens) for o in predictor.wild]:
             raise MutascopeError(
                 f"the wild type of {folder.path} is not reproduced here: predict into another --out"
@@ -256,13 +261,30 @@ class Prediction(Job[PredictSpec]):
         about = Predictions(mutations=list(mutations), targets=len(predictor.targets))
         with folder.changed_manifest() as manifest:
             manifest.predictions = about
-        with PredictionProgress(len(missing), quiet=quiet) as progress:
-            for locus, calls in predictor.calls(missing):
-                folder.write_predictions(locus.name, calls.frame(locus, mutations))
-                progress(calls.margin.numel())
+        with PredictionProgress(len(missing), quiet=quiet) as progress, Leases(folder.files) as leases:
+            while missing:
+                if any(self._claims(leases, name) for name in missing):
+                    for locus, calls in predictor.calls(
+                        missing, lambda locus: self._claims(leases, locus.name)
+                    ):
+                        folder.write_predictions(locus.name, calls.frame(locus, mutations))
+                        leases.release(locus.name)
+                        progress(calls.margin.numel())
+                else:
+                    leases.wait()
+                missing = self._unpredicted(shard)
         with folder.changed_manifest() as manifest:
-            manifest.predictions = about
-            about.seconds = round(time.monotonic() - started, 3)
+            assert manifest.predictions is not None
+            manifest.predictions.seconds = round(time.monotonic() - started, 3)
+
+    def _claims(self, leases: Leases, locus: str) -> bool:
+        """Whether this process predicts a locus: it is not stored, and no other process holds it."""
+        if not leases.take(locus):
+            return False
+        if self.home.is_predicted(locus):  # between the look and the lease
+            leases.release(locus)
+            return False
+        return True
 
     def _run_pending(self, executor: Executor, shard: Shard | None, *, quiet: bool) -> None:
         pending = self.pending(shard)

@@ -137,7 +137,8 @@ class Screen(Job[ScreenSpec]):
         if not quiet:
             print(self, file=sys.stderr)
         started = time.time()
-        fresh = executor(self, self.pending(shard), quiet=quiet)
+        mine = self.pending(shard)
+        fresh = executor(self, mine, quiet=quiet) if mine else 0
         left = len(self.pending())
         if left:
             return Finished(fresh, len(self.plan), left)
@@ -158,11 +159,11 @@ class Screen(Job[ScreenSpec]):
         if folder.exists() or not folder.begin(self._new_manifest()):
             self._check_same(folder.manifest())
         if self.spec.design.mutants is not None and not folder.has_mutants():
-            folder.write_mutants(pl.DataFrame(self.plan.mutants()))
-        folder.check_units(self.units().sizes())
+            folder.write_mutants(self.plan.frame())
         manifest, finished = folder.manifest(), folder.finished_units()
+        records = folder.check_units(finished, self.units().sizes())
         check_presence(folder, manifest, finished)
-        check_coordinates(folder, manifest, finished, folder.records(finished))
+        check_coordinates(folder, manifest, finished, records)
         if self.pending() or not self.closed:
             folder.check_writable()
             self.check_here()

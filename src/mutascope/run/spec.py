@@ -153,7 +153,7 @@ def spec_of(
     else:
         stated["model"] = model
     stated["assay"] = load_assay(assay) if isinstance(assay, str) else assay
-    return validate(kind, {**stated, "design": design or Design()}, where=kind.__name__)
+    return validate(kind, {**stated, "design": design or Design()}, where=kind.__name__.removesuffix("Spec"))
 
 
 def _check_loaded(model: Model, stated: Mapping[str, Any]) -> None:

@@ -113,7 +113,7 @@ class _Running:
                 continue
             unit = _Unit(name, mutants(name), _usable(self.folder.parts.read(name), self.reader))
             self.open.append(unit)
-            self._count(unit.known)
+            self._count(unit.known["silent"])
             if not unit.missing:
                 self._close(unit)
             self.home.update(dict.fromkeys(unit.missing, unit))
@@ -137,12 +137,12 @@ class _Running:
     def _is_finished(self, name: str) -> bool:
         finished = self.folder.is_finished(name)
         if finished:
-            self._count(self.folder.records([name]))
+            self._count(self.folder.silent([name]))
         return finished
 
-    def _count(self, records: pl.DataFrame) -> None:
-        for silent in records["silent"]:
-            self.progress(silent)
+    def _count(self, silent: pl.Series) -> None:
+        for each in silent:
+            self.progress(each)
 
     def _close(self, unit: _Unit) -> None:
         self.folder.write_unit(unit.name, unit.shard(self.reader))

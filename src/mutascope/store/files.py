@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -20,6 +21,9 @@ from mutascope.core.schema import FORMAT_VERSION
 from mutascope.store.persistence import failures, persistently
 
 ResultT = TypeVar("ResultT")
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system without hard links answers."""
 
 
 class DamagedError(Exception):
@@ -85,20 +89,28 @@ class Files:
         """Return the content of a file."""
         return self._ask(lambda: self._fs.cat_file(self._at(name)))
 
-    def read_table(self, name: str, schema: dict[str, Any]) -> pl.DataFrame:
+    def read_table(
+        self, name: str, schema: Mapping[str, Any], columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
         """Return a Parquet file with at least the columns of the schema.
+
+        Args:
+            name: of the file.
+            schema: types by column.
+            columns: of the schema, to be read alone.
 
         Raises:
             DamagedError: when it is missing, cannot be read, or has other columns.
         """
         try:
-            table = pq.read_table(io.BytesIO(self.read(name)), page_checksum_verification=True)
+            content = io.BytesIO(self.read(name))
+            table = pq.read_table(content, columns=columns and list(columns), page_checksum_verification=True)
             table.validate(full=True)
             bare = pa.table(dict(zip(table.column_names, table.columns, strict=True)))  # without metadata
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise DamagedError(str(error).partition("\n")[0]) from error
         frame = pl.DataFrame(pl.from_arrow(bare))
-        if {column: frame.schema.get(column) for column in schema} != schema:
+        if any(frame.schema.get(column) != schema[column] for column in columns or schema):
             raise DamagedError("its columns are not those of the format")
         return frame
 
@@ -144,11 +156,7 @@ class Files:
         try:
             if not self._is_local:
                 return self._ask(lambda: self._create_once(target, content))
-            scratch = _scratch(target, content)
-            try:
-                os.link(scratch, target)
-            finally:
-                os.remove(scratch)
+            _create(target, content)
             _sync_folder(os.path.dirname(target))
         except FileExistsError:
             return False
@@ -218,6 +226,25 @@ def _scratch(target: str, content: bytes) -> str:
         file.flush()
         os.fsync(file.fileno())
     return scratch
+
+
+def _create(target: str, content: bytes) -> None:
+    """Write a file, complete from the first moment; raise FileExistsError where there is one.
+
+    A file system without hard links has a moment in which the file is there and empty: its creation alone is one step.
+    """
+    scratch = _scratch(target, content)
+    try:
+        os.link(scratch, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with open(target, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        os.remove(scratch)
 
 
 def _sync_folder(folder: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import polars as pl
@@ -15,6 +15,7 @@ from mutascope.core.schema import (
     COVARIATE_SCHEMA,
     MUTANT_SCHEMA,
     PREDICTION_SCHEMA,
+    RECORD_SCHEMA,
 )
 from mutascope.store.files import DamagedError, Files, encoded
 from mutascope.store.leases import Leases
@@ -139,6 +140,10 @@ class ScreenFolder:
         """Return the names of the loci, ``15.down``, whose predictions are there."""
         return set(self.files.tables("predictions"))
 
+    def is_predicted(self, locus: str) -> bool:
+        """Whether the predictions of a locus are there."""
+        return self.files.exists(f"predictions/{locus}.parquet")
+
     def write_predictions(self, locus: str, predictions: pl.DataFrame) -> None:
         """Write the predictions of a locus, a row per mutant (columns: ``PREDICTION_SCHEMA``)."""
         self.files.write_table(f"predictions/{locus}.parquet", predictions.select(list(PREDICTION_SCHEMA)))
@@ -205,13 +210,20 @@ class ScreenFolder:
         """Return the number of records, from the footers of the shards alone."""
         return sum(self._count(unit) for unit in self._chosen(units))
 
-    def check_units(self, sizes: dict[str, int]) -> None:
-        """Read every finished unit and raise MutascopeError for a damaged one.
+    def silent(self, units: Collection[str]) -> pl.Series:
+        """Return whether the mutants of units are silent, in design order."""
+        frames = list(read_shards(self.files, "records", units, ["silent"]))
+        return pl.concat(frames)["silent"] if frames else pl.Series("silent", [], dtype=pl.Boolean)
+
+    def check_units(self, units: Collection[str], sizes: Mapping[str, int]) -> pl.DataFrame:
+        """Read finished units, raise MutascopeError for a damaged one, and return their records in design order.
 
         Args:
+            units: names of finished units.
             sizes: expected number of records by unit.
         """
-        for unit in sorted(self.finished_units()):
+        found = [pl.DataFrame(schema=RECORD_SCHEMA)]
+        for unit in sorted(units, key=lambda name: (len(name), name)):
             if unit not in sizes:
                 raise MutascopeError(
                     f"{self.path}/records/{unit}.parquet does not belong to this screen: delete it"
@@ -223,6 +235,8 @@ class ScreenFolder:
             known = read_shard(self.files, "phenotypes", unit)["phenotype"]
             if not records["phenotype"].is_in(known.implode()).all():
                 raise damaged(self.files, "records", unit, "the texts of its phenotypes are missing")
+            found.append(records)
+        return pl.concat(found, how="diagonal_relaxed")
 
     def _chosen(self, units: Collection[str] | None) -> Collection[str]:
         return self.finished_units() if units is None else units

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-import numpy as np
 import polars as pl
 
-from mutascope.core.design import Design, Plan
+from mutascope.core.design import Design
 from mutascope.core.genome import Genome, Locus, Tiling
 from mutascope.core.manifest import Manifest
 from mutascope.core.schema import MUTANT_SCHEMA
@@ -44,7 +43,7 @@ def planned(folder: ScreenFolder, manifest: Manifest) -> pl.DataFrame | None:
         sample_seed=design.sample_seed or 0,
     )
     plan = region.plan(Genome(loci, 0), Tiling(manifest.tile))
-    return _coordinates(plan) if plan.digest == design.sha256 else None
+    return plan.frame() if plan.digest == design.sha256 else None
 
 
 def unit_of(mutants: pl.DataFrame, unit: str, size: int) -> pl.DataFrame:
@@ -78,17 +77,3 @@ def check_coordinates(
         start += len(expected)
     if start != len(records):
         raise damaged(folder.files, "records", max(units, key=int), "it has more records than mutants")
-
-
-def _coordinates(plan: Plan) -> pl.DataFrame:
-    locus, row, col, mutation = plan.codes.T
-    layers = np.array([each.layer for each in plan.loci])
-    kinds, mutations = pl.Series([each.kind for each in plan.loci]), pl.Series(plan.mutations)
-    columns = {
-        "layer": layers[locus],
-        "kind": kinds.gather(locus),
-        "row": row,
-        "col": col,
-        "mutation": mutations.gather(mutation),
-    }
-    return pl.DataFrame(columns).cast(MUTANT_SCHEMA)  # pyright: ignore[reportArgumentType]

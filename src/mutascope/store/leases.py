@@ -98,16 +98,17 @@ class Leases:
         except FileNotFoundError:  # given up meanwhile: who looks again sees who has it now
             return True
         try:
-            sign = self._files.read(_sign(holder))
+            # one that is created and not written yet, for want of hard links, shows no sign of life
+            sign = self._files.read(_sign(holder)) if holder else b""
         except FileNotFoundError:  # its holder has ended
             return False
         place, _, rest = sign.decode().partition(" ")
         if place == _here() and not _runs(int(rest.partition(" ")[0])):
             return False
-        now = time.monotonic()
-        known, since = self._seen.get(holder, (b"", now))
+        now, watched = time.monotonic(), holder or _lease(name, number)
+        known, since = self._seen.get(watched, (None, now))
         if sign != known:
-            self._seen[holder] = sign, now
+            self._seen[watched] = sign, now
             return True
         return now - since < EXPIRY
 

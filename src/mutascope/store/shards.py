@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -32,20 +32,22 @@ class Shard:
         return [(kind, frame) for kind, frame in some if frame is not None]
 
 
-def read_shard(files: Files, kind: str, unit: str) -> pl.DataFrame:
-    """Return one table of a unit.
+def read_shard(files: Files, kind: str, unit: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return one table of a unit, or some of its columns.
 
     Raises:
         MutascopeError: when it is missing or damaged.
     """
     try:
-        return files.read_table(f"{kind}/{unit}.parquet", SCHEMAS[kind])
+        return files.read_table(f"{kind}/{unit}.parquet", SCHEMAS[kind], columns)
     except DamagedError as error:
         raise damaged(files, kind, unit, str(error)) from error
 
 
-def read_shards(files: Files, kind: str, units: Iterable[str]) -> Iterator[pl.DataFrame]:
-    """Read the tables of one kind that units have, in order of the units, several at a time.
+def read_shards(
+    files: Files, kind: str, units: Iterable[str], columns: Sequence[str] | None = None
+) -> Iterator[pl.DataFrame]:
+    """Read the tables of one kind that units have, or some of their columns, in order of the units, several at a time.
 
     Raises:
         MutascopeError: when one is damaged.
@@ -54,7 +56,9 @@ def read_shards(files: Files, kind: str, units: Iterable[str]) -> Iterator[pl.Da
     names = [name for name in files.tables(kind) if name in chosen]
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(names), _AHEAD):
-            yield from pool.map(lambda unit: read_shard(files, kind, unit), names[start : start + _AHEAD])
+            yield from pool.map(
+                lambda unit: read_shard(files, kind, unit, columns), names[start : start + _AHEAD]
+            )
 
 
 def distinct_phenotypes(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:

@@ -86,7 +86,7 @@ def test_manifest_says_what_is_known(complete: ScreenData):
     assert (complete.folder.has_mutants(), complete.total) == (True, 54)
     summary = complete.summary()
     assert (summary["state"], summary["model"]) == ("imported, without controls", "tiny (unknown)")
-    complete.folder.check_units({"000000": 54})
+    complete.folder.check_units(["000000"], {"000000": 54})
 
 
 def test_a_product_of_layers_and_kinds_is_a_region_with_rates(tmp_path: Path):

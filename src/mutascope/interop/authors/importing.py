@@ -292,22 +292,11 @@ def _is_region(loci: Sequence[Locus], done: set[tuple[int, str]]) -> bool:
 
 
 def _records(plan: Plan, entries: pl.DataFrame, chosen: np.ndarray) -> pl.DataFrame:
-    locus, row, col, mutation = plan.codes.T
-    layers = np.array([locus.layer for locus in plan.loci])[locus]
-    kinds = pl.Series([locus.kind for locus in plan.loci]).gather(locus)
     measured = entries[chosen].select("phenotype", "score", "destructive")
-    records = pl.DataFrame(
-        {
-            "layer": layers,
-            "kind": kinds,
-            "row": row,
-            "col": col,
-            "mutation": pl.Series(plan.mutations).gather(mutation),
-            "silent": measured["phenotype"] == entries["phenotype"][_STANDARD],
-            "first_divergence": None,
-            "phenotype": measured["phenotype"],
-        },
-        schema_overrides=RECORD_SCHEMA,
+    records = plan.frame().with_columns(
+        silent=measured["phenotype"] == entries["phenotype"][_STANDARD],
+        first_divergence=pl.lit(None, RECORD_SCHEMA["first_divergence"]),
+        phenotype=measured["phenotype"],
     )
     if entries["destructive"][_STANDARD] is None:
         return records

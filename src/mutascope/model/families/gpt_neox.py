@@ -26,7 +26,5 @@ def spec(config: Any) -> FamilySpec:
         scales=(head_sizes(config).head_dim ** -0.5,) * config.num_hidden_layers,
         windows=(None,) * config.num_hidden_layers,
         parallel=config.use_parallel_residual,
-        body="gpt_neox",
-        embedding="embed_in",
         final_norm="final_layer_norm",
     )

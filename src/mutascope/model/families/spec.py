@@ -46,8 +46,7 @@ class FamilySpec:
         head_norms: of queries and keys, head by head, if any.
         post_norms: behind attention and behind the MLP, before their outputs are added to the residual stream, if any.
         parallel: attention and MLP read the same residual stream; else the MLP reads what attention has added to.
-        body: the network without its output head.
-        layers, embedding, final_norm: in the body.
+        final_norm: in the body, which is the network without its output head.
         embedding_scale: name of the embedding's factor, if any.
         learned_positions: embedding of positions in the body, if any.
         rotary: rotary embedding in the body, of all features of a head or of its first ones, if any.
@@ -65,9 +64,6 @@ class FamilySpec:
     head_norms: tuple[str, str] | None = None
     post_norms: tuple[str, str] | None = None
     parallel: bool = False
-    body: str = "model"
-    layers: str = "layers"
-    embedding: str = "embed_tokens"
     final_norm: str = "norm"
     embedding_scale: str | None = None
     learned_positions: str | None = None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def run_local(job: Job, names: Sequence[str], *, quiet: bool = False) -> int:
     """Run units with progress on standard error, and return the number of mutants run."""
-    silent = job.home.records(job.home.finished_units().difference(names))["silent"]
+    silent = job.home.silent(job.home.finished_units().difference(names))
     session = job.session
     with ScreenProgress(
         len(job.listed), len(silent), int((~silent).sum()), underway=lambda: session.underway, quiet=quiet
