@@ -11,7 +11,7 @@ from rich.table import Table
 from mutascope.cli import options
 from mutascope.core.genome import Genome, Tiling, auto_tile, coverage
 from mutascope.core.kinds import grouped
-from mutascope.core.words import counted
+from mutascope.core.words import counted, duration
 
 
 def genome(
@@ -19,14 +19,18 @@ def genome(
     tile: Annotated[str, typer.Option(help="side of a tile, or auto")] = "auto",
     mutations: Annotated[int, typer.Option(help="mutations per site", min=1)] = 2,
     tokens: Annotated[int, typer.Option(help="tokens that each mutant generates", min=1)] = 144,
+    plan: Annotated[
+        str | None, typer.Option(help="cards to tell time, cost and memory for, such as 8xH100")
+    ] = None,
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Print the loci of a model by kind, the number of mutants and the estimated cost of a full screen."""
     from mutascope.model.loading import load_genome
+    from mutascope.run.cards import Plan
     from mutascope.run.cost import ScreenCost, measure_machine
-    from mutascope.run.progress import duration
     from mutascope.run.spec import check_tile
 
+    cards = None if plan is None else Plan.parse(plan)
     side = None if tile == "auto" else check_tile(tile)
     found, network = load_genome(model, trust_remote_code=bool(trust_remote_code))
     tiling = Tiling(side or auto_tile(found.hidden_size))
@@ -59,6 +63,8 @@ def genome(
         f"estimated cost here: at least {duration(cost.reference_seconds(machine))} on the reference engine (weights"
         f" read once per token), {duration(cost.arithmetic_seconds(machine))} for the arithmetic alone"
     )
+    for line in cards.told(cost) if cards else ():
+        console.print(line, markup=False)
 
 
 def kind_table(found: Genome, tiling: Tiling) -> Table:

@@ -9,6 +9,8 @@ from rich.text import Text
 
 from mutascope.cli import options
 from mutascope.core.kinds import kind_rank
+from mutascope.core.words import counted, duration
+from mutascope.store.pace import pace_of
 from mutascope.store.reader import ScreenData
 
 
@@ -18,6 +20,8 @@ def status(folder: options.Folder) -> None:
     console = Console()
     for name, fact in results.summary().items():
         console.print(Text(f"{name:>11}  {fact}"), soft_wrap=True)
+    if not results.finished:
+        console.print(Text(f"{'pace':>11}  {pace_in_words(results)}"), soft_wrap=True)
     controls = results.manifest.controls
     for name, value in (controls.to_dict() if controls else {}).items():
         console.print(Text(f"{'control':>11}  {name}: {value}"), soft_wrap=True)
@@ -31,6 +35,17 @@ def status(folder: options.Folder) -> None:
     )
     console.print(rates_table("NSM rate by layer", results.rates("layer").rename({"layer": "group"})))
     console.print(rates_table("NSM rate", results.rates().with_columns(group=pl.lit("all loci"))))
+
+
+def pace_in_words(results: ScreenData) -> str:
+    """Return how fast an unfinished screen grows, and how long it takes at this pace."""
+    pace = pace_of(results.folder)
+    if pace is None:
+        return "unknown before two units are stored"
+    left = duration((results.total - results.done) / pace.mutants_per_second)
+    at_work = f"{counted(pace.processes, 'process', 'processes')} at work"
+    rate = f"{pace.mutants_per_second:.2f} mutants/s over the last {pace.units} units"
+    return f"{rate}, {at_work}, {left} left at this pace"
 
 
 def rates_table(title: str, rates: pl.DataFrame) -> Table:

@@ -1,4 +1,4 @@
-"""Numbers in sentences."""
+"""Numbers and durations in sentences."""
 
 from __future__ import annotations
 
@@ -10,3 +10,16 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     ('1 locus', '2,000 mutants')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the two largest units that matter, ``2 h 05 min``.
+
+    >>> duration(125)
+    '2 min 05 s'
+    """
+    seconds = round(seconds)
+    for size, unit, part, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} {seconds % size // part:02d} {name}"
+    return f"{seconds} s"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mutascope.core.words import counted
+from mutascope.core.words import counted, duration
 
 _PLAIN_INTERVAL = 10.0
 """Seconds between two lines when the output is not a terminal."""
@@ -113,16 +113,3 @@ class PredictionProgress(ScreenProgress):
         left = (self.total - self.done) * elapsed / self.done
         words += f", {self.mutants:,} mutants, {self.mutants / elapsed:,.0f} mutants/s"
         return words + (f", {duration(left)} left" if self.done < self.total else "")
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in the two largest units that matter, ``2 h 05 min``.
-
-    >>> duration(125)
-    '2 min 05 s'
-    """
-    seconds = round(seconds)
-    for size, unit, part, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} {seconds % size // part:02d} {name}"
-    return f"{seconds} s"

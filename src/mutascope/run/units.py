@@ -42,8 +42,11 @@ class Units:
 
 
 def unit_size(mutants: int, least: int) -> int:
-    """Return the mutants per unit: ``least`` (about a minute's work), more where there would be over 1,000 units."""
-    return max(1, min(mutants, max(least, mutants // 1000), 16 * least))
+    """Return the mutants per unit: ``least`` (about a minute's work), more where there would be over 1,000 units.
+
+    Ten times as much at most: larger units leave many workers idle at the end (docs/guide/cluster.md, simulated).
+    """
+    return max(1, min(mutants, max(least, mutants // 1000), 10 * least))
 
 
 def run_units(

@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, TypeVar
 
 import fsspec
@@ -84,6 +85,18 @@ class Files:
         """Return the names of the Parquet files of a subfolder, without suffix, shorter ones first."""
         shown = [n.removesuffix(".parquet") for n in self.names(folder) if n.endswith(".parquet")]
         return sorted(shown, key=lambda name: (len(name), name))
+
+    def moments(self, folder: str) -> list[float]:
+        """Return when the files of a subfolder that show were written, in seconds, as far as the store knows."""
+        place = self._at(folder)
+        self._fs.invalidate_cache(place)
+        try:
+            found = self._ask(lambda: self._fs.ls(place, detail=True))
+        except FileNotFoundError:
+            return []
+        shown = [entry for entry in found if os.path.basename(entry["name"])[:1] not in ("", ".")]
+        known = [entry.get("mtime", entry.get("LastModified", entry.get("created"))) for entry in shown]
+        return [at.timestamp() if isinstance(at, datetime) else at for at in known if at is not None]
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
