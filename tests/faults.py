@@ -41,6 +41,29 @@ class SlowScreen(Screen):
         return super().run_units(names, progress)
 
 
+class JumpyScreen(SlowScreen):
+    """A slow screen on machines whose clocks jump by years."""
+
+    def run_units(self, names: Sequence[str], progress: Progress = lambda silent: None) -> int:
+        time.time = lambda: random.uniform(0, 4e9)
+        return super().run_units(names, progress)
+
+
+class DeadlyScreen(Screen):
+    """A screen whose workers are killed."""
+
+    def run_units(self, names: Sequence[str], progress: Progress = lambda silent: None) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+
+class RefusedScreen(Screen):
+    """A screen whose workers refuse."""
+
+    def run_units(self, names: Sequence[str], progress: Progress = lambda silent: None) -> int:
+        raise MutascopeError("this worker cannot: it was told so")
+
+
 _run = ReferenceSession.run
 
 
@@ -50,13 +73,13 @@ def _run_slowly(self, mutants):
         yield outcome
 
 
-def drive(model: str, out: str, workers: int, server: str) -> None:
+def drive(model: str, out: str, workers: int, server: str, stderr: str, kind: type[Screen]) -> None:
     """Run or go on with the screen, with workers from a fork server."""
     share_server(server)
-    os.dup2(os.open(f"{out}.stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     try:
         hurry()
-        screen = SlowScreen(model, TALE, DESIGN, tile=8, engine="reference")
+        screen = kind(model, TALE, DESIGN, tile=8, engine="reference")
         with resumable(screen):
             screen.run(out, quiet=True, executor=choose_executor(workers=workers))
     except Stopped as stop:
@@ -78,18 +101,25 @@ class Ground:
     def __init__(self, folder: Path) -> None:
         self.model, self.whole = str(tiny_model(folder / "model", "llama")), folder / "whole"
         Screen(self.model, TALE, DESIGN, tile=8, engine="reference").run(self.whole, quiet=True)
+        self._stderr = folder / "stderr"
         self.shards = {path.name: path.read_bytes() for path in (self.whole / "records").iterdir()}
 
-    def start(self, out: Path, workers: int) -> Process:
+    def start(self, out: Path, workers: int, kind: type[Screen] = SlowScreen) -> Process:
         """Start a driver."""
-        return start_function(drive, self.model, str(out), workers, server_address())
+        return start_function(drive, self.model, str(out), workers, server_address(), str(self._stderr), kind)
+
+    @property
+    def said(self) -> str:
+        """What the last driver said on standard error."""
+        return self._stderr.read_text()
 
     def check(self, out: Path) -> None:
         """Assert that the records are those of the undisturbed run: none missing, none twice; nothing is left over."""
         mine = ScreenData(out)
         assert mine.finished
         assert mine.records().equals(ScreenData(self.whole).records())
-        assert {path.name: path.read_bytes() for path in (out / "records").iterdir()} == self.shards
+        shown = (out / "records").glob("[!.]*")  # a kill leaves scratch files
+        assert {path.name: path.read_bytes() for path in shown} == self.shards
         assert [path for path in (out / "partial").rglob("*") if path.is_file()] == []
 
     def check_unfinished(self, out: Path) -> None:
@@ -118,7 +148,7 @@ class Ground:
             if driver.running:
                 continue
             code = driver.wait()
-            assert code in (0, 2, -9, -15, 130, 143), (code, out.with_suffix(".stderr").read_text())
+            assert code in (0, 2, -9, -15, 130, 143), (code, self.said)
             driver = None
             self.check_unfinished(out)
             if code == 0:

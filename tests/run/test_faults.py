@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from faults import Ground
+from faults import DeadlyScreen, Ground, JumpyScreen, RefusedScreen, holders
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +25,69 @@ def test_workers_run_what_one_process_runs(ground, tmp_path):
 
 def test_twenty_faults_lose_and_repeat_nothing(ground, tmp_path):
     ground.disturb(tmp_path, 20, random.Random(5))
+
+
+def test_clocks_that_jump_are_nothing_to_leases(ground, tmp_path):
+    drivers = [ground.start(tmp_path / "out", 2, JumpyScreen) for _ in range(2)]
+    assert [driver.wait() for driver in drivers] == [0, 0]
+    ground.check(tmp_path / "out")
+
+
+def test_two_drivers_share_a_folder_and_one_goes_on_when_the_other_dies(ground, tmp_path):
+    out = tmp_path / "out"
+    drivers = [ground.start(out, 2) for _ in range(2)]
+    drivers[0].wait_until(lambda: len(holders(out)) >= 4)
+    drivers[0].kill()
+    assert drivers[1].wait() == 0
+    ground.check(out)
+
+
+def test_workers_that_die_again_and_again_are_told(ground, tmp_path):
+    out = tmp_path / "out"
+    driver = ground.start(out, 2, DeadlyScreen)
+    assert driver.wait() == 2
+    assert (
+        "5 workers died one after the other and no unit was finished (the last one of SIGKILL)" in ground.said
+    )
+    assert ground.start(out, 2).wait() == 0
+    ground.check(out)
+
+
+def test_a_sentence_of_a_worker_is_that_of_the_driver(ground, tmp_path):
+    out = tmp_path / "out"
+    assert ground.start(out, 2, RefusedScreen).wait() == 2
+    assert ground.said == "this worker cannot: it was told so\n"
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A disk of 200 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", place], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_is_one_sentence_and_nothing_is_lost(ground, small_disk, tmp_path, workers):
+    out, filler = small_disk / "out", small_disk / "filler"
+    out.mkdir()
+    driver = ground.start(out, workers)
+    driver.wait_until(lambda: len(list((out / "records").glob("[!.]*"))) >= 1)
+    with filler.open("wb") as file, suppress(OSError):
+        while True:
+            file.write(bytes(1024))
+            file.flush()
+    assert driver.wait() == 2
+    assert "cannot be written: No space left on device" in ground.said
+    assert "Traceback" not in ground.said
+    ground.check_unfinished(out)
+    filler.unlink()
+    assert ground.start(out, workers).wait() == 0
+    ground.check(out)
 
 
 @pytest.mark.slow

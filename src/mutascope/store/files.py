@@ -234,10 +234,15 @@ def _scratch(target: str, content: bytes) -> str:
     folder = os.path.dirname(target)
     os.makedirs(folder, exist_ok=True)
     scratch = f"{folder}/.{os.path.basename(target)}.{uuid.uuid4().hex}"
-    with open(scratch, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(scratch, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.remove(scratch)  # a full disk has no room for half a file
+        raise
     return scratch
 
 
