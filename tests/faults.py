@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from builders import tiny_model
 from mutascope import Design, Screen, ScreenData, TextAssay
@@ -17,7 +18,6 @@ from mutascope.core.errors import MutascopeError, Stopped
 from mutascope.engine.reference import ReferenceSession
 from mutascope.run.executors import crew
 from mutascope.run.executors.choice import choose_executor
-from mutascope.run.units import Progress
 from mutascope.store import ScreenFolder, leases
 from processes import Process, server_address, share_server, start_function
 
@@ -34,25 +34,25 @@ def hurry() -> None:
 class SlowScreen(Screen):
     """A screen whose mutants take a while, in whatever process they are run."""
 
-    def run_units(self, names: Sequence[str], progress: Progress = lambda silent: None) -> int:
+    def run_units(self, names: Sequence[str], *how: Any, **more: Any) -> int:
         hurry()
         if ReferenceSession.run is not _run_slowly:
             ReferenceSession.run = _run_slowly
-        return super().run_units(names, progress)
+        return super().run_units(names, *how, **more)
 
 
 class JumpyScreen(SlowScreen):
     """A slow screen on machines whose clocks jump by years."""
 
-    def run_units(self, names: Sequence[str], progress: Progress = lambda silent: None) -> int:
+    def run_units(self, names: Sequence[str], *how: Any, **more: Any) -> int:
         time.time = lambda: random.uniform(0, 4e9)
-        return super().run_units(names, progress)
+        return super().run_units(names, *how, **more)
 
 
 class DeadlyScreen(Screen):
     """A screen whose workers are killed."""
 
-    def run_units(self, names: Sequence[str], progress: Progress = lambda silent: None) -> int:
+    def run_units(self, names: Sequence[str], *how: Any, **more: Any) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
         return 0
 
@@ -60,7 +60,7 @@ class DeadlyScreen(Screen):
 class RefusedScreen(Screen):
     """A screen whose workers refuse."""
 
-    def run_units(self, names: Sequence[str], progress: Progress = lambda silent: None) -> int:
+    def run_units(self, names: Sequence[str], *how: Any, **more: Any) -> int:
         raise MutascopeError("this worker cannot: it was told so")
 
 

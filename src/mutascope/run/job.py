@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -127,12 +127,18 @@ class Job(ABC, Generic[SpecT]):
     def state(self) -> str:
         """Return in words what is stored."""
 
-    def run_units(self, names: Sequence[str], progress: Progress = lambda silent: None) -> int:
+    def run_units(
+        self,
+        names: Sequence[str],
+        progress: Progress | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Run units of a folder that was prepared, in this process, and store them.
 
         Args:
             names: of units; those that are stored by now, or that other processes store, are not run.
             progress: called once per mutant, with whether it is silent.
+            stopped: asked after every mutant; where it says so, what is done is kept and Terminated is raised.
 
         Returns:
             The number of mutants run.
@@ -149,6 +155,7 @@ class Job(ABC, Generic[SpecT]):
             self.reader,
             self.home,
             progress,
+            stopped,
         )
 
     def check_here(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from mutascope.assays.phenotype import PhenotypeReader
+from mutascope.core.errors import Terminated
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import Outcome, Session
 from mutascope.core.schema import MUTANT_KEY, RECORD_SCHEMA
@@ -16,6 +18,8 @@ from mutascope.store.leases import Leases
 
 Progress = Callable[[bool], None]
 """Called once per mutant, with whether it is silent."""
+LOOK = 5.0
+"""Seconds for which the list of finished units is good: a store may take long to answer for each unit."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ def run_units(
     session: Session,
     reader: PhenotypeReader,
     folder: ScreenFolder,
-    progress: Progress,
+    progress: Progress | None,
+    stopped: Callable[[], bool],
 ) -> int:
     """Run units, storing each in design order as soon as its last mutant is done; return the number of mutants run.
 
@@ -69,11 +74,12 @@ def run_units(
         session: runs the mutants.
         reader: of the assay.
         folder: gets the units.
-        progress: is told of every mutant.
+        progress: is told of every mutant, those that others run included; None: of no interest.
+        stopped: asked after every mutant; what is done is kept where it says so.
     """
     folder.parts.tidy()
     with Leases(folder.files) as leases:
-        running = _Running(reader, folder, leases, progress)
+        running = _Running(reader, folder, leases, progress, stopped)
         try:
             ran = 0
             while names:
@@ -96,9 +102,16 @@ class _Running:
     """
 
     def __init__(
-        self, reader: PhenotypeReader, folder: ScreenFolder, leases: Leases, progress: Progress
+        self,
+        reader: PhenotypeReader,
+        folder: ScreenFolder,
+        leases: Leases,
+        progress: Progress | None,
+        stopped: Callable[[], bool],
     ) -> None:
         self.reader, self.folder, self.leases, self.progress = reader, folder, leases, progress
+        self.stopped = stopped
+        self.finished, self.looked = set[str](), -LOOK
         self.elsewhere: list[str] = []
         self.open: list[_Unit] = []
         self.home: dict[Mutant, _Unit] = {}
@@ -106,13 +119,15 @@ class _Running:
     def feed(self, names: Sequence[str], mutants: Callable[[str], list[Mutant]]) -> Iterator[Mutant]:
         """Yield the mutants that are missing, opening units one by one."""
         for name in names:
-            if self._is_finished(name):
+            if self._was_finished(name):
+                self._count_elsewhere(name)
                 continue
             if not self.leases.take(name):
                 self.elsewhere.append(name)
                 continue
-            if self._is_finished(name):  # between the look and the lease
+            if self.folder.is_finished(name):  # between the look and the lease
                 self.leases.release(name)
+                self._count_elsewhere(name)
                 continue
             unit = _Unit(name, mutants(name), _usable(self.folder.parts.read(name), self.reader))
             self.open.append(unit)
@@ -128,7 +143,10 @@ class _Running:
         unit.outcomes[outcome.mutant] = outcome
         if len(unit.outcomes) == len(unit.missing):
             self._close(unit)
-        self.progress(self.reader.is_silent(outcome))
+        if self.progress is not None:
+            self.progress(self.reader.is_silent(outcome))
+        if self.stopped():
+            raise Terminated
         return 1
 
     def keep(self) -> None:
@@ -137,14 +155,17 @@ class _Running:
             if unit.outcomes and not self.folder.is_finished(unit.name):
                 self.folder.parts.write(unit.name, unit.shard(self.reader))
 
-    def _is_finished(self, name: str) -> bool:
-        finished = self.folder.is_finished(name)
-        if finished:
+    def _was_finished(self, name: str) -> bool:
+        if name not in self.finished and time.monotonic() - self.looked >= LOOK:
+            self.finished, self.looked = self.folder.finished_units(), time.monotonic()
+        return name in self.finished
+
+    def _count_elsewhere(self, name: str) -> None:
+        if self.progress is not None:
             self._count(self.folder.silent([name]))
-        return finished
 
     def _count(self, silent: pl.Series) -> None:
-        for each in silent:
+        for each in silent if self.progress is not None else ():
             self.progress(each)
 
     def _close(self, unit: _Unit) -> None:

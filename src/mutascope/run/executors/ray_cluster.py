@@ -100,7 +100,7 @@ class _Actor:
     def run(self, job: Job, names: Sequence[str]) -> str | None:
         """Run units, and return why that is refused, None where it is not."""
         try:
-            job.run_units(names, self._go_on)
+            job.run_units(names, stopped=lambda: self._stopped)
         except MutascopeError as error:
             return str(error)
         except Terminated:
@@ -110,10 +110,6 @@ class _Actor:
     def stop(self) -> None:
         """Stop at the next mutant, and keep what is done."""
         self._stopped = True
-
-    def _go_on(self, silent: bool) -> None:
-        if self._stopped:
-            raise Terminated
 
 
 def _connect(address: str | None) -> Any:
