@@ -175,25 +175,7 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def limits() -> str:
-    """Where more GPUs no longer help, by unit size."""
-    columns = ("mutants of a unit", "minutes of a unit", "GPUs at which a tenth of the time is idle or lost")
-    lines = [_row(columns), _row(["---"] * len(columns))]
-    for unit in (160, 640, 1024, 3162):
-        gpus = 8
-        while gpus < 8192 and _waste(Cluster(gpus, unit)) < 0.1:
-            gpus *= 2
-        minutes = unit * Cluster(1).seconds / 60
-        lines.append(_row((f"{unit:,}", f"{minutes:.1f}", f"{gpus:,}")))
-    return "\n".join(lines)
-
-
-def _waste(cluster: Cluster) -> float:
-    run = simulate(cluster, 0)
-    return 1 - MUTANTS * cluster.seconds / 3600 / (run.hours * cluster.gpus)
-
-
-TABLES = {"cards": card_table, "simulated clusters": size_table, "simulated limits": limits}
+TABLES = {"cards": card_table, "simulated clusters": size_table}
 
 
 def written(page: str) -> str:
