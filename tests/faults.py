@@ -75,9 +75,9 @@ def _run_slowly(self, mutants):
 
 def drive(model: str, out: str, workers: int, server: str, stderr: str, kind: type[Screen]) -> None:
     """Run or go on with the screen, with workers from a fork server."""
-    share_server(server)
-    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     try:
+        os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        share_server(server)
         hurry()
         screen = kind(model, TALE, DESIGN, tile=8, engine="reference")
         with resumable(screen):
@@ -106,7 +106,13 @@ class Ground:
 
     def start(self, out: Path, workers: int, kind: type[Screen] = SlowScreen) -> Process:
         """Start a driver."""
+        self._stderr.unlink(missing_ok=True)
         return start_function(drive, self.model, str(out), workers, server_address(), str(self._stderr), kind)
+
+    @property
+    def driven(self) -> bool:
+        """Whether the last driver is beyond the start of its process."""
+        return self._stderr.exists()
 
     @property
     def said(self) -> str:
@@ -139,12 +145,11 @@ class Ground:
             draw: which, and when.
             longest: seconds between two of them.
         """
-        attempt, workers, driver = 0, 3, None
+        attempt, workers, driver, out = 0, 3, None, folder / "0"
         while faults:
-            out = folder / str(attempt)
             driver = driver or self.start(out, workers)
             time.sleep(draw.uniform(0, longest))
-            faults -= bool(draw.choice(FAULTS)(driver, out, draw))
+            faults -= self.driven and draw.choice(FAULTS)(driver, out, draw)
             if driver.running:
                 continue
             code = driver.wait()
@@ -154,6 +159,7 @@ class Ground:
             if code == 0:
                 self.check(out)
                 attempt += 1
+                out = folder / str(attempt)
         if driver is None or driver.wait() != 0:
             assert self.start(out, workers).wait() == 0
         self.check(out)

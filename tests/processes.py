@@ -15,6 +15,7 @@ from collections.abc import Callable
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 _PRELOAD = [
     "mutascope.run.screen",
@@ -28,14 +29,14 @@ _CONTEXT.set_forkserver_preload(_PRELOAD)
 
 def server_address() -> str:
     """Return where the fork server listens."""
-    server = forkserver._forkserver  # pyright: ignore[reportAttributeAccessIssue]
+    server: Any = forkserver._forkserver
     server.ensure_running()
     return server._forkserver_address
 
 
 def share_server(address: str) -> None:
     """Have the processes that this one starts forked from a server that runs already; else it would start its own."""
-    server = forkserver._forkserver  # pyright: ignore[reportAttributeAccessIssue]
+    server: Any = forkserver._forkserver
     server._forkserver_address, server.ensure_running = address, lambda: None
 
 
@@ -98,9 +99,9 @@ class Process:
 
 def start_command(*arguments: object, stderr: Path) -> Process:
     """Start ``mutascope ARGUMENTS`` with its standard error in a file."""
-    return Process(_CONTEXT.Process(target=_command, args=([*map(str, arguments)], str(stderr))), stderr)  # pyright: ignore[reportAttributeAccessIssue]
+    return Process(_CONTEXT.Process(target=_command, args=([*map(str, arguments)], str(stderr))), stderr)
 
 
 def start_function(function: Callable[..., None], *arguments: object) -> Process:
     """Start an importable function."""
-    return Process(_CONTEXT.Process(target=function, args=arguments))  # pyright: ignore[reportAttributeAccessIssue]
+    return Process(_CONTEXT.Process(target=function, args=arguments))

@@ -144,6 +144,9 @@ SPECS = [
 ]
 
 
+JOBS: list[tuple[Any, Any]] = [(ScreenSpec, Screen), (PredictSpec, Prediction)]
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_specs(tmp_path, seed):
     """2,400 of them."""
@@ -154,7 +157,7 @@ def test_specs(tmp_path, seed):
             path.write_bytes(tampered(yaml.safe_dump(spec).encode(), draw))
         else:
             path.write_text(yaml.safe_dump(changed(spec, draw), allow_unicode=False))
-        kind, job = draw.choice(((ScreenSpec, Screen), (PredictSpec, Prediction)))
+        kind, job = draw.choice(JOBS)
         outcome(
             lambda path=path, kind=kind, job=job: repr(
                 job.from_spec(read_spec(kind, load_yaml(path), where="spec"))

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def cluster() -> Iterator:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PATHS)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        small = {"object_store_memory": 80 * 2**20}
+        small: dict[str, Any] = {"object_store_memory": 80 * 2**20}
         made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
         for _ in range(2):
             made.add_node(num_cpus=1, **small)

@@ -165,8 +165,9 @@ class _Running:
             self._count(self.folder.silent([name]))
 
     def _count(self, silent: pl.Series) -> None:
-        for each in silent if self.progress is not None else ():
-            self.progress(each)
+        if self.progress is not None:
+            for each in silent:
+                self.progress(each)
 
     def _close(self, unit: _Unit) -> None:
         self.folder.write_unit(unit.name, unit.shard(self.reader))

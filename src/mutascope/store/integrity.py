@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable
 import polars as pl
 
 from mutascope.core.design import Design
+from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Genome, Locus, Tiling
-from mutascope.core.manifest import Manifest
+from mutascope.core.manifest import DesignInfo, Manifest
 from mutascope.core.schema import MUTANT_SCHEMA
 from mutascope.store.folder import ScreenFolder
 from mutascope.store.shards import damaged
@@ -25,7 +26,7 @@ def planned(folder: ScreenFolder, manifest: Manifest) -> pl.DataFrame | None:
     None where the manifest does not say which: of an imported screen, or where its design is not what it hashes.
 
     Raises:
-        MutascopeError: when the list of mutants cannot be read.
+        MutascopeError: when the list of mutants cannot be read, or there is no such design.
     """
     if manifest.imported is not None:
         return None
@@ -35,15 +36,21 @@ def planned(folder: ScreenFolder, manifest: Manifest) -> pl.DataFrame | None:
         return None if manifest.units.mutants else pl.DataFrame(schema=MUTANT_SCHEMA)
     design = manifest.design
     loci = tuple(Locus(each.layer, each.kind, each.rows, each.cols, "") for each in manifest.loci)
-    region = Design(
+    try:
+        plan = _region(design).plan(Genome(loci, 0), Tiling(manifest.tile))
+    except ValueError as error:
+        raise MutascopeError(f"{folder.path}/manifest.json is damaged: there is no such design") from error
+    return plan.frame() if plan.digest == design.sha256 else None
+
+
+def _region(design: DesignInfo) -> Design:
+    return Design(
         rows=None if design.rows is None else tuple(design.rows),
         cols=None if design.cols is None else tuple(design.cols),
         mutations=tuple(design.mutations),
         sample=design.sample,
         sample_seed=design.sample_seed or 0,
     )
-    plan = region.plan(Genome(loci, 0), Tiling(manifest.tile))
-    return plan.frame() if plan.digest == design.sha256 else None
 
 
 def unit_of(mutants: pl.DataFrame, unit: str, size: int) -> pl.DataFrame:
