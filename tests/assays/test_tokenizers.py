@@ -14,6 +14,7 @@ from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.assays.text import TextAssay
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import Outcome, Output
+from mutascope.store import ScreenFolder
 
 SIZE = len(tiny_tokenizer())
 
@@ -172,3 +173,20 @@ def test_a_chat_template_is_rendered_once(with_template, tmp_path, cli):
     shown = cli("show", out, str(mutant), "--check")
     assert shown.code == 0, shown.err
     assert "gives the same record" in shown.out
+
+
+def test_who_begins_second_asks_what_the_first_has_rendered(with_template, tmp_path, monkeypatch):
+    folder = with_template("{{ strftime_now('%f') }} {{ messages[0]['content'] }}:")
+    first, second = (
+        Screen(load_model(folder), chat("user"), Design(sample=2), tile=16, engine="reference") for _ in "ab"
+    )
+    begin = ScreenFolder.begin
+
+    def begin_too_late(self, manifest):
+        monkeypatch.setattr(ScreenFolder, "begin", begin)
+        first.run(tmp_path / "out", quiet=True)
+        return begin(self, manifest)
+
+    monkeypatch.setattr(ScreenFolder, "begin", begin_too_late)
+    assert second.run(tmp_path / "out", quiet=True).fresh == 0
+    assert second.resolved.prompts[0].text == open(tmp_path / "out").manifest.prompts[0].text

@@ -161,6 +161,7 @@ class Prediction(Job[PredictSpec]):
         if not folder.exists():
             folder.check_free()
         if folder.exists() or not folder.begin(self._new_manifest()):
+            self.open(folder)  # what another process has begun meanwhile says what is asked
             self._check_same(folder.manifest())
             folder.check_writable()
         if self.adaptive:

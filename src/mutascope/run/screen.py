@@ -157,6 +157,7 @@ class Screen(Job[ScreenSpec]):
         if not folder.exists():
             folder.check_free()
         if folder.exists() or not folder.begin(self._new_manifest()):
+            self.open(folder)  # what another process has begun meanwhile says what is asked
             self._check_same(folder.manifest())
         if self.spec.design.mutants is not None and not folder.has_mutants():
             folder.write_mutants(self.plan.frame())
