@@ -27,12 +27,14 @@ def test_twenty_faults_lose_and_repeat_nothing(ground, tmp_path):
     ground.disturb(tmp_path, 20, random.Random(5))
 
 
+@pytest.mark.slow
 def test_clocks_that_jump_are_nothing_to_leases(ground, tmp_path):
     drivers = [ground.start(tmp_path / "out", 2, JumpyScreen) for _ in range(2)]
     assert [driver.wait() for driver in drivers] == [0, 0]
     ground.check(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_two_drivers_share_a_folder_and_one_goes_on_when_the_other_dies(ground, tmp_path):
     out = tmp_path / "out"
     drivers = [ground.start(out, 2) for _ in range(2)]
@@ -42,6 +44,7 @@ def test_two_drivers_share_a_folder_and_one_goes_on_when_the_other_dies(ground, 
     ground.check(out)
 
 
+@pytest.mark.slow
 def test_workers_that_die_again_and_again_are_told(ground, tmp_path):
     out = tmp_path / "out"
     driver = ground.start(out, 2, DeadlyScreen)
@@ -61,26 +64,25 @@ def test_a_sentence_of_a_worker_is_that_of_the_driver(ground, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
-    """A disk of 200 kB."""
+    """A disk of 2 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", place], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True)
     if mounted.returncode:
         pytest.skip("nothing can be mounted here")
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_is_one_sentence_and_nothing_is_lost(ground, small_disk, tmp_path, workers):
     out, filler = small_disk / "out", small_disk / "filler"
-    out.mkdir()
     driver = ground.start(out, workers)
     driver.wait_until(lambda: len(list((out / "records").glob("[!.]*"))) >= 1)
-    with filler.open("wb") as file, suppress(OSError):
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(1024))
-            file.flush()
     assert driver.wait() == 2
     assert "cannot be written: No space left on device" in ground.said
     assert "Traceback" not in ground.said
