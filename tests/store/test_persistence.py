@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -78,6 +80,16 @@ def test_what_goes_on_failing_is_one_sentence(files, monkeypatch):
         MutascopeError, match=r"^memory://\S+ is out of reach \(\[Errno 5\] the store is tired\): check"
     ):
         files.write("records/a.parquet", b"a")
+
+
+def test_a_store_that_takes_long_to_fail_is_not_asked_as_often(files, monkeypatch):
+    moments = iter(range(0, 1000, 100))
+    clock = SimpleNamespace(monotonic=lambda: next(moments), sleep=lambda seconds: None)
+    monkeypatch.setattr(persistence, "time", clock)
+    fail(monkeypatch, "cat_file", 9)
+    with pytest.raises(MutascopeError, match="is out of reach"):
+        files.read("manifest.json")
+    assert next(moments) == 300
 
 
 def test_who_is_not_let_in_does_not_try_again(files, monkeypatch):

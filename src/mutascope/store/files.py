@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import fsspec
+import fsspec.config
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,10 @@ from mutascope.core.schema import FORMAT_VERSION
 from mutascope.store.persistence import failures, persistently
 
 ResultT = TypeVar("ResultT")
+_OPTIONS = {
+    "s3": {"config_kwargs": {"read_timeout": 30, "connect_timeout": 10, "retries": {"max_attempts": 1}}}
+}
+"""By protocol, what makes a client give up in minutes; its own tries and ours would add up to hours."""
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system without hard links answers."""
@@ -41,7 +46,7 @@ class Files:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            self._fs, self._root = fsspec.url_to_fs(path)
+            self._fs, self._root = fsspec.url_to_fs(path, **_options(path))
         except (ValueError, ImportError) as error:
             raise MutascopeError(f"{path} cannot be opened: {error}") from error
 
@@ -218,6 +223,13 @@ class Files:
 
     def _at(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
+
+
+def _options(path: str) -> dict[str, Any]:
+    """Return the options of a client, those left out that the user has configured (``FSSPEC_S3``)."""
+    protocol = path.partition("://")[0]
+    configured = fsspec.config.conf.get(protocol, {})
+    return {name: value for name, value in _OPTIONS.get(protocol, {}).items() if name not in configured}
 
 
 def encoded(frame: pl.DataFrame) -> bytes:

@@ -11,6 +11,8 @@ from mutascope.core.errors import MutascopeError
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0)
 """Seconds before each new try."""
+PATIENCE = 120.0
+"""Seconds after which there is no new try: a client may wait long for each answer."""
 _ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 """What a store that works says."""
 _FOREIGN = {
@@ -36,15 +38,17 @@ def persistently(path: str, call: Callable[[], ResultT]) -> ResultT:
         FileNotFoundError, FileExistsError: as the store says.
         MutascopeError: when it goes on failing, or lets nobody in.
     """
+    started = time.monotonic()
     for pause in (*PAUSES, None):
         try:
             return call()
         except _ANSWERS:
             raise
         except failures() as error:
-            if pause is None or type(error).__name__ in _FINAL:
+            late = pause is None or time.monotonic() - started > PATIENCE
+            if late or type(error).__name__ in _FINAL:
                 raise MutascopeError(_told(path, error)) from error
-        time.sleep(pause)
+        time.sleep(pause or 0.0)
     raise AssertionError("the last try returns or raises")
 
 
