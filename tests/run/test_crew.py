@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from mutascope.run.executors.choice import choose_executor
 from mutascope.run.executors.crew import Crew, Death
 from mutascope.run.executors.local import run_local
 from mutascope.run.executors.processes import Processes
+from mutascope.run.job import Job
 
 TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=3)
 
@@ -19,7 +21,7 @@ TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=3)
 class Fake:
     """A worker that runs some of its units here, whenever it is looked at, and then ends as it is told."""
 
-    def __init__(self, job: Screen, names: Sequence[str], does: str | int) -> None:
+    def __init__(self, job: Job[Any], names: Sequence[str], does: str | int) -> None:
         self.job, self.names, self.does, self.told, self.waited = job, list(names), does, False, False
 
     def ended(self) -> bool:
@@ -50,7 +52,7 @@ class FakeCrew(Crew):
         self.does: Iterator[str | int] = iter(does)
         self.last, self.started = does[-1], list[Fake]()
 
-    def start(self, job, names, place) -> Fake:
+    def start(self, job: Job[Any], names: Sequence[str], place: int) -> Fake:
         self.started.append(Fake(job, names, next(self.does, self.last)))
         return self.started[-1]
 
