@@ -19,7 +19,7 @@ from mutascope.engine.reference import ReferenceSession
 from mutascope.run.executors import crew
 from mutascope.run.executors.choice import choose_executor
 from mutascope.store import ScreenFolder, leases
-from processes import Process, server_address, share_server, start_function
+from processes import Process, is_forked, server_address, share_server, start_function
 
 TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=3, temperature=0.7)
 DESIGN = Design(kinds=("v", "down"), sample=64)
@@ -180,7 +180,7 @@ def to_worker(number: int) -> Callable[[Process, Path, random.Random], bool]:
     """Return what sends a signal to a worker, if there is one."""
 
     def harm(driver: Process, out: Path, draw: random.Random) -> bool:
-        workers = [pid for pid in holders(out) if pid != driver.pid]
+        workers = [pid for pid in holders(out) if pid != driver.pid and is_forked(pid)]  # ids are used again
         if not workers:
             return False
         return _send(draw.choice(workers), number)
@@ -192,7 +192,7 @@ def to_driver(number: int) -> Callable[[Process, Path, random.Random], bool]:
     """Return what sends a signal to the driver."""
 
     def harm(driver: Process, out: Path, draw: random.Random) -> bool:
-        return driver.running and _send(driver.pid, number)
+        return driver.running and _send(driver.pid, number)  # not waited for, so that its id is its own
 
     return harm
 

@@ -34,6 +34,16 @@ def server_address() -> str:
     return server._forkserver_address
 
 
+def is_forked(process: int) -> bool:
+    """Whether a process, by its id, is one that the fork server has started, and lives."""
+    server: Any = forkserver._forkserver
+    try:
+        rest = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return int(rest[1]) == server._forkserver_pid and rest[0] != "Z"
+
+
 def share_server(address: str) -> None:
     """Have the processes that this one starts forked from a server that runs already; else it would start its own."""
     server: Any = forkserver._forkserver
