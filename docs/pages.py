@@ -19,8 +19,9 @@ from stores import write_every_assay, write_predicted, write_with_zero  # noqa: 
 TABLES = """# Tables
 
 Every table that `mutascope analyze` writes, with the meaning and type of each column; the same text is written beside
-the tables. In tables with a column per screen, the names are those of the screens: here drosophila, newton, mmlu21 and
-say. The formulas are in [statistics.md](statistics.md).
+the tables. Every table says in its column `model` which model a row is of, whether one is given or several. In tables
+with a column per screen, the names are those of the screens: here drosophila, newton, mmlu21 and say. The formulas are
+in [statistics.md](statistics.md).
 
 """
 FIGURES = """# Figures

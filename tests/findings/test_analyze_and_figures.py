@@ -39,7 +39,7 @@ def test_analyze_leaves_other_files_alone_and_replaces_its_own(cli, folder, tmp_
     (tmp_path / "nsm_total.csv").write_text("old")
     assert cli("analyze", folder, "--out", tmp_path).code == 0
     assert (tmp_path / "mine.txt").read_text() == "mine"
-    assert (tmp_path / "nsm_total.csv").read_text().startswith("assay,")
+    assert (tmp_path / "nsm_total.csv").read_text().startswith("model,assay,")
 
 
 def check_refused(result, words):

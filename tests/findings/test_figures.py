@@ -89,7 +89,9 @@ def test_the_overlap_figure_holds_the_numbers(given):
 
 def test_layer_correlation_plots_the_first_assay_against_each_other(given):
     figure = draw(given, "layer_correlation")[""]
-    assert [axes.get_ylabel() for axes in figure.axes] == ["newton", "mmlu21"]
+    (axes,) = figure.axes
+    told = [text.get_text().partition(",")[0] for text in axes.get_legend().get_texts()]
+    assert (axes.get_xlabel(), told) == ("drosophila", ["newton", "mmlu21"])
     nsms = given.records["drosophila"].group_by("layer").agg(n=(~pl.col("silent")).sum()).sort("layer")
     assert figure.axes[0].collections[0].get_offsets()[:, 0].tolist() == nsms["n"].to_list()
 
@@ -207,7 +209,8 @@ def test_names_of_screens_are_shown_as_they_stand(tmp_path):
             continue
         for _, figure in drawing.draw(given, PAPER):
             FigureCanvasAgg(figure).draw()  # a formula would be refused, or lose its signs
-            for legend in figure.legends:
+            beside = [axes.get_legend() for axes in figure.axes]
+            for legend in [*figure.legends, *filter(None, beside)]:
                 shown = [text.get_text().replace(r"\$", "$").strip() for text in legend.get_texts()]
                 if "$^$" in shown:
                     assert shown == given.labels, name

@@ -122,7 +122,7 @@ def test_enrichment_given_covariates_is_of_the_calls_that_enrichment_is_of(tmp_p
     known = random_covariates(whole)
     folder = write_screen(tmp_path / "s", run, shapes={(0, "v"): (6, 8)}, covariates=known)
     given = ScreenSet([write_predictions(folder, whole)])
-    plain = build_table(given, "enrichment").filter(hit="any").drop("hit")
+    plain = build_table(given, "enrichment").filter(hit="any").drop("model", "hit")
     beyond = build_table(given, "enrichment_given_covariates")
     counts = ["axis", "index", "sites", "hits"]
     assert beyond.select(counts).rows() == plain.select(counts).rows()

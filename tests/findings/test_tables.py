@@ -40,8 +40,14 @@ def test_counts_of_a_screen(pair):
 
 
 def test_counts_by_locus_have_a_column_per_assay(pair):
-    assert build_table(pair, "supplementary_1_nsms").rows() == [(0, "v", 4, 5), (1, "v", 0, 2)]
-    assert build_table(pair, "supplementary_1_phenotypes").rows() == [(0, "v", 2, 1), (1, "v", 0, 1)]
+    assert build_table(pair, "supplementary_1_nsms").rows() == [
+        ("tiny", 0, "v", 4, 5),
+        ("tiny", 1, "v", 0, 2),
+    ]
+    assert build_table(pair, "supplementary_1_phenotypes").rows() == [
+        ("tiny", 0, "v", 2, 1),
+        ("tiny", 1, "v", 0, 1),
+    ]
 
 
 def test_overlap_changes_and_sensitive_points_of_a_pair(pair):
@@ -54,7 +60,7 @@ def test_overlap_changes_and_sensitive_points_of_a_pair(pair):
         "gained": 4,
         "shared": 3,
     }
-    assert build_table(pair, "sensitive_points").rows() == [("one, two", 0, "v", 0, 2)]
+    assert build_table(pair, "sensitive_points").rows() == [("tiny", "one, two", 0, "v", 0, 2)]
 
 
 def test_severity_is_that_of_the_continuations(pair):
@@ -136,7 +142,7 @@ def test_totals_are_of_all_mutations_and_rates_of_max_and_min(tmp_path):
     assert headline(given) == [
         "s: 8 of 24 mutants are NSMs (rate of max and min 25.0 %, every site was screened)"
     ]
-    assert build_table(given, "supplementary_1_nsms").rows() == [(0, "q", 5), (1, "q", 3)]
+    assert build_table(given, "supplementary_1_nsms").rows() == [("tiny", 0, "q", 5), ("tiny", 1, "q", 3)]
     assert build_table(given, "layer_counts")["nsm"].to_list() == pytest.approx([5, 3])
 
 
@@ -218,9 +224,10 @@ def test_unequal_shapes_are_analysed_each_and_not_compared(tmp_path):
     made = {table.name: found for table, found in build_tables(given)}
     (note,) = given.notes
     assert note.startswith("two and one are not compared site by site: one and two cannot be compared")
-    for name in ("overlap", "conserved_across_assays", "changes", "bias_agreement"):
+    for name in ("overlap", "conserved_across_assays", "changes"):
         assert made[name] == note
-    assert made["sensitive_points"].rows() == [("one", 0, "q", 1, 0), ("two", 0, "q", 1, 2)]
+    assert made["sensitive_points"].rows() == [("tiny", "one", 0, "q", 1, 0), ("tiny", "two", 0, "q", 1, 2)]
+    assert made["bias_agreement"]["loci"].to_list() == [1]  # by layer and kind
     assert made["nsm_total"]["nsm"].to_list() == [3, 3]
 
 
@@ -247,7 +254,7 @@ def test_only_screens_of_equal_shapes_are_compared_site_by_site(tmp_path):
     assert compared == {("one", "two"), ("two", "one"), *((name, name) for name in given.labels)}
     assert build_table(given, "changes").select("assay_a", "assay_b").unique().rows() == [("one", "two")]
     points = build_table(given, "sensitive_points")
-    assert points.rows() == [("one, two", 0, "q", 1, 0), ("wide", 0, "q", 1, 2)]
+    assert points.rows() == [("tiny", "one, two", 0, "q", 1, 0), ("tiny", "wide", 0, "q", 1, 2)]
     assert set(build_table(given, "conserved_across_assays")["assays"]) <= {"one, two"}
 
 
@@ -279,7 +286,7 @@ def test_assays_named_like_columns_get_columns_of_their_own(tmp_path):
     assert given.labels == labels
     made = dict(build_tables(given))
     by_name = {table.name: found for table, found in made.items()}
-    assert by_name["supplementary_1_nsms"].columns == ["layer", "kind", *labels]
+    assert by_name["supplementary_1_nsms"].columns == ["model", "layer", "kind", *labels]
     assert by_name["supplementary_2_severe"].columns[-len(names) :] == labels[:-1]
     for name in ("supplementary_1_nsms", "supplementary_2_severe"):
         assert table_named(name).column("row (assay)") == table_named(name).columns["*"]

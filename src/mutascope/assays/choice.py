@@ -23,7 +23,7 @@ class ChoiceAssay(Assay):
     """A multiple-choice assay as the user states it.
 
     The questions that are asked are the first ``right`` that the wild type answers correctly and the first ``wrong``
-    that it does not, in the order of the source.
+    that it does not, each in the order of the source; those that it answers right are asked first, as in the paper.
 
     Attributes:
         questions: where they come from (:func:`~mutascope.assays.questions.load_questions`).
@@ -110,21 +110,20 @@ class ChoiceAssay(Assay):
         return chosen
 
     def _choose(self, model: Model, questions: Questions, readout: NextToken, probe: Probe) -> list[int]:
-        """Return the first questions that the wild type answers right and wrong, in the order of the source."""
-        wanted, found = {True: self.right, False: self.wrong}, {True: 0, False: 0}
-        chosen = []
+        """Return the first questions that the wild type answers right, and then the first that it answers wrong."""
+        wanted = {True: self.right, False: self.wrong}
+        chosen: dict[bool, list[int]] = {True: [], False: []}
         print(f"{self.name}: asking {model.name}, to choose questions", file=sys.stderr)
         for number, question in enumerate(questions.asked):
             output = probe(few_shot_prompt(model, questions, question), readout)
             correct = answer_of(model, output) == question.key
-            if found[correct] < wanted[correct]:
-                found[correct] += 1
-                chosen.append(number)
-            if found == wanted:
-                return chosen
-        short = next(correct for correct in (True, False) if found[correct] < wanted[correct])
+            if len(chosen[correct]) < wanted[correct]:
+                chosen[correct].append(number)
+            if all(len(chosen[each]) == wanted[each] for each in wanted):
+                return [*chosen[True], *chosen[False]]
+        short = next(correct for correct in (True, False) if len(chosen[correct]) < wanted[correct])
         raise MutascopeError(
-            f"{model.name} answers {found[short]} of the {len(questions.asked)} questions of {self.questions}"
+            f"{model.name} answers {len(chosen[short])} of the {len(questions.asked)} questions of {self.questions}"
             f" {'right' if short else 'wrong'}, and {wanted[short]} are needed: ask for fewer with"
             f" --{'right' if short else 'wrong'}, or give more questions"
         )

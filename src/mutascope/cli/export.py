@@ -36,9 +36,15 @@ def export(
 def _export_authors(folder: str, out: Path) -> None:
     from mutascope.interop.authors import export_authors
 
-    changed = export_authors(ScreenData(folder), out)
-    typer.echo(f"{out}: log, code and done files")
-    if changed:
+    exported = export_authors(ScreenData(folder), out)
+    typer.echo(f"{out}: log, code, finished and done files")
+    if exported.changed:
         typer.echo(
-            f"{changed} texts hold signs of the format itself and will be read differently (docs/reference/authors.md)"
+            f"{exported.changed} texts hold signs of the format itself and will be read differently"
+            " (docs/reference/authors.md)"
+        )
+    if exported.lost:
+        typer.echo(
+            f"{counted(len(exported.lost), 'locus', 'loci')} were screened at chosen sites, which the format cannot"
+            " say: an import leaves them out"
         )

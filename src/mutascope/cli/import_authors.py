@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import check_name
 from mutascope.core.words import counted
+
+if TYPE_CHECKING:
+    from mutascope.interop.authors import Imported
 
 
 def import_authors(
@@ -19,7 +22,7 @@ def import_authors(
     assay: Annotated[str, typer.Option(help="preset or YAML file; with --choice any name")],
     choice: Annotated[bool, typer.Option("--choice", help="texts are answers of the choice assay")] = False,
     swapped: Annotated[
-        bool, typer.Option("--swapped", help="max and min are exchanged, as in the authors' text assays")
+        bool, typer.Option("--swapped", help="logs of the text script from 2025-01-17 on: max is named min")
     ] = False,
     mutations: Annotated[str, typer.Option(help="what was written at every site")] = "max,min,zero",
     shapes: Annotated[
@@ -28,6 +31,7 @@ def import_authors(
     logs: Annotated[str, typer.Option(help="log files within FOLDER")] = "*.weight_log*.txt",
     codes: Annotated[str, typer.Option(help="code files within FOLDER")] = "*.weight_code*.txt",
     done: Annotated[str, typer.Option(help="done files within FOLDER")] = "*_done*.txt",
+    finished: Annotated[str, typer.Option(help="finished files within FOLDER")] = "*.weight_finished*.txt",
 ) -> None:
     """Read logs in the format of the paper's scripts into a screen folder (docs/reference/authors.md)."""
     from mutascope.interop import authors
@@ -37,7 +41,8 @@ def import_authors(
     files = authors.AuthorsFiles(
         logs=_found(folder, logs, "logs", needed=False),
         codes=_found(folder, codes, "codes"),
-        done=_found(folder, done, "done"),
+        done=_found(folder, done, "done", needed=False),
+        finished=_found(folder, finished, "finished", needed=False),
     )
     described = {"name": assay} if choice else _text_assay(assay)
     imported = authors.import_authors(
@@ -52,12 +57,27 @@ def import_authors(
     )
     labels = "max and min exchanged" if swapped else "labels as they are"
     typer.echo(f"{out}: {counted(imported.mutants, 'mutant')}, {counted(imported.nsm, 'NSM')}, {labels}")
-    typer.echo(f"complete loci: {len(imported.complete)}")
-    if imported.incomplete:
-        shown = ", ".join(imported.incomplete[:5]) + (", ..." if len(imported.incomplete) > 5 else "")
+    if not choice and not swapped:
         typer.echo(
-            f"loci in no done file: {len(imported.incomplete)} ({shown}): their logged"
-            " NSMs are kept, all else there is unscreened, so that no NSM rate can be had from them"
+            "this is right for the logs of the paper; were these written by the authors' text script of 2025-01-17 or"
+            " later, which names max and min the other way round? Then give --swapped (docs/reference/authors.md)"
+        )
+    _tell_loci(imported)
+
+
+def _tell_loci(imported: Imported) -> None:
+    """Say which loci are complete, and what is not known of the others."""
+    typer.echo(f"complete loci: {len(imported.complete)}")
+    for names, told in (
+        (imported.incomplete, "in part: what was not run is unscreened"),
+        (imported.left_out, "left out, because no done or finished file says which of their sites were run"),
+    ):
+        if names:
+            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            typer.echo(f"{counted(len(names), 'locus', 'loci')} {told} ({shown})")
+    if imported.dropped:
+        typer.echo(
+            f"{counted(imported.dropped, 'logged mutant')} left out: their sites were not run to the end"
         )
 
 

@@ -164,6 +164,12 @@ class ImportedInfo(_Stored):
     swapped: bool
     complete: list[str]
     incomplete: list[str]
+    left_out: list[str] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether every site of every matrix was run."""
+        return not (self.incomplete or self.left_out)
 
 
 class Calibration(_Stored):

@@ -72,8 +72,11 @@ def _failures(given: ScreenSet, label: str) -> list[str]:
 
 
 def _unfinished(results: ScreenData) -> str:
-    if results.manifest.imported:
-        return "imported from files, without controls."
+    imported = results.manifest.imported
+    if imported:
+        partly = counted(len(imported.incomplete), "locus", "loci")
+        left_out = f"{len(imported.left_out):,} left out"
+        return f"imported from files of a screen that was not finished: {partly} in part, {left_out}."
     return f"not finished: {results.done:,} of {results.total:,} mutants are stored, and no interval can be given."
 
 

@@ -187,8 +187,10 @@ class ScreenData:
 
     @property
     def finished(self) -> bool:
-        """Whether every mutant is stored and the controls were written after the last."""
-        return self.manifest.vouched and self.done == self.total
+        """Whether every mutant is stored and the controls were written after the last; an import has none."""
+        imported = self.manifest.imported
+        closed = self.manifest.vouched if imported is None else imported.finished
+        return closed and self.done == self.total
 
     @property
     def wild_type(self) -> str:
@@ -307,7 +309,7 @@ class ScreenData:
         if done < self.total:
             return "unfinished"
         if self.manifest.imported:
-            return "imported, without controls"
+            return "imported, without controls" if self.finished else "imported, of an unfinished screen"
         return "finished" if self.manifest.vouched else "unfinished"
 
     def __repr__(self) -> str:

@@ -18,8 +18,12 @@ def write_experiment(
     standard: str = STANDARD,
     seed: int = 0,
     step: int = 2,
+    finished: Mapping[str, tuple[int, int]] | None = None,
 ) -> Path:
-    """Write log, code and done files. ``logs``: by matrix, (label, loc1, loc2, text as the script escapes it)."""
+    """Write log, code, done and finished files.
+
+    ``logs``: by matrix, (label, loc1, loc2, text as the script escapes it); ``finished``: by matrix, (loc1, loc2).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for matrix, rows in logs.items():
         codes: dict[str, int] = {}
@@ -33,5 +37,7 @@ def write_experiment(
         (folder / f"say_{matrix}_code_110723.txt").write_text(code_file, newline="")
         if rows:
             (folder / f"say_{matrix}_log_110723.txt").write_text(log, newline="")
+    for matrix, (loc1, loc2) in (finished or {}).items():
+        (folder / f"say_{matrix}_finished_110723.txt").write_text(f"{loc1},{loc2}")
     (folder / "say_done_110723.txt").write_text("".join(f"{matrix}\n" for matrix in done))
     return folder

@@ -23,7 +23,7 @@ LOGS = {
 
 
 def files_of(folder: Path) -> AuthorsFiles:
-    found = (sorted(folder.glob(f"*_{what}_*")) for what in ("log", "code", "done"))
+    found = (sorted(folder.glob(f"*_{what}_*")) for what in ("log", "code", "done", "finished"))
     return AuthorsFiles(*found)
 
 
@@ -41,7 +41,10 @@ def complete(tmp_path: Path) -> ScreenData:
 
 def test_records_of_complete_loci(complete: ScreenData):
     records = complete.records()
-    assert records.schema == RECORD_SCHEMA
+    assert records.schema == {**RECORD_SCHEMA, "code": pl.Int32}
+    codes = records.filter(~pl.col("silent"))["code"].to_list()
+    assert codes == [0, 0, 1, 1, 0]  # of the files, a locus at a time
+    assert records.filter("silent")["code"].null_count() == 18 * 3 - 5
     nsms = records.filter(~pl.col("silent")).select(*MUTANT_KEY).rows()
     assert nsms == [
         (0, "q", 0, 0, "max"),
@@ -81,7 +84,9 @@ def test_manifest_says_what_is_known(complete: ScreenData):
         "swapped": False,
         "complete": ["0.q", "3.v"],
         "incomplete": [],
+        "left_out": [],
     }
+    assert complete.finished
     assert (manifest.tile, manifest.engine, manifest.generation) == (2, "imported", {})
     assert (complete.folder.has_mutants(), complete.total) == (True, 54)
     summary = complete.summary()
@@ -105,16 +110,31 @@ def test_a_product_of_layers_and_kinds_is_a_region_with_rates(tmp_path: Path):
     assert results.map(0, "q").nsm_sites == 3
 
 
-def test_incomplete_loci_hold_what_was_logged_alone(tmp_path: Path):
-    summary = run(write_experiment(tmp_path / "in", LOGS, [V]), tmp_path / "out")
-    assert (summary.complete, summary.incomplete) == (("3.v",), ("0.q",))
+def test_a_locus_is_known_up_to_the_last_finished_site_by_columns(tmp_path: Path):
+    folder = write_experiment(tmp_path / "in", LOGS, [V], finished={Q: (2, 2), V: (2, 4)})
+    summary = run(folder, tmp_path / "out")
+    assert summary == Imported((6 + 6) * 3, 4, ("3.v",), ("0.q",), (), dropped=1)
     results = ScreenData(tmp_path / "out")
-    records = results.records()
-    assert len(records.filter(kind="q")) == 3
-    assert not records.filter(kind="q")["silent"].any()
-    assert len(records.filter(kind="v")) == 18
-    assert results.loci["sampled_sites"].to_list() == [3, 6]
+    records = results.records().filter(kind="q")
+    # 4 x 3 sites: column 0, and of column 1 rows 0 and 1.
+    sites = records.select("row", "col").unique(maintain_order=True).rows()
+    assert sorted(sites, key=lambda site: site[::-1]) == [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (1, 1)]
+    assert (len(records), int((~records["silent"]).sum())) == (18, 2)
+    assert results.loci["sampled_sites"].to_list() == [6, 6]
+    assert results.rates("kind").filter(kind="q")["rate"].to_list() == [2 / 18]
     assert results.rates()["low"].null_count() == 1
+    assert not results.finished
+    assert results.summary()["state"] == "imported, of an unfinished screen"
+
+
+def test_a_locus_of_which_no_file_says_what_was_run_is_left_out(tmp_path: Path):
+    summary = run(write_experiment(tmp_path / "in", LOGS, [V]), tmp_path / "out")
+    assert summary == Imported(18, 2, ("3.v",), (), ("0.q",), dropped=3)
+    results = ScreenData(tmp_path / "out")
+    assert results.loci["kind"].to_list() == ["v"]
+    assert results.manifest.imported
+    assert results.manifest.imported.left_out == ["0.q"]
+    assert not results.finished
 
 
 def test_swapped_labels(tmp_path: Path):
@@ -182,6 +202,9 @@ def test_choice_assay(tmp_path: Path):
     ]
     silent = results.records().filter("silent")
     assert set(silent["score"]) == {2}
+    assert silent.select("kept", "gained").unique().rows() == [(2, 0)]
+    nsms = results.records().filter(~pl.col("silent"))
+    assert nsms.select("kept", "gained").rows() == [(1, 0), (0, 0), (None, None)]
     assert set(silent["destructive"]) == {True}  # the wild type's own third answer is no letter
     assert [answer.continuation for answer in results.manifest.wild_type] == ["A", "B", "●"]
 
@@ -207,13 +230,25 @@ BAD = {
     "twice with different codes": ("*q_proj*_log_*", lambda c: c.replace(b"2,2:0", b"0,0:1")),
     "has a big mutant": ("*q_proj*_log_*", lambda c: c.replace(b"min", b"big")),
     "_done_110723.txt, line 1: 'lm_head'": ("*_done_*", lambda c: b"lm_head\n" + c),
+    "holds several matrices, model.layers.0": (
+        "*q_proj*_log_*",
+        lambda c: c + f"max {V}:0,2:1\n".encode(),
+    ),
+    "and a done file that it is complete": ("*q_proj*_finished_*", lambda c: b"4,4"),
+    "8,0 was run last, which is no site of 0.q": ("*q_proj*_finished_*", lambda c: b"8,0"),
+    "has not the form `loc1,loc2`": ("*q_proj*_finished_*", lambda c: b""),
+    "no log has a mutant with code 1": ("*q_proj*_log_*", lambda c: c[: c.index(b"min")]),
     "has another text for code 0": ("*v_proj*_code_*", lambda c: c.replace(V.encode(), Q.encode())),
+    "holds several matrices, model.layers.3": (
+        "*v_proj*_code_*",
+        lambda c: c.replace(V.encode(), Q.encode(), 1),
+    ),
 }
 
 
 @pytest.mark.parametrize("words", BAD)
 def test_bad_files_are_refused_in_one_sentence(tmp_path: Path, words: str):
-    folder = write_experiment(tmp_path / "in", LOGS, [Q, V])
+    folder = write_experiment(tmp_path / "in", LOGS, [Q, V], finished={Q: (6, 4)})
     pattern, change = BAD[words]
     for path in folder.glob(pattern):
         path.write_bytes(change(path.read_bytes()))
@@ -241,6 +276,17 @@ def test_files_that_are_of_something_else(tmp_path: Path, words: str, options: d
     with pytest.raises(MutascopeError, match=words):
         run(write_experiment(tmp_path / "in", LOGS, [Q, V]), tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_done_matrix_without_any_code_file_is_refused(tmp_path: Path):
+    folder = write_experiment(tmp_path / "in", {Q: LOGS[Q]}, [Q, V])
+    with pytest.raises(MutascopeError, match=f"a done file names {V}, and no code file is of it"):
+        run(folder, tmp_path / "out")
+
+
+def test_nothing_that_is_known_to_have_been_run(tmp_path: Path):
+    with pytest.raises(MutascopeError, match="not known of any matrix which sites were run"):
+        run(write_experiment(tmp_path / "in", {Q: LOGS[Q]}, []), tmp_path / "out")
 
 
 def test_nothing_to_import(tmp_path: Path):

@@ -14,7 +14,7 @@ from mutascope import MutascopeError, ScreenData
 from mutascope.assays.phenotype import content_hash
 from mutascope.core.manifest import Manifest
 from mutascope.core.schema import MUTANT_KEY, PHENOTYPE_SCHEMA, RECORD_SCHEMA
-from mutascope.interop.authors import AuthorsFiles, export_authors, import_authors
+from mutascope.interop.authors import AuthorsFiles, Exported, export_authors, import_authors
 from mutascope.store import ScreenFolder, Shard
 
 CALLS = [*MUTANT_KEY, "silent", "text"]
@@ -81,7 +81,7 @@ def screen_of(
 
 
 def back_again(folder: Path, out: Path, **options) -> ScreenData:
-    found = (sorted(folder.glob(f"*_{what}.txt")) for what in ("log", "code", "done"))
+    found = (sorted(folder.glob(f"*_{what}.txt")) for what in ("log", "code", "done", "finished"))
     base = {"model": "tiny", "shapes": SHAPES, "assay": ASSAY, "mutations": ("max", "min")}
     import_authors(AuthorsFiles(*found), out, **{**base, **options})
     return ScreenData(out)
@@ -93,7 +93,7 @@ def calls(results: ScreenData) -> list[tuple]:
 
 def test_files_by_hand(tmp_path: Path):
     texts = {("q", 3, 0, "min"): "é\nb", ("q", 0, 1, "max"): "fly", ("q", 1, 0, "max"): "fly"}
-    assert export_authors(screen_of(tmp_path / "screen", texts), tmp_path / "files") == 0
+    assert export_authors(screen_of(tmp_path / "screen", texts), tmp_path / "files") == Exported(0, ())
     name = "model.layers.0.self_attn.q_proj.weight"
     # The scripts go down the columns, so the codes are numbered in that order.
     assert (tmp_path / "files" / f"say_{name}_log.txt").read_text() == (
@@ -105,16 +105,32 @@ def test_files_by_hand(tmp_path: Path):
     )
     done = (tmp_path / "files" / "say_done.txt").read_text()
     assert done == f"{name}\nmodel.layers.0.self_attn.v_proj.weight\n"
+    assert (tmp_path / "files" / f"say_{name}_finished.txt").read_text() == "6,4"
     assert (tmp_path / "files" / "say_model.layers.0.self_attn.v_proj.weight_log.txt").read_text() == ""
 
 
-def test_a_locus_with_an_unscreened_mutant_is_not_done(tmp_path: Path):
+def test_a_locus_with_an_unscreened_mutant_does_not_come_back(tmp_path: Path):
     screen = screen_of(tmp_path / "screen", {("q", 3, 2, "min"): "fly"}, leave_out=1)
-    export_authors(screen, tmp_path / "files")
+    assert export_authors(screen, tmp_path / "files").lost == ("0.q",)
     assert "q_proj" not in (tmp_path / "files" / "say_done.txt").read_text()
     again = back_again(tmp_path / "files", tmp_path / "again")
-    assert calls(again)[0] == (0, "q", 3, 2, "min", False, "fly")
-    assert again.loci["sampled_sites"].to_list() == [1, 6]
+    assert again.loci["kind"].to_list() == ["v"]
+    assert again.manifest.imported
+    assert again.manifest.imported.left_out == ["0.q"]
+
+
+@pytest.mark.parametrize("sites", [1, 3, 4, 7])
+def test_the_first_sites_by_columns_come_back(tmp_path: Path, sites: int):
+    name = "model.layers.0.self_attn.q_proj.weight"
+    last = {name: (2 * ((sites - 1) % 4), 2 * ((sites - 1) // 4))}
+    rows = [("max", 0, 0, "<s> Say: fly"), ("min", 4, 4, "<s> Say: worm")]
+    files = write_experiment(tmp_path / "in", {name: rows}, [], finished=last)
+    for path in files.iterdir():
+        path.rename(path.with_name(path.name.replace("_110723", "")))
+    first = back_again(files, tmp_path / "first")
+    assert len(first.records()) == 2 * sites
+    assert export_authors(first, tmp_path / "files") == Exported(0, ())
+    assert back_again(tmp_path / "files", tmp_path / "again").texts().equals(first.texts())
 
 
 TEXTS = st.text(max_size=12) | st.lists(
@@ -152,7 +168,7 @@ def test_round_trip(texts: dict[tuple[str, int, int, str], str | None]):
         assume(
             not any(text and "%%%%%%\na:1" in text for text in texts.values())
         )  # may be refused, see below
-        changed = export_authors(screen, folder / "files")
+        changed = export_authors(screen, folder / "files").changed
         before, after = calls(screen), calls(back_again(folder / "files", folder / "again"))
         kept = [(*row[:-1], _as_read(row[-1])) for row in before]
         assert after == kept
@@ -187,7 +203,7 @@ def test_choice_assay_back_again(tmp_path: Path):
         path.rename(path.with_name(path.name.replace("_110723", "")))
     options = {"assay": {"name": "mmlu3"}, "choice": True}
     first = back_again(files, tmp_path / "first", **options)
-    assert export_authors(first, tmp_path / "files") == 0
+    assert export_authors(first, tmp_path / "files") == Exported(0, ())
     again = back_again(tmp_path / "files", tmp_path / "again", **options)
     assert again.texts().equals(first.texts())
     assert again.manifest.wild_type == first.manifest.wild_type
@@ -227,7 +243,7 @@ def test_commands(cli, tmp_path: Path):
     assert result.code == 0
     assert "54 mutants, 2 NSMs, max and min exchanged\ncomplete loci: 2\n" in result.out
     result = cli("export", tmp_path / "screen", "--format", "authors", "--out", tmp_path / "again")
-    assert (result.code, result.out) == (0, f"{tmp_path / 'again'}: log, code and done files\n")
+    assert (result.code, result.out) == (0, f"{tmp_path / 'again'}: log, code, finished and done files\n")
     log = next((tmp_path / "again").glob("*q_proj.weight_log.txt")).read_text()
     assert log == f"max {Q}:6,4:0\n"
     result = cli("import-authors", *options_for(tmp_path / "again", tmp_path / "screen2"))
@@ -240,7 +256,20 @@ def test_commands(cli, tmp_path: Path):
 def test_incomplete_loci_are_told(cli, tmp_path: Path):
     files = write_experiment(tmp_path / "in", LOGS, [Q])
     result = cli("import-authors", *options_for(files, tmp_path / "screen"))
-    assert "loci in no done file: 1 (3.v)" in result.out
+    assert (
+        "1 locus left out, because no done or finished file says which of their sites were run (3.v)"
+        in result.out
+    )
+    assert "1 logged mutant left out" in result.out
+
+
+def test_the_version_of_the_script_is_asked_for_and_nothing_is_advised(cli, tmp_path: Path):
+    files = write_experiment(tmp_path / "in", LOGS, [Q, V])
+    told = cli("import-authors", *options_for(files, tmp_path / "screen")).out
+    assert "right for the logs of the paper" in told
+    assert "2025-01-17 or later" in told
+    swapped = cli("import-authors", *options_for(files, tmp_path / "other"), "--swapped").out
+    assert "2025" not in swapped
 
 
 @pytest.mark.parametrize(

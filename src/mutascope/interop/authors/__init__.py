@@ -2,6 +2,6 @@
 
 from mutascope.interop.authors.importing import Imported, import_authors
 from mutascope.interop.authors.reading import AuthorsFiles
-from mutascope.interop.authors.writing import export_authors
+from mutascope.interop.authors.writing import Exported, export_authors
 
-__all__ = ["AuthorsFiles", "Imported", "export_authors", "import_authors"]
+__all__ = ["AuthorsFiles", "Exported", "Imported", "export_authors", "import_authors"]

@@ -17,8 +17,7 @@ from mutascope.analysis.choice import LETTERS
 from mutascope.assays.phenotype import content_hash
 from mutascope.core.design import Plan
 from mutascope.core.errors import MutascopeError
-from mutascope.core.genome import Locus, Tiling
-from mutascope.core.kinds import kind_rank
+from mutascope.core.genome import Tiling
 from mutascope.core.manifest import (
     AssayInfo,
     DesignInfo,
@@ -31,9 +30,25 @@ from mutascope.core.manifest import (
     WildOutput,
     describe_loci,
 )
-from mutascope.core.schema import FORMAT_VERSION, LOCUS_KEY, MUTANT_KEY, PHENOTYPE_SCHEMA, RECORD_SCHEMA
-from mutascope.interop.authors.codec import NON_FINITE_TEXT, Answers, matrix_locus, matrix_name
-from mutascope.interop.authors.reading import AuthorsFiles, Codes, read_codes, read_done, read_logs
+from mutascope.core.schema import FORMAT_VERSION, LOCUS_KEY, PHENOTYPE_SCHEMA, RECORD_SCHEMA
+from mutascope.interop.authors.codec import NON_FINITE_TEXT, Answers
+from mutascope.interop.authors.placing import (
+    Range,
+    check_logged,
+    check_mutants,
+    located,
+    ranges,
+    with_entries,
+    within,
+)
+from mutascope.interop.authors.reading import (
+    AuthorsFiles,
+    Codes,
+    read_codes,
+    read_done,
+    read_finished,
+    read_logs,
+)
 from mutascope.run.units import Units
 from mutascope.store import ScreenFolder, Shard
 
@@ -57,18 +72,29 @@ SHAPES = {
 
 _UNIT_SIZE = 65_536
 _SPECIAL_TOKENS = ("<s>", "</s>", "<unk>")
-_SWAPPED = {"max": "min", "min": "max"}
 _STANDARD = 0
+_MEASURES = {"score": pl.Int16, "destructive": pl.Boolean, "kept": pl.Int16, "gained": pl.Int16}
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What was imported: numbers of mutants and NSMs, and the loci by whether they are complete."""
+    """What was imported.
+
+    Attributes:
+        mutants: their number.
+        nsm: of these, NSMs.
+        complete: loci of which every site was run.
+        incomplete: loci of which the first sites were run, by columns.
+        left_out: loci of which it is not known which sites were run; nothing of them is stored.
+        dropped: logged mutants of sites that are not known to have been run to the end.
+    """
 
     mutants: int
     nsm: int
     complete: tuple[str, ...]
-    incomplete: tuple[str, ...]
+    incomplete: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    dropped: int = 0
 
 
 def import_authors(
@@ -84,7 +110,8 @@ def import_authors(
 ) -> Imported:
     """Read the files of one experiment and write them as a screen folder. Writes nothing when anything is wrong.
 
-    In a complete locus (one in a done file), a mutant that is not logged is silent; in another one it is unscreened.
+    In a complete locus (one in a done file), a mutant that is not logged is silent. In another one this holds up to the
+    last site of its finished file; what follows is unscreened, and so is the whole locus without such a file.
 
     Args:
         files: the files.
@@ -95,7 +122,7 @@ def import_authors(
         mutations: what the script wrote at every site.
         choice: the texts are the answers of a choice assay.
         swapped: the logs have the largest element under ``min`` and the smallest under ``max``, as those of the
-            authors' text assays.
+            authors' script for text assays from 2025-01-17 on.
 
     Raises:
         MutascopeError: for files that cannot be read, contradict each other or do not fit the shapes or the assay.
@@ -106,28 +133,41 @@ def import_authors(
     folder.check_free()
     codes = read_codes(files.codes, choice=choice)
     entries = _entries(codes, assay)
-    done = {matrix_locus(name) for name in read_done(files.done)}
     tiling = Tiling(codes.tile)
-    log = _located(read_logs(files.logs), tiling.tile, swapped)
-    loci = _loci(log, done, shapes)
-    _check_mutants(log, loci, tiling, mutations)
-    log = _with_entries(log, codes)
-    plan, chosen = _plan(log, loci, done, tiling, mutations)
-    records = _records(plan, entries, chosen)
-    complete = tuple(locus.name for locus in loci if (locus.layer, locus.kind) in done)
-    incomplete = tuple(locus.name for locus in loci if locus.name not in complete)
+    log = located(read_logs(files.logs), tiling.tile, swapped)
+    found = ranges(log, read_done(files.done), read_finished(files.finished), shapes, tiling)
+    check_mutants(log, found, mutations)
+    log = with_entries(log, codes)
+    check_logged(log, codes, found)
+    run = [each for each in found if each.sites]
+    if not run:
+        raise MutascopeError(
+            "it is not known of any matrix which sites were run: give the done file, or the finished files"
+        )
+    kept = within(log, run)
+    plan, chosen, numbers = _plan(kept, run, tiling, mutations)
+    records = _records(plan, entries, chosen, numbers)
+    complete, incomplete, left_out = (
+        tuple(each.locus.name for each in found if state(each))
+        for state in (lambda e: e.complete, lambda e: e.sites and not e.complete, lambda e: not e.sites)
+    )
     source = ImportedInfo(
-        format="authors", swapped=swapped, complete=list(complete), incomplete=list(incomplete)
+        format="authors",
+        swapped=swapped,
+        complete=list(complete),
+        incomplete=list(incomplete),
+        left_out=list(left_out),
     )
     manifest = _manifest(model, plan, tiling, codes, assay, entries, source)
     _write(folder, manifest, records, entries)
-    return Imported(len(records), int((~records["silent"]).sum()), complete, incomplete)
+    nsm = int((~records["silent"]).sum())
+    return Imported(len(records), nsm, complete, incomplete, left_out, len(log) - len(kept))
 
 
 def _entries(codes: Codes, assay: Mapping[str, Any]) -> pl.DataFrame:
     """Return the distinct texts of the code files, the standard output first.
 
-    Columns phenotype, text, continuation, score, destructive, the last two null in a text assay.
+    Columns phenotype, text, continuation, score, destructive, kept, gained, the last four null in a text assay.
     """
     if assay.get("seed", codes.seed) != codes.seed:
         raise MutascopeError(
@@ -142,7 +182,7 @@ def _entries(codes: Codes, assay: Mapping[str, Any]) -> pl.DataFrame:
         )
     if isinstance(standard, Answers):
         _check_answers(standard, codes)
-    schema = {**PHENOTYPE_SCHEMA, "score": pl.Int16, "destructive": pl.Boolean}
+    schema = {**PHENOTYPE_SCHEMA, **_MEASURES}
     rows = [_entry(entry, assay) for entry in codes.texts]
     return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -157,150 +197,68 @@ def _check_answers(standard: Answers, codes: Codes) -> None:
             )
 
 
-def _entry(
-    entry: str | Answers, assay: Mapping[str, Any]
-) -> tuple[str, str | None, str | None, int | None, Any]:
+def _entry(entry: str | Answers, assay: Mapping[str, Any]) -> tuple[Any, ...]:
     if isinstance(entry, Answers):
         if entry.answers == (NON_FINITE_TEXT,):
-            return content_hash(None), None, None, entry.score, True
+            return content_hash(None), None, None, entry.score, True, entry.kept, entry.gained
         destructive = any(answer not in LETTERS for answer in entry.answers)
-        return content_hash(entry.text), entry.text, None, entry.score, destructive
+        text = entry.text
+        return content_hash(text), text, None, entry.score, destructive, entry.kept, entry.gained
     if entry == NON_FINITE_TEXT:
-        return content_hash(None), None, None, None, None
+        return content_hash(None), *(None,) * 6
     continuation = entry.partition(assay["prompt"])[2]
     for token in _SPECIAL_TOKENS:
         continuation = continuation.replace(token, "")
-    return content_hash(entry), entry, continuation, None, None
-
-
-def _located(log: pl.DataFrame, tile: int, swapped: bool) -> pl.DataFrame:
-    """Return the log with layer, kind, row and col in place of the name of the matrix and the elements."""
-    off = log.filter((pl.col("loc1") % tile != 0) | (pl.col("loc2") % tile != 0))
-    if len(off):
-        line = off.row(0, named=True)
-        raise MutascopeError(
-            f"{line['file']} has a mutant at {line['loc1']},{line['loc2']}, which is no multiple of the step {tile} of"
-            " the code files"
-        )
-    matrices = log.unique("matrix", keep="first").select("matrix", "file")
-    rows = []
-    for matrix, file in matrices.iter_rows():
-        try:
-            rows.append((matrix, *matrix_locus(matrix)))
-        except MutascopeError as error:
-            raise MutascopeError(f"{file}: {error}") from error
-    places = pl.DataFrame(
-        rows, schema={"matrix": pl.String, "layer": pl.Int16, "kind": pl.String}, orient="row"
-    )
-    mutation = pl.col("mutation").replace(_SWAPPED if swapped else {})
-    return log.join(places, on="matrix", how="left", maintain_order="left").with_columns(
-        mutation=mutation, row=pl.col("loc1") // tile, col=pl.col("loc2") // tile
-    )
-
-
-def _loci(
-    log: pl.DataFrame, done: set[tuple[int, str]], shapes: Mapping[str, tuple[int, int]]
-) -> tuple[Locus, ...]:
-    names = {*done, *log.select(*LOCUS_KEY).unique().iter_rows()}
-    if not names:
-        raise MutascopeError("the files hold no mutant: no matrix is done and nothing is logged")
-    loci = []
-    for layer, kind in sorted(names, key=lambda name: (name[0], kind_rank(name[1]))):
-        if kind not in shapes:
-            raise MutascopeError(f"the shape of {layer}.{kind} is unknown: give the elements of kind {kind}")
-        loci.append(Locus(layer, kind, *shapes[kind], parameter=matrix_name(layer, kind)))
-    return tuple(loci)
-
-
-def _check_mutants(
-    log: pl.DataFrame, loci: Sequence[Locus], tiling: Tiling, mutations: Sequence[str]
-) -> None:
-    unknown = log.filter(~pl.col("mutation").is_in(list(mutations)))
-    if len(unknown):
-        line = unknown.row(0, named=True)
-        raise MutascopeError(
-            f"{line['file']} has a {line['mutation']} mutant, and the mutations are said to be {', '.join(mutations)}"
-        )
-    grids = [(locus.layer, locus.kind, *tiling.grid(locus)) for locus in loci]
-    schema = {"layer": pl.Int16, "kind": pl.String, "site_rows": pl.Int64, "site_cols": pl.Int64}
-    table = log.join(pl.DataFrame(grids, schema=schema, orient="row"), on=[*LOCUS_KEY])
-    outside = table.filter((pl.col("row") >= pl.col("site_rows")) | (pl.col("col") >= pl.col("site_cols")))
-    if len(outside):
-        line = outside.row(0, named=True)
-        raise MutascopeError(
-            f"{line['file']} has a mutant at {line['loc1']},{line['loc2']}, which lies outside"
-            f" {line['layer']}.{line['kind']}: give the shapes of the model that was screened"
-        )
-    twice = log.filter(pl.struct(*MUTANT_KEY).is_duplicated())
-    if len(twice):
-        line = twice.row(0, named=True)
-        raise MutascopeError(
-            f"{line['file']} has {line['mutation']} {line['matrix']}:{line['loc1']},{line['loc2']} twice with different"
-            " codes"
-        )
-
-
-def _with_entries(log: pl.DataFrame, codes: Codes) -> pl.DataFrame:
-    """Return the log with ``entry``, the number of its text among the entries."""
-    rows = ((matrix, code, number) for (matrix, code), number in codes.numbers.items())
-    schema = {"matrix": pl.String, "code": pl.Int32, "entry": pl.Int64}
-    numbered = pl.DataFrame(rows, schema=schema, orient="row")
-    joined = log.join(numbered, on=["matrix", "code"], how="left", maintain_order="left")
-    missing = joined.filter(pl.col("entry").is_null())
-    if len(missing):
-        line = missing.row(0, named=True)
-        raise MutascopeError(
-            f"{line['file']} has code {line['code']} of {line['matrix']}, for which the code files have no text"
-        )
-    return joined
+    return content_hash(entry), entry, continuation, *(None,) * 4
 
 
 def _plan(
-    log: pl.DataFrame,
-    loci: tuple[Locus, ...],
-    done: set[tuple[int, str]],
-    tiling: Tiling,
-    mutations: Sequence[str],
-) -> tuple[Plan, np.ndarray]:
-    """Return the design and, in its order, the entry of every mutant."""
+    log: pl.DataFrame, found: Sequence[Range], tiling: Tiling, mutations: Sequence[str]
+) -> tuple[Plan, np.ndarray, np.ndarray]:
+    """Return the design and, in its order, the entry and the code of every mutant, -1 where it is not logged."""
     numbers = {name: number for number, name in enumerate(mutations)}
     number = pl.col("mutation").replace_strict(numbers, return_dtype=pl.Int32)
-    numbered = log.with_columns(number=number).sort("row", "col", "number")
-    groups = dict(numbered.group_by(*LOCUS_KEY, maintain_order=True))
-    blocks, chosen = [], []
-    for index, locus in enumerate(loci):
-        logged = groups.get((locus.layer, locus.kind), numbered.clear())
-        row, col, mutation, entry = (logged[n].to_numpy() for n in ("row", "col", "number", "entry"))
-        grid = (*tiling.grid(locus), len(mutations))
-        if (locus.layer, locus.kind) in done:
-            entries = np.full(grid, _STANDARD)
-            entries[row, col, mutation] = entry
-            places, entry = np.indices(grid).reshape(3, -1), entries.ravel()
-        else:
-            places = np.stack([row, col, mutation])
+    groups = dict(log.with_columns(number=number).group_by(*LOCUS_KEY, maintain_order=True))
+    blocks, chosen, logged_codes = [], [], []
+    for index, each in enumerate(found):
+        logged = groups.get((each.locus.layer, each.locus.kind), log.with_columns(number=number).clear())
+        row, col, mutation, entry, code = (
+            logged[n].to_numpy() for n in ("row", "col", "number", "entry", "code")
+        )
+        grid = (each.site_rows, each.site_cols, len(mutations))
+        entries, codes = np.full(grid, _STANDARD), np.full(grid, -1)
+        entries[row, col, mutation], codes[row, col, mutation] = entry, code
+        places = np.indices(grid).reshape(3, -1)
+        assert each.sites is not None
+        run = places[1] * each.site_rows + places[0] < each.sites
+        places = places[:, run]
         blocks.append(np.vstack([np.full(places.shape[1], index), places]).T.astype(np.int32))
-        chosen.append(entry)
-    population = {locus.name: tiling.sites(locus) for locus in loci} if _is_region(loci, done) else {}
-    return Plan(loci, tuple(mutations), np.concatenate(blocks), population), np.concatenate(chosen)
+        chosen.append(entries.ravel()[run])
+        logged_codes.append(codes.ravel()[run])
+    loci = tuple(each.locus for each in found)
+    population = {locus.name: tiling.sites(locus) for locus in loci} if _is_region(found) else {}
+    plan = Plan(loci, tuple(mutations), np.concatenate(blocks), population)
+    return plan, np.concatenate(chosen), np.concatenate(logged_codes)
 
 
-def _is_region(loci: Sequence[Locus], done: set[tuple[int, str]]) -> bool:
+def _is_region(found: Sequence[Range]) -> bool:
     """Whether every locus is complete and the loci are all those of some layers and some kinds."""
-    names = {(locus.layer, locus.kind) for locus in loci}
-    layers, kinds = {layer for layer, _ in names}, {kind for _, kind in names}
-    return names <= done and len(names) == len(layers) * len(kinds)
+    layers, kinds = {each.locus.layer for each in found}, {each.locus.kind for each in found}
+    return all(each.complete for each in found) and len(found) == len(layers) * len(kinds)
 
 
-def _records(plan: Plan, entries: pl.DataFrame, chosen: np.ndarray) -> pl.DataFrame:
-    measured = entries[chosen].select("phenotype", "score", "destructive")
+def _records(plan: Plan, entries: pl.DataFrame, chosen: np.ndarray, codes: np.ndarray) -> pl.DataFrame:
+    measured = entries[chosen].select("phenotype", *_MEASURES)
     records = plan.frame().with_columns(
         silent=measured["phenotype"] == entries["phenotype"][_STANDARD],
         first_divergence=pl.lit(None, RECORD_SCHEMA["first_divergence"]),
         phenotype=measured["phenotype"],
+        code=pl.Series(codes, dtype=pl.Int32),
     )
+    records = records.with_columns(pl.when(pl.col("code") >= 0).then("code"))
     if entries["destructive"][_STANDARD] is None:
         return records
-    return records.with_columns(measured["score"], measured["destructive"])
+    return records.with_columns(measured.select(list(_MEASURES)))
 
 
 def _manifest(

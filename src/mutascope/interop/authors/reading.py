@@ -1,20 +1,28 @@
-"""Read code, log and done files of the authors' scripts; every complaint names the file and the place."""
+"""Read code, log, done and finished files of the authors' scripts; every complaint names the file and the place."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from mutascope.core.errors import MutascopeError
-from mutascope.interop.authors.codec import SEPARATOR, Answers, matrix_locus, unescape_answers, unescape_text
+from mutascope.interop.authors.codec import (
+    SEPARATOR,
+    Answers,
+    locus_in_file_name,
+    matrix_locus,
+    unescape_answers,
+    unescape_text,
+)
 
 _LOG_LINE = (
     r"^(?P<mutation>[\w-]+) (?P<matrix>[^\s:]+):(?P<loc1>\d{1,9}),(?P<loc2>\d{1,9}):(?P<code>\d{1,9})$"
 )
+_SITE = re.compile(r"(\d{1,9}),(\d{1,9})\s*")
 _HEADER = re.compile(r"([^\s:]+):(\d+)\n")
 _PREAMBLE = re.compile(r"seed: *(-?\d+) +step: *(\d+)\nstandard output:\n")
 _ENTRY_END = re.compile(rf"\n{SEPARATOR}\n(?=\Z|[^\s:]+:\d+\n)")
@@ -29,11 +37,13 @@ class AuthorsFiles:
         logs: a line per NSM.
         codes: the texts that the logs refer to.
         done: names of the matrices that are complete.
+        finished: the last site that was run, of the matrix that the file is named after.
     """
 
     logs: Sequence[Path]
     codes: Sequence[Path]
     done: Sequence[Path]
+    finished: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -45,12 +55,14 @@ class Codes:
         tile: side of a tile, in elements.
         texts: distinct texts, the standard output first.
         numbers: index into ``texts`` by (matrix name, code).
+        loci: those that have a code file, with or without a text in it, as (layer, kind).
     """
 
     seed: int
     tile: int
     texts: list[str | Answers]
     numbers: dict[tuple[str, int], int]
+    loci: set[tuple[int, str]]
 
 
 def read_codes(paths: Sequence[Path], *, choice: bool) -> Codes:
@@ -61,7 +73,8 @@ def read_codes(paths: Sequence[Path], *, choice: bool) -> Codes:
         choice: the texts are answers of the choice assay.
 
     Raises:
-        MutascopeError: for a file that is none, ends within an entry, or is of another experiment than the first.
+        MutascopeError: for a file that is none, ends within an entry, holds several matrices, or is of another
+            experiment than the first.
     """
     if not paths:
         raise MutascopeError("there is no code file: without it the texts of the logged mutants are unknown")
@@ -69,8 +82,11 @@ def read_codes(paths: Sequence[Path], *, choice: bool) -> Codes:
     seed, tile, standard = first
     distinct = {standard: 0}
     numbers: dict[tuple[str, int], int] = {}
+    loci = set()
     for path in paths:
         preamble, entries = _code_entries(path)
+        _check_one_matrix(path, [matrix for (matrix, _), _ in entries])
+        loci.add(locus_in_file_name(path.name))
         for name, here, there in zip(("seed", "step", "standard output"), preamble, first, strict=True):
             if here != there:
                 raise MutascopeError(
@@ -86,7 +102,8 @@ def read_codes(paths: Sequence[Path], *, choice: bool) -> Codes:
     for (matrix, code), number in numbers.items():
         names.setdefault(number, f"code {code} of {matrix}")
     texts = [_decoded(raw, choice, names[number]) for raw, number in distinct.items()]
-    return Codes(seed, tile, texts, numbers)
+    loci |= {matrix_locus(matrix) for matrix, _ in numbers}
+    return Codes(seed, tile, texts, numbers, loci - {None})
 
 
 def read_logs(paths: Sequence[Path]) -> pl.DataFrame:
@@ -95,7 +112,7 @@ def read_logs(paths: Sequence[Path]) -> pl.DataFrame:
     Lines of percent signs, which mark a restart, are skipped.
 
     Raises:
-        MutascopeError: for a line of another form.
+        MutascopeError: for a line of another form, or a log of several matrices.
     """
     frames = [_read_log(path) for path in paths]
     if not frames:
@@ -121,6 +138,36 @@ def read_done(paths: Sequence[Path]) -> set[str]:
                 raise MutascopeError(f"{path}, line {number}: {error}") from error
             names.add(name)
     return names
+
+
+def read_finished(paths: Sequence[Path]) -> dict[tuple[int, str], tuple[int, int, Path]]:
+    """Return the last site that was run in every matrix: by (layer, kind), its elements loc1 and loc2, and the file.
+
+    Raises:
+        MutascopeError: for a file that is named after no matrix, or does not hold two numbers.
+    """
+    found = {}
+    for path in paths:
+        locus = locus_in_file_name(path.name)
+        if locus is None:
+            raise MutascopeError(
+                f"{path} is named after no matrix, so that it does not say whose last site it holds"
+            )
+        match = _SITE.fullmatch(_text_of(path))
+        if match is None:
+            raise MutascopeError(f"{path} has not the form `loc1,loc2`, the last site that was run")
+        found[locus] = (int(match.group(1)), int(match.group(2)), path)
+    return found
+
+
+def _check_one_matrix(path: Path, matrices: Iterable[str]) -> None:
+    several = list(dict.fromkeys(matrices))
+    if len(several) > 1:
+        raise MutascopeError(
+            f"{path} holds several matrices, {several[0]} and {several[1]}: a script that writes one file for all of"
+            " them keeps one place to go on from for all of them too, and so passes over sites of every matrix after"
+            " the first, which would be taken for silent; give files of one matrix each"
+        )
 
 
 def _code_entries(path: Path) -> tuple[tuple[int, int, str], list[tuple[tuple[str, int], str]]]:
@@ -167,6 +214,7 @@ def _read_log(path: Path) -> pl.DataFrame:
         raise MutascopeError(
             f"{path}, line {number}: {text[:60]!r} has not the form `max matrix name:loc1,loc2:code`"
         )
+    _check_one_matrix(path, table["matrix"].unique(maintain_order=True))
     return table.select(pl.col(name).cast(kind) for name, kind in _TABLE.items()).with_columns(
         file=pl.lit(str(path))
     )
