@@ -20,14 +20,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mutascope.assays import load_assay
+from mutascope.assays import TextAssay, load_assay
 from mutascope.assays.phenotype import content_hash
 from mutascope.core.kinds import KINDS
 from mutascope.core.manifest import Manifest
 from mutascope.core.schema import FORMAT_VERSION, LOCUS_KEY, MUTANT_KEY, OUTPUT_SCHEMA
 from mutascope.interop.authors import AuthorsFiles, import_authors
 from mutascope.interop.authors.importing import SHAPES
-from mutascope.store import ScreenData, ScreenFolder, Shard
+from mutascope.store import ScreenFolder, Shard
+from mutascope.store.reader import ScreenData
 
 LAYERS = 32
 MUTATIONS = ("zero", "max", "min")
@@ -124,7 +125,9 @@ def write_logs(
     if assay == "mmlu21":
         said = [answers(1 - number / len(distinct), number) for number in distinct]
     else:
-        prompt = load_assay(assay).prompt
+        stated = load_assay(assay)
+        assert isinstance(stated, TextAssay)
+        prompt = str(stated.prompt)
         said = [text(assay, prompt, 1 - number / len(distinct), number) for number in distinct]
     names = []
     for layer in range(LAYERS):

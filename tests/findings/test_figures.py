@@ -1,8 +1,7 @@
 """What the figures show: artists, labels and data, of every figure that small screens can make."""
 
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
-# pyright: reportOptionalMemberAccess=false
-# What artists hold is of many types in the stubs of matplotlib.
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -22,7 +21,7 @@ def given(folders) -> ScreenSet:
     return ScreenSet(list(folders.values()))
 
 
-def draw(given, name, palette=PAPER):
+def draw(given, name, palette=PAPER) -> dict[str, Any]:
     return dict(figure_named(name).draw(given, palette))
 
 
@@ -148,7 +147,7 @@ def test_a_gallery_marks_rows_and_columns_where_they_are_drawn():
     status = np.full((4, 6), Status.SILENT, dtype=np.int8)
     plain = MapData(0, "down", status, title="down", rows=[1], cols=[2, 5])
     turned = MapData(0, "gate", status, title="gate", rows=[1], cols=[2, 5])
-    figure = draw_gallery([[plain, turned]], title="t")
+    figure: Any = draw_gallery([[plain, turned]], title="t")
     across, down = (c.get_offsets() for c in figure.axes[0].collections[-2:])
     assert across[:, 0].tolist() == [2, 5]
     assert down[:, 1].tolist() == [1]

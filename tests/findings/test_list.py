@@ -13,7 +13,7 @@ from stores import records_of, write_screen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
 
-from pages import figures_page, tables_page  # the pages of the documentation
+from pages import figures_page, tables_page  # pyright: ignore[reportMissingImports] # of the documentation
 
 TOY = """
 import polars as pl

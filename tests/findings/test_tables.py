@@ -1,5 +1,7 @@
 """The tables: hand-computed values on small screens, and their dictionary."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -187,7 +189,9 @@ def test_a_panel_is_no_map(folders):
 
 
 def test_one_screen_leaves_out_what_takes_two(folders):
-    made = {table.name: found for table, found in build_tables(ScreenSet([folders["newton"]]))}
+    made: dict[str, Any] = {
+        table.name: found for table, found in build_tables(ScreenSet([folders["newton"]]))
+    }
     for name in ("overlap", "layer_correlations", "bias_agreement", "conserved_across_assays", "changes"):
         assert made[name] == "it takes two screens or more"
     assert made["writers"] == "it takes a writer panel"
@@ -199,7 +203,7 @@ def test_one_screen_leaves_out_what_takes_two(folders):
 @pytest.mark.parametrize("drawn", ["....\n....", "####\n####", "#"])
 def test_all_silent_all_nsm_and_one_site_give_tables_or_reasons(tmp_path, drawn):
     given = ScreenSet([write_screen(tmp_path / "screen", records_of({(0, "q"): drawn}))])
-    made = {table.name: found for table, found in build_tables(given)}
+    made: dict[str, Any] = {table.name: found for table, found in build_tables(given)}
     nsms = 2 * drawn.count("#")
     assert made["nsm_total"]["nsm"].item() == nsms
     assert all(
@@ -209,7 +213,7 @@ def test_all_silent_all_nsm_and_one_site_give_tables_or_reasons(tmp_path, drawn)
 
 def test_zero_alone_is_counted(tmp_path):
     records = records_of({(0, "q"): "+.\n.."}).filter(mutation="max").with_columns(mutation=pl.lit("zero"))
-    made = {
+    made: dict[str, Any] = {
         t.name: found for t, found in build_tables(ScreenSet([write_screen(tmp_path / "screen", records)]))
     }
     assert made["nsm_total"]["nsm"].item() == 1
@@ -221,7 +225,7 @@ def test_unequal_shapes_are_analysed_each_and_not_compared(tmp_path):
     one = write_screen(tmp_path / "one", records_of({(0, "q"): "+.\n#."}), name="one")
     two = write_screen(tmp_path / "two", records_of({(0, "q"): "+..\n..#"}), name="two")
     given = ScreenSet([one, two])
-    made = {table.name: found for table, found in build_tables(given)}
+    made: dict[str, Any] = {table.name: found for table, found in build_tables(given)}
     (note,) = given.notes
     assert note.startswith("two and one are not compared site by site: one and two cannot be compared")
     for name in ("overlap", "conserved_across_assays", "changes"):
@@ -285,7 +289,7 @@ def test_assays_named_like_columns_get_columns_of_their_own(tmp_path):
     labels = [f"{name} (assay)" for name in (*names, "col")]
     assert given.labels == labels
     made = dict(build_tables(given))
-    by_name = {table.name: found for table, found in made.items()}
+    by_name: dict[str, Any] = {table.name: found for table, found in made.items()}
     assert by_name["supplementary_1_nsms"].columns == ["model", "layer", "kind", *labels]
     assert by_name["supplementary_2_severe"].columns[-len(names) :] == labels[:-1]
     for name in ("supplementary_1_nsms", "supplementary_2_severe"):

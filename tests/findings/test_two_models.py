@@ -100,7 +100,7 @@ def test_models_stand_side_by_side(sets, name):
 def test_the_malignant_maps_of_both_models_are_one_picture(sets):
     drawn = draw_figure(ScreenSet([*sets["b"], *sets["a"]]), "malignant")
     assert list(drawn) == ["mmlu21_drosophila", "mmlu21_newton"]
-    labels = " ".join(axes.get_label() for axes in drawn["mmlu21_drosophila"].axes)
+    labels = " ".join(str(axes.get_label()) for axes in drawn["mmlu21_drosophila"].axes)
     assert "a_mmlu21" in labels
     assert "b_mmlu21" in labels
 

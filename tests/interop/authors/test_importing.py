@@ -241,7 +241,7 @@ BAD = {
     "has another text for code 0": ("*v_proj*_code_*", lambda c: c.replace(V.encode(), Q.encode())),
     "holds several matrices, model.layers.3": (
         "*v_proj*_code_*",
-        lambda c: c.replace(V.encode(), Q.encode(), 1),
+        lambda c: c.replace(V.encode() + b":1", Q.encode() + b":1"),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 import itertools
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -22,7 +23,7 @@ CALLS = [*MUTANT_KEY, "silent", "text"]
 
 def screen_of(
     folder: Path,
-    texts: dict[tuple[str, int, int, str], str | None],
+    texts: Mapping[tuple[str, int, int, str], str | None],
     *,
     wild_type: str = STANDARD,
     kinds: tuple[str, ...] = ("q", "v"),
@@ -30,7 +31,8 @@ def screen_of(
 ) -> ScreenData:
     """A finished-looking screen of layer 0 with max and min everywhere, silent but for ``texts``."""
     grids = {kind: (rows // 2, cols // 2) for kind, (rows, cols) in SHAPES.items()}
-    rows, shown = [], {wild_type: content_hash(wild_type)}
+    rows: list[tuple] = []
+    shown: dict[str | None, str] = {wild_type: content_hash(wild_type)}
     for kind in kinds:
         high, wide = grids[kind if kind in grids else "q"]
         for row, col, mutation in itertools.product(range(high), range(wide), ("max", "min")):

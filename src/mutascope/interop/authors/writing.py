@@ -196,10 +196,8 @@ def _sites_run(screened: pl.DataFrame, site_rows: int, mutations: Sequence[str])
     """The number of sites with all mutations, where these are the first ones by columns."""
     place = pl.col("col") * site_rows + pl.col("row")
     sites = screened.group_by(place=place).agg(mutants=pl.len())
-    first = (sites["mutants"] == len(mutations)).all() and sites["place"].n_unique() > (
-        sites["place"].max() or 0
-    )
-    return len(sites) if first else None
+    first = sorted(sites["place"].to_list()) == list(range(len(sites)))
+    return len(sites) if first and (sites["mutants"] == len(mutations)).all() else None
 
 
 def _write(out: Path, files: Mapping[str, str]) -> None:
