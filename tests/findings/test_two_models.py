@@ -117,6 +117,28 @@ def test_each_model_is_drawn_against_its_own_python0(tmp_path):
     assert [axes.get_xlabel() for axes in figure.axes] == ["tiny_python0", "other_python0"]
 
 
+def test_outputs_are_of_the_panel_of_a_model_or_else_of_its_texts(sets):
+    folders = [folder for folder in [*sets["a"], *sets["b"]] if not folder.startswith("b_panel")]
+    outputs = build_table(ScreenSet(folders), "supplementary_3_outputs")
+    assert outputs["assay"].unique(maintain_order=True).to_list() == ["a_panel", "b_drosophila", "b_newton"]
+    assert outputs.filter(model="other")["outputs"].null_count() == len(outputs.filter(model="other"))
+    mutants = outputs.filter(pl.col("kind").is_not_null(), model="tiny")
+    assert mutants.select("outputs", "cosine", "score", "changed").null_count().row(0) == (0, 0, 0, 0)
+    answers = build_table(ScreenSet(folders), "writers_by_score")
+    assert answers["model"].unique().to_list() == ["tiny"]
+
+
+def test_changed_answers_are_counted(sets):
+    given = ScreenSet(sets["a"])
+    outputs = build_table(given, "supplementary_3_outputs").filter(pl.col("kind").is_not_null())
+    records = given.results["a_mmlu21"].texts()
+    wild = [output.continuation for output in given.results["a_mmlu21"].manifest.wild_type]
+    for row in outputs.unique(["layer", "kind", "row", "col", "mutation"]).iter_rows(named=True):
+        key = {name: row[name] for name in ("layer", "kind", "row", "col", "mutation")}
+        answers = records.filter(**key)["text"].item().split("\n")
+        assert row["changed"] == sum(a != b for a, b in zip(answers, wild, strict=True))
+
+
 def test_the_panel_of_one_model_has_the_cosines_of_its_own_text(sets):
     words = build_table(ScreenSet([*sets["b"], *sets["a"]]), "writers").filter(assay="a_panel")
     alone = build_table(ScreenSet(sets["a"]), "writers")

@@ -17,20 +17,34 @@ _EXAMPLES = 3
 
 @once
 def supplementary_outputs(given: ScreenSet) -> pl.DataFrame:
-    """Return outputs of the wild type and of chosen mutants."""
-    labels = given.panels or given.text
+    """Return outputs of the wild type and of chosen mutants: of the panels of a model, or else of its text assays."""
+    models = [set(labels) for labels in given.by_model(given.labels).values()]
+    chosen = set().union(*(own & set(given.panels) or own & set(given.text) for own in models))
+    labels = [label for label in given.labels if label in chosen]
     need(labels, "it takes a writer panel or a text assay")
-    chosen = _panel_outputs if given.panels else _strange_outputs
-    found = stack(labels, lambda label: chosen(given, label))
-    known = {label: given.beside(label, given.choice)[:1] for label in labels}
-    scores = [
-        given.records[choice].select(pl.lit(label).alias("assay"), *MUTANT_KEY, "score")
-        for label, choices in known.items()
-        for choice in choices
+    return stack(labels, lambda label: _with_answers(given, label))
+
+
+def _with_answers(given: ScreenSet, label: str) -> pl.DataFrame:
+    """The outputs, with what the mutant does in the first choice assay of its model: score and changed answers."""
+    found = _panel_outputs(given, label) if label in given.panels else _strange_outputs(given, label)
+    choices = given.beside(label, given.choice)
+    if not choices:
+        return found.with_columns(score=pl.lit(None, pl.Int16), changed=pl.lit(None, pl.Int64))
+    known = given.records[choices[0]].select(*MUTANT_KEY, "score", "phenotype")
+    answers = _changed_answers(given, choices[0])
+    told = known.join(answers, on="phenotype", how="left").drop("phenotype")
+    return found.join(told, on=MUTANT_KEY, how="left", maintain_order="left")
+
+
+def _changed_answers(given: ScreenSet, choice: str) -> pl.DataFrame:
+    """Columns phenotype, changed: the number of its answers that differ from the wild type's."""
+    wild = [" ".join(output.continuation.split()) for output in given.results[choice].manifest.wild_type]
+    texts = given.phenotypes[choice].select("phenotype", "text").drop_nulls()
+    changed = [
+        sum(said != was for said, was in zip(text.split("\n"), wild, strict=True)) for text in texts["text"]
     ]
-    if not scores:
-        return found.with_columns(score=pl.lit(None, pl.Int16))
-    return found.join(pl.concat(scores), on=["assay", *MUTANT_KEY], how="left", maintain_order="left")
+    return texts.select("phenotype", changed=pl.Series(changed, dtype=pl.Int64))
 
 
 def _panel_outputs(given: ScreenSet, label: str) -> pl.DataFrame:
@@ -40,14 +54,16 @@ def _panel_outputs(given: ScreenSet, label: str) -> pl.DataFrame:
         .sort("word", "outputs", descending=[False, True], maintain_order=True)
         .group_by("word", maintain_order=True)
         .head(_EXAMPLES)
-        .select(*MUTANT_KEY, "word")
+        .select(*MUTANT_KEY, "word", "outputs", "cosine")
     )
     said = given.outputs(label).join(chosen, on=MUTANT_KEY, how="inner", maintain_order="right")
     wild = given.wild_outputs(label)
-    told = pl.concat([wild, said.select(*wild.columns, *MUTANT_KEY, "word")], how="diagonal_relaxed")
+    mutants = said.select(*wild.columns, *MUTANT_KEY, "word", "outputs", "cosine")
+    told = pl.concat([wild, mutants], how="diagonal_relaxed")
     prompts = given.panel(label).select("prompt", told="text")
     told = told.join(prompts, on="prompt", how="left", maintain_order="left")
-    return told.select(*MUTANT_KEY, "word", prompt="told", continuation="continuation")
+    outputs = pl.col("outputs").cast(pl.Int64)
+    return told.select(*MUTANT_KEY, "word", outputs, "cosine", prompt="told", continuation="continuation")
 
 
 def _strange_outputs(given: ScreenSet, label: str) -> pl.DataFrame:
@@ -55,10 +71,12 @@ def _strange_outputs(given: ScreenSet, label: str) -> pl.DataFrame:
     stated = manifest.prompts[0].text if manifest.prompts else None
     wild = pl.DataFrame({"continuation": [manifest.wild_type[0].continuation]})
     found = strangest(given.records[label], given.severity[label], given.phenotypes[label])
-    told = pl.concat([wild, found.select(*MUTANT_KEY, "continuation")], how="diagonal_relaxed")
+    told = pl.concat([wild, found.select(*MUTANT_KEY, "cosine", "continuation")], how="diagonal_relaxed")
     return told.select(
         *MUTANT_KEY,
         pl.lit(None, pl.String).alias("word"),
+        pl.lit(None, pl.Int64).alias("outputs"),
+        "cosine",
         pl.lit(stated, pl.String).alias("prompt"),
         "continuation",
     )
@@ -73,7 +91,9 @@ FINDINGS = (
         columns(
             prompt="text of the prompt",
             word="initial word of highest frequency; null without a panel",
+            outputs="outputs of the mutant that start with the word",
             score="score of the mutant in the first choice assay of the same model; null where it has none",
+            changed="answers of the mutant there that differ from the wild type's; 0: it answers as the wild type does",
         ),
     ),
 )
