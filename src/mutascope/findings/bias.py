@@ -44,8 +44,7 @@ def agreement_of_bias(given: ScreenSet) -> pl.DataFrame:
     need(len(given.maps) > 1, TWO)
     found = bias_agreement(given.maps).filter(pl.col("loci") > 0)
     need(len(found), "no two screens have a locus (layer and kind) with max and min in common")
-    model, model_b = (pl.col(name).replace_strict(given.model_names) for name in ("assay_a", "assay_b"))
-    return found.select(model.alias("model"), model_b.alias("model_b"), pl.all())
+    return found
 
 
 def _gallery(given: ScreenSet, palette: Palette) -> Pictures:

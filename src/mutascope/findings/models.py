@@ -6,22 +6,22 @@ import polars as pl
 
 from mutascope.findings.screens import ScreenSet
 
+_MODEL_OF = {"assay": "model", "assays": "model", "assay_a": "model", "assay_b": "model_b"}
+"""The column that says the model of a screen, by the column that names the screen."""
+
 
 def with_model(given: ScreenSet, table: pl.DataFrame) -> pl.DataFrame:
-    """Return a table whose rows are of screens with the name of their model as its first column.
+    """Return a table whose rows are of screens with the names of their models as its first columns.
 
-    A pair of screens has the model of the first; ``model_b``, of the second, where a table pairs screens of different
-    models. A table that states the models itself, or that is of no screen, is returned as it is.
+    A pair of screens has the column ``model_b`` too. A table that states models itself is returned as it is.
     """
     if "model" in table.columns:
         return table
-    column = next((name for name in ("assay", "assay_a", "assays") if name in table.columns), None)
-    if column is None:
-        return table
-    groups = (
-        {", ".join(group): given.model_names[group[0]] for group in given.groups}
-        if column == "assays"
-        else {}
-    )
-    names = groups | given.model_names
-    return table.select(pl.col(column).replace_strict(names, return_dtype=pl.String).alias("model"), pl.all())
+    groups = given.groups if "assays" in table.columns else []
+    names = given.model_names | {", ".join(group): given.model_names[group[0]] for group in groups}
+    stated = [
+        pl.col(column).replace_strict(names, return_dtype=pl.String).alias(model)
+        for column, model in _MODEL_OF.items()
+        if column in table.columns
+    ]
+    return table.select(*stated, pl.all())
