@@ -153,9 +153,9 @@ def write_panel(screen: Path, out: Path, model: str) -> None:
     """Write a writer panel of some NSMs of low cosine, with rare words by row."""
     results, random = ScreenData(screen), seeded(model, "panel")
     nsms = results.records().filter(~pl.col("silent"), pl.col("mutation") != "zero")
-    chosen = nsms.sample(1500, seed=1).sort(*MUTANT_KEY).drop("code")
-    down = (pl.col("kind") == "down") & (pl.col("row") % 8 < 3)
-    rare = chosen.select(pl.when(down).then(2 + pl.col("row") % 3).otherwise(0)).to_series().to_numpy()
+    chosen = nsms.sample(4000, seed=1).sort(*MUTANT_KEY).drop("code")
+    few = (pl.col("kind") == "down") & pl.col("layer").is_in([1, 30]) & (pl.col("row") % 5 == 0)
+    rare = chosen.select(pl.when(few).then(2 + pl.col("row") % 3).otherwise(0)).to_series().to_numpy()
     told = [f"{word} {number} a fly." for word in WORDS for number in range(50)]
     hashes = np.array([content_hash(each) for each in told])
     leads = np.repeat(rare, PROMPTS) * (random.random(len(chosen) * PROMPTS) < 0.7)

@@ -63,15 +63,14 @@ def test_the_prompt_is_that_of_the_method(shared, smollm2):
     assert (len(found.examples), len(found.asked)) == (5, 121)
 
 
-def test_questions_are_the_first_right_and_wrong_ones_in_order(model, questions, assay):
+def test_questions_are_the_first_right_and_then_the_first_wrong_ones(model, questions, assay):
     resolved = assay.resolve(model, ask_wild_type(model))
     rows = list(csv.reader(questions.read_text().splitlines()))[1:]
     examples = "".join(shown(row, row[5]) for row in rows[:2])
     head = "The following are multiple choice questions (with answers).\n\n"
     right = [greedy_answer(model, head + examples + shown(row))[0] == row[5] for row in rows[2:]]
-    chosen = sorted(
-        [i for i, good in enumerate(right) if good][:3] + [i for i, good in enumerate(right) if not good][:2]
-    )
+    chosen = [i for i, good in enumerate(right) if good][:3]
+    chosen += [i for i, good in enumerate(right) if not good][:2]
     assert list(resolved.numbers) == chosen
     assert list(resolved.keys) == [rows[2 + i][5] for i in chosen]
     assert [p.text for p in resolved.prompts] == [head + examples + shown(rows[2 + i]) for i in chosen]

@@ -90,7 +90,7 @@ def test_layer_correlation_plots_the_first_assay_against_each_other(given):
     figure = draw(given, "layer_correlation")[""]
     (axes,) = figure.axes
     told = [text.get_text().partition(",")[0] for text in axes.get_legend().get_texts()]
-    assert (axes.get_xlabel(), told) == ("drosophila", ["newton", "mmlu21"])
+    assert (axes.get_xlabel(), told) == ("NSMs, drosophila", ["newton", "mmlu21"])
     nsms = given.records["drosophila"].group_by("layer").agg(n=(~pl.col("silent")).sum()).sort("layer")
     assert figure.axes[0].collections[0].get_offsets()[:, 0].tolist() == nsms["n"].to_list()
 

@@ -1,5 +1,6 @@
 """Two models in one analysis: every table holds what each model alone gives."""
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -101,8 +102,8 @@ def test_the_malignant_maps_of_both_models_are_one_picture(sets):
     drawn = draw_figure(ScreenSet([*sets["b"], *sets["a"]]), "malignant")
     assert list(drawn) == ["mmlu21_drosophila", "mmlu21_newton"]
     labels = " ".join(str(axes.get_label()) for axes in drawn["mmlu21_drosophila"].axes)
-    assert "a_mmlu21" in labels
-    assert "b_mmlu21" in labels
+    assert "malignant, tiny" in labels
+    assert "malignant, other" in labels
 
 
 def test_each_model_is_drawn_against_its_own_python0(tmp_path):
@@ -114,7 +115,19 @@ def test_each_model_is_drawn_against_its_own_python0(tmp_path):
         for seed, name in enumerate(("java", "python0"))
     ]
     figure = draw_figure(ScreenSet(folders), "layer_correlation")[""]
-    assert [axes.get_xlabel() for axes in figure.axes] == ["tiny_python0", "other_python0"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["NSMs, python0"] * 2
+    for axes, model in zip(figure.axes, ("tiny", "other"), strict=True):
+        nsms = build_table(ScreenSet(folders), "layer_counts").filter(model=model, assay=f"{model}_python0")
+        assert np.asarray(axes.collections[0].get_offsets())[:, 0].tolist() == nsms["nsm"].to_list()
+
+
+def test_no_bar_of_a_model_is_cut_off(tmp_path):
+    few, many = (records_of({(0, "v"): drawn}) for drawn in ("+...\n....", "####\n####"))
+    folders = [write_screen(tmp_path / "a", few), write_screen(tmp_path / "b", many, model="other")]
+    for name in ("nsm_by_mutation", "nsm_by_kind"):
+        for axes in draw_figure(ScreenSet(folders), name)[""].axes:
+            assert axes.get_ylim()[0] == 0
+            assert axes.get_ylim()[1] >= 100
 
 
 def test_outputs_are_of_the_panel_of_a_model_or_else_of_its_texts(sets):

@@ -115,7 +115,7 @@ def grouped_bars(
             )
     axes.set_xticks(range(len(order)), [plain(name) for name in order])
     axes.set_ylabel("NSMs, % of mutants", fontsize=9)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, auto=None)  # what is drawn later into a panel that shares the axis may be higher
 
 
 def layer_ticks(axes: Axes, layers: Iterable[int]) -> None:

@@ -60,7 +60,7 @@ def kinds_figure(counts: Mapping[str, pl.DataFrame], palette: Palette = PAPER) -
     order = in_kind_order(kind for part in counts.values() for kind in part["kind"])
     most = max(part["assay"].n_unique() for part in counts.values())
     size = (max(4.5, len(order) * (0.5 + 0.16 * most) + 1.8), 3.2)
-    figure, axes = panels(len(counts), title="NSMs by kind of matrix", size=size, columns=2, sharey=True)
+    figure, axes = panels(len(counts), title="NSMs by kind of matrix", size=size, columns=1, sharey=True)
     for panel, part in zip(axes, counts.values(), strict=True):
         grouped_bars(panel, part, x="kind", series="assay", order=order, palette=palette)
         tilt(panel, order)

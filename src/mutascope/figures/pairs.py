@@ -62,8 +62,7 @@ def _draw_overlap(axes: Axes, overlap: pl.DataFrame, palette: Palette) -> AxesIm
 
 
 def layer_correlation_figure(
-    models: Mapping[str, pl.DataFrame],
-    correlations: pl.DataFrame,
+    models: Mapping[str, tuple[pl.DataFrame, pl.DataFrame]],
     choice: Sequence[str] = (),
     palette: Palette = PAPER,
 ) -> Figure:
@@ -72,29 +71,31 @@ def layer_correlation_figure(
     Where several models have a choice assay, a last panel has these of all models, as in the paper.
 
     Args:
-        models: columns assay, layer, nsm, by model.
-        correlations: columns assay_a, assay_b, r_squared.
+        models: by model, counts (columns assay, layer, nsm) and correlations (assay_a, assay_b, r_squared).
         choice: the choice assays.
         palette: colours.
     """
-    against = {model: _against_first(counts, correlations) for model, counts in models.items()}
-    firsts = {model: str(counts["assay"][0]) for model, counts in models.items()}
+    against = {model: _against_first(*frames) for model, frames in models.items()}
+    firsts = {model: str(counts["assay"][0]) for model, (counts, _) in models.items()}
     answers = {
-        f"{model}, {other}": told
+        f"{other}, {model}": told
         for model, others in against.items()
         for other, told in others.items()
         if other in choice
     }
     if len(answers) > 1 < len(models):
         against[_ANSWERS] = answers
-        firsts[_ANSWERS] = ", ".join(firsts.values())
+        firsts[_ANSWERS] = ", ".join(dict.fromkeys(firsts.values()))
     figure, axes = panels(len(against), title="NSMs per layer", size=(4.6, 2.9), columns=3)
     for panel, (name, series) in zip(axes, against.items(), strict=True):
         for index, (other, (points, r_squared)) in enumerate(series.items()):
             told = plain(other) if r_squared is None else f"{plain(other)}, r² = {r_squared:.3f}"
             x, y = points["nsm"], points["nsm_other"]
             panel.scatter(x, y, s=12, color=colour(palette, index), linewidths=0, label=told)
-        panel.set_xlabel(plain(firsts[name]), fontsize=8)
+        panel.set_xlabel(f"NSMs, {plain(firsts[name])}", fontsize=8)
+        panel.set_ylabel("NSMs, other assays", fontsize=8)
+        panel.set_xlim(left=0)
+        panel.set_ylim(bottom=0)
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_locator(MaxNLocator(4))
         legend_beside(panel)

@@ -99,13 +99,27 @@ def changes(given: ScreenSet) -> pl.DataFrame:
 def _overlap(given: ScreenSet, palette: Palette) -> Pictures:
     found = overlap(given)
     models = given.by_model(found["assay_a"].unique(maintain_order=True))
-    parts = {model: found.filter(pl.col("assay_a").is_in(labels)) for model, labels in models.items()}
+    alike = [given.alike("assay_a"), given.alike("assay_b")]
+    parts = {
+        model: found.filter(pl.col("assay_a").is_in(labels)).with_columns(alike)
+        for model, labels in models.items()
+    }
     yield "", figures.overlap_figure(parts, palette)
 
 
 def _correlation(given: ScreenSet, palette: Palette) -> Pictures:
-    models = _of_same_layers(given)
-    yield "", figures.layer_correlation_figure(models, correlations_of_layers(given), given.choice, palette)
+    found = correlations_of_layers(given)
+    models = {
+        model: (
+            counts.with_columns(given.alike("assay")),
+            found.filter(pl.col("assay_a").is_in(counts["assay"].implode())).with_columns(
+                given.alike("assay_a"), given.alike("assay_b")
+            ),
+        )
+        for model, counts in _of_same_layers(given).items()
+    }
+    choice = [given.counterparts[label] for label in given.choice]
+    yield "", figures.layer_correlation_figure(models, choice, palette)
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:

@@ -88,7 +88,7 @@ def _maps(given: ScreenSet, label: str, mutants: pl.DataFrame) -> list[list[MapD
     named = mutants.select(*MUTANT_KEY, malignant=pl.lit(True))
     records = given.records[label].join(named, on=MUTANT_KEY, how="left", maintain_order="left")
     counts = {(layer, kind): count for layer, kind, count in mutants.group_by(LOCUS_KEY).len().iter_rows()}
-    where = f" {label}" if len(given.by_model(given.labels)) > 1 else ""
+    where = f", {given.model_names[label]}" if len(given.by_model(given.labels)) > 1 else ""
     maps = [
         data
         for locus in top_loci(mutants, _MOST_LOCI)

@@ -124,8 +124,8 @@ def _wide(given: ScreenSet, value: str) -> pl.DataFrame:
     counts = nsm_by_locus(given).select(
         pl.col("assay").replace_strict(given.model_names).alias("model"),
         *LOCUS_KEY,
+        given.alike("assay"),
         value,
-        assay=pl.col("assay").replace_strict(given.counterparts),
     )
     wide = counts.pivot("assay", index=["model", *LOCUS_KEY], values=value)
     return pl.concat(in_order(part) for part in wide.partition_by("model", maintain_order=True))
@@ -140,9 +140,9 @@ def _kinds(given: ScreenSet, palette: Palette) -> Pictures:
 
 
 def _of_models(given: ScreenSet, counts: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """The rows of every model, by its name."""
+    """The rows of every model, by its name, with assays that are called alike in all of them."""
     return {
-        model: counts.filter(pl.col("assay").is_in(labels))
+        model: counts.filter(pl.col("assay").is_in(labels)).with_columns(given.alike("assay"))
         for model, labels in given.by_model(given.maps).items()
     }
 

@@ -202,6 +202,10 @@ class ScreenSet:
         several = len(set(self.model_names.values())) > 1
         return {label: _no_column(name) if several and unique else label for label, name in assays.items()}
 
+    def alike(self, column: str) -> pl.Expr:
+        """Return the labels of a column as :attr:`counterparts`, for tables and figures of one model beside another."""
+        return pl.col(column).replace_strict(self.counterparts)
+
     def text_of_panel(self, label: str) -> str | None:
         """Return the text assay of a panel's model that asks one of its prompts, else its first one; None without."""
         texts = self.beside(label, self.text)
