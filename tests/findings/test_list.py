@@ -32,7 +32,7 @@ def toy(given):
 
 def draw(given, palette):
     counts = toy(given).select(layer=0, kind=pl.lit("toy"), nsm="toys", phenotypes="toys")
-    yield "", figures.layers_figure(counts, title="Toys", palette=palette)
+    yield "", figures.layers_figure({"toy": counts}, title="Toys", palette=palette)
 
 
 def blocks(given):

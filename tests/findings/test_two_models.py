@@ -98,6 +98,13 @@ def test_models_stand_side_by_side(sets, name):
     assert [title for title in titles if title] == FIGURES[name]
 
 
+def test_layers_of_both_models_stand_beside_each_other(sets):
+    drawn = draw_figure(ScreenSet([*sets["b"], *sets["a"]]), "layers")
+    assert list(drawn) == ["drosophila", "newton", "mmlu21"]
+    titles = [axes.get_title() for axes in drawn["newton"].axes if axes.get_title()]
+    assert titles == [f"{kind}, {model}" for kind in ("v", "gate", "down") for model in ("other", "tiny")]
+
+
 def test_the_malignant_maps_of_both_models_are_one_picture(sets):
     drawn = draw_figure(ScreenSet([*sets["b"], *sets["a"]]), "malignant")
     assert list(drawn) == ["mmlu21_drosophila", "mmlu21_newton"]

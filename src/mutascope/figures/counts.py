@@ -69,19 +69,21 @@ def kinds_figure(counts: Mapping[str, pl.DataFrame], palette: Palette = PAPER) -
     return figure
 
 
-def layers_figure(counts: pl.DataFrame, *, title: str, palette: Palette = PAPER) -> Figure:
-    """NSMs (left axis) and distinct phenotypes (right axis) of every layer, a panel per kind.
+def layers_figure(counts: Mapping[str, pl.DataFrame], *, title: str, palette: Palette = PAPER) -> Figure:
+    """NSMs (left axis) and distinct phenotypes (right axis) of every layer, a panel per kind and model.
 
-    ``counts`` has columns layer, kind, nsm, phenotypes (null: not drawn), a row per locus of one assay.
+    Frames by model have the columns layer, kind, nsm, phenotypes (null: not drawn), a row per locus of one assay.
     """
-    kinds = in_kind_order(counts["kind"])
-    figure, axes = panels(len(kinds), title=title, size=(2.9, 2.1), sharex=True)
-    for panel, kind in zip(axes, kinds, strict=True):
-        part = counts.filter(kind=kind).sort("layer")
+    kinds = in_kind_order(kind for part in counts.values() for kind in part["kind"])
+    drawn = [(kind, model) for kind in kinds for model, part in counts.items() if kind in part["kind"]]
+    figure, axes = panels(len(drawn), title=title, size=(2.9, 2.1), sharex=True)
+    for panel, (kind, model) in zip(axes, drawn, strict=True):
+        part = counts[model].filter(kind=kind).sort("layer")
         _draw_layers(panel, part, "nsm", palette.series[0], "-")
         if part["phenotypes"].count():
             _draw_layers(panel.twinx(), part, "phenotypes", palette.series[2], "--")
-        panel.set_title(plain(kind), fontsize=9, weight="bold")
+        name = f"{kind}, {model}" if len(counts) > 1 else kind
+        panel.set_title(plain(name), fontsize=9, weight="bold")
         panel.set_xlabel("layer", fontsize=8)
         layer_ticks(panel, part["layer"].to_list())
         panel.tick_params(labelbottom=True)

@@ -148,16 +148,21 @@ def _of_models(given: ScreenSet, counts: pl.DataFrame) -> dict[str, pl.DataFrame
 
 
 def _layers(given: ScreenSet, palette: Palette) -> Pictures:
-    counts = nsm_by_locus(given)
+    alike: dict[str, list[str]] = {}
     for label in given.maps:
-        shown = counts.filter(assay=label)
-        title = f"NSMs and distinct phenotypes by layer, {label}"
-        if label in given.predicted:
+        alike.setdefault(given.counterparts[label], []).append(label)
+    counts = nsm_by_locus(given)
+    phenotypes = pl.when(~pl.col("assay").is_in(given.predicted)).then("phenotypes")
+    for name, labels in alike.items():
+        title = f"NSMs and distinct phenotypes by layer, {name}"
+        if set(labels) <= set(given.predicted):
             title = (
-                f"NSMs by layer, {label}; phenotypes, known of the mutants that were run alone, are left out"
+                f"NSMs by layer, {name}; phenotypes, known of the mutants that were run alone, are left out"
             )
-            shown = shown.with_columns(phenotypes=pl.lit(None, pl.Int64))
-        yield label, figures.layers_figure(shown, title=title, palette=palette)
+        parts = {
+            given.model_names[label]: counts.filter(assay=label).with_columns(phenotypes) for label in labels
+        }
+        yield name, figures.layers_figure(parts, title=title, palette=palette)
 
 
 _COUNTS = "assay mutation kind loci sites mutants nsm rate low high phenotypes"

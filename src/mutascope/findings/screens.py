@@ -197,7 +197,9 @@ class ScreenSet:
 
         Of screens of one model, and where two of a model have one assay, it is the label.
         """
-        assays = {label: results.manifest.assay.name for label, results in self.results.items()}
+        assays = {
+            label: _title(results.manifest.assay.name, results) for label, results in self.results.items()
+        }
         unique = len({(self.model(label), assays[label]) for label in assays}) == len(assays)
         several = len(set(self.model_names.values())) > 1
         return {label: _no_column(name) if several and unique else label for label, name in assays.items()}
@@ -312,10 +314,11 @@ def labelled(paths: Sequence[str | os.PathLike[str]]) -> dict[str, ScreenData]:
     Raises:
         MutascopeError: when there is none, one is given twice, or is no screen.
     """
-    return {
-        f"{label} (predicted)" if results.predicted else label: results
-        for label, results in _opened(paths).items()
-    }
+    return {_title(label, results): results for label, results in _opened(paths).items()}
+
+
+def _title(name: str, results: ScreenData) -> str:
+    return f"{name} (predicted)" if results.predicted else name
 
 
 def _opened(paths: Sequence[str | os.PathLike[str]]) -> dict[str, ScreenData]:
