@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,8 @@ from mutascope.core.kinds import kind_rank
 from mutascope.figures.palette import Palette
 
 INK = "#404040"
+_TITLE_CHAR = 0.088
+"""Width of a character of a title, in inches."""
 _FEW_LAYERS = 6
 MARK = "#d6249f"
 """What is pointed out in a picture, in either palette."""
@@ -41,7 +44,8 @@ def panels(
     across = min(count, columns)
     down = math.ceil(count / across)
     figure = Figure(figsize=(max(4.5, across * size[0]), down * size[1] + 0.5), dpi=150, layout="constrained")
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left", parse_math=False)
+    told = "\n".join(wrap(title, int(figure.get_figwidth() / _TITLE_CHAR)))
+    figure.suptitle(told, fontsize=11, x=0.01, ha="left", parse_math=False)
     grid = figure.subplots(down, across, squeeze=False, sharex=sharex, sharey=sharey)
     axes = list(grid.flat)
     for unused in axes[count:]:

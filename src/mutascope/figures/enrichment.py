@@ -14,6 +14,8 @@ from mutascope.figures.charts import INK, MARK, in_kind_order, panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
 _MOST_LABELS = 6
+_RATIO = ((pl.col("hits") + 0.5) / (pl.col("expected") + 0.5)).log(2)
+"""No hit where half a one is expected is no depletion: with a half on both sides, it is near to 1."""
 _LEAST_REACH = 0.05
 """Ratios nearer to 1 than two to this power are no picture of anything."""
 
@@ -24,8 +26,8 @@ def conserved_lines_figure(
     """Enriched lines of every layer, a panel per kind: layers down, coordinates across, conserved ones named.
 
     Args:
-        lines: of one assay, columns layer, kind, axis, index, fold, enriched, blind. Loci whose lines are all blind
-            are hatched.
+        lines: of one assay, columns layer, kind, axis, index, hits, expected, enriched, blind. Loci whose lines are all
+            blind are hatched.
         conserved: of the same assay, columns kind, axis, index, q, conserved (across layers).
         axis: ``row`` or ``col``.
         title: of the figure.
@@ -38,14 +40,13 @@ def conserved_lines_figure(
     figure, axes = panels(len(kinds), title=title, size=(7.5, height), columns=1)
     image = None
     shades = matplotlib.colormaps[palette.diverging].with_extremes(bad=palette.statuses[Status.UNSCREENED])
-    reach = _reach(lines["fold"])
+    lines = lines.with_columns(ratio=_RATIO)
+    reach = max(float(lines["ratio"].abs().quantile(0.98) or 0), _LEAST_REACH)
     for panel, kind in zip(axes, kinds, strict=True):
         part = lines.filter(kind=kind)
-        fold = np.full((len(layers), int(part["index"].to_numpy().max()) + 1), np.nan)
+        ratio = np.full((len(layers), int(part["index"].to_numpy().max()) + 1), np.nan)
         at = part["layer"].replace_strict(layers, range(len(layers))).to_numpy()
-        fold[at, part["index"].to_numpy()] = part["fold"].to_numpy()
-        with np.errstate(divide="ignore"):
-            ratio = np.clip(np.log2(fold), -reach, reach)
+        ratio[at, part["index"].to_numpy()] = part["ratio"].to_numpy().clip(-reach, reach)
         image = panel.imshow(
             ratio, aspect="auto", interpolation="nearest", cmap=shades, vmin=-reach, vmax=reach
         )
@@ -73,17 +74,11 @@ def conserved_lines_figure(
         bar = figure.colorbar(
             image, ax=axes, shrink=min(1.0, 2.5 / (height * len(kinds))), aspect=15, extend="both"
         )
-        bar.set_label("hits / expected", fontsize=8)
+        bar.set_label("(hits + ½) / (expected + ½)", fontsize=8)
         ticks = [-reach, -reach / 2, 0, reach / 2, reach]
         bar.set_ticks(ticks, labels=[f"{2**tick:.3g}" for tick in ticks])
         bar.ax.tick_params(labelsize=7)
     return figure
-
-
-def _reach(fold: pl.Series) -> float:
-    """Where the colours end, in powers of two: what two lines in a hundred exceed, hits of none apart."""
-    known = np.abs(np.log2(fold.drop_nulls().to_numpy()[fold.drop_nulls().to_numpy() > 0]))
-    return max(float(np.quantile(known, 0.98)) if len(known) else 0.0, _LEAST_REACH)
 
 
 def by_locus_figure(counts: pl.DataFrame, value: str, *, title: str, palette: Palette = PAPER) -> Figure:
