@@ -176,12 +176,12 @@ def test_predicted_changes_are_the_gradients_of_the_whole_network(tmp_path, monk
     network: Any = model.network.requires_grad_(True)
     with torch.inference_mode(mode=False), torch.enable_grad():
         hidden = network.base_model(torch.tensor([given.layout.tokens])).last_hidden_state[0]
-        margins = (hidden[given.targets.places] * given.targets.seeds.double()).sum(-1)
+        margins = (hidden[given.targets.directions.places] * given.targets.directions.seeds.double()).sum(-1)
         names = sorted({locus.parameter for locus in model.genome})
         parameters = [network.get_parameter(name) for name in names]
         gradients = [torch.autograd.grad(m, parameters, retain_graph=True) for m in margins]
     network.requires_grad_(False)
-    for locus, changes in given.changes():
+    for locus, changes in given.moved():
         rows, at = features_of(locus, 0, locus.rows), names.index(locus.parameter)
         whole = [each[at].T if locus.transposed else each[at] for each in gradients]
         truth = step * torch.stack([tile_sums(gradient[rows], locus) for gradient in whole], dim=1)

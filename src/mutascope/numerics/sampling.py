@@ -26,7 +26,7 @@ SAMPLING = "fma32-1"
 """Name of the numerics of sampling (docs/numerics.md)."""
 _TIES = 14
 """Logits that are looked at beyond the top-k boundary, as they could equal the last."""
-_BEYOND = 8
+BEYOND = 8
 """Tokens looked at beyond the top-k boundary: they could cross it and win."""
 
 
@@ -122,7 +122,7 @@ class Sampler:
         """
         candidates = logits.shape[-1]
         if self.top_k < candidates:
-            candidates = min(self.top_k + _BEYOND, candidates)
+            candidates = min(self.top_k + BEYOND, candidates)
         scores, columns = logits.topk(candidates, dim=-1)
         noise = 0 if self.noise is None else self.noise[steps[:, None], columns]
         rivals, own = self._contest(scores / self.temperature, noise)

@@ -23,7 +23,7 @@ from mutascope.model.matrices import module_of
 from mutascope.predict.fills import Fill
 from mutascope.predict.layout import Layout, Reach
 from mutascope.predict.response import Tiles, linear_changes
-from mutascope.predict.targets import Targets
+from mutascope.predict.targets import Directions
 
 Of = Callable[[Locus], tuple[Tiles, list[Fill]]]
 """Returns the tiles of a locus, and what is written over them."""
@@ -72,14 +72,14 @@ class Chain:
         return grad.view(-1, grad.shape[-1])[places]
 
     def changes(
-        self, lowest: int, taken: Callable[[int], list[Locus]], targets: Targets, layout: Layout, of: Of
+        self, lowest: int, taken: Callable[[int], list[Locus]], targets: Directions, layout: Layout, of: Of
     ) -> Iterator[tuple[Locus, Tensor]]:
         """Yield the change of every margin by every mutant, [mutations, site rows, targets, site cols].
 
         Args:
             lowest: layer of the loci.
             taken: tells which loci of a layer are wanted, when it is reached.
-            targets: by place.
+            targets: what is differentiated, by place.
             layout: of the texts, which share nothing.
             of: tells of a locus what is written.
         """

@@ -98,10 +98,8 @@ class Predictor:
         logits, steps, places = self._picks([some for _, some in known])
         if rivals is None:
             rivals = max(1, len(readout.choices) - 1) if isinstance(readout, NextToken) else _RIVALS
-        self.targets = make_targets(
-            self.sampler, logits, steps, places, lambda direction: self._pull(direction, places), rivals
-        )
-        self._reach = Reach(self.layout, self.targets.places.tolist())
+        self.targets = make_targets(self.sampler, logits, steps, places, self._pull, rivals)
+        self._reach = Reach(self.layout, self.targets.directions.places.tolist())
 
     def calls(
         self, wanted: Collection[str] | None = None, take: Callable[[Locus], bool] = lambda locus: True
@@ -119,6 +117,17 @@ class Predictor:
         self, wanted: Collection[str] | None = None, take: Callable[[Locus], bool] = lambda locus: True
     ) -> Iterator[tuple[Locus, Tensor]]:
         """Yield the change of every margin by every mutant, float32 [mutations, site rows, targets, site cols]."""
+        for locus, moved in self.moved(wanted, take):
+            yield locus, self.targets.changes(moved)
+
+    def moved(
+        self, wanted: Collection[str] | None = None, take: Callable[[Locus], bool] = lambda locus: True
+    ) -> Iterator[tuple[Locus, Tensor]]:
+        """Yield how every mutant moves along the directions, float32 [mutations, site rows, directions, site cols].
+
+        Args:
+            wanted, take: as of :meth:`calls`.
+        """
         loci = [locus for locus in self.model.genome if wanted is None or locus.name in wanted]
         lowest = min((locus.layer for locus in loci), default=None)
         if lowest is None:
@@ -128,7 +137,7 @@ class Predictor:
             return [locus for locus in loci if locus.layer == layer and take(locus)]
 
         if self._chain is not None:
-            yield from self._chain.changes(lowest, taken, self.targets, self.layout, self._tiles)
+            yield from self._chain.changes(lowest, taken, self.targets.directions, self.layout, self._tiles)
         if self.tape is not None:
             yield from self._through(self.tape, lowest, taken)
 
@@ -148,7 +157,7 @@ class Predictor:
     def _through(
         self, tape: Tape, lowest: int, taken: Callable[[int], list[Locus]]
     ) -> Iterator[tuple[Locus, Tensor]]:
-        back = Pullback(tape, self.targets, self._reach)
+        back = Pullback(tape, self.targets.directions, self._reach)
         for index in reversed(range(lowest, len(tape))):
             layer = tape.layer(index)
             here = {locus.kind: locus for locus in taken(index)}

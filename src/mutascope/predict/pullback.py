@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mutascope.predict.layout import Index, Reach
 from mutascope.predict.tape import Layer, Norm, Tape, pull_linear, rotated
-from mutascope.predict.targets import Targets
+from mutascope.predict.targets import Directions
 
 _BLOCK = 32
 """Targets at a time."""
@@ -30,7 +30,7 @@ class Pullback:
         reach: which of them see which positions.
     """
 
-    def __init__(self, tape: Tape, targets: Targets, reach: Reach) -> None:
+    def __init__(self, tape: Tape, targets: Directions, reach: Reach) -> None:
         self.tape = tape
         self._blocks = list(reach.blocks(_BLOCK))
         norm = tape.norm

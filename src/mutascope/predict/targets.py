@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from mutascope.numerics.sampling import Sampler
+from mutascope.predict.boundary import Boundary, Contest
+
+_EXTRA = 0.4
+"""Directions for contests at the boundary of top k, as a share of the targets."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """What is differentiated: linear functions of final states.
+
+    Attributes:
+        places: int64 [directions], position of the final state, ascending.
+        seeds: float32 [directions, hidden], gradient with respect to what the output head reads.
+    """
+
+    places: Tensor
+    seeds: Tensor
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 @dataclass(frozen=True)
@@ -22,15 +42,32 @@ class Targets:
         margins: float32 [targets], the wild type's, in units of logit / temperature; a mutant that turns one negative
             picks another token.
         seeds: float32 [targets, hidden], gradient of the margin with respect to what the output head reads.
+        directions: what is differentiated for them.
+        linear: int64 [targets], direction of every target.
+        contests: of targets that take several directions.
     """
 
     steps: Tensor
     places: Tensor
     margins: Tensor
     seeds: Tensor
+    directions: Directions
+    linear: Tensor
+    contests: tuple[Contest, ...]
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def changes(self, moved: Tensor) -> Tensor:
+        """Return the changes of the margins, [mutations, site rows, targets, site cols].
+
+        Args:
+            moved: changes by direction, [mutations, site rows, directions, site cols].
+        """
+        changes = moved[:, :, self.linear]
+        for contest in self.contests:
+            changes[:, :, contest.target] = contest.margin(moved) - self.margins[contest.target]
+        return changes
 
 
 def make_targets(
@@ -38,7 +75,7 @@ def make_targets(
     logits: Tensor,
     steps: Tensor,
     places: Tensor,
-    pull: Callable[[Tensor], Tensor],
+    pull: Callable[[Tensor, Tensor], Tensor],
     rivals: float,
 ) -> Targets:
     """Return the targets of generated texts.
@@ -51,14 +88,14 @@ def make_targets(
         logits: of the wild type, [tokens, vocabulary], that its tokens were picked from.
         steps: index of every token in its text, int64 [tokens].
         places: position of the final state that it is picked from, int64 [tokens], ascending.
-        pull: turns a gradient at the logits [tokens, vocabulary] into one at what the output head reads,
-            [tokens, hidden].
+        pull: turns gradients at the logits [n, vocabulary] of some places [n] into ones at what the output head reads,
+            [n, hidden].
         rivals: targets per token, on average, 1 or more.
     """
     logits = logits.detach().float().clone().requires_grad_()
     with torch.enable_grad():
         threats = sampler.threats(logits, steps)
-        margins, _ = threats.sort(dim=-1)
+        margins, order = threats.sort(dim=-1)
         looked = min(math.ceil(4 * rivals), margins.shape[-1])
         seeds = []
         for rank in range(looked):
@@ -66,7 +103,7 @@ def make_targets(
             (direction,) = torch.autograd.grad(
                 known.masked_fill(~known.isfinite(), 0).sum(), logits, retain_graph=True
             )
-            seeds.append(pull(direction))
+            seeds.append(pull(direction, places))
     seed = torch.stack(seeds, dim=1).float()  # [tokens, looked, hidden]
     margins = margins[:, :looked].detach()
     distance = margins / seed.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
@@ -77,4 +114,55 @@ def make_targets(
     kept.view(-1)[others[:budget]] = True
     kept &= distance.isfinite()
     token, rank = kept.nonzero(as_tuple=True)
-    return Targets(steps[token], places[token], margins[token, rank], seed[token, rank])
+    threat, margins, seed = order[token, rank], margins[token, rank], seed[token, rank]
+    extra, contests = _contests(
+        sampler, logits.detach(), steps, token, threat, margins, distance[token, rank]
+    )
+    rows, tokens = extra.unbind(1)
+    single = torch.zeros(len(extra), logits.shape[-1], device=logits.device)
+    single[torch.arange(len(extra)), tokens] = 1 / sampler.temperature
+    at = torch.cat([places[token], places[rows]])
+    seeds = torch.cat([seed, pull(single, places[rows]).float()]) if len(extra) else seed
+    order = at.argsort(stable=True)
+    now = order.argsort()  # where every direction is
+    return Targets(
+        *(steps[token], places[token], margins, seed),
+        Directions(at[order], seeds[order]),
+        now[: len(token)],
+        tuple(replace(contest, at=now[len(token) + contest.at]) for contest in contests),
+    )
+
+
+def _contests(
+    sampler: Sampler,
+    logits: Tensor,
+    steps: Tensor,
+    token: Tensor,
+    threat: Tensor,
+    margins: Tensor,
+    distance: Tensor,
+) -> tuple[Tensor, list[Contest]]:
+    """Return the contests of the targets that are nearest.
+
+    Args:
+        sampler, logits, steps: as of :func:`make_targets`.
+        token, threat, margins, distance: row, place among the threats, margin and distance of every target, [targets].
+
+    Returns:
+        Row and token of every direction that they take, int64 [directions, 2], and the contests, with indices of these.
+    """
+    if not Boundary.exists(sampler):
+        return torch.zeros(0, 2, dtype=torch.int64), []
+    boundary = Boundary(sampler, logits, steps)
+    near = boundary.contested(token, threat, margins).nonzero()[:, 0]
+    places: dict[tuple[int, int], int] = {}
+    contests = []
+    for target in near[distance[near].argsort()].tolist():
+        row = int(token[target])
+        ranks, lead = boundary.ranks(row, int(threat[target]))
+        if len(places.keys() | {(row, at) for at in ranks}) > _EXTRA * len(token):
+            break
+        at = torch.tensor([places.setdefault((row, at), len(places)) for at in ranks])
+        contests.append(Contest(target, at, boundary.scores[row, ranks], lead))
+    rows = torch.tensor(list(places), dtype=torch.int64).view(-1, 2)
+    return torch.stack([rows[:, 0], boundary.tokens[rows[:, 0], rows[:, 1]]], dim=1), contests
