@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from mutascope.core.errors import Unsupported
-from mutascope.core.kinds import KINDS
+from mutascope.core.kinds import CODES
 from mutascope.engine.architecture import Architecture
 from mutascope.model.families import FamilySpec
 from mutascope.numerics.install import Norm as Arguments
@@ -122,7 +122,7 @@ class Tape:
     def layer(self, index: int) -> Layer:
         """Run one layer on the wild type's hidden states."""
         hidden, parts = self._inputs[index], self.parts
-        matrices = {kind: parts.matrix(index, kind) for kind in KINDS}
+        matrices = {kind: parts.matrix(index, kind) for kind in CODES}
 
         def linear(kind: str, x: Tensor) -> Tensor:
             matrix = matrices[kind]
