@@ -12,7 +12,7 @@ from torch import Tensor
 from mutascope.engine.activation_cache import common_beginning
 
 Index = slice | Tensor
-"""Positions: a slice where they are neighbours, int64 otherwise."""
+"""Positions: a slice where they are neighbours, int64 on the CPU otherwise."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Reach:
             positions: ascending, int64.
             size: of a chunk at most; its positions are all shared, or all of one text.
         """
-        starts = [0, *self.layout.starts]
+        positions, starts = positions.cpu(), [0, *self.layout.starts]
         bounds = torch.searchsorted(positions, torch.tensor(starts)).tolist()
         owned = [slice(0, len(self._targets)), *self._owned]
         for whose, start, first, last in zip(owned, starts, bounds, bounds[1:], strict=False):

@@ -111,7 +111,7 @@ class Tape:
         self.cos, self.sin = (table[layout.places()].to(network.device) for table in tables)
         self._seen = {window: layout.seen(window).to(network.device) for window in set(parts.windows)}
         fed = torch.tensor(layout.tokens, device=network.device)
-        self._inputs = [parts.embed(fed, layout.places().to(network.device))]
+        self._inputs = [parts.embed(fed, layout.places().to(network.device)).float()]
         for index in range(len(parts.blocks)):
             self._inputs.append(self.layer(index).out)
         self.norm = Norm.of(parts.final_norm(), self._inputs.pop())
