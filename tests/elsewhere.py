@@ -84,8 +84,8 @@ class _Literals(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is torch.tensor and kwargs.get("device") == ELSEWHERE:
-            return Elsewhere(func(*args, **{**kwargs, "device": "cpu"}))
+        if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") == ELSEWHERE:
+            return Elsewhere(func(unwrap(args[0]), **{**kwargs, "device": "cpu"}))
         if func is Tensor.tolist:
             args = (unwrap(args[0]),)
         return func(*args, **kwargs)

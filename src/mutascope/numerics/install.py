@@ -51,12 +51,13 @@ class Numerics:
         network: of an architecture, dtype and device that :func:`refusal` does not name.
 
     Attributes:
-        operations: of its device.
+        device: where it is.
+        operations: of the device.
         half: whether it is in bfloat16.
     """
 
     def __init__(self, network: PreTrainedModel) -> None:
-        self.operations = operations_on(network.device)
+        self.device, self.operations = network.device, operations_on(network.device)
         self.half = network.dtype == torch.bfloat16
         self._norm = family_of(network).norm
         self._packed: dict[Hashable, tuple[Any, Any]] = {}
@@ -165,10 +166,11 @@ _numerics: WeakKeyDictionary[PreTrainedModel, Numerics] = WeakKeyDictionary()
 
 
 def numerics_of(network: PreTrainedModel) -> Numerics:
-    """Return the numerics of a network, which keep its packed weights as long as it lives."""
-    if network not in _numerics:
-        _numerics[network] = Numerics(network)
-    return _numerics[network]
+    """Return the numerics of a network, which keep its packed weights as long as it lives where it is."""
+    known = _numerics.get(network)
+    if known is None or known.device != network.device:
+        known = _numerics[network] = Numerics(network)
+    return known
 
 
 def name_of(network: PreTrainedModel) -> str:
