@@ -23,14 +23,14 @@ _COPIES = {torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default}
 class Elsewhere(Tensor):
     """A tensor that lies elsewhere."""
 
-    inner: Tensor
+    held: Tensor
 
     @staticmethod
     def __new__(cls, inner: Tensor) -> Any:
-        made = Tensor._make_wrapper_subclass(  # pyright: ignore[reportAttributeAccessIssue]
+        made = Tensor._make_wrapper_subclass(
             cls, inner.shape, strides=inner.stride(), dtype=inner.dtype, device=ELSEWHERE
         )
-        made.inner = inner
+        made.held = inner
         return made
 
     @classmethod
@@ -47,7 +47,7 @@ class _Mode(TorchDispatchMode):
 
 def unwrap(each: Any) -> Any:
     """Return the numbers of what may be a tensor elsewhere."""
-    return each.inner if isinstance(each, Elsewhere) else each
+    return each.held if isinstance(each, Elsewhere) else each
 
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

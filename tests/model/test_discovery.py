@@ -188,11 +188,12 @@ def test_grouped_queries_with_a_width_of_their_own():
     }
 
 
-def test_quantised_weights_are_refused():
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "float8_e4m3fn", "float8_e5m2"])
+def test_quantised_weights_are_refused(dtype):
     network = tiny_network("llama")
     layer = network.model.layers[0].mlp.up_proj
     layer.weight = torch.nn.Parameter(
-        torch.zeros(INTERMEDIATE, HIDDEN, dtype=torch.int8), requires_grad=False
+        torch.zeros(INTERMEDIATE, HIDDEN, dtype=getattr(torch, dtype)), requires_grad=False
     )
-    with pytest.raises(MutascopeError, match="int8: quantised weights cannot be mutated"):
+    with pytest.raises(MutascopeError, match=f"{dtype}: quantised weights cannot be mutated"):
         find_genome(network)

@@ -27,7 +27,7 @@ def network_of(family, dtype=torch.float32, **changes):
         for parameter in network.parameters():
             if parameter.ndim == 1:
                 parameter += 0.1 * torch.randn(parameter.shape, generator=random)
-    return network.to(dtype)
+    return network.to(dtype)  # pyright: ignore
 
 
 def some_tokens(count=LENGTH, seed=0):
@@ -209,7 +209,18 @@ def test_other_architectures_are_refused(family):
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 def test_other_dtypes_are_refused(dtype):
-    assert refusal(tiny_network("llama").to(getattr(torch, dtype))) == f"there are no kernels for {dtype}"
+    reason = refusal(tiny_network("llama").to(getattr(torch, dtype)))
+    assert reason is not None
+    assert reason.startswith(f"there are no kernels for {dtype}")
+    assert ("take bfloat16, or float32" in reason) == (dtype == "float16")
+
+
+def test_numerics_are_those_of_where_a_network_is():
+    network = tiny_network("llama")
+    assert numerics_of(network) is numerics_of(network)
+    before = numerics_of(network)
+    before.device = torch.device("cuda")
+    assert numerics_of(network) is not before
 
 
 ROPE = {
@@ -318,7 +329,7 @@ def test_llama3_frequencies():
         **how,
     }
     network = tiny_network("llama", head_dim=128, rope_parameters=rope)
-    check_frequencies(network, llama3(np.float32(1) / powers(500_000, 128), *how.values(), 8192))
+    check_frequencies(network, llama3(np.float32(1) / powers(500_000, 128), *how.values(), 8192))  # pyright: ignore
 
 
 def test_frequencies_of_the_layers_of_a_kind():

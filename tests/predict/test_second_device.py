@@ -44,7 +44,7 @@ def test_every_kind_is_predicted_on_another_device(family, dtype, tmp_path, monk
     assert {name.split(".")[1] for name in found} == set(KINDS)
     for name, changes in found.items():
         assert isinstance(changes, Elsewhere)
-        assert torch.equal(changes.inner, wanted[name])
+        assert torch.equal(changes.held, wanted[name])
 
 
 def test_tensors_of_two_devices_do_not_mix():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import NextToken, Outcome, Output, Prompt, Readout
 from mutascope.engine.batched_decoding import decode
@@ -24,7 +25,7 @@ from mutascope.engine.head import Head
 from mutascope.engine.prefix_tree import PrefixTree
 from mutascope.engine.rows import Asked, Row
 from mutascope.engine.verification import Verifier
-from mutascope.engine.wild_type import WildType
+from mutascope.engine.wild_type import Reading, WildType
 from mutascope.numerics.cpu import threads_for_kernels
 from mutascope.numerics.sampling import Sampler
 
@@ -155,36 +156,85 @@ class FastSession:
         that others have written; when those that leave them could fill a batch, they are decoded.
         """
         divergent: list[Row] = []
+        again: list[Row] = []
         while True:
-            if dealt := cohorts.next(self.max_batch - len(divergent)):
+            if again:
+                work = self._restart(again)
+            elif dealt := cohorts.next(self.max_batch - len(divergent)):
                 work = self._verify(*dealt)
             elif followers := self._followers(divergent):
                 divergent = _without(divergent, followers)
                 work = self._follow(followers)
             elif divergent:
-                work, divergent = self._decode(divergent), []
+                work, divergent = self._decode(divergent[: self.max_batch]), divergent[self.max_batch :]
             else:
                 return
-            for row in work:
-                if row.ended:
-                    yield row
-                else:
-                    divergent.append(row)
+            again = []
+            try:
+                for row in work:
+                    if row.ended:
+                        yield row
+                    else:
+                        divergent.append(row)
+            except torch.OutOfMemoryError:
+                again = _without(list(self._in_flight), divergent)
+            if again:
+                self._halve()
 
     def _verify(self, asked: Asked, cohort: Sequence[tuple[Mutant, Edit]]) -> Iterator[Row]:
         """Verify mutants against the wild type; yield those that end, and those that leave it."""
-        with self.account.clock("verifying"):
-            known = self.wild.reading(asked)
-        rows = [Row(mutant, mutant.layer, edit, asked, known.activations) for mutant, edit in cohort]
+        text = self._reading(asked).activations
+        rows = [Row(mutant, mutant.layer, edit, asked, text) for mutant, edit in cohort]
         self._in_flight.update(dict.fromkeys(rows))
-        if known.measure:
-            # the slots still hold the beginning that the first of the choices was fed
-            begin = self.wild.shared if asked.index else 0
-            yield from self.account.timed("measuring", self._slots().measure(rows, known.measure, begin))
-        else:
-            yield from self.account.timed("verifying", self._slots().verify(rows, known.shortlists))
+        yield from self._begin(asked, rows)
         if not self.wild.keeps:
-            known.activations.drop_inputs()
+            text.drop_inputs()
+
+    def _begin(self, asked: Asked, rows: list[Row]) -> Iterator[Row]:
+        """Verify rows at the beginning of a prompt against the wild type."""
+        known = self._reading(asked)
+        for first in range(0, len(rows), self.verified):
+            some = rows[first : first + self.verified]
+            if len(some) < len(rows):
+                self._verifier = None  # its slots hold others
+            if known.measure:
+                # the slots still hold the beginning that the first of the choices was fed
+                begin = self.wild.shared if asked.index and self._verifier else 0
+                yield from self.account.timed("measuring", self._slots().measure(some, known.measure, begin))
+            else:
+                yield from self.account.timed("verifying", self._slots().verify(some, known.shortlists))
+
+    def _reading(self, asked: Asked) -> Reading:
+        with self.account.clock("verifying"):
+            return self.wild.reading(asked)
+
+    def _halve(self) -> None:
+        """Run fewer mutants at a time: what was tried did not fit into the memory.
+
+        Raises:
+            MutascopeError: where one does not fit.
+        """
+        if self.max_batch == self.verified == 1:
+            raise MutascopeError(
+                f"not even one mutant of {self.engine.model.name} fits into the memory of the device: take a"
+                " narrower dtype, shorter texts, or a larger device"
+            )
+        self.max_batch, self.verified = max(1, self.max_batch // 2), max(1, self.verified // 2)
+        self._verifier = None
+        if self.decoder.head.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _restart(self, rows: Sequence[Row]) -> Iterator[Row]:
+        """Run rows that did not fit into the memory from their beginning."""
+        for row in rows:
+            del self._in_flight[row]
+        for asked in dict.fromkeys(row.asked for row in rows):
+            text = self._reading(asked).activations
+            some = [Row(row.mutant, row.layer, row.edit, asked, text) for row in rows if row.asked == asked]
+            self._in_flight.update(dict.fromkeys(some))
+            self._verifier = None
+            yield from self._begin(asked, some)
+        self._verifier = None
 
     def _followers(self, divergent: list[Row]) -> list[Row]:
         """Return the rows that follow a text that another mutant has written."""

@@ -22,7 +22,7 @@ _OTHER_FORMATS = {
 }
 _TOKENIZERS = ("*token*", "vocab*", "merges*", "*.model", "*.tiktoken", "tekken.json", "spiece*")
 """What files of tokenizers are called."""
-_DEQUANTISED = ("mxfp4",)
+DEQUANTISED = ("mxfp4",)
 """Quantisations that transformers undoes while it loads."""
 _LFS = b"version https://git-lfs"
 
@@ -50,7 +50,7 @@ def check_config(folder: Path) -> None:
         raise MutascopeError(f"{folder} is not a model: {_without_config(folder)}")
     config = _object(path)
     quantised = config.get("quantization_config") or config.get("quantization")
-    if isinstance(quantised, dict) and (method := quantised.get("quant_method", "MLX")) not in _DEQUANTISED:
+    if isinstance(quantised, dict) and (method := quantised.get("quant_method", "MLX")) not in DEQUANTISED:
         raise MutascopeError(
             f"{folder} holds quantised weights ({method}, says config.json), which cannot be mutated: take the"
             " checkpoint that they were made from"

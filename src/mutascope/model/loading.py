@@ -26,7 +26,7 @@ from mutascope.core.words import counted
 from mutascope.model import generation
 from mutascope.model.aliases import ALIASES, fetch_alias
 from mutascope.model.checkpoints import check_config, check_folder, stray_prefix
-from mutascope.model.discovery import find_genome
+from mutascope.model.discovery import find_genome, refuse_quantised
 from mutascope.model.loading_errors import HUB_ANSWERS, LOAD_ERRORS, explain
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -119,6 +119,7 @@ def load_model(
     options = {"trust_remote_code": trust_remote_code, "local_files_only": unreachable is not None}
     tokenizer = _load_tokenizer(name, path, options, unreachable)
     try:
+        refuse_quantised(name, AutoConfig.from_pretrained(path, **options))
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=torch_dtype,
@@ -182,6 +183,7 @@ def load_genome(name: str, *, trust_remote_code: bool = False) -> tuple[Genome, 
     options = {"trust_remote_code": trust_remote_code}
     try:
         config = AutoConfig.from_pretrained(path, local_files_only=unreachable is not None, **options)
+        refuse_quantised(name, config)
         with torch.device("meta"):
             network = AutoModelForCausalLM.from_config(config, **options)
     except LOAD_ERRORS as error:

@@ -193,7 +193,9 @@ def refusal(network: PreTrainedModel) -> str | None:
     except ImportError as missing:
         return f"the kernels of {network.device.type} devices need {missing.name}, which is not installed"
     if name is None:
-        return f"there are no kernels for {str(network.dtype).removeprefix('torch.')}"
+        dtype = str(network.dtype).removeprefix("torch.")
+        advice = " (take bfloat16, or float32, which holds the same weights)"
+        return f"there are no kernels for {dtype}{advice if dtype == 'float16' else ''}"
     if reason := config_refusal(network.config):
         return reason
     for module in network.modules():
