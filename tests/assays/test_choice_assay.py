@@ -214,6 +214,7 @@ def test_a_non_finite_mutant_has_no_answers(model, assay):
     shard = PhenotypeReader(model, resolved, screen.wild_type).shard([outcome])
     record = shard.records.row(0, named=True)
     assert (record["phenotype"], record["score"], record["destructive"]) == ("non-finite", 0, True)
+    assert shard.outputs is not None
     assert shard.outputs["phenotype"][1] == content_hash(resolved.text(model, screen.wild_type[1], 1))
 
 
@@ -223,6 +224,39 @@ def test_any_number_of_choices(model, tmp_path, choices):
     found = load_questions(str(path), shots=0)
     assert found.letters == tuple("ABCDEF"[:choices])
     assert found.asked[0].asked().count("\n") == choices + 1
+
+
+@pytest.fixture
+def uneven(tmp_path):
+    """Questions of three and of four choices, in turns."""
+    rows = [
+        {"question": row[0], "choices": row[1:-1], "answer": row[-1]}
+        for pair in zip(question_rows(15, 3), question_rows(15, 4, seed=1), strict=True)
+        for row in pair
+    ]
+    path = tmp_path / "q.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ChoiceAssay(name="uneven", questions=str(path), shots=0, right=2, wrong=6)
+
+
+def test_an_answer_is_a_letter_that_its_own_question_offers(model, uneven, tmp_path):
+    out = tmp_path / "out"
+    Screen(model, uneven, Design(kinds=("v",), layers=(0,), sample=4), tile=8).run(out, quiet=True)
+    from mutascope.store.reader import ScreenData
+
+    results = ScreenData(out)
+    manifest, offered = results.manifest, results.manifest.offered
+    assert manifest.letters == [*"ABCD"]
+    assert [len(letters) for letters in offered] == [3 + prompt.question % 2 for prompt in manifest.prompts]
+    assert {prompt.choices for prompt in manifest.prompts} == {3, None}
+    for row in results.texts().iter_rows(named=True):
+        pairs = zip(row["text"].split("\n"), offered, strict=True)
+        assert row["destructive"] == any(answer not in letters for answer, letters in pairs)
+    reopened = uneven.reopen(model, manifest)
+    assert reopened.sizes == tuple(map(len, offered))
+    assert reopened.described_prompts() == uneven.resolve(model, asked=manifest.prompts).described_prompts()
+    told = choice_frame(results.phenotypes().filter(pl.col("text").str.contains("\n")), ["D"] * 8, offered)
+    assert told["letters"].is_between(0, 8).all()
 
 
 def test_json_lines_take_letters_and_indices(tmp_path):
@@ -247,7 +281,7 @@ def test_the_built_in_questions_are_balanced(smollm2):
 
 @pytest.mark.slow
 def test_the_default_model_answers_the_built_in_preset(smollm2):
-    assert len(load_assay("general21").resolve(smollm2, ask_wild_type(smollm2)).numbers) == 21
+    assert len(load_assay("general21").resolve(smollm2, ask_wild_type(smollm2)).prompts) == 21
 
 
 def test_real_questions_of_the_paper(shared):
@@ -289,13 +323,6 @@ def damaged(tmp_path, case):
         return "general", "astronmy", "has no subject 'astronmy'"
     if case == "other folder":
         return tmp_path, "law", "not in the layout of the MMLU release"
-    if case == "uneven":
-        path = tmp_path / "q.jsonl"
-        path.write_text(
-            '{"question": "a?", "choices": ["x", "y"], "answer": 0}\n'
-            '{"question": "b?", "choices": ["x", "y", "z"], "answer": 0}\n'
-        )
-        return path, None, "have 2 to 3 choices"
     assert case == "nonsense"
     return "questions", None, "is no source of questions"
 
@@ -312,7 +339,7 @@ def damaged(tmp_path, case):
             "json key",
             "json field",
         ),
-        *("not json", "no subject", "other folder", "uneven", "nonsense"),
+        *("not json", "no subject", "other folder", "nonsense"),
     ],
 )
 def test_bad_questions_are_one_sentence(tmp_path, case):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import polars as pl
 import pytest
 
 from mutascope import MutascopeError
@@ -63,7 +65,7 @@ def test_a_column_named_twice_is_refused(tmp_path):
     check_refused(tmp_path / "q.csv", content, "names the column 'A' twice")
 
 
-def asked(question="a?", choices=("x", "y"), answer=0):
+def asked(question: Any = "a?", choices: Any = ("x", "y"), answer: Any = 0) -> str:
     return json.dumps({"question": question, "choices": choices, "answer": answer})
 
 
@@ -112,3 +114,177 @@ def test_numbers_are_choices(tmp_path):
 def test_names_that_no_source_has(source, says):
     with pytest.raises(MutascopeError, match=says):
         load_questions(source)
+
+
+# what people's files call question, choices and key
+
+
+def row(text: Any = "a?", choices: Any = ("x", "y", "z"), key: Any = "B") -> dict[str, Any]:
+    return {"question": text, "choices": list(choices), "answer": key}
+
+
+ARC = {
+    "question": "a?",
+    "choices": {"text": ["x", "y", "z"], "label": ["1", "2", "3"]},
+    "answerKey": "2",
+}
+RAW_ARC = {
+    "question": {
+        "stem": "a?",
+        "choices": [{"text": t, "label": n} for t, n in zip("xyz", "ABC", strict=True)],
+    },
+    "answerKey": "B",
+}
+MMLU_PRO = {"question": "a?", "options": [*"abcdefghij"], "answer": "I", "answer_index": 8, "category": "law"}
+MEDQA = {"question": "a?", "options": {"A": "x", "B": "y", "C": "z"}, "answer": "y", "answer_idx": "B"}
+OPENBOOKQA = {"question_stem": "a?", "choices": {"text": [*"xyz"], "label": [*"ABC"]}, "answerKey": "B"}
+LETTERED = {"input": "a?", "A": "x", "B": "y", "C": "z", "target": "B"}
+ACCEPTED = {
+    "ARC, numbered": ([ARC], "B"),
+    "ARC, five choices after three": ([ARC, row(choices=[*"vwxyz"], key="E")], "BE"),
+    "ARC as it was released": ([RAW_ARC], "B"),
+    "MMLU-Pro": ([MMLU_PRO], "I"),
+    "MMLU-Pro, some choices removed": (
+        [MMLU_PRO, {**MMLU_PRO, "options": [*"abc"], "answer": "C", "answer_index": 2}],
+        "IC",
+    ),
+    "MedQA": ([MEDQA], "B"),
+    "OpenBookQA": ([OPENBOOKQA], "B"),
+    "columns in JSON": ([LETTERED], "B"),
+    "the text of a choice": ([row(key="y")], "B"),
+    "a lower-case letter": ([row(key="b")], "B"),
+    "a letter in brackets": ([row(key="(C)")], "C"),
+    "a letter with a point": ([row(key="A.")], "A"),
+    "no choice at the end": ([row(choices=["x", "y", None]), row(choices=["x", "y", float("nan")])], "BB"),
+    "a choice that reads None": ([row(choices=["None", "NaN", "NA"])], "B"),
+    "digits from 1": ([row(key="1"), row(key="3")], "AC"),
+    "digits from 0": ([row(key="0"), row(key="2")], "AC"),
+    "a number that is a choice": ([row(choices=["4", "5", "6"], key="5")], "B"),
+    "letters that are choices too": ([row(choices=["B", "A", "O"], key="A")], "A"),
+    "the same choice twice": ([row(choices=["x", "x", "y"], key="C")], "C"),
+}
+
+
+@pytest.mark.parametrize("rows, keys", ACCEPTED.values(), ids=ACCEPTED)
+def test_forms_that_are_read(tmp_path, rows, keys):
+    for name, content in (
+        ("q.jsonl", "\n".join(map(json.dumps, rows))),
+        ("q.json", json.dumps(rows, indent=1)),
+        ("lines.json", "\n".join(map(json.dumps, rows))),
+    ):
+        (tmp_path / name).write_text(content)
+        found = load_questions(str(tmp_path / name), shots=0)
+        assert "".join(question.key for question in found.asked) == keys
+        assert found.asked[0].text == "a?"
+        assert len(found.letters) == max(len(question.choices) for question in found.asked)
+
+
+REFUSED = {
+    "digits that start nowhere": ([row(key="1"), row(key="2")], "has the key '1', which could be A or B"),
+    "a digit that is a choice too": (
+        [row(choices=["2", "3", "4"], key="2"), row(choices=["x", "y"], key="2")],
+        "line 1 has the key '2', which could be A or B",
+    ),
+    "a text of two choices": (
+        [row(choices=["x", "y", "y"], key="y")],
+        "has the key 'y', which could be B or C",
+    ),
+    "a letter that is a choice, among texts": (
+        [row(key="y"), row(choices=["B", "A", "O"], key="A")],
+        "line 2 has the key 'A', which could be A or B",
+    ),
+    "a text of no choice": ([row(key="w")], "has the key 'w', which is outside its choices A to C"),
+    "a missing choice": ([row(choices=["x", None, "z"])], "a cell is missing"),
+    "NaN among the choices": ([row(choices=["x", float("nan"), "z"])], "a cell is missing"),
+    "the choice of the key is missing": (
+        [row(choices=["x", "y", None], key="C")],
+        "has the key 'C', which is outside its choices A to B",
+    ),
+    "a question that is NaN": ([row(text=float("nan"))], "a cell is missing"),
+    "a key that is NaN": ([row(key=float("nan"))], "a cell is missing"),
+    "a key that is true": ([row(key=True)], "has the key True"),
+    "several right choices": ([row(key=["A", "B"])], "has the key ['A', 'B']"),
+    "a key without a choice left": ([row(key="")], "a cell is missing"),
+    "an index of another choice": (
+        [{**MMLU_PRO, "answer_index": 3}],
+        "the key 'I' and the index 3, which are two",
+    ),
+    "two labels alike": (
+        [{**ARC, "choices": {"text": [*"xyz"], "label": ["1", "1", "2"]}}],
+        "labels two choices alike",
+    ),
+    "the list of a printed array": (
+        [{**row(), "choices": "['x' 'y' 'z']"}],
+        "choices must be a list of texts",
+    ),
+    "no choices": ([{"question": "a?", "answer": "yes"}], "has no 'choices'"),
+    "a number": ([7], "has no 'question'"),
+}
+
+
+@pytest.mark.parametrize("rows, says", REFUSED.values(), ids=REFUSED)
+def test_forms_that_are_refused(tmp_path, rows, says):
+    check_refused(tmp_path / "q.jsonl", "\n".join(map(json.dumps, rows)), says)
+
+
+def test_a_table_of_columns_with_lists(tmp_path):
+    """As data sets write themselves: Parquet with lists, or a CSV file with a list in a cell."""
+    path = tmp_path / "q.parquet"
+    pl.DataFrame([row(key=2), row("b?", key=0)]).write_parquet(path)
+    assert [question.key for question in load_questions(str(path), shots=0).asked] == ["C", "A"]
+    (tmp_path / "q.csv").write_text('Question,choices,Answer\na?,"[""x"", ""y""]",B\n')
+    assert load_questions(str(tmp_path / "q.csv"), shots=0).asked[0].choices == ("x", "y")
+
+
+TABLES = {
+    "tabs": ("q.tsv", "question\tA\tB\tanswer\na, b?\tx\ty\tB\n"),
+    "choices by name": ("q.csv", 'Question,Option A,option_b,Answer\n"a, b?",x,y,B\n'),
+    "fewer choices in a row": ("q.csv", 'question,A,B,C,answer\n"a, b?",x,y,,B\n'),
+    "a byte order mark": ("q.csv", '\ufeffquestion,A,B,answer\n"a, b?",x,y,B\n'),
+    "other columns": ("q.csv", 'id,subject,question,A,B,answer\n1,law,"a, b?",x,y,B\n'),
+    "upper-case suffix": ("Q.CSV", 'question,A,B,answer\n"a, b?",x,y,B\n'),
+}
+
+
+@pytest.mark.parametrize("name, content", TABLES.values(), ids=TABLES)
+def test_tables_that_are_read(tmp_path, name, content):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    (question,) = load_questions(str(tmp_path / name), shots=0).asked
+    assert (question.text, question.choices, question.key) == ("a, b?", ("x", "y"), "B")
+
+
+BAD_FILES = {
+    "semicolons": ("q.csv", b"question;A;B;answer\na?;x;y;A\n", "separates its columns with ';'"),
+    "Latin-1": (
+        "q.csv",
+        "question,A,B,answer\na?,x,y,A\nol\xe9?,x,y,A\n".encode("latin-1"),
+        "not UTF-8 text (line 3)",
+    ),
+    "UTF-16": ("q.csv", "question,A,B,answer\n".encode("utf-16"), "not UTF-8 text (line 1)"),
+    "no header": ("q.csv", b"a?,x,y,A\n", "has no column 'question'"),
+    "a column by two names": (
+        "q.csv",
+        b"question,A,option_a,B,answer\n",
+        "names the column 'option_a' twice",
+    ),
+    "no Parquet": ("q.parquet", b"PAR1", "cannot be read"),
+    "a Git LFS pointer": ("q.parquet", b"version https://git-lfs.github.com/spec/v1\n", "cannot be read"),
+    "half a list": ("q.json", b'[{"question": "a?"', "is not JSON"),
+    "an empty file": ("q.jsonl", b"", "holds no question besides 0 examples"),
+    "an object of columns": (
+        "q.json",
+        b'{"question": ["a?"], "choices": [["x", "y"]], "answer": [0]}',
+        "is no question",
+    ),
+}
+
+
+@pytest.mark.parametrize("name, content, says", BAD_FILES.values(), ids=BAD_FILES)
+def test_files_that_are_refused(tmp_path, name, content, says):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(MutascopeError) as told:
+        load_questions(str(path), shots=0)
+    assert says in str(told.value)
+    assert name in str(told.value)
+    assert "\n" not in str(told.value)

@@ -88,12 +88,65 @@ def test_an_added_token_without_an_embedding_is_named(llama_folder, tmp_path):
         ("{{ messages[0]['content'] + 1 }}", "can only concatenate str"),
         ("{{ messages[7]['content']['x'] }}", "has no element 7"),
         ("{% if %}", "Expected an expression"),
+        ("{{ undefined_tool_format(messages) }}", "is undefined"),
+        ("{{ 1 / (messages | length - 2) }}", "division by zero"),
+        (
+            "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+            "{{ raise_exception('Conversation roles must alternate user/assistant') }}{% endif %}{% endfor %}",
+            "roles must alternate",
+        ),
+        ([{"name": "tool_use", "template": "x"}], "multiple chat templates"),
     ],
 )
 def test_a_chat_template_that_raises_is_one_sentence(with_template, template, words):
     model = load_model(with_template(template))
     with pytest.raises(MutascopeError, match=rf"does not take the messages .*\(system, user\): .*{words}"):
         chat("system", "user").resolve(model)
+
+
+def test_a_chat_template_that_says_nothing_is_an_empty_prompt(with_template):
+    with pytest.raises(MutascopeError, match="empty prompt"):
+        chat("user").resolve(load_model(with_template("{# nothing #}")))
+
+
+def test_a_template_beside_the_tokenizer(llama_folder, tmp_path):
+    folder = copy_model(llama_folder, tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(
+        "<s>Q {{ messages[0]['content'] }}\n{% generation %}A{% endgeneration %}"
+    )
+    prompt = chat("user").resolve(load_model(str(folder))).prompts[0]
+    assert prompt.text == "<s>Q Hi\nA"
+    assert prompt.tokens.count(0) == 1  # the template brings the first token, and the tokenizer adds no other
+
+
+def test_what_a_tokenizer_was_trained_with_does_not_cut_a_prompt(llama_folder, tmp_path):
+    """Tokenizers are saved with the truncation and padding of their last use."""
+    folder = copy_model(llama_folder, tmp_path / "model")
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["truncation"] = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
+    content["padding"] = {
+        **{"strategy": {"Fixed": 64}, "direction": "Left", "pad_to_multiple_of": None},
+        **{"pad_id": 1, "pad_type_id": 0, "pad_token": "</s>"},
+    }
+    path.write_text(json.dumps(content))
+    prompts = (
+        TextAssay(name="t", prompt="a long prompt", max_new_tokens=2).resolve(load_model(str(folder))).prompts
+    )
+    plain = (
+        TextAssay(name="t", prompt="a long prompt", max_new_tokens=2)
+        .resolve(load_model(str(llama_folder)))
+        .prompts
+    )
+    assert prompts[0].tokens == plain[0].tokens
+
+
+def test_special_tokens_as_a_list_and_as_a_mapping(llama_folder, tmp_path):
+    for index, form in enumerate((["<s>"], {"image_token": "<s>"})):
+        folder = copy_model(llama_folder, tmp_path / str(index))
+        path = folder / "tokenizer_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "extra_special_tokens": form}))
+        assert load_model(str(folder)).known_tokens
 
 
 def test_a_chat_template_is_rendered_once(with_template, tmp_path, cli):

@@ -39,7 +39,7 @@ def test_a_folder_with_a_config_alone(refused, tmp_path):
 def test_a_config_that_is_not_json(refused, tmp_path, llama_folder):
     folder = copy_model(llama_folder, tmp_path / "bad")
     (folder / "config.json").write_text("{not json")
-    refused(str(folder), "cannot be loaded", model=folder)
+    refused(str(folder / "config.json"), "is not JSON", model=folder)
 
 
 def test_a_config_of_an_unknown_architecture(refused, tmp_path, llama_folder):
@@ -60,7 +60,7 @@ def test_truncated_weights(refused, tmp_path, llama_folder):
     folder = copy_model(llama_folder, tmp_path / "cut")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    refused("cannot be loaded", model=folder)
+    refused(str(weights), "its header tells of", model=folder)
 
 
 def test_weights_that_lack_a_matrix(refused, tmp_path, llama_folder):
@@ -78,7 +78,7 @@ def test_a_model_without_a_tokenizer(refused, tmp_path, llama_folder):
     folder = copy_model(llama_folder, tmp_path / "mute")
     for path in folder.glob("*token*"):
         path.unlink()
-    refused("cannot be loaded", model=folder)
+    refused("has no tokenizer", model=folder)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Which part of a network is the language model."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -10,14 +11,21 @@ from transformers import AutoModelForCausalLM
 from builders import _LLAMA, GROUPS, HEADS, HIDDEN, INTERMEDIATE, WIDTH, tiny_model, tiny_tokenizer
 from mutascope import Design, MutascopeError, Screen, load_model
 from mutascope.assays.choice import few_shot_prompt, letter_tokens
-from mutascope.assays.questions import Question, Questions
+from mutascope.assays.question_rows import Question
+from mutascope.assays.questions import Questions
 from mutascope.assays.text import TextAssay
 from mutascope.model.discovery import decoder_layers, find_genome
 
 SIZE = len(tiny_tokenizer())
 LAYERS = 2
-TEXT = {**_LLAMA, "num_hidden_layers": LAYERS, "vocab_size": SIZE, "bos_token_id": 0, "eos_token_id": 1}
-TOWER = {
+TEXT: dict[str, Any] = {
+    **_LLAMA,
+    "num_hidden_layers": LAYERS,
+    "vocab_size": SIZE,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+}
+TOWER: dict[str, Any] = {
     "hidden_size": HIDDEN,
     "intermediate_size": INTERMEDIATE,
     "num_hidden_layers": LAYERS,
@@ -42,9 +50,10 @@ def gemma3(**text):
 
 
 def qwen3_next():
+    small: dict[str, Any] = {"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16}
     config = transformers.Qwen3NextConfig(
         **{**TEXT, "layer_types": ["full_attention"] * LAYERS, "num_experts": 2, "num_experts_per_tok": 1},
-        **{"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16},
+        **small,
     )
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -133,19 +142,20 @@ def test_the_names_of_mlps(name, fields, names):
     assert [each.rpartition(".0.")[2] for each in found] == [f"{each}.weight" for each in names]
 
 
-def test_the_share_of_a_mixture_that_is_screened_is_said_everywhere(tmp_path, cli, capfd):
-    model = load_model(str(tiny_model(tmp_path / "m", "mixtral", num_hidden_layers=1)))
+def test_the_share_that_is_screened_is_said_everywhere(tmp_path, cli, capfd):
+    model = load_model(str(tiny_model(tmp_path / "m", "falcon", num_hidden_layers=1)))
     assay = TextAssay(name="t", prompt="Hi", max_new_tokens=3)
-    screen = Screen(model, assay, Design(sample=2, kinds=["q", "k", "v", "o"]), tile=16, engine="reference")
+    screen = Screen(model, assay, Design(sample=2, kinds=("o",)), tile=16, engine="reference")
     screen.run(tmp_path / "out")
-    experts = 2 * 3 * HIDDEN * INTERMEDIATE + 2 * HIDDEN
-    share = 100 * (1 - experts / (experts + 2 * HIDDEN * WIDTH * (HEADS + GROUPS)))
+    fused, o, mlp = 3 * HIDDEN * HIDDEN, HIDDEN * HIDDEN, 2 * HIDDEN * 4 * HIDDEN
+    whole = (fused + o + mlp) / 100
     said = (
-        f"{share:.3g} % of the weights of the layers; {100 - share:.3g} % are no locus: model.layers.0.mlp."
+        f"{o / whole:.3g} % of the weights of the layers; {fused / whole:.3g} % are no locus:"
+        " transformer.h.0.self_attention.query_key_value"
     )
     assert said in capfd.readouterr().err.replace("\n", " ")
     assert said in " ".join(cli("status", tmp_path / "out").out.split())
-    manifest = screen.folder.manifest()
-    assert sum(math.prod(matrix.shape) for matrix in manifest.uncovered) == experts
+    manifest = screen.home.manifest()
+    assert sum(math.prod(matrix.shape) for matrix in manifest.uncovered) == fused
     assert cli("report", tmp_path / "out", "--out", tmp_path / "r.html").code == 0
     assert said.partition(";")[0] in (tmp_path / "r.html").read_text()

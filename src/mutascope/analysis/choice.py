@@ -43,14 +43,14 @@ _CHOICE = {
 
 
 def choice_frame(
-    phenotypes: pl.DataFrame, wild_type: Sequence[str], letters: Sequence[str] = LETTERS
+    phenotypes: pl.DataFrame, wild_type: Sequence[str], offered: Sequence[Sequence[str]] = ()
 ) -> pl.DataFrame:
     """Return what every phenotype of a choice assay does to the answers.
 
     Args:
         phenotypes: columns phenotype, text (answers, one per line; null for a non-finite output).
         wild_type: answers of the wild type, in the same order.
-        letters: of the choices.
+        offered: letters of the choices of every question; A to D where none are given.
 
     Returns:
         Columns phenotype; ``letters`` (answers among the letters), ``agreeing`` (of these, equal to the wild type's
@@ -64,6 +64,7 @@ def choice_frame(
     if not wild_type:
         raise MutascopeError("the wild type has no answers: give one per question")
     wild = np.array(wild_type, dtype=object)
+    letters = offered or [LETTERS] * len(wild)
     rows = []
     for name, text in phenotypes.select("phenotype", "text").iter_rows():
         answers = np.array(text.split("\n") if text is not None else [None] * len(wild), dtype=object)
@@ -71,7 +72,8 @@ def choice_frame(
             raise MutascopeError(
                 f"phenotype {name} has {len(answers)} answers and the wild type {len(wild)}: they are not of one assay"
             )
-        is_letter, same = np.isin(answers, letters), answers == wild
+        is_letter = np.array([answer in some for answer, some in zip(answers, letters, strict=True)])
+        same = answers == wild
         lettered = int(is_letter.sum())
         destruction = "none" if lettered == len(wild) else "partly" if lettered else "wholly"
         rows.append((name, lettered, int((is_letter & same).sum()), int((~same).sum()), destruction))

@@ -18,7 +18,7 @@ from scipy import stats
 from mutascope.analysis.enrichment import AXES, FDR, enriched_lines, nsm_sites
 from mutascope.analysis.nulls import padded, poisson_binomial_tail, q_values
 from mutascope.analysis.regression import Fit, centred, fit_linear, fit_logistic, independent
-from mutascope.analysis.sites import MAP_MUTATIONS, in_order
+from mutascope.analysis.sites import BASE_KIND, MAP_MUTATIONS, in_order
 from mutascope.core.kinds import RESIDUAL_AXIS
 from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 
@@ -170,7 +170,7 @@ def massive_lines(conserved: pl.DataFrame, covariates: pl.DataFrame) -> pl.DataF
     found = conserved.join(told, on=keys, how="left", maintain_order="left")
     if "axis" not in conserved.columns:
         return found
-    along = pl.col("kind").replace_strict(RESIDUAL_AXIS, default="", return_dtype=pl.String) == pl.col("axis")
+    along = BASE_KIND.replace_strict(RESIDUAL_AXIS, default="", return_dtype=pl.String) == pl.col("axis")
     return found.with_columns(
         pl.when(along).then(pl.col(name)).alias(name) for name in told.columns[len(keys) :]
     )

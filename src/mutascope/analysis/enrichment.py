@@ -19,7 +19,7 @@ import polars as pl
 from scipy import stats
 
 from mutascope.analysis.nulls import padded, poisson_binomial_tail, q_values
-from mutascope.analysis.sites import MAP_MUTATIONS, in_order, site_frame
+from mutascope.analysis.sites import BASE_KIND, MAP_MUTATIONS, in_order, site_frame
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.core.kinds import RESIDUAL_AXIS
@@ -167,7 +167,7 @@ def conserved_on_residual(lines: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFra
     Raises:
         NotHere: when no locus has an axis along the residual stream.
     """
-    reading = pl.col("kind").replace_strict(RESIDUAL_AXIS, default=None, return_dtype=pl.String)
+    reading = BASE_KIND.replace_strict(RESIDUAL_AXIS, default=None, return_dtype=pl.String)
     axes = loci.with_columns(axis=reading).filter(pl.col("axis").is_not_null())
     if axes.is_empty():
         raise NotHere(

@@ -8,9 +8,11 @@ import polars as pl
 
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
-from mutascope.core.kinds import RANKS
+from mutascope.core.kinds import kind_rank
 from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 
+BASE_KIND = pl.col("kind").str.split(".").list.first()
+"""A kind without what says which expert it is."""
 MAP_MUTATIONS = ("max", "min")
 """The mutations that the status of a site, and with it every map, is made of (METHOD, Statistics: Status)."""
 
@@ -46,10 +48,9 @@ def in_order(frame: pl.DataFrame, *then: str) -> pl.DataFrame:
     if "layer" in frame.columns:
         keys.append(pl.col("layer"))
     if "kind" in frame.columns:
-        keys += [
-            pl.col("kind").replace_strict(RANKS, default=len(RANKS), return_dtype=pl.Int8),
-            pl.col("kind"),
-        ]
+        kinds = sorted(frame["kind"].drop_nulls().unique(), key=kind_rank)
+        ranks = {kind: rank for rank, kind in enumerate(kinds)}
+        keys.append(pl.col("kind").replace_strict(ranks, default=len(ranks), return_dtype=pl.Int32))
     keys += [pl.col(name) for name in then]
     return frame.sort(keys, maintain_order=True) if keys else frame
 

@@ -11,7 +11,8 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from mutascope.assays.assay import Assay, Resolved, decode, resolve_generation, tokenise
-from mutascope.assays.questions import Question, Questions, load_questions
+from mutascope.assays.question_rows import Question
+from mutascope.assays.questions import Questions, load_questions
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest, PromptInfo
 from mutascope.core.protocol import NextToken, Output, Probe, Prompt
@@ -82,7 +83,8 @@ class ChoiceAssay(Assay):
         readout = replace(
             readout, resolved=resolve_generation(model, self.arguments(), len(prompts[0].tokens))
         )
-        return ResolvedChoice(self, prompts, readout, tuple(q.key for q in selected), tuple(chosen))
+        keys, sizes = (q.key for q in selected), (len(q.choices) for q in selected)
+        return ResolvedChoice(self, prompts, readout, tuple(keys), tuple(chosen), tuple(sizes))
 
     def reopen(self, model: Model, manifest: Manifest) -> ResolvedChoice:
         """Return the assay of a stored screen, with the questions that it asked."""
@@ -90,7 +92,8 @@ class ChoiceAssay(Assay):
         readout = self.readout(model, manifest.letters or [], len(prompts[0].tokens))
         keys = tuple(prompt.key or "" for prompt in manifest.prompts)
         numbers = tuple(prompt.question for prompt in manifest.prompts)
-        return ResolvedChoice(self, prompts, readout, keys, numbers)
+        sizes = tuple(map(len, manifest.offered))
+        return ResolvedChoice(self, prompts, readout, keys, numbers, sizes)
 
     def readout(self, model: Model, letters: Sequence[str], prompt_length: int = 1) -> NextToken:
         """Return how the model is read."""
@@ -184,10 +187,17 @@ class ResolvedChoice(Resolved[ChoiceAssay, NextToken]):
     Attributes:
         keys: letters of the right choices, one per prompt.
         numbers: places of the questions in their source, from 0.
+        sizes: numbers of choices, one per prompt.
     """
 
     keys: tuple[str, ...]
     numbers: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """Letters of the choices of the question that has most."""
+        return tuple(self.readout.choices)
 
     @property
     def keeps_outputs(self) -> bool:
@@ -201,12 +211,22 @@ class ResolvedChoice(Resolved[ChoiceAssay, NextToken]):
 
     def described(self) -> dict[str, Any]:
         """Return what a manifest says of the assay, the letters of the choices included."""
-        return {**super().described(), "letters": list(self.readout.choices)}
+        return {**super().described(), "letters": list(self.letters)}
 
     def described_prompts(self) -> list[dict[str, Any]]:
-        """Return the prompts as plain JSON values, with key and place in the source."""
-        rows = zip(super().described_prompts(), self.keys, self.numbers, strict=True)
-        return [{**row, "key": key, "question": number} for row, key, number in rows]
+        """Return the prompts as plain JSON values, with key, place in the source, and number of choices where it is not
+        that of all questions.
+        """
+        rows = zip(super().described_prompts(), self.keys, self.numbers, self.sizes, strict=True)
+        return [
+            {
+                **row,
+                "key": key,
+                "question": number,
+                **({} if size == len(self.letters) else {"choices": size}),
+            }
+            for row, key, number, size in rows
+        ]
 
     def text(self, model: Model, output: Output, prompt: int = 0) -> str | None:
         """Return the answer to a question; None for a non-finite output."""
@@ -221,7 +241,8 @@ class ResolvedChoice(Resolved[ChoiceAssay, NextToken]):
         """Return score and destructive of the answers; a non-finite mutant has no answer."""
         finite = None not in texts
         right = sum(text == key for text, key in zip(texts, self.keys, strict=True))
+        rows = zip(texts, self.sizes, strict=True)
         return {
             "score": right if finite else 0,
-            "destructive": any(text not in self.readout.choices for text in texts),
+            "destructive": any(text not in self.letters[:size] for text, size in rows),
         }

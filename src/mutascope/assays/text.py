@@ -100,7 +100,7 @@ class TextAssay(Assay):
         messages = [message.model_dump() for message in self.messages or ()]
         try:
             text = model.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except (TemplateError, TypeError, ValueError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise MutascopeError(
                 f"the chat template of {model.name} does not take the messages of assay {self.name!r}"
                 f" ({', '.join(message.role for message in self.messages or ())}): {str(error).partition(chr(10))[0]}"

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mutascope.cli import options
-from mutascope.core.genome import Genome, Tiling, auto_tile
+from mutascope.core.genome import Genome, Tiling, auto_tile, coverage
+from mutascope.core.kinds import grouped
 from mutascope.core.words import counted
 
 
@@ -35,6 +36,8 @@ def genome(
         markup=False,
     )
     console.print(kind_table(found, tiling))
+    covered = sum(locus.rows * locus.cols for locus in found)
+    console.print(f"loci: {coverage(covered, found.layer_weights, found.uncovered)}", markup=False)
     for name, shape in found.uncovered:
         console.print(
             f"NOT COVERED: {name} {list(shape)} looks like a matrix, but no rule names its kind", markup=False
@@ -59,15 +62,15 @@ def genome(
 
 
 def kind_table(found: Genome, tiling: Tiling) -> Table:
-    """Return loci, shapes, grids and sites by kind."""
+    """Return loci, shapes, grids and sites by kind, those of experts together."""
     table = Table()
     for name in ("kind", "loci", "shape", "site grid", "sites"):
         table.add_column(name, justify="right")
-    for kind in found.kinds:
-        loci = [locus for locus in found if locus.kind == kind]
+    for label, kinds in grouped(found.kinds).items():
+        loci = [locus for locus in found if locus.kind in kinds]
         shapes = " ".join(dict.fromkeys(f"{locus.rows}x{locus.cols}" for locus in loci))
         grids = " ".join(dict.fromkeys("{}x{}".format(*tiling.grid(locus)) for locus in loci))
-        table.add_row(kind, str(len(loci)), shapes, grids, f"{sum(tiling.sites(locus) for locus in loci):,}")
+        table.add_row(label, str(len(loci)), shapes, grids, f"{sum(tiling.sites(locus) for locus in loci):,}")
     table.add_section()
     table.add_row("all", str(len(found)), "", "", f"{sum(tiling.sites(locus) for locus in found):,}")
     return table

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Genome, Locus, Mutant, Tiling
+from mutascope.core.kinds import base_kind
 from mutascope.core.operators import default_mutations
 from mutascope.core.schema import MUTANT_KEY
 
@@ -23,7 +24,8 @@ class Design(BaseModel):
     """A design as the user states it.
 
     Attributes:
-        layers, kinds, rows, cols: the region; None is everything. Rows and columns are tile coordinates.
+        layers, kinds, rows, cols: the region; None is everything. Rows and columns are tile coordinates. A kind such as
+            ``up`` stands for those of all experts (``up.e0``, ...) too.
         mutations: what is written at every site; None is the default ones, max and min (an
             explicit list brings its own).
         sample: number of sites drawn from the region, an equal share per locus and the remainder at random.
@@ -72,7 +74,7 @@ class Design(BaseModel):
             locus
             for locus in genome
             if (self.layers is None or locus.layer in self.layers)
-            and (self.kinds is None or locus.kind in self.kinds)
+            and (self.kinds is None or not {locus.kind, base_kind(locus.kind)}.isdisjoint(self.kinds))
         ]
         self._check_sites([tiling.grid(locus) for locus in loci])
         sites = [_region_sites(tiling.grid(locus), self.rows, self.cols) for locus in loci]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mutascope.core.errors import MutascopeError, nearest
-from mutascope.core.kinds import kind_rank
+from mutascope.core.kinds import base_kind, grouped, kind_rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Locus:
         offset, block, period: which output features of a fused parameter belong to the locus. Row ``r`` of the
             locus is output feature ``(r // block) * period + offset + r % block`` of the parameter: consecutive
             for GPT-2, one block per head for GPT-NeoX.
+        expert: of a parameter that stacks the matrices of experts, which one it is, and of how many.
     """
 
     layer: int
@@ -40,6 +41,7 @@ class Locus:
     offset: int = 0
     block: int = 0
     period: int = 0
+    expert: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
@@ -178,8 +180,10 @@ class Genome:
                     f"layer {layer} is out of range: this model has layers {self.layers[0]} to {self.layers[-1]}"
                 )
         for kind in kinds or []:
-            if kind not in self.kinds:
-                raise MutascopeError(f"unknown kind {kind!r}: this model has {', '.join(self.kinds)}")
+            if kind not in {*self.kinds, *map(base_kind, self.kinds)}:
+                raise MutascopeError(
+                    f"unknown kind {kind!r}: this model has {', '.join(grouped(self.kinds))}"
+                )
 
     def check_mutant(self, mutant: Mutant, tiling: Tiling) -> None:
         """Raise MutascopeError when ``mutant`` is not a site of this genome."""

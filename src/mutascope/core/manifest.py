@@ -50,12 +50,15 @@ class AssayInfo(_Stored):
 
 
 class PromptInfo(_Stored):
-    """A prompt: ``key`` and ``question`` in a choice assay, ``genre`` in a panel where it is known."""
+    """A prompt: ``key``, ``question`` and ``choices`` (their number, where questions differ in it) in a choice assay,
+    ``genre`` in a panel where it is known.
+    """
 
     text: str
     tokens: list[int]
     key: str | None = None
     question: int = 0
+    choices: int | None = None
     genre: str | None = None
 
 
@@ -249,6 +252,12 @@ class Manifest(_Stored):
                 return {**found, "assay": {**assay, "type": _assay_type(found, assay)}}
             case _:
                 return found
+
+    @property
+    def offered(self) -> list[list[str]]:
+        """Letters of the choices of every question of a choice assay, where they are stored."""
+        letters = self.letters or []
+        return [letters[: prompt.choices] for prompt in self.prompts] if letters else []
 
     @property
     def coverage(self) -> str | None:

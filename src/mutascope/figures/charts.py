@@ -63,7 +63,7 @@ def plain(label: str) -> str:
 
 def in_kind_order(kinds: Iterable[str]) -> list[str]:
     """Return the distinct kinds in the canonical order."""
-    return sorted(set(kinds), key=lambda kind: (kind_rank(kind), kind))
+    return sorted(set(kinds), key=kind_rank)
 
 
 def colour(palette: Palette, index: int) -> str:

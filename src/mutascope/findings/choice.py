@@ -9,7 +9,6 @@ import polars as pl
 
 from mutascope import figures
 from mutascope.analysis.choice import (
-    LETTERS,
     SCORE_THRESHOLDS,
     UNDERPERFORMING,
     choice_frame,
@@ -55,7 +54,7 @@ def _answers(given: ScreenSet, label: str) -> pl.DataFrame:
     wild = [" ".join(output.continuation.split()) for output in manifest.wild_type]
     nsms = given.records[label].filter(~pl.col("silent"))
     told = given.phenotypes[label].join(nsms, on="phenotype", how="semi", maintain_order="left")
-    return choice_frame(told, wild, manifest.letters or LETTERS)
+    return choice_frame(told, wild, manifest.offered)
 
 
 @once

@@ -26,6 +26,7 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from mutascope.core.design import Plan
 from mutascope.core.genome import Locus, Tiling
@@ -149,22 +150,27 @@ def _listening(model: Model, parameters: set[str], note: Note) -> Iterator[None]
     """Call ``note`` whenever one of the maps is applied."""
     norms: deque[tuple[Tensor, Tensor]] = deque(maxlen=_NORMS_BACK)
 
-    def after_norm(_module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
-        norms.append((output, arguments[0]))
+    def after_norm(
+        _module: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor
+    ) -> None:
+        norms.append((output, _first(arguments, named)))
 
-    def before_map(parameter: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            stream = next((given for made, given in norms if made is arguments[0]), None)
-            note(parameter, arguments[0], stream)
+    def before_map(parameter: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor]], None]:
+        def hook(_module: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+            read = _first(arguments, named)
+            stream = next((given for made, given in norms if made is read), None)
+            note(parameter, read, stream)
 
         return hook
 
+    modules = {name: model.network.get_submodule(name.rpartition(".")[0]) for name in parameters}
     handles = [
-        model.network.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(before_map(name))
-        for name in parameters
+        module.register_forward_pre_hook(before_map(name), with_kwargs=True)
+        for name, module in modules.items()
+        if isinstance(module, nn.Linear | Conv1D)  # experts see some tokens each, of which no module tells
     ]
     handles += [
-        module.register_forward_hook(after_norm)
+        module.register_forward_hook(after_norm, with_kwargs=True)
         for module in model.network.modules()
         if "norm" in type(module).__name__.lower()
     ]
@@ -173,6 +179,11 @@ def _listening(model: Model, parameters: set[str], note: Note) -> Iterator[None]
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _first(arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> Tensor:
+    """Return the first argument of a call, whether it was named or not."""
+    return arguments[0] if arguments else next(iter(named.values()))
 
 
 def _sites(plan: Plan, tiling: Tiling) -> list[np.ndarray]:

@@ -1,14 +1,16 @@
 """Find the loci of a model from its modules.
 
 The modules of a known family are in its :class:`mutascope.model.families.FamilySpec`. In other models, every linear map
-(``nn.Linear`` or GPT-2's ``Conv1D``) of a layer is matched by the role that its module name states. Modules that hold
-several kinds are cut only where their layout is known by name. What has two or more dimensions and no rule is reported
-as uncovered.
+(``nn.Linear`` or GPT-2's ``Conv1D``) of a layer is matched by the role that its module name states
+(:mod:`mutascope.model.roles`), and so are experts (:mod:`mutascope.model.experts`). Modules that hold several kinds are
+cut only where their layout is known by name. What has two or more dimensions and no rule, or the name of another locus,
+is reported as uncovered.
 """
 
 from __future__ import annotations
 
-import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -19,31 +21,9 @@ from transformers.pytorch_utils import Conv1D
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Genome, Locus
 from mutascope.core.kinds import kind_rank
+from mutascope.model.experts import expert_loci, router_locus
 from mutascope.model.families import View, family_of, head_sizes, is_known
-
-_ATTENTION = r"(?:.*\.)?(?:self_attn|self_attention|attn|attention)\."
-_MLP = r"(?:mlp|feed_forward|ffn)\."
-_ROLES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), kind)
-    for pattern, kind in (
-        (_ATTENTION + "q_proj", "q"),
-        (_ATTENTION + "k_proj", "k"),
-        (_ATTENTION + "v_proj", "v"),
-        (_ATTENTION + "(?:o_proj|out_proj|c_proj|dense)", "o"),
-        (_MLP + "gate_proj", "gate"),
-        (f"(?:{_MLP})?(?:up_proj|c_fc|fc_in|dense_h_to_4h|fc1)", "up"),
-        (f"(?:{_MLP})?(?:down_proj|c_proj|fc_out|dense_4h_to_h|fc2)", "down"),
-    )
-)
-_FUSED = {
-    "BloomAttention": View("query_key_value", ("q", "k", "v"), by_head=True),
-    **dict.fromkeys(("GlmMLP", "Glm4MLP"), View("gate_up_proj", ("gate", "up"))),
-    **dict.fromkeys(
-        ("Qwen3NextAttention", "Qwen3_5Attention", "Qwen3_5MoeAttention"),
-        View("q_proj", ("q", "q_gate"), by_head=True),
-    ),
-}
-"""Modules that hold several kinds, in classes of transformers whose family is not known."""
+from mutascope.model.roles import view_by_name
 
 
 def find_genome(network: PreTrainedModel) -> Genome:
@@ -53,13 +33,13 @@ def find_genome(network: PreTrainedModel) -> Genome:
         MutascopeError: when the model has no decoder layers with a known matrix.
     """
     prefix, layers = decoder_layers(network)
-    views = {view.module: view for view in family_of(network).views} if is_known(network) else None
-    loci: list[Locus] = []
-    for index, layer in enumerate(layers):
-        for name, module in layer.named_modules():
-            view = views.get(name) if views is not None else _view_by_name(layer, name)
-            if view is not None and isinstance(module, nn.Linear | Conv1D):
-                loci += _split(_whole(index, f"{prefix}.{index}.{name}", module), view, network.config)
+    found = [
+        locus
+        for index, layer in enumerate(layers)
+        for locus in _loci_of(network, index, f"{prefix}.{index}", layer)
+    ]
+    names = Counter(locus.name for locus in found)
+    loci = [locus for locus in found if names[locus.name] == 1]
     if not loci:
         raise MutascopeError(f"{type(network).__name__} has no attention or MLP matrix that mutascope knows")
     covered = {locus.parameter for locus in loci}
@@ -77,6 +57,21 @@ def find_genome(network: PreTrainedModel) -> Genome:
     )
 
 
+def _loci_of(network: PreTrainedModel, index: int, prefix: str, layer: nn.Module) -> Iterator[Locus]:
+    """Yield the loci of a layer."""
+    views = {view.module: view for view in family_of(network).views} if is_known(network) else None
+    experts = []
+    for name, module in layer.named_modules():
+        view = views.get(name) if views is not None else view_by_name(layer, name)
+        if view is not None and isinstance(module, nn.Linear | Conv1D):
+            yield from _split(_whole(index, f"{prefix}.{name}", module), view, network.config)
+        elif found := [*expert_loci(index, f"{prefix}.{name}", module)]:
+            experts.append(name)
+            yield from found
+    routers = (router_locus(index, prefix, layer, name) for name in experts)
+    yield from (router for router in routers if router is not None)
+
+
 def decoder_layers(network: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     """Return the qualified name of the list of decoder layers, and the list: those of the language model, whatever
     else (a vision tower, an encoder) has as many.
@@ -88,40 +83,34 @@ def decoder_layers(network: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     expected = getattr(config, "num_hidden_layers", None)
     decoder = network.get_decoder()
     prefix = next((name for name, module in network.named_modules() if module is decoder), "")
+    inside = [*_lists(network, prefix, network.config, config)] or [
+        *_lists(network, "", network.config, config)
+    ]
+    for name, layers in inside:
+        if len(layers) == expected:
+            return name, layers
+    raise MutascopeError(
+        f"{type(network).__name__} has no list of decoder layers as long as its configuration says"
+        f" (num_hidden_layers: {expected})"
+    )
+
+
+def _lists(
+    network: PreTrainedModel, prefix: str, *configs: PreTrainedConfig
+) -> Iterator[tuple[str, nn.ModuleList]]:
+    """Yield the lists of modules below a module, but for those in parts with a configuration of another kind."""
     others: list[str] = []
     for name, module in network.named_modules():
-        if getattr(module, "config", None) is not None and not _is_of(module, network.config, config):
+        if getattr(module, "config", None) is not None and not _is_of(module, *configs):
             others.append(name + ".")
         inside = name.startswith(prefix) and not name.startswith(tuple(others))
-        if inside and isinstance(module, nn.ModuleList) and len(module) == expected:
-            return name, module
-    raise MutascopeError(f"{type(network).__name__} has no list of {expected} decoder layers")
+        if inside and isinstance(module, nn.ModuleList):
+            yield name, module
 
 
 def _is_of(module: nn.Module, *configs: PreTrainedConfig) -> bool:
     """Whether a module that has a config has one of these kinds."""
     return type(module.config) in {type(config) for config in configs}
-
-
-def _view_by_name(layer: nn.Module, name: str) -> View | None:
-    """Return what a module of a layer holds, if its name tells."""
-    parent, _, last = name.rpartition(".")
-    fused = _FUSED.get(type(layer.get_submodule(parent)).__name__)
-    if fused is not None and fused.module == last:
-        return fused
-    kind = next((kind for pattern, kind in _ROLES if pattern.fullmatch(name)), None)
-    if kind is None or (kind == "q" and _holds_a_gate(layer.get_submodule(parent), last)):
-        return None
-    return View(name, (kind,))
-
-
-def _holds_a_gate(attention: nn.Module, query: str) -> bool:
-    """Whether the map of the queries has twice the features that the output map takes: half of them are a gate."""
-    output = next(
-        (getattr(attention, name) for name in ("o_proj", "out_proj") if hasattr(attention, name)), None
-    )
-    rows = len(attention.get_submodule(query).get_parameter("weight"))
-    return isinstance(output, nn.Linear) and rows == 2 * output.in_features
 
 
 def _whole(layer: int, name: str, module: nn.Linear | Conv1D) -> Locus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 
 import torch
 from huggingface_hub import HfApi
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -24,8 +24,10 @@ from mutascope.core.errors import MutascopeError, nearest
 from mutascope.core.genome import Genome
 from mutascope.core.words import counted
 from mutascope.model import generation
-from mutascope.model.aliases import ALIASES, HUB_ERRORS, fetch_alias
+from mutascope.model.aliases import ALIASES, fetch_alias
+from mutascope.model.checkpoints import check_config, check_folder, stray_prefix
 from mutascope.model.discovery import find_genome
+from mutascope.model.loading_errors import HUB_ANSWERS, LOAD_ERRORS, explain
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 """Names of the dtypes that weights can have."""
@@ -112,31 +114,59 @@ def load_model(
     torch_dtype, torch_device = _dtype(dtype), _device(device)
     path = _resolve(name)
     if Path(path).is_dir():
-        _check_folder(Path(path), allow_pickle)
+        check_folder(Path(path), allow_pickle=allow_pickle)
+    unreachable = _ask_hub(path)
+    options = {"trust_remote_code": trust_remote_code, "local_files_only": unreachable is not None}
+    tokenizer = _load_tokenizer(name, path, options, unreachable)
     try:
-        options = {"trust_remote_code": trust_remote_code, "local_files_only": not _reachable(path)}
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=torch_dtype,
             use_safetensors=None if allow_pickle else True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused by name
             **options,
         )
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-        raise MutascopeError(_explain(name, error)) from error
-    network, report = loaded
-    if report["missing_keys"]:  # transformers would fill them with random numbers
-        raise MutascopeError(
-            f"{name} is not a complete model: its weights lack {min(report['missing_keys'])}"
-        )
-    try:
+        network, report = loaded
+        _check_tensors(name, report)
         network.to(torch_device)
-    except torch.OutOfMemoryError as error:
-        raise MutascopeError(f"{name} does not fit into the memory of {torch_device}") from error
+    except LOAD_ERRORS as error:
+        raise MutascopeError(explain(name, error, unreachable)) from error
     network.eval().requires_grad_(False)
     generation.reset(network)
     return Model(name, network, tokenizer, fingerprint(network), find_genome(network))
+
+
+def _load_tokenizer(
+    name: str, path: str, options: dict[str, bool], unreachable: Exception | None
+) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(path, **options)
+    except Exception as error:  # its library in Rust raises the base class
+        raise MutascopeError(explain(name, error, unreachable, part="the tokenizer")) from error
+
+
+def _check_tensors(name: str, report: dict[str, Any]) -> None:
+    """Raise MutascopeError for tensors that the checkpoint lacks, or has in another shape, as transformers would fill
+    them with random numbers; say on standard error which ones are not used.
+    """
+    missing, unused = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    for tensor, held, wanted in sorted(report["mismatched_keys"]):
+        raise MutascopeError(
+            f"{name} cannot be loaded: {tensor} has the shape {[*held]}, and config.json asks for {[*wanted]}"
+        )
+    if missing:
+        before = stray_prefix(missing, unused)
+        told = (
+            f", as {before!r} stands before the names of its tensors: save it again without" if before else ""
+        )
+        raise MutascopeError(f"{name} is not a complete model: its weights lack {missing[0]}{told}")
+    if unused:
+        print(
+            f"{name}: the model has no place for {counted(len(unused), 'tensor')} of its checkpoint, such as"
+            f" {unused[0]}",
+            file=sys.stderr,
+        )
 
 
 def load_genome(name: str, *, trust_remote_code: bool = False) -> tuple[Genome, PreTrainedModel]:
@@ -146,16 +176,16 @@ def load_genome(name: str, *, trust_remote_code: bool = False) -> tuple[Genome, 
         MutascopeError: when there is no configuration of that name.
     """
     path = _resolve(name)
-    if Path(path).is_dir() and not (Path(path) / "config.json").exists():
-        raise MutascopeError(f"{name} is not a model: the folder has no config.json")
+    if Path(path).is_dir():
+        check_config(Path(path))
+    unreachable = _ask_hub(path)
+    options = {"trust_remote_code": trust_remote_code}
     try:
-        config = AutoConfig.from_pretrained(
-            path, trust_remote_code=trust_remote_code, local_files_only=not _reachable(path)
-        )
+        config = AutoConfig.from_pretrained(path, local_files_only=unreachable is not None, **options)
         with torch.device("meta"):
-            network = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError) as error:
-        raise MutascopeError(_explain(name, error)) from error
+            network = AutoModelForCausalLM.from_config(config, **options)
+    except LOAD_ERRORS as error:
+        raise MutascopeError(explain(name, error, unreachable)) from error
     return find_genome(network), network
 
 
@@ -207,44 +237,14 @@ def _resolve(name: str) -> str:
     return name
 
 
-def _reachable(path: str) -> bool:
-    """Whether the Hub answers for a model, asked once; transformers would retry every file for half a minute."""
+def _ask_hub(path: str) -> Exception | None:
+    """Return why the Hub does not answer for a model, None where it does or is not needed; asked once, as transformers
+    would retry every file for half a minute.
+    """
     if Path(path).is_dir():
-        return True
+        return None
     try:
         HfApi().model_info(path, timeout=10)
-    except (*HUB_ERRORS, ValueError):  # the latter for a name that no repository can have
-        return False
-    return True
-
-
-def _check_folder(folder: Path, allow_pickle: bool) -> None:
-    if not (folder / "config.json").exists():
-        raise MutascopeError(f"{folder} is not a model: the folder has no config.json")
-    if not any(folder.glob("*.safetensors")) and not allow_pickle:
-        pickled = sorted(
-            path.name for path in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"))
-        )
-        if pickled:
-            raise MutascopeError(
-                f"{folder} has no safetensors weights, only {pickled[0]}, which can run code when it is loaded;"
-                " convert it, or pass --allow-pickle if you trust its source"
-            )
-        raise MutascopeError(
-            f"{folder} is not a complete model: it has a config.json but no *.safetensors weights"
-        )
-
-
-def _explain(name: str, error: Exception) -> str:
-    """Return one sentence for the usual reasons why transformers refuses a checkpoint."""
-    text = str(error)
-    if "trust_remote_code" in text:
-        return f"{name} brings code of its own, which mutascope does not run; pass --trust-remote-code if you trust it"
-    if Path(name).is_dir():
-        return f"{name} cannot be loaded as a causal language model: {' '.join(text.split()[:40])}"
-    if "safetensors" in text:
-        return f"{name} has no safetensors weights; pass --allow-pickle if you trust its source"
-    return (
-        f"{name} is neither in the local Hugging Face cache nor reachable on the Hub; download it where there is a"
-        f" network (hf download {name}) and pass the folder, or use an alias: {', '.join(ALIASES)}"
-    )
+    except HUB_ANSWERS as error:
+        return error
+    return None

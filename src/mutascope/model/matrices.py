@@ -17,6 +17,9 @@ def module_of(network: PreTrainedModel, locus: Locus) -> nn.Module:
 def parameter_of(network: PreTrainedModel, locus: Locus) -> Tensor:
     """Return the parameter that holds a locus, [outs, ins], maybe among others."""
     weight = network.get_parameter(locus.parameter).detach()
+    if locus.expert is not None:
+        index, number = locus.expert
+        weight = weight.view(number, -1, weight.shape[-1])[index]
     return weight.T if locus.transposed else weight
 
 

@@ -14,9 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
+from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Locus
 from mutascope.model.discovery import decoder_layers
+from mutascope.model.matrices import module_of
 from mutascope.predict.fills import Fill
 from mutascope.predict.layout import Layout, Reach
 from mutascope.predict.response import Tiles, linear_changes
@@ -180,6 +183,16 @@ class Chain:
             features = locus.features(0, locus.rows)
             maps[locus] = (_flat(x), outputs[locus.parameter][:, :, features])
         return [some[0] for some in pulled], maps
+
+
+def check_predictable(network: PreTrainedModel, loci: Sequence[Locus]) -> None:
+    """Raise MutascopeError for a locus that is not the matrix of a linear module: an expert sees some tokens alone."""
+    for locus in loci:
+        if locus.expert or not isinstance(module_of(network, locus), nn.Linear | Conv1D):
+            raise MutascopeError(
+                f"mutants of {locus.name} cannot be predicted, as it is part of a mixture of experts: choose other"
+                " kinds with --kinds, or screen it"
+            )
 
 
 def _hidden(output: Any) -> Tensor:

@@ -26,6 +26,7 @@ from mutascope.core.identity import check_same_screen
 from mutascope.core.manifest import Manifest, Predictions, describe_loci
 from mutascope.core.words import counted
 from mutascope.model.loading import Model
+from mutascope.predict.autograd import check_predictable
 from mutascope.predict.predictor import Predictor
 from mutascope.run.description import describe_screen, new_manifest
 from mutascope.run.executors.local import run_local
@@ -127,6 +128,7 @@ class Prediction(Job[PredictSpec]):
                 "a target needs exact calls to calibrate with: give a --sample of at least one site"
             )
         self.open(str(out))
+        check_predictable(self.model.network, self.plan.loci)
         self.prepare()
         if target.set and not self.adaptive:
             raise MutascopeError(

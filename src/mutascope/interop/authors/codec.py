@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mutascope.core.errors import MutascopeError
-from mutascope.core.kinds import KINDS
+from mutascope.core.kinds import CODES
 
 SEPARATOR = "%%%%%%"
 NON_FINITE_TEXT = "non-finite"
 """Stands in a code file for an output without a text, which the authors' scripts cannot write."""
 
-_BY_CODE = {kind.code: name for name, kind in KINDS.items()}
+_BY_CODE = {code: name for name, code in CODES.items()}
 _MATRIX = re.compile(rf"(?:.*\.)?layers\.(\d+)\.({'|'.join(map(re.escape, _BY_CODE))})\.weight")
 _TEXT_ESCAPE = re.compile(r"ord\(([1-9]\d{2,6})\)")
 _ANSWER_ESCAPE = re.compile(r"ord([1-9]\d{2,6})")
@@ -41,11 +41,11 @@ def matrix_name(layer: int, kind: str) -> str:
     Raises:
         MutascopeError: for a kind that the paper's models do not have.
     """
-    if kind not in KINDS:
+    if kind not in CODES:
         raise MutascopeError(
-            f"the authors' format has no name for {layer}.{kind}; it knows {', '.join(KINDS)}"
+            f"the authors' format has no name for {layer}.{kind}; it knows {', '.join(CODES)}"
         )
-    return f"model.layers.{layer}.{KINDS[kind].code}.weight"
+    return f"model.layers.{layer}.{CODES[kind]}.weight"
 
 
 def escape_text(text: str) -> str:

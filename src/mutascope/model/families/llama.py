@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mutascope.core.kinds import KINDS
+from mutascope.core.kinds import CODES
 from mutascope.model.families.spec import FamilySpec, View, head_sizes, sliding_windows
 
 NETWORKS = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 
-VIEWS = tuple(View(kind.code, (name,)) for name, kind in KINDS.items())
+VIEWS = tuple(View(code, (name,)) for name, code in CODES.items())
 
 
 def spec(config: Any) -> FamilySpec:
