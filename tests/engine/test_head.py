@@ -34,10 +34,15 @@ def states(decoder: Decoder, seed: int, distances: list[float]) -> tuple[torch.T
     return known, known + moves
 
 
+def truth(head: Head, final: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """What is sampled from all logits."""
+    return head.sampler.sample(head.decoder.logits(final), steps)
+
+
 def shortlists(head: Head, known: torch.Tensor) -> list[Shortlist]:
     """The shortlists of final states [STEPS, hidden], from all their logits."""
     logits = torch.cat([some.clone() for _, some in head.logits(known)])
-    return head.known(known, logits, head.sample(known, torch.arange(STEPS)).tolist())
+    return head.known(known, logits, truth(head, known, torch.arange(STEPS)).tolist())
 
 
 SAMPLING = st.one_of(
@@ -59,7 +64,7 @@ def test_picks_near_known_states_are_those_from_all_logits(decoder, sampling, se
     known, near = states(decoder, seed, [0.0, 0.01, 0.3, 1.0, 3.0, 30.0])
     found = head.sample_near(near, shortlists(head, known))
     steps = torch.arange(STEPS).repeat(len(near))
-    assert torch.equal(found, head.sample(near.flatten(0, 1), steps).view(len(near), STEPS))
+    assert torch.equal(found, truth(head, near.flatten(0, 1), steps).view(len(near), STEPS))
 
 
 @settings(max_examples=25)
@@ -70,8 +75,18 @@ def test_what_is_proved_is_so(decoder, sampling, seed):
     for step, shortlist in enumerate(shortlists(head, known)):
         assert len(shortlist.tokens) < VOCABULARY
         picks, proved = head._sample_near(near[:, step], shortlist)
-        truth = head.sample(near[:, step], torch.full((len(near),), step))
-        assert torch.equal(picks[proved], truth[proved])
+        picked = truth(head, near[:, step], torch.full((len(near),), step))
+        assert torch.equal(picks[proved], picked[proved])
+
+
+@settings(max_examples=25)
+@given(sampling=SAMPLING, seed=st.integers(0, 1000))
+def test_a_state_alone_samples_what_all_its_logits_say(decoder, sampling, seed):
+    head = new_head(decoder, **sampling)
+    known, near = states(decoder, seed, [1e-3, 1.0, 100.0])
+    final, steps = torch.cat([known, near.flatten(0, 1)]), torch.arange(STEPS).repeat(4)
+    final[7, 2] = torch.inf
+    assert torch.equal(head.sample(final, steps), truth(head, final, steps))
 
 
 def test_small_moves_are_proved_and_large_ones_are_not(decoder):
@@ -87,9 +102,8 @@ def test_families_pick_what_their_members_would_alone(decoder):
     final = torch.cat([known, near.flatten(0, 1)])
     families = [list(range(first, len(final), STEPS)) for first in range(STEPS - 1)]
     families += [[index] for index in range(STEPS - 1, len(final), STEPS)]
-    truth = head.sample(final, torch.full((len(final),), 2))
-    found = head.sample_families(final, torch.full((len(final),), 2), families)
-    assert torch.equal(found, truth)
+    steps = torch.full((len(final),), 2)
+    assert torch.equal(head.sample_families(final, steps, families), truth(head, final, steps))
 
 
 def test_a_state_that_is_not_finite_is_never_proved(decoder):

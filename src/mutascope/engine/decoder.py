@@ -53,7 +53,7 @@ class Places:
 
 
 class Decoder:
-    """Runs the layers of a network on batches of rows; ``flop`` counts the arithmetic done.
+    """Runs the layers of a network on batches of rows; ``flop`` counts the arithmetic of floats done.
 
     Activations of a network in bfloat16 are rounded to it; they are kept in float32 on a CPU, in bfloat16 on a card.
 

@@ -25,11 +25,13 @@ from mutascope.numerics.sampling import Sampler
 
 _ROWS = 128
 """Rows of the head that are centred at a time."""
-_FAMILY = 3
-"""States from which on a shortlist pays for itself."""
+_FAMILY, _ROUGH_FAMILY = 3, 8
+"""States from which on a shortlist pays for itself; the same where rough logits do."""
 _RADII = (4.0, 3.0, 2.0, 1.0)
 _LONGEST = 1024
 """Of the radii, the largest is taken that leaves no longer list than this."""
+_CANDIDATES = 512
+"""Tokens that rough logits may leave, at most: all logits take as long as some thousand at random places."""
 _BEYOND = 8
 """Tokens beyond the top k that are on a list whatever the bound says: their order may change."""
 _UNIT = 2.0**-24
@@ -81,14 +83,38 @@ class Head:
         )
         if self.has_shortlists:
             self._measure(decoder.head)
+        # as for shortlists, but what top-k leaves is all that top-p and min-p see
+        self._kept = sampler.top_k if sampler.noise is not None else 1
+        worth = decoder.linear_head and vocabulary >= 4 * _LONGEST and 2 * self._kept <= _CANDIDATES
+        quick = decoder.operations is cpu and cpu.is_quick()
+        self._rough = cpu.rough(decoder.head, self._states) if worth and quick else None
+        self._family = _ROUGH_FAMILY if self._rough else _FAMILY
 
     def sample(self, final: Tensor, steps: Tensor) -> Tensor:
-        """Return the token that every final state [n, hidden] picks at ``steps`` [n], from all logits."""
-        parts = [
-            self.sampler.sample(self.decoder.logits(some), at)
-            for some, at in zip(final.split(self._states), steps.split(self._states), strict=True)
-        ]
-        return torch.cat(parts)
+        """Return the token that every final state [n, hidden] picks at ``steps`` [n]."""
+        parts = zip(final.split(self._states), steps.split(self._states), strict=True)
+        return torch.cat([self._sample(some, at) for some, at in parts])
+
+    def _sample(self, final: Tensor, steps: Tensor) -> Tensor:
+        if self._rough is None:
+            return self.sampler.sample(self.decoder.logits(final), steps)
+        tokens, count = cpu.sample_rough(
+            final,
+            self._rough,
+            noise=self.sampler.noise,
+            steps=steps,
+            top_k=self._kept,
+            longest=_CANDIDATES,
+            temperature=self.sampler.temperature,
+            top_p=self.sampler.top_p,
+            min_p=self.sampler.min_p,
+            half=self.decoder.half,
+        )
+        self.decoder.flop += 2 * count * final.shape[1]
+        unknown = tokens == -2
+        if unknown.any():
+            tokens[unknown] = self.sampler.sample(self.decoder.logits(final[unknown]), steps[unknown])
+        return tokens
 
     def logits(self, final: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Yield the logits of final states [n, hidden], some at a time."""
@@ -117,24 +143,26 @@ class Head:
     def sample_families(self, final: Tensor, steps: Tensor, families: Sequence[Sequence[int]]) -> Tensor:
         """Return the tokens that states [n, hidden] pick at ``steps`` [n]; a family (indices) is near its first."""
         large = {
-            family[0]: family[1:] for family in families if len(family) >= _FAMILY and self.has_shortlists
+            family[0]: family[1:]
+            for family in families
+            if len(family) >= self._family and self.has_shortlists
         }
-        alone = [index for family in families for index in (family[:1] if family[0] in large else family)]
+        doubtful = [index for family in families if family[0] not in large for index in family]
         tokens = torch.empty(len(final), dtype=torch.long)
-        while alone:
-            doubtful = []
-            for at in torch.tensor(alone).chunk(-(-len(alone) // self._states)):
-                logits = self.decoder.logits(final[at])
-                tokens[at] = self.sampler.sample(logits, steps[at])
-                for row, index in enumerate(at.tolist()):
-                    others = torch.tensor(large.pop(index, ()), dtype=torch.long)
-                    if len(others) and tokens[index] < 0:
-                        doubtful += others.tolist()
-                    elif len(others):
-                        known = (final[index], logits[row], int(tokens[index]), int(steps[index]))
-                        tokens[others], proved = self._sample_near(final[others], self._shortlist(*known))
-                        doubtful += others[~proved].tolist()
-            alone = doubtful
+        for first in range(0, len(large), self._states):
+            leaders = torch.tensor(list(large)[first : first + self._states])
+            logits = self.decoder.logits(final[leaders])
+            tokens[leaders] = self.sampler.sample(logits, steps[leaders])
+            for row, index in enumerate(leaders.tolist()):
+                others = torch.tensor(large[index])
+                if tokens[index] < 0:
+                    doubtful += others.tolist()
+                else:
+                    known = (final[index], logits[row], int(tokens[index]), int(steps[index]))
+                    tokens[others], proved = self._sample_near(final[others], self._shortlist(*known))
+                    doubtful += others[~proved].tolist()
+        if doubtful:
+            tokens[doubtful] = self.sample(final[doubtful], steps[doubtful])
         return tokens
 
     def known(self, final: Tensor, logits: Tensor, tokens: Sequence[int]) -> list[Shortlist]:

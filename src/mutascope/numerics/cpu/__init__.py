@@ -26,6 +26,7 @@ from mutascope.numerics.cpu.maps import (
     strips,
 )
 from mutascope.numerics.cpu.norms import norm, norm_heads
+from mutascope.numerics.cpu.rough import Rough, is_quick, rough, sample_rough
 from mutascope.numerics.cpu.sample import sample, shortlist, weigh
 from mutascope.numerics.sizes import Sizes
 
@@ -38,6 +39,7 @@ __all__ = [
     "SYMMETRIC",
     "Heads",
     "Packed",
+    "Rough",
     "Strips",
     "activate",
     "attend",
@@ -47,6 +49,7 @@ __all__ = [
     "floats",
     "free_memory",
     "gumbel",
+    "is_quick",
     "linear",
     "log",
     "name_of",
@@ -57,7 +60,9 @@ __all__ = [
     "pack",
     "pack_pair",
     "power",
+    "rough",
     "sample",
+    "sample_rough",
     "shortlist",
     "stack",
     "strips",

@@ -43,6 +43,9 @@ class _Library:
         self.activate = _function(compiled, "activate", 2 * [_P] + [_L] + 2 * [_I])
         self.attend = _function(compiled, "attend", 9 * [_P] + 11 * [_L] + 2 * [_F] + [_I])
         self.sample = _function(compiled, "sample", 7 * [_P] + 4 * [_L] + 2 * [_F] + [c_double])
+        self.sample_rough = _function(
+            compiled, "sample_rough", 10 * [_P] + 7 * [_L] + 4 * [_F] + [c_double] + [_I]
+        )
         self.shortlist = _alone(compiled, "shortlist", 7 * [_P] + 6 * [_L] + 2 * [_F])
         self.weigh_logits = _function(compiled, "weigh_logits", 2 * [_P] + [_F] + 3 * [_P] + 2 * [_L])
         self.hyperbolic = _alone(compiled, "hyperbolic", 2 * [_P] + [_L])

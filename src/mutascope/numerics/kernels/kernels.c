@@ -10,3 +10,4 @@
 #include "norm.h"
 #include "attention.h"
 #include "sample.h"
+#include "candidates.h"
