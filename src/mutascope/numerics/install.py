@@ -70,7 +70,11 @@ class Numerics:
 
     def kept(self, key: Hashable, modules: Sequence[nn.Module], pack: Callable[[], Any]) -> Any:
         """Return what ``pack`` makes of the weights of modules, kept under ``key`` until these change."""
-        parameters = [each for module in modules for each in module.parameters(recurse=False)]
+        return self._kept(
+            key, [each for module in modules for each in module.parameters(recurse=False)], pack
+        )
+
+    def _kept(self, key: Hashable, parameters: Sequence[nn.Parameter], pack: Callable[[], Any]) -> Any:
         # a tensor that was made in inference mode does not count its changes
         state = [(p.data_ptr(), object() if p.is_inference() else p._version) for p in parameters]
         known = self._packed.get(key)
@@ -91,10 +95,16 @@ class Numerics:
             weight, torch.zeros_like(weight) if bias is None else cpu.floats(bias), parts.eps, True, False
         )
 
-    def linear(self, packed: Any, x: Tensor) -> Tensor:
-        """Apply a linear module, packed."""
+    def linear(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
+        """Return what applies a linear module with the weights that it has when it is called."""
+        parameters = list(module.parameters(recurse=False))  # slower to find than to look at
         ops = self.operations
-        return ops.linear(ops.operand(x), packed, half=self.half).to(x.dtype)
+
+        def apply(x: Tensor) -> Tensor:
+            packed = self._kept((module,), parameters, lambda: ops.stack(*_matrices([module])))
+            return ops.linear(ops.operand(x), packed, half=self.half).to(x.dtype)
+
+        return apply
 
     def norm(self, norm: Norm, x: Tensor) -> Tensor:
         """Apply a norm module."""
@@ -133,9 +143,9 @@ class Numerics:
 
     @contextmanager
     def installed(self, network: PreTrainedModel) -> Iterator[None]:
-        """Let a network compute with these operations and the weights that it has now.
+        """Let a network compute with these operations; what it was before comes back, whatever happens.
 
-        What it was before comes back, whatever happens.
+        Linear maps may be edited meanwhile, norms may not.
         """
         config: Any = network.config
         with ExitStack() as stack:
@@ -221,7 +231,7 @@ def _replacement(numerics: Numerics, module: nn.Module) -> Callable[..., Any] | 
     """Return what replaces a module's forward, None where it stays."""
     name = type(module).__name__
     if isinstance(module, nn.Linear | Conv1D):
-        return partial(numerics.linear, numerics.packed(module))
+        return numerics.linear(module)
     if name.endswith("RMSNorm") or isinstance(module, nn.LayerNorm):
         return partial(numerics.norm, numerics.norm_of(module))
     if name in _ACTIVATIONS:
