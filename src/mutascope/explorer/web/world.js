@@ -46,8 +46,11 @@ export class Pictures {
 
   /** The picture whose cells are not smaller than a pixel of the screen, and how many sites a cell is wide. */
   of(l, scale) {
-    let level = Math.max(0, Math.ceil(Math.log2(1 / (scale * (devicePixelRatio || 1)))));
-    while (!this.arrays[`${l.name}/${level}`]) level += this.arrays[`${l.name}/${level + 1}`] || level === 0 ? 1 : -1;
+    const has = (level) => this.arrays[`${l.name}/${level}`];
+    let finest = 0;
+    while (!has(finest)) finest++;
+    let level = Math.max(finest, Math.ceil(Math.log2(1 / (scale * (devicePixelRatio || 1)))));
+    while (!has(level)) level--;
     const key = `${l.name}/${level}`;
     if (!this.known.has(key)) this.known.set(key, this.paint(l, this.arrays[key]));
     return [this.known.get(key), 2 ** level];
