@@ -27,7 +27,11 @@ export async function modelView(atlas, at, lit) {
 
 class ModelMap {
   constructor(screen, at, lit, pictures, flat, shown) {
-    Object.assign(this, { screen, at, lit, pictures, flat, shown });
+    Object.assign(this, { screen, at, pictures, flat, shown, lit: new Map() });
+    for (const mutant of lit) {
+      if (!this.lit.has(mutant.locus)) this.lit.set(mutant.locus, []);
+      this.lit.get(mutant.locus).push(mutant);
+    }
     this.canvas = el("canvas", { class: "plane", "aria-hidden": "true" });
     this.links = new Map(screen.loci.map((l, i) => [l.name, this.link(l, i === 0)]));
     this.frame = el("div", { class: "frame", role: "group", "aria-label": "Loci, layers by kinds" }, this.canvas, ...this.links.values());
@@ -160,7 +164,7 @@ class ModelMap {
       context.drawImage(picture, box[0], box[1], ...size);
       context.restore();
     }
-    for (const { row, col } of this.lit.filter((mutant) => mutant.locus === l.name)) {
+    for (const { row, col } of this.lit.get(l.name) ?? []) {
       const [v, u] = l.transposed ? [col, row] : [row, col];
       context.beginPath();
       context.arc(box[0] + (u + 0.5) * scale, box[1] + (v + 0.5) * scale, Math.max(4, scale * 0.7), 0, 2 * Math.PI);
