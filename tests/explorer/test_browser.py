@@ -195,6 +195,7 @@ def test_what_is_asked_live_streams_side_by_side(browser, folders, llama):
             look(page, "view=live&mutants=0.v:0,0:max&prompt=the+egg&seed=1&length=9")
             page.get_by_role("button", name="say").click()
             page.wait_for_selector(".sides.live[data-done]")
+            assert page.locator(".liveview [role=alert]").text_content() == ""
             shown = page.locator(".sides.live p").all_text_contents()
             assert [text.split() for text in shown] == [said[0].split(), said[1].split()]
             page.locator("input.name").first.fill("99.v:0,0:max")

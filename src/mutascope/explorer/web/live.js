@@ -13,7 +13,7 @@ export async function liveView(atlas, at) {
   const prompt = el("textarea", { name: "prompt", rows: 3, "aria-label": "Prompt" }, at.prompt ?? screen.prompt);
   const mutants = Array.from({ length: COLUMNS }, (_, i) => el("input", { class: "name", value: names[i] ?? "", "aria-label": `Mutant ${i + 1}`, placeholder: i ? "another, or a sum: a + b" : "15.v:3,7:max" }));
   const dose = el("input", { type: "range", name: "dose", min: 0, max: 1, step: 0.05, value: at.dose ?? 1, "aria-label": "Dose", oninput: () => { told.textContent = percent(dose.value); }, onchange: () => ask() });
-  const told = el("output", { id: "dose" }, percent(dose.value));
+  const told = el("output", { "aria-label": "Dose in percent" }, percent(dose.value));
   const sides = el("div", { class: "sides live" });
   const problem = el("p", { role: "alert", hidden: true });
   const form = el("form", { class: "live", onsubmit: (event) => { event.preventDefault(); ask(); } },
@@ -29,8 +29,7 @@ export async function liveView(atlas, at) {
   function ask() {
     source?.close();
     const sums = mutants.map((input) => input.value.trim()).filter(Boolean);
-    const set = Object.fromEntries(["dose", "seed", "temperature", "length"].map((name) => [name, form.elements.namedItem(name).value]));
-    const query = new URLSearchParams([["prompt", prompt.value], ["column", ""], ...sums.map((sum) => ["column", sum]), ...Object.entries(set)]);
+    const query = new URLSearchParams([["column", ""], ...sums.map((sum) => ["column", sum]), ...new FormData(form)]);
     const columns = ["wild type", ...sums].map((name) => column(name));
     sides.replaceChildren(...columns.map(({ element }) => element));
     problem.hidden = true;
@@ -41,7 +40,7 @@ export async function liveView(atlas, at) {
     delete sides.dataset.done;
   }
 
-  const share = () => go({ mutants: mutants.map((input) => input.value.trim()).filter(Boolean).join(";"), prompt: prompt.value, mutant: null, dose: dose.value, seed: form.elements.seed.value }, true);
+  const share = () => go({ mutants: mutants.map((input) => input.value.trim()).filter(Boolean).join(";"), prompt: prompt.value, mutant: null, dose: dose.value, seed: new FormData(form).get("seed") }, true);
   form.append(el("button", { type: "button", onclick: share }, "put this into the address"));
   return el("section", { class: "liveview" }, el("h2", {}, `Ask ${screen.model} and its mutants`),
     el("p", { class: "quiet" }, `Tiles of ${count(screen.tile)} by ${count(screen.tile)} weights. The seed is the same for all, so what differs comes from the mutation. At full dose and with the sampling of a screen, a mutant says what the screen recorded.`),
