@@ -85,23 +85,9 @@ class Crew(ABC):
             return progress.done - len(silent)
 
     def _run(self, job: Job, names: Sequence[str], tally: _Tally) -> None:
-        places = range(min(self.workers, len(names)))
-        deaths, crew = 0, {place: self.start(job, self._from(names, place), place) for place in places}
+        crew = {place: self._begin(job, names, place) for place in range(self._size(names))}
         try:
-            while crew and tally.open:
-                self.wait(list(crew.values()), LOOK)
-                if tally.look():
-                    deaths = 0
-                for place, worker in list(crew.items()):
-                    try:
-                        if worker.ended():
-                            del crew[place]
-                    except Death as death:
-                        deaths += 1
-                        if deaths >= DEATHS:
-                            raise MutascopeError(_told(deaths, death)) from None
-                        crew[place] = self.start(job, self._from(names, place), place)
-            tally.look()
+            self._watch(crew, job, names, tally)
         except BaseException:
             for worker in crew.values():
                 worker.tell_to_stop()
@@ -111,9 +97,30 @@ class Crew(ABC):
             for worker in crew.values():
                 worker.wait(max(0.0, end - time.monotonic()))
 
-    def _from(self, names: Sequence[str], place: int) -> list[str]:
-        first = place * len(names) // min(self.workers, len(names))
-        return [*names[first:], *names[:first]]
+    def _watch(self, crew: dict[int, Worker], job: Job, names: Sequence[str], tally: _Tally) -> None:
+        """Replace workers that die, until all units are stored."""
+        deaths = 0
+        while crew and tally.open:
+            self.wait(list(crew.values()), LOOK)
+            if tally.look():
+                deaths = 0
+            for place, worker in list(crew.items()):
+                try:
+                    if worker.ended():
+                        del crew[place]
+                except Death as death:
+                    deaths += 1
+                    if deaths >= DEATHS:
+                        raise MutascopeError(_told(deaths, death)) from None
+                    crew[place] = self._begin(job, names, place)
+        tally.look()
+
+    def _size(self, names: Sequence[str]) -> int:
+        return min(self.workers, len(names))
+
+    def _begin(self, job: Job, names: Sequence[str], place: int) -> Worker:
+        first = place * len(names) // self._size(names)
+        return self.start(job, [*names[first:], *names[:first]], place)
 
 
 class _Tally:
