@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.simulate_cluster import MUTANTS, Cluster, simulate
+from benchmarks.simulate_cluster import MUTANTS, PAGE, Cluster, simulate, written
 
 
 def test_one_gpu_that_never_fails_takes_all_mutants_one_after_the_other():
@@ -35,3 +35,8 @@ def test_failures_come_at_their_rate_and_undo_half_a_unit_each():
 
 def test_a_seed_gives_the_same_again():
     assert simulate(Cluster(64), 3) == simulate(Cluster(64), 3)
+
+
+@pytest.mark.slow
+def test_the_page_has_what_the_simulation_says():
+    assert written(PAGE.read_text()) == PAGE.read_text()
