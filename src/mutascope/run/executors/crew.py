@@ -77,7 +77,7 @@ class Crew(ABC):
         """
         if not names:
             return 0
-        silent = job.home.records(job.home.finished_units().difference(names))["silent"]
+        silent = job.home.silent(job.home.finished_units().difference(names))
         total = len(job.listed)
         job.unload()
         with ScreenProgress(total, len(silent), int((~silent).sum()), quiet=quiet) as progress:
@@ -136,7 +136,7 @@ class _Tally:
     def look(self) -> int:
         """Count what is stored by now, and return the number of units that were not before."""
         fresh = self.open & self._folder.finished_units()
-        for silent in self._folder.records(fresh)["silent"]:
+        for silent in self._folder.silent(fresh):
             self._progress(silent)
         self.open -= fresh
         return len(fresh)
