@@ -19,7 +19,9 @@ def resumable(job: Job[Any]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        code = 143 if isinstance(stop, Terminated) else 130
+        # a library that was at work may have made a KeyboardInterrupt of it
+        terminated = isinstance(stop, Terminated) or signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        code = 143 if terminated else 130
         if job.folder is None or not job.folder.exists():
             raise Stopped("interrupted", code) from None
         raise Stopped(f"stopped: {job.state()}; run the same command again to go on", code) from None
