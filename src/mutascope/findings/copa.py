@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,8 +86,11 @@ def _moved(data: MapData, axis: str) -> MapData:
 def _strength(given: ScreenSet, palette: Palette) -> Pictures:
     found = pattern(given)
     need(len(found), "it takes a screen of max or min")
-    for axis, name in (("row", "rows"), ("col", "columns")):
-        yield name, figures.strength_figure(found, axis=axis, palette=palette)
+    models = given.by_model(found["assay"].unique(maintain_order=True))
+    for (model, labels), (axis, name) in product(models.items(), (("row", "rows"), ("col", "columns"))):
+        shown = found.filter(pl.col("assay").is_in(labels))
+        suffix = f"{name}_{model}" if len(models) > 1 else name
+        yield suffix, figures.strength_figure(shown, axis=axis, palette=palette)
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:

@@ -15,6 +15,8 @@ from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.screens import ScreenSet
 
 _MOST_SCREENS = 6
+WHITE = "white: no such NSM"
+"""What is said of maps in which other NSMs are drawn as silent."""
 
 
 def across(

@@ -14,7 +14,7 @@ from mutascope.analysis.maps import MapData
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, need
-from mutascope.findings.galleries import marked, top_loci
+from mutascope.findings.galleries import WHITE, marked, top_loci
 from mutascope.findings.screens import ScreenSet, once, stack
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
             row for (label, _), part in zip(alike, parts, strict=True) for row in _maps(given, label, part)
         ]
         told = [_counted(given, label, part) for (label, _), part in zip(alike, parts, strict=True)]
-        title = f"Malignant mutants of {choice} and {text}: {'; '.join(told)}"
+        title = f"Malignant mutants of {choice} and {text} ({WHITE}): {'; '.join(told)}"
         yield f"{choice}_{text}", figures.draw_gallery(rows, title, palette)
 
 

@@ -15,7 +15,7 @@ from mutascope.analysis.severity import COSINE_THRESHOLDS
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.choice import CHOICE
 from mutascope.findings.finding import Drawing, Finding, Pictures, need
-from mutascope.findings.galleries import marked
+from mutascope.findings.galleries import WHITE, marked
 from mutascope.findings.screens import ScreenSet
 from mutascope.findings.severity import TEXT
 from mutascope.findings.writers import PANEL, of_panel
@@ -62,7 +62,7 @@ def _drawn(
     for suffix, sort, chosen in told:
         maps = list(_maps(given, label, parts, chosen))
         if maps:
-            title = f"{name}: {sort}, in {len(maps):,} of {loci:,} loci"
+            title = f"{name}: {sort}, in {len(maps):,} of {loci:,} loci ({WHITE})"
             maps = [replace(data, title=title) for data in maps]
             yield "_".join(filter(None, (name, suffix))), figures.draw_sheet(maps, palette)
 

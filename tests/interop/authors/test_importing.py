@@ -9,6 +9,7 @@ import pytest
 from experiments import ASSAY, SHAPES, STANDARD, Q, V, write_experiment
 
 from mutascope import MutascopeError, ScreenData
+from mutascope.assays.phenotype import content_hash
 from mutascope.core.schema import MUTANT_KEY, RECORD_SCHEMA
 from mutascope.interop.authors import AuthorsFiles, Imported, import_authors
 
@@ -204,6 +205,9 @@ def test_choice_assay(tmp_path: Path):
     assert set(silent["score"]) == {2}
     assert silent.select("kept", "gained").unique().rows() == [(2, 0)]
     nsms = results.records().filter(~pl.col("silent"))
+    assert nsms["phenotype"][0] == content_hash(
+        "A\nC\nD"
+    )  # as of a screen of our own that gave these answers
     assert nsms.select("kept", "gained").rows() == [(1, 0), (0, 0), (None, None)]
     assert set(silent["destructive"]) == {True}  # the wild type's own third answer is no letter
     assert [answer.continuation for answer in results.manifest.wild_type] == ["A", "B", "●"]
