@@ -44,6 +44,7 @@ def test_all_panels_of_the_paper_are_listed():
         "2a",
         "3a",
         "3c",
+        "3d",
         "4a",
         "4d",
         "5a",
