@@ -22,7 +22,7 @@ import polars as pl
 
 from mutascope.assays import TextAssay, load_assay
 from mutascope.assays.phenotype import content_hash
-from mutascope.core.kinds import KINDS
+from mutascope.core.kinds import CODES, KINDS
 from mutascope.core.manifest import Manifest
 from mutascope.core.schema import FORMAT_VERSION, LOCUS_KEY, MUTANT_KEY, OUTPUT_SCHEMA
 from mutascope.interop.authors import AuthorsFiles, import_authors
@@ -132,7 +132,7 @@ def write_logs(
     names = []
     for layer in range(LAYERS):
         for kind in SHAPES[model]:
-            names.append(f"model.layers.{layer}.{KINDS[kind].code}.weight")
+            names.append(f"model.layers.{layer}.{CODES[kind]}.weight")
             scored = scores(model, assay, layer, kind, tile)
             write_locus(folder, names[-1], scored, rate(model, assay, layer, kind, counts), tile, said)
     (folder / "x_done_110723.txt").write_text("".join(f"{name}\n" for name in names), encoding="ascii")
