@@ -192,7 +192,7 @@ def test_the_residual_stream_joins_columns_that_read_and_rows_that_write():
     assert frame.select("index", "tested", "enriched", "kinds").rows() == [(2, 4, 3, "q k o"), (3, 4, 1, "o")]
     assert frame["p"][0] == pytest.approx(0.1 * 0.1 * 0.2 / (1 - 0.9 * 0.9 * 0.8))
     with pytest.raises(MutascopeError, match="residual stream"):
-        conserved_on_residual(cols, loci_of({(0, "router"): (4, 4)}))
+        conserved_on_residual(cols, loci_of({(0, "other"): (4, 4)}))
 
 
 def test_conserved_lines_of_random_lines_are_rare():

@@ -207,7 +207,7 @@ def test_names_of_screens_are_shown_as_they_stand(tmp_path):
     )
     named = set()
     for name, drawing in figures().items():
-        if name in ("reliability", "writers", "writer_maps", *ELSEWHERE):
+        if name in ("reliability", "writers", "writer_maps", "rare_sheets", *ELSEWHERE):
             continue
         for _, figure in drawing.draw(given, PAPER):
             FigureCanvasAgg(figure).draw()  # a formula would be refused, or lose its signs

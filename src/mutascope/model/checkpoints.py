@@ -53,7 +53,7 @@ def check_config(folder: Path) -> None:
     if isinstance(quantised, dict) and (method := quantised.get("quant_method", "MLX")) not in DEQUANTISED:
         raise MutascopeError(
             f"{folder} holds quantised weights ({method}, says config.json), which cannot be mutated: take the"
-            " checkpoint that they were made from"
+            " checkpoint that they were made from, with --dtype bfloat16 or float32"
         )
 
 

@@ -134,8 +134,8 @@ def refuse_quantised(name: str, config: PreTrainedConfig) -> None:
             if method in DEQUANTISED:
                 continue
             raise MutascopeError(
-                f"{name} has quantised weights ({method}), whose tiles cannot be mutated:"
-                " take the checkpoint that it was made from, with --dtype bfloat16 or float32"
+                f"{name} holds quantised weights ({method}, says config.json), which cannot be mutated: take the"
+                " checkpoint that they were made from, with --dtype bfloat16 or float32"
             )
 
 

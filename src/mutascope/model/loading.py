@@ -117,9 +117,12 @@ def load_model(
         check_folder(Path(path), allow_pickle=allow_pickle)
     unreachable = _ask_hub(path)
     options = {"trust_remote_code": trust_remote_code, "local_files_only": unreachable is not None}
-    tokenizer = _load_tokenizer(name, path, options, unreachable)
     try:
         refuse_quantised(name, AutoConfig.from_pretrained(path, **options))
+    except LOAD_ERRORS as error:
+        raise MutascopeError(explain(name, error, unreachable)) from error
+    tokenizer = _load_tokenizer(name, path, options, unreachable)
+    try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=torch_dtype,

@@ -105,7 +105,7 @@ class Files:
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
-        return self._ask(lambda: self._fs.cat_file(self._at(name)))
+        return self._content(name)
 
     def read_table(
         self, name: str, schema: Mapping[str, Any], columns: Sequence[str] | None = None
@@ -121,7 +121,7 @@ class Files:
             DamagedError: when it is missing, cannot be read, or has other columns.
         """
         try:
-            content = io.BytesIO(self.read(name))
+            content = io.BytesIO(self._content(name))
             table = pq.read_table(content, columns=columns and list(columns), page_checksum_verification=True)
             table.validate(full=True)
             bare = pa.table(dict(zip(table.column_names, table.columns, strict=True)))  # without metadata
@@ -220,6 +220,9 @@ class Files:
             if not self._fs.exists(target):
                 raise
         return self._fs.cat_file(target) == content
+
+    def _content(self, name: str) -> bytes:
+        return self._ask(lambda: self._fs.cat_file(self._at(name)))
 
     def _at(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
