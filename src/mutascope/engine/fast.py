@@ -31,7 +31,7 @@ class FastEngine:
     """Same records as the reference engine, for the cases that it supports.
 
     Args:
-        model: of a known family (:mod:`mutascope.model.families`), in float32 or bfloat16, on a CPU.
+        model: of a known family (:mod:`mutascope.model.families`), in float32 or bfloat16, on a CPU or an NVIDIA card.
         tiling: of the screen.
         max_batch: mutants decoded at a time; by default as many as a quarter of the free memory holds, 576 at most.
         reference: of this model and tiling, where there is one already.

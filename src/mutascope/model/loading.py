@@ -102,7 +102,8 @@ def load_model(
 
     Args:
         name: an alias (``mutascope models``), a local folder, or a Hub id.
-        dtype: one of :data:`DTYPES`; in float32 and bfloat16 records are the same on every CPU.
+        dtype: one of :data:`DTYPES`; in float32 and bfloat16 records are the same on every CPU, and on
+            every card of one compute capability.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; CUDA when there is one, by default.
         allow_pickle: accept weights that are not safetensors.
         trust_remote_code: run code that comes with the checkpoint.
