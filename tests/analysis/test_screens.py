@@ -45,7 +45,7 @@ def screens(request, llama: Model, tmp_path_factory) -> dict[str, ScreenData]:
     found = {}
     for seed in SEEDS:
         assay = TextAssay(name=f"seed{seed}", prompt="Once upon a time:", max_new_tokens=4, seed=seed)
-        screen = Screen(llama, assay, design, tile=24, engine="reference")
+        screen = Screen(llama, assay, design, tile=24)
         screen.run(folder / str(seed), quiet=True)
         found[assay.name] = screen.results
     return found

@@ -101,7 +101,7 @@ def test_every_flipped_byte_of_a_shard_is_noticed_or_harmless(damaged, screened)
         shard = damaged / kind / "000000.parquet"
         content = shard.read_bytes()
         messages = []
-        for position in range(0, len(content), 7):
+        for position in range(0, len(content), 13):
             shard.write_bytes(
                 content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :]
             )

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from typing import Any
 
 import polars as pl
 import pytest
@@ -84,11 +85,11 @@ def test_status_counts_and_rates(cli, screened):
     assert f"{len(records) - silent} ({100 * (1 - silent / len(records)):.1f} %)" in result.out
     assert f"{records['phenotype'].n_unique()} distinct" in result.out
     assert "finished" in result.out
-    assert "weights_restored: True" in result.out
+    assert "controls  weights restored" in result.out
     table = [line.replace("│", " ").split() for line in result.out.splitlines()]
     for kind in ("v", "down"):
         mine = records.filter(kind=kind)
-        rate = f"{100 * (1 - mine['silent'].mean()):.1f}"
+        rate = f"{100 * (~mine['silent']).sum() / len(mine):.1f}"
         count = str((~mine["silent"]).sum())
         sites = str(len(mine) // 3)
         assert [kind, "2", sites, str(len(mine)), count, rate, rate, "-", rate] in table, result.out
@@ -118,7 +119,7 @@ def test_export_is_the_records_and_their_texts(cli, screened, tmp_path, format):
     frame = pl.read_csv(target) if format == "csv" else pl.read_parquet(target)
     expected = ScreenData(screened).texts()
     assert frame.columns == [*ScreenData(screened).records().columns, "text"]
-    assert frame.cast(expected.schema).equals(expected)  # pyright: ignore[reportArgumentType]
+    assert frame.cast(expected.schema).equals(expected)
     assert frame["text"].null_count() == 0
 
 
@@ -202,7 +203,7 @@ def test_show_save_writes_the_mutated_model(cli, screened, model, tmp_path, muta
     # and it says what the record says
     tokenizer = AutoTokenizer.from_pretrained(target)
     inputs = tokenizer("Once upon a time:", return_tensors="pt")
-    network = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32)
+    network: Any = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32)
     torch.manual_seed(0)
     tokens = inputs.input_ids
     sequence = network.generate(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mutascope import MutascopeError
-from mutascope.core.manifest import Manifest
+from mutascope.core.manifest import Controls, Manifest
 
 ARCHIVES = Path(__file__).resolve().parents[1] / "data" / "archives"
 STORED = sorted(ARCHIVES.glob("*/*/manifest.json"))
@@ -93,3 +93,13 @@ def test_a_value_of_another_sort_is_named(stored, changes, words):
         parsed({**stored, **changes})
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_controls_are_told_with_what_failed():
+    assert Controls(weights_restored=True).told == "weights restored"
+    failed = Controls(
+        weights_restored=False, replayed=3, replay_mismatches=["0.v:0,1:min"], noops=8, noops_not_silent=[]
+    )
+    assert failed.told == (
+        "weights NOT RESTORED, 2 of 3 replays agree, NOT 0.v:0,1:min, 8 of 8 no-ops are silent"
+    )

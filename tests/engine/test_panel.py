@@ -19,14 +19,14 @@ from mutascope.engine.prefix_tree import PrefixTree
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.numerics import cpu
 
-LINES = ("The life cycle", "ab", "xyz q", "Once", "ab", "A longer prompt than the others", "ba")
+LINES = ("The life cycle", "ab", "Once", "ab", "A longer prompt than the others")
 
 
 def panel(folder, lines=LINES, **fields):
     path = folder / "prompts.txt"
     path.write_text("\n".join(dict.fromkeys(lines)))
     return PanelAssay(
-        name="p", prompts=str(path), **{"max_length": 44, "temperature": 0.8, "seed": 3, **fields}
+        name="p", prompts=str(path), **{"max_length": 40, "temperature": 0.8, "seed": 3, **fields}
     )
 
 
@@ -48,23 +48,27 @@ def compare(model, assay, design, *slots, tile=8):
 
 
 def test_prompts_of_many_lengths(llama, tmp_path):
-    design = Design(sample=9, mutations=("max", "zero", "noop"))
+    design = Design(sample=6, mutations=("max", "zero", "noop"))
     found, wild = compare(llama, panel(tmp_path), design, 2, 5, 64)
     assert len({len(output.tokens) for output in wild}) > 1
     assert all(o.outputs == wild for o in found if o.mutant.mutation == "noop")
     assert sum(o.outputs != wild for o in found) > 5
 
 
-@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma3"])
+_FAMILIES = ("mistral", "gpt2", "gemma3")  # windows, learned positions, both sorts of layers
+_SLOW = (pytest.param(family, marks=pytest.mark.slow) for family in ("qwen2", "qwen3", "gpt_neox"))
+
+
+@pytest.mark.parametrize("family", [*_FAMILIES, *_SLOW])
 def test_other_architectures(family, tmp_path):
     changes: dict[str, Any] = {"sliding_window": 12} if family == "mistral" else {}
     model = load_model(str(tiny_model(tmp_path / family, family, **changes)))
-    compare(model, panel(tmp_path), Design(sample=5), 8)
+    compare(model, panel(tmp_path), Design(sample=3), 4)
 
 
 @pytest.mark.parametrize("fields", [{"greedy": True, "temperature": None}, {"top_p": 0.8}, {"top_k": 0}])
 def test_other_sampling(llama, tmp_path, fields):
-    compare(llama, panel(tmp_path, **fields), Design(sample=4), 16)
+    compare(llama, panel(tmp_path, **fields), Design(sample=3), 4)
 
 
 def test_more_mutants_than_are_run_together(llama, tmp_path, monkeypatch):
@@ -101,14 +105,14 @@ def test_mutants_follow_texts_of_their_prompt(llama, tmp_path, monkeypatch):
     )
     found = {outcome.mutant: outcome.outputs for outcome in fast.run(mutants)}
     assert len(followed) > 1
-    assert all(outcome.outputs == found[outcome.mutant] for outcome in reference.run(mutants[::8]))
+    assert all(outcome.outputs == found[outcome.mutant] for outcome in reference.run(mutants[::20]))
 
 
 @pytest.mark.parametrize("max_batch", [3, 64])
 def test_measures_are_those_of_the_reference_engine(llama, tmp_path, max_batch):
     tiling, resolved = Tiling(8), panel(tmp_path).resolve(llama)
     asked = (resolved.prompts, replace(resolved.readout, measure=True))
-    mutants = Design(sample=6, mutations=("max", "zero", "noop")).plan(llama.genome, tiling).mutants()
+    mutants = Design(sample=2, mutations=("max", "zero", "noop")).plan(llama.genome, tiling).mutants()
     fast, reference = FastEngine(llama, tiling, max_batch), ReferenceEngine(llama, tiling)
     found, truth = (
         {outcome.mutant: outcome.outputs for outcome in engine.prepare(*asked).run(mutants)}

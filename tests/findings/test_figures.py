@@ -39,7 +39,9 @@ ELSEWHERE = {"conserved_apart"}
 
 
 @pytest.mark.parametrize("name", sorted(set(figures()) - ELSEWHERE))
-@pytest.mark.parametrize("palette", [PAPER, COLOURBLIND], ids=["paper", "colourblind"])
+@pytest.mark.parametrize(
+    "palette", [PAPER, pytest.param(COLOURBLIND, marks=pytest.mark.slow)], ids=["paper", "colourblind"]
+)
 def test_every_figure_is_drawn_within_its_page(given, predicted, name, palette):
     drawn = draw(ScreenSet([predicted]) if name == "reliability" else given, name, palette)
     assert drawn

@@ -86,7 +86,7 @@ def test_the_fast_engine_has_the_outcomes_of_the_reference_engine(tmp_path, fami
     mutants = [
         mutant
         for kind in model.genome.kinds
-        for mutant in Design(kinds=(kind,), sample=3).plan(model.genome, TILING).mutants()
+        for mutant in Design(kinds=(kind,), sample=2).plan(model.genome, TILING).mutants()
     ]
     fast = FastEngine(model, TILING).prepare(asked.prompts, asked.readout)
     reference = ReferenceEngine(model, TILING).prepare(asked.prompts, asked.readout)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -216,5 +217,14 @@ OPERATIONS: tuple[Callable[[], Iterable[Tensor]], ...] = (
 )
 
 
+def digests(threads: int) -> dict[str, str]:
+    """Return the digest of every operation, computed by so many threads."""
+    torch.set_num_threads(threads)
+    return {operation.__name__: hashed(operation()) for operation in OPERATIONS}
+
+
 if __name__ == "__main__":
-    print(json.dumps({operation.__name__: hashed(operation()) for operation in OPERATIONS}, indent=2))
+    alone, together = digests(1), digests(2)
+    if alone != together:
+        sys.exit("one thread and two give different bits")
+    print(json.dumps(alone, indent=2))

@@ -22,9 +22,8 @@ def status(folder: options.Folder) -> None:
         console.print(Text(f"{name:>11}  {fact}"), soft_wrap=True)
     if not results.finished:
         console.print(Text(f"{'pace':>11}  {pace_in_words(results)}"), soft_wrap=True)
-    controls = results.manifest.controls
-    for name, value in (controls.to_dict() if controls else {}).items():
-        console.print(Text(f"{'control':>11}  {name}: {value}"), soft_wrap=True)
+    if controls := results.manifest.controls:
+        console.print(Text(f"   controls  {controls.told}"), soft_wrap=True)
     if results.done == 0:
         return
     rates = results.rates("kind")

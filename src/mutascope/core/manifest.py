@@ -156,6 +156,19 @@ class Controls(_Stored):
     calls: int | None = None
     seconds_of_last_run: float | None = None
 
+    @property
+    def told(self) -> str:
+        """What was checked, in words, with the names of what failed."""
+        told = ["weights restored" if self.weights_restored else "weights NOT RESTORED"]
+        for total, failed, passed in (
+            (self.replayed, self.replay_mismatches, "replays agree"),
+            (self.noops, self.noops_not_silent, "no-ops are silent"),
+        ):
+            if total is not None:
+                told.append(f"{total - len(failed):,} of {total:,} {passed}")
+            told += [f"NOT {name}" for name in failed]
+        return ", ".join(told)
+
 
 class ImportedInfo(_Stored):
     """Which files of another program the records were read from."""
