@@ -66,9 +66,13 @@ class ScreenPages:
         return _by_locus(self.calls)
 
     @cached_property
+    def _lines(self) -> pl.DataFrame:
+        """Tests of the rows and columns for any NSM; none in a sample of sites."""
+        return nsm_enrichment(self.given.maps[self.label])
+
+    @cached_property
     def _lines_of(self) -> dict[LocusKey, pl.DataFrame]:
-        """Tests of the rows and columns for any NSM."""
-        return _by_locus(nsm_enrichment(self.given.maps[self.label]))
+        return _by_locus(self._lines)
 
     @cached_property
     def _covariates_of(self) -> dict[LocusKey, pl.DataFrame]:
@@ -192,7 +196,7 @@ class ScreenPages:
         data = self.maps[name]
         key = (data.layer, data.kind)
         calls = self._calls_of.get(key, self.calls.clear())
-        lines = self._lines_of.get(key, next(iter(self._lines_of.values())).clear())
+        lines = self._lines_of.get(key, self._lines.clear())
         return locus_page(data, calls, self.mutations, self.measures, lines, self._covariates_of.get(key))
 
     def answers(self, name: str) -> bytes:
