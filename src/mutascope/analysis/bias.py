@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
+from mutascope.analysis.crossed import crossed_mean
+from mutascope.analysis.nulls import q_values
 from mutascope.analysis.sites import in_order, site_frame
 from mutascope.analysis.status import Status
 from mutascope.core.schema import LOCUS_KEY
@@ -54,6 +57,30 @@ def locus_bias(records: pl.DataFrame) -> pl.DataFrame:
     biased = (pl.col("score") > SCORE_THRESHOLD) & (pl.col("one_sided") > ONE_SIDED_THRESHOLD)
     lean = pl.when(biased & (difference > 0)).then(pl.lit("max")).when(biased).then(pl.lit("min"))
     return scored.with_columns(lean=lean.otherwise(pl.lit("none")))
+
+
+def bias_tests(records: pl.DataFrame) -> pl.DataFrame:
+    """Return whether more ``max`` than ``min`` mutants are NSMs, or fewer, beyond what lines let expect.
+
+    The mean difference over the sites is tested by Student's t with errors clustered by row and by column, because the
+    sites of a line lean together (:func:`~mutascope.analysis.crossed.crossed_mean`); p is no less than that of a
+    binomial with 1/2 of the one-sided sites.
+
+    Args:
+        records: as of :func:`locus_bias`.
+
+    Returns:
+        Columns layer, kind, p, q (Benjamini-Hochberg over the loci), a row for every row of :func:`locus_bias`.
+    """
+    sites = site_frame(records).filter(pl.all_horizontal(pl.col("max_nsm", "min_nsm").is_not_null()))
+    signs = sites.with_columns(sign=pl.col("max_nsm").cast(pl.Int8) - pl.col("min_nsm").cast(pl.Int8))
+    rows = []
+    for key, group in signs.group_by(LOCUS_KEY, maintain_order=True):
+        more, fewer = int((group["sign"] > 0).sum()), int((group["sign"] < 0).sum())
+        exact = float(stats.binomtest(more, more + fewer).pvalue) if more + fewer else 1.0
+        rows.append((*key, max(exact, crossed_mean(group, "sign").p)))
+    schema = {name: records.schema[name] for name in LOCUS_KEY} | {"p": pl.Float64}
+    return q_values(pl.DataFrame(rows, schema=schema, orient="row"))
 
 
 def bias_shares(bias: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:

@@ -171,6 +171,37 @@ def malignant_against(
     return by_assay(text_screens, against)
 
 
+def shared_sets(
+    low: pl.DataFrame, first: pl.DataFrame, second: pl.DataFrame
+) -> dict[str, int | float | None]:
+    """Return how many mutants two malignant sets of one choice assay share, against chance.
+
+    Args:
+        low: mutants that score low, and that the text assay of the second set screened.
+        first: malignant mutants of the one text assay.
+        second: those of the other; all have columns layer, kind, row, col, mutation.
+
+    Returns:
+        ``malignant_a`` (of the first set, those in ``low``), ``malignant_b``, ``both``, ``share`` (both / malignant_a,
+        None without one), ``expected`` (both, if the second set were any of ``low`` in every locus).
+    """
+    first = first.join(low, on=MUTANT_KEY, how="semi")
+    counts = low.group_by(LOCUS_KEY).len("low")
+    for name, chosen in (("a", first), ("b", second)):
+        counts = counts.join(chosen.group_by(LOCUS_KEY).len(name), on=LOCUS_KEY, how="left")
+    both = len(first.join(second, on=MUTANT_KEY, how="semi"))
+    filled = counts.with_columns(pl.col("a", "b").fill_null(0))
+    expected = (filled["a"] * filled["b"] / filled["low"]).to_numpy().sum()
+    share = both / len(first) if len(first) else None
+    return {
+        "malignant_a": len(first),
+        "malignant_b": len(second),
+        "both": both,
+        "share": share,
+        "expected": float(expected),
+    }
+
+
 def mutants_by_locus(mutants: pl.DataFrame) -> pl.DataFrame:
     """Return the number of mutants in every locus that has one, most first.
 

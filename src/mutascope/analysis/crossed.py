@@ -21,9 +21,9 @@ class Mean:
 
     @property
     def p(self) -> float:
-        """Two-sided p of a mean of 0; 1 where nothing varies."""
+        """Two-sided p of a mean of 0; where nothing varies, 1 for a mean of 0, and 0 otherwise."""
         if self.variance <= 0:
-            return 1.0
+            return float(self.mean == 0)
         return float(2 * stats.t.sf(abs(self.mean) / np.sqrt(self.variance), self.freedom))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from mutascope.analysis.copa import tail
 from mutascope.analysis.rates import nsm_rates
 from mutascope.analysis.sites import check_equal_shapes, in_order, site_frame
 from mutascope.analysis.status import Status
@@ -14,6 +15,11 @@ from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.core.schema import LOCUS_KEY
 
 _ONE = (Status.MAX_ONLY, Status.MIN_ONLY)
+_SHAPE = (*LOCUS_KEY, "site_rows", "site_cols")
+_SHUFFLES = 200
+_SCORES = np.eye(len(Status))
+"""Score of every pair of statuses."""
+_SCORES[Status.BOTH, _ONE] = _SCORES[_ONE, Status.BOTH] = 0.5
 
 
 def status_score(a: pl.Expr, b: pl.Expr) -> pl.Expr:
@@ -67,6 +73,66 @@ def overlap_matrix(
                 names = (pl.lit(first).alias("assay_a"), pl.lit(second).alias("assay_b"))
                 found.append((labels.index(first), labels.index(second), pair.select(*names, pl.all())))
     return pl.concat([pair for _, _, pair in sorted(found, key=lambda item: item[:2])])
+
+
+def overlap_tests(
+    screens: Mapping[str, pl.DataFrame],
+    loci: Mapping[str, pl.DataFrame],
+    pairs: Collection[tuple[str, str]],
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return whether two maps overlap more than they would if the rows and columns of one were shuffled.
+
+    Sites of a row, and of a column, have statuses alike, so that sites dealt out one by one overlap far less than
+    maps that have nothing to do with each other. Whole rows and whole columns of one map are shuffled within every
+    locus, 200 times; p is from these draws (:func:`~mutascope.analysis.copa.tail`).
+
+    Args:
+        screens: records by label, columns layer, kind, row, col, mutation, silent.
+        loci: loci by the same labels, columns layer, kind, site_rows, site_cols.
+        pairs: labels of the two screens of each pair.
+        seed: of the shuffles.
+
+    Returns:
+        Columns assay_a, assay_b, p: null where the two have no locus of which both screened every site with ``max`` and
+        ``min``.
+    """
+    maps = {
+        label: _complete_maps(screens[label], loci[label])
+        for label in dict.fromkeys(label for pair in pairs for label in pair)
+    }
+    rows = [(a, b, _overlap_p(maps[a], maps[b], seed)) for a, b in pairs]
+    schema = {"assay_a": pl.String, "assay_b": pl.String, "p": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _complete_maps(records: pl.DataFrame, loci: pl.DataFrame) -> dict[tuple[int, str], np.ndarray]:
+    """Statuses [rows, cols] of the loci of which every site has ``max`` and ``min``."""
+    sites = site_frame(records).filter(pl.all_horizontal(pl.col("max_nsm", "min_nsm").is_not_null()))
+    shapes = {(layer, kind): shape for layer, kind, *shape in loci.select(*_SHAPE).iter_rows()}
+    return {
+        key: group.sort("row", "col")["status"].to_numpy().reshape(shapes[key])
+        for key, group in sites.group_by(LOCUS_KEY, maintain_order=True)
+        if len(group) == np.prod(shapes[key])
+    }
+
+
+def _overlap_p(
+    first: dict[tuple[int, str], np.ndarray], second: dict[tuple[int, str], np.ndarray], seed: int
+) -> float | None:
+    common = [key for key in first if key in second]
+    if not common:
+        return None
+    random = np.random.default_rng(seed)
+    total = np.zeros(_SHUFFLES + 1)
+    for key in common:
+        a, b = first[key], second[key]
+        for draw in range(_SHUFFLES + 1):  # the last one is the map as it is
+            shuffled = (
+                b if draw == _SHUFFLES else b[random.permutation(len(b))][:, random.permutation(b.shape[1])]
+            )
+            total[draw] += _SCORES[a, shuffled].sum()
+    return tail(float(total[-1]), total[:-1])
 
 
 def layer_counts(records: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:

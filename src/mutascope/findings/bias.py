@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mutascope import figures
-from mutascope.analysis.bias import bias_agreement, bias_shares, locus_bias
+from mutascope.analysis.bias import bias_agreement, bias_shares, bias_tests, locus_bias
 from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.analysis.sites import by_assay
 from mutascope.core.schema import LOCUS_KEY
@@ -28,8 +28,9 @@ _BOTH_MUTATIONS = "it takes a screen with max and min at the same sites"
 
 @once
 def bias_by_locus(given: ScreenSet) -> pl.DataFrame:
-    """Return score and lean of every locus."""
-    return by_assay(given.maps, locus_bias)
+    """Return score and lean of every locus, and the test of the difference of max and min."""
+    scored, tested = by_assay(given.maps, locus_bias), by_assay(given.maps, bias_tests)
+    return scored.join(tested, on=["assay", *LOCUS_KEY], how="left", maintain_order="left")
 
 
 @once
@@ -83,7 +84,7 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Rows(
         "bias_by_locus",
         "Loci that lean most",
-        "assay layer kind sites max_nsm min_nsm score one_sided lean",
+        "assay layer kind sites max_nsm min_nsm score one_sided lean p q",
         choose=lambda frame: frame.filter(pl.col("lean") != "none").sort(
             "score", descending=True, maintain_order=True
         ),

@@ -9,7 +9,8 @@ import polars as pl
 
 from mutascope import figures
 from mutascope.analysis.comparison import compare_mutants, count_changes
-from mutascope.analysis.overlap import layer_correlations, layer_counts, overlap_matrix
+from mutascope.analysis.nulls import q_values
+from mutascope.analysis.overlap import layer_correlations, layer_counts, overlap_matrix, overlap_tests
 from mutascope.core.errors import NotHere
 from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
@@ -33,9 +34,16 @@ def need_pairs(given: ScreenSet) -> None:
 
 @once
 def overlap(given: ScreenSet) -> pl.DataFrame:
-    """Return the overlap matrix in long form."""
+    """Return the overlap matrix in long form, with the test of every pair."""
     need_pairs(given)
-    return overlap_matrix(given.maps, given.loci, pairs=given.pairs)
+    found = overlap_matrix(given.maps, given.loci, pairs=given.pairs)
+    tested = overlap_tests(given.maps, given.loci, given.pairs)
+    model = pl.Series("model", [given.model(label) for label in tested["assay_a"]], dtype=pl.String)
+    tested = q_values(tested.with_columns(model), ["model"]).drop("model")
+    turned = tested.select(assay_a="assay_b", assay_b="assay_a", p="p", q="q")
+    return found.join(
+        pl.concat([tested, turned]), on=["assay_a", "assay_b"], how="left", maintain_order="left"
+    )
 
 
 @once

@@ -68,12 +68,12 @@ def _rearranged(given: ScreenSet, found: pl.DataFrame) -> list[list[MapData]]:
     rows = []
     for assay, layer, kind in sorted(best.iter_rows(), key=lambda row: kind_rank(row[2])):
         data = given.locus_maps(assay)[layer, kind]
-        rows.append([replace(data, title=f"{data.name} {assay}"), _moved(data, "col"), _moved(data, "row")])
+        rows.append([replace(data, title=f"{data.name} {assay}"), moved(data, "col"), moved(data, "row")])
     return rows
 
 
-def _moved(data: MapData, axis: str) -> MapData:
-    """The map with its rows or columns in order."""
+def moved(data: MapData, axis: str) -> MapData:
+    """Return the map with its rows or columns in order, the reference marked."""
     found = rearrange(sign_map(data.status), axis)
     along = 0 if axis == "row" else 1
     exact = None if data.exact is None else np.take(data.exact, found.order, axis=along)

@@ -25,10 +25,11 @@ _ORDER = (
         "apart",
         "covariates",
         "copa",
+        "copa_pairs",
         "lowrank",
         "predictions",
     ),
-    *("severity", "strangest", "choice", "malignant", "writers", "outputs"),
+    *("severity", "strangest", "choice", "malignant", "severe_maps", "writers", "outputs"),
 )
 """Modules in the order of the report; others follow by name, and then those on how it was made."""
 _LAST = ("screened", "controls")

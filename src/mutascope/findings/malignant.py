@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from mutascope import figures
-from mutascope.analysis.choice import MALIGNANT_COSINE, MALIGNANT_SCORE, malignant_against, mutants_by_locus
+from mutascope.analysis.choice import (
+    MALIGNANT_COSINE,
+    MALIGNANT_SCORE,
+    malignant_against,
+    mutants_by_locus,
+    shared_sets,
+)
 from mutascope.analysis.lines import top_lines
 from mutascope.analysis.maps import MapData
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
-from mutascope.findings.columns import columns
+from mutascope.findings.columns import columns, share
 from mutascope.findings.finding import Drawing, Finding, Pictures, need
 from mutascope.findings.galleries import WHITE, marked, top_loci
 from mutascope.findings.screens import ScreenSet, once, stack
@@ -59,6 +66,53 @@ def _of_malignant(given: ScreenSet, analysis: Callable[[pl.DataFrame], pl.DataFr
             found = analysis(mutants.filter(assay=choice, text_assay=text))
             parts.append(found.select(*names, pl.all()))
     return pl.concat(parts)
+
+
+@once
+def malignant_in_both(given: ScreenSet) -> pl.DataFrame:
+    """Return how many malignant mutants of one text assay are malignant in another one."""
+    mutants = malignant_mutants(given)
+    parts = []
+    for choice in given.choice:
+        texts = given.beside(choice, given.text)
+        for first, second in permutations(texts, 2):
+            names = {"assay": choice, "text_a": first, "text_b": second}
+            low = given.records[choice].filter(~pl.col("silent"), pl.col("score") <= MALIGNANT_SCORE)
+            sets = {label: mutants.filter(assay=choice, text_assay=label) for label in (first, second)}
+            asked = given.records[second].select(MUTANT_KEY)
+            parts.append({**names, **shared_sets(low.join(asked, on=MUTANT_KEY, how="semi"), *sets.values())})
+    need(parts, "it takes a choice assay and two text assays of the same model")
+    return pl.DataFrame(parts, schema_overrides={"share": pl.Float64})
+
+
+def _texts(given: ScreenSet, palette: Palette) -> Pictures:
+    """The loci with most malignant mutants, a column per text assay (Supplementary Figure 5)."""
+    mutants = malignant_mutants(given)
+    need(len(mutants), "no mutant is malignant")
+    for choice in mutants["assay"].unique(maintain_order=True):
+        texts = given.beside(choice, given.text)
+        rows = []
+        for locus in top_loci(mutants.filter(assay=choice), _ACROSS):
+            told = [
+                (
+                    f"{text}: {len(mutants.filter(assay=choice, text_assay=text, layer=locus[0], kind=locus[1])):,}",
+                    pl.col(f"malignant in {text}"),
+                )
+                for text in texts
+            ]
+            rows.append(marked(given, choice, _with_marks(given, choice, texts), locus, told))
+        title = f"Malignant mutants of {choice} by text assay, in the loci with most of them"
+        yield choice, figures.draw_gallery(rows, title, palette)
+
+
+def _with_marks(given: ScreenSet, choice: str, texts: list[str]) -> pl.DataFrame:
+    """Records of a choice assay that say in which texts a mutant is malignant."""
+    records = given.records[choice]
+    for text in texts:
+        named = malignant_mutants(given).filter(assay=choice, text_assay=text)
+        marks = named.select(*MUTANT_KEY, pl.lit(True).alias(f"malignant in {text}"))
+        records = records.join(marks, on=MUTANT_KEY, how="left", maintain_order="left")
+    return records
 
 
 def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
@@ -115,6 +169,21 @@ FINDINGS = (
         "Malignant mutants by locus, most first.",
         malignant_by_locus,
         _PAIR,
+    ),
+    Finding(
+        "malignant_shared",
+        "How many malignant mutants of one text assay are malignant in another one, against chance.",
+        malignant_in_both,
+        columns(
+            assay="the choice assay",
+            text_a="first text assay",
+            text_b="second text assay",
+            malignant_a="malignant mutants of the first text assay that the second one screened",
+            malignant_b="malignant mutants of the second text assay",
+            share=share("both / malignant_a"),
+            expected="both, if in every locus those of the second were any mutants that score low and that it screened",
+        ),
+        Drawing("malignant_texts", "malignant mutants by text assay (Supplementary Figure 5)", _texts),
     ),
     Finding(
         "malignant_lines",

@@ -17,7 +17,7 @@ def with_model(given: ScreenSet, table: pl.DataFrame) -> pl.DataFrame:
     """
     if "model" in table.columns:
         return table
-    groups = given.groups if "assays" in table.columns else []
+    groups = [*given.groups, *given.text_groups] if "assays" in table.columns else []
     names = given.model_names | {", ".join(group): given.model_names[group[0]] for group in groups}
     stated = [
         pl.col(column).replace_strict(names, return_dtype=pl.String).alias(model)

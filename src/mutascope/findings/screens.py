@@ -101,6 +101,12 @@ class ScreenSet:
         return groups
 
     @property
+    def text_groups(self) -> list[list[str]]:
+        """Text assays of a model that can be compared site by site, two or more."""
+        groups = [[label for label in group if label in self.text] for group in self.groups]
+        return [group for group in groups if len(group) > 1]
+
+    @property
     def notes(self) -> list[str]:
         """A sentence for every group of maps that cannot be compared with the first one: why."""
         if not any(label not in self.panels for label in self.labels):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TEXT = "it takes a text assay"
 _NSM = ~pl.col("silent")
-_COSINE_MAPS = (0.1, 0.2, 0.5, 0.7)
+COSINE_MAPS = (0.1, 0.2, 0.5, 0.7)
 
 
 @once
@@ -102,7 +102,7 @@ def _cosine(given: ScreenSet, palette: Palette) -> Pictures:
 def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
     """The loci with most NSMs of low cosine, at several thresholds (Figure 5a, b, right)."""
     need(given.text, TEXT)
-    told = [(f"cosine < {limit}", pl.col("cosine") < limit) for limit in _COSINE_MAPS]
+    told = [(f"cosine < {limit}", pl.col("cosine") < limit) for limit in COSINE_MAPS]
     for label in given.text:
         records = given.severe[label]
         if rows := with_most(given, label, records, pl.col("cosine") < MALIGNANT_COSINE, told):
