@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-import torch
 
 from mutascope import MutascopeError, load_genome, load_model
-from mutascope.model.loading_errors import explain
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -72,46 +69,3 @@ def test_what_the_hub_says(hub, load, name, says):
         load(name)
     assert says in str(told.value)
     assert "\n" not in str(told.value)
-
-
-REASONS = {
-    "memory of a GPU": (
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
-        "does not fit into memory",
-    ),
-    "memory": (MemoryError(), "does not fit into memory"),
-    "memory as torch says it": (
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-        "does not fit into memory",
-    ),
-    "a full disk": (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
-    "another's file": (
-        PermissionError(errno.EACCES, "Permission denied", "/cache/x"),
-        "/cache/x cannot be read",
-    ),
-    "a package": (ImportError("X requires the timm library but it was not found"), "pip install timm"),
-    "a module": (ModuleNotFoundError("No module named 'mamba_ssm'"), "needs the package mamba_ssm"),
-    "a tokenizer's package": (
-        ValueError("You need to have sentencepiece installed"),
-        "needs the package sentencepiece",
-    ),
-    "code": (ValueError("contains custom code; pass trust_remote_code=True"), "--trust-remote-code"),
-    "a key": (KeyError("full_attention"), "KeyError 'full_attention'"),
-    "nothing": (AssertionError(), "AssertionError"),
-    "a page of words": (ValueError("word " * 900), "..."),
-}
-
-
-@pytest.mark.parametrize("error, says", REASONS.values(), ids=REASONS)
-def test_reasons(error, says):
-    sentence = explain("owner/model", error)
-    assert says in sentence
-    assert "/cache/x" in sentence or "owner/model" in sentence
-    assert "\n" not in sentence
-    assert len(sentence) < 400
-
-
-def test_the_cause_of_an_error_is_seen():
-    error = OSError("Can't load the model")
-    error.__cause__ = PermissionError(errno.EACCES, "Permission denied", "/cache/x")
-    assert "/cache/x cannot be read" in explain("owner/model", error)
