@@ -66,7 +66,6 @@ def texts(model: Model, assay: TextAssay | PanelAssay, batch: int) -> tuple[Any,
     return resolved, run
 
 
-@pytest.mark.skip("what stands for a second device does not follow how weights are packed")
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
 def test_texts_are_those_of_a_cpu(family, tmp_path, monkeypatch, second_device):
     model = load_model(str(tiny_model(tmp_path / family, family, num_hidden_layers=2)), device="cpu")

@@ -162,7 +162,8 @@ class Head:
                     tokens[others], proved = self._sample_near(final[others], self._shortlist(*known))
                     doubtful += others[~proved].tolist()
         if doubtful:
-            tokens[doubtful] = self.sample(final[doubtful], steps[doubtful])
+            rows = torch.tensor(doubtful)
+            tokens[rows] = self.sample(final[rows], steps[rows])
         return tokens
 
     def known(self, final: Tensor, logits: Tensor, tokens: Sequence[int]) -> list[Shortlist]:

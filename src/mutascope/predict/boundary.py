@@ -52,8 +52,8 @@ class Boundary:
     """The tokens around the k-th one at every step of the wild type's text.
 
     Attributes:
-        tokens: the most probable, descending, int64 [steps, candidates].
-        scores: logit / temperature of these, float32 [steps, candidates].
+        tokens: the most probable, descending, int64 [steps, candidates], on the CPU.
+        scores: logit / temperature of these, float32 [steps, candidates], on the CPU.
 
     Args:
         sampler: of the assay, whose only filter is top k (:meth:`exists`).
@@ -64,8 +64,9 @@ class Boundary:
     def __init__(self, sampler: Sampler, logits: Tensor, steps: Tensor) -> None:
         assert sampler.noise is not None
         self._last = sampler.top_k - 1
-        self.scores, self.tokens = (logits / sampler.temperature).topk(sampler.top_k + BEYOND, dim=-1)
-        self._noise = sampler.noise[steps[:, None], self.tokens]
+        scores, tokens = (logits / sampler.temperature).topk(sampler.top_k + BEYOND, dim=-1)
+        noise = sampler.noise[steps[:, None], tokens]
+        self.scores, self.tokens, self._noise = scores.cpu(), tokens.cpu(), noise.cpu()
         self._pick = (self.scores + self._noise)[:, : sampler.top_k].argmax(-1)
 
     @staticmethod

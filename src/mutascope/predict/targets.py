@@ -125,11 +125,12 @@ def make_targets(
     seeds = torch.cat([seed, pull(single, places[rows]).float()]) if len(extra) else seed
     order = at.argsort(stable=True)
     now = order.argsort()  # where every direction is
+    own, extra_at = now.split([len(token), len(extra)])
     return Targets(
         *(steps[token], places[token], margins, seed),
         Directions(at[order], seeds[order]),
-        now[: len(token)],
-        tuple(replace(contest, at=now[len(token) + contest.at]) for contest in contests),
+        own,
+        tuple(replace(contest, at=extra_at.cpu()[contest.at]) for contest in contests),
     )
 
 
@@ -154,6 +155,7 @@ def _contests(
     if not Boundary.exists(sampler):
         return torch.zeros(0, 2, dtype=torch.int64), []
     boundary = Boundary(sampler, logits, steps)
+    token, threat, margins, distance = (each.cpu() for each in (token, threat, margins, distance))
     near = boundary.contested(token, threat, margins).nonzero()[:, 0]
     places: dict[tuple[int, int], int] = {}
     contests = []
@@ -163,6 +165,6 @@ def _contests(
         if len(places.keys() | {(row, at) for at in ranks}) > _EXTRA * len(token):
             break
         at = torch.tensor([places.setdefault((row, at), len(places)) for at in ranks])
-        contests.append(Contest(target, at, boundary.scores[row, ranks], lead))
+        contests.append(Contest(target, at, boundary.scores[row, ranks].to(logits.device), lead))
     rows = torch.tensor(list(places), dtype=torch.int64).view(-1, 2)
     return torch.stack([rows[:, 0], boundary.tokens[rows[:, 0], rows[:, 1]]], dim=1), contests
