@@ -61,6 +61,7 @@ def test_the_last_of_the_top_is_looked_for_among_the_moved_tokens():
             scores = (logits + change)[step] / sampler.temperature
             margin = scores[own] - scores[others[TOP_K]]
             if own != pick:
+                assert sampler.noise is not None
                 lead = sampler.noise[step, pick] - sampler.noise[step, own]
                 margin, entering = max(-margin, scores[pick] - scores[own] + lead), entering + 1
             found = targets.margins + targets.changes(moved(targets, change))[0, 0, :, 0]

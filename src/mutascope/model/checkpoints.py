@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedConfig
+
 from mutascope.core.errors import MutascopeError
 
 _INDEX = "model.safetensors.index.json"
@@ -22,7 +24,7 @@ _OTHER_FORMATS = {
 }
 _TOKENIZERS = ("*token*", "vocab*", "merges*", "*.model", "*.tiktoken", "tekken.json", "spiece*")
 """What files of tokenizers are called."""
-DEQUANTISED = ("mxfp4",)
+_DEQUANTISED = ("mxfp4",)
 """Quantisations that transformers undoes while it loads."""
 _LFS = b"version https://git-lfs"
 
@@ -49,11 +51,28 @@ def check_config(folder: Path) -> None:
     if not path.exists():
         raise MutascopeError(f"{folder} is not a model: {_without_config(folder)}")
     config = _object(path)
-    quantised = config.get("quantization_config") or config.get("quantization")
-    if isinstance(quantised, dict) and (method := quantised.get("quant_method", "MLX")) not in DEQUANTISED:
+    _refuse_quantised(str(folder), config.get("quantization_config") or config.get("quantization"))
+
+
+def refuse_quantised(name: str, config: PreTrainedConfig) -> None:
+    """Refuse a checkpoint whose weights are stored as codes: a tile of these cannot be written.
+
+    Raises:
+        MutascopeError: for bitsandbytes, GPTQ, AWQ, FP8 and the like.
+    """
+    for part in (config, config.get_text_config(decoder=True)):
+        told: Any = getattr(part, "quantization_config", None)
+        _refuse_quantised(name, told if told is None or isinstance(told, dict) else told.to_dict())
+
+
+def _refuse_quantised(name: str, told: Any) -> None:
+    if not told or not isinstance(told, dict):
+        return
+    method = told.get("quant_method", "MLX")
+    if getattr(method, "value", method) not in _DEQUANTISED:
         raise MutascopeError(
-            f"{folder} holds quantised weights ({method}, says config.json), which cannot be mutated: take the"
-            " checkpoint that they were made from, with --dtype bfloat16 or float32"
+            f"{name} holds quantised weights ({getattr(method, 'value', method)}, says config.json), which cannot be"
+            " mutated: take the checkpoint that they were made from, with --dtype bfloat16 or float32"
         )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -22,7 +21,6 @@ from transformers.pytorch_utils import Conv1D
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Genome, Locus
 from mutascope.core.kinds import kind_rank
-from mutascope.model.checkpoints import DEQUANTISED
 from mutascope.model.experts import expert_loci, router_locus
 from mutascope.model.families import View, family_of, head_sizes, is_known
 from mutascope.model.roles import view_by_name
@@ -116,27 +114,6 @@ def _lists(
 def _is_of(module: nn.Module, *configs: PreTrainedConfig) -> bool:
     """Whether a module that has a config has one of these kinds."""
     return type(module.config) in {type(config) for config in configs}
-
-
-def refuse_quantised(name: str, config: PreTrainedConfig) -> None:
-    """Refuse a checkpoint whose weights are stored as codes: a tile of these cannot be written.
-
-    Raises:
-        MutascopeError: for bitsandbytes, GPTQ, AWQ, FP8 and the like.
-    """
-    for part in (config, config.get_text_config(decoder=True)):
-        told: Any = getattr(part, "quantization_config", None)
-        if told:
-            method = (
-                told.get("quant_method") if isinstance(told, dict) else getattr(told, "quant_method", None)
-            )
-            method = getattr(method, "value", method)
-            if method in DEQUANTISED:
-                continue
-            raise MutascopeError(
-                f"{name} holds quantised weights ({method}, says config.json), which cannot be mutated: take the"
-                " checkpoint that they were made from, with --dtype bfloat16 or float32"
-            )
 
 
 def _whole(layer: int, name: str, module: nn.Linear | Conv1D) -> Locus:

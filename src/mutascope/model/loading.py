@@ -25,8 +25,8 @@ from mutascope.core.genome import Genome
 from mutascope.core.words import counted
 from mutascope.model import generation
 from mutascope.model.aliases import ALIASES, fetch_alias
-from mutascope.model.checkpoints import check_config, check_folder, stray_prefix
-from mutascope.model.discovery import find_genome, refuse_quantised
+from mutascope.model.checkpoints import check_config, check_folder, refuse_quantised, stray_prefix
+from mutascope.model.discovery import find_genome
 from mutascope.model.loading_errors import HUB_ANSWERS, LOAD_ERRORS, explain
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
