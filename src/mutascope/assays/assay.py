@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transformers import GenerationConfig
@@ -19,6 +19,7 @@ from mutascope.model.loading import Model
 
 AssayT = TypeVar("AssayT", bound="Assay", covariant=True)
 ReadoutT = TypeVar("ReadoutT", bound=Readout, covariant=True)
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 _NOT_SAMPLING = {"_from_model_config", "transformers_version", "output_attentions", "output_hidden_states"}
 
 
@@ -43,7 +44,7 @@ class Assay(BaseModel):
     measurable: ClassVar[bool] = False
     predictable: ClassVar[bool] = True
     name: str
-    seed: int = Field(default=0, ge=-(2**63), lt=2**64)
+    seed: Seed = 0
     greedy: bool = False
     temperature: float | None = Field(default=None, ge=1e-6)
     top_k: int | None = Field(default=None, ge=0)
@@ -55,6 +56,11 @@ class Assay(BaseModel):
         if self.greedy and {self.temperature, self.top_k, self.top_p, self.min_p} != {None}:
             raise ValueError("greedy takes no temperature, top_k, top_p or min_p")
         return self
+
+    @property
+    def further(self) -> tuple[int, ...]:
+        """Seeds beside :attr:`seed` whose texts mutants are measured along."""
+        return ()
 
     def sampling(self) -> dict[str, Any]:
         """Return the keyword arguments of ``generate`` that these fields state."""

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, ClassVar, Self
 
+import polars as pl
 from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mutascope.assays.assay import (
     Assay,
     Resolved,
+    Seed,
     check_positions,
     resolve_generation,
     stored_prompts,
     tokenise,
 )
+from mutascope.core.design import parse_indices
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest, PromptInfo
 from mutascope.core.protocol import Generation, Output, Probe, Prompt
+from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
 
 
@@ -38,6 +43,8 @@ class TextAssay(Assay):
         prompt: raw text, tokenised with the tokenizer's own special tokens and no chat template.
         messages: chat messages instead of a prompt, rendered with the tokenizer's chat template.
         max_length: tokens, prompt included. max_new_tokens: tokens, prompt excluded. At most one of them.
+        seeds: several, such as ``0-7``: the first is the seed of the assay; mutants are measured along the wild type's
+            texts of all.
     """
 
     type: ClassVar[str] = "text"
@@ -47,6 +54,17 @@ class TextAssay(Assay):
     messages: tuple[Message, ...] | None = None
     max_length: int | None = Field(default=None, ge=1)
     max_new_tokens: int | None = Field(default=None, ge=1)
+    seeds: tuple[Seed, ...] | None = Field(default=None, min_length=2)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_of_seeds(cls, stated: Any) -> Any:
+        if not isinstance(stated, dict) or stated.get("seeds") is None:
+            return stated
+        seeds = stated["seeds"]
+        seeds = parse_indices(seeds) if isinstance(seeds, str) else seeds
+        first = seeds[0] if isinstance(seeds, list | tuple) and seeds else stated.get("seed", 0)
+        return {**stated, "seeds": seeds, "seed": first}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -54,7 +72,16 @@ class TextAssay(Assay):
             raise ValueError("give either prompt or messages")
         if (self.max_length is None) == (self.max_new_tokens is None):
             raise ValueError("give either max_length or max_new_tokens")
+        if self.seeds and self.greedy:
+            raise ValueError("greedy takes no seeds: every seed has the same text")
+        if self.seeds and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds must differ")
         return self
+
+    @property
+    def further(self) -> tuple[int, ...]:
+        """Seeds beside :attr:`seed` whose texts mutants are measured along."""
+        return (self.seeds or ())[1:]
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of ``generate`` that the assay states."""
@@ -93,11 +120,19 @@ class TextAssay(Assay):
                 f" within max_length {self.max_length}"
             )
         check_positions(model, self.name, resolved["max_length"])
-        return ResolvedAssay(self, (prompt,), Generation(self.seed, self.arguments(), resolved, measure))
+        fields = unsupported_fields(resolved) if self.further else []
+        if fields:
+            raise MutascopeError(
+                f"assay {self.name!r} has several seeds, and the chance of silence is not known with"
+                f" {', '.join(fields)}: give it one seed"
+            )
+        return ResolvedAssay(
+            self, (prompt,), Generation(self.seed, self.arguments(), resolved, measure, self.further)
+        )
 
     def reopen(self, model: Model, manifest: Manifest) -> ResolvedAssay:
         """Return the assay of a stored screen, with the prompt that it asked."""
-        readout = Generation(self.seed, self.arguments(), manifest.generation, manifest.measure)
+        readout = Generation(self.seed, self.arguments(), manifest.generation, manifest.measure, self.further)
         return ResolvedAssay(self, stored_prompts(manifest), readout)
 
     def _render_chat(self, model: Model) -> str:
@@ -120,9 +155,18 @@ class TextAssay(Assay):
 class ResolvedAssay(Resolved[TextAssay, Generation]):
     """A text assay that knows its model."""
 
+    @property
+    def record_schema(self) -> dict[str, Any]:
+        """Columns of :meth:`measures` that are no Float32."""
+        return {f"first_divergence_{seed}": pl.Int32 for seed in self.assay.further}
+
     def measures(self, outputs: Sequence[Output], texts: Sequence[str | None]) -> dict[str, Any]:
-        """Return the measures along the wild type's continuation, of a single prompt."""
-        return dict(outputs[0].values) if len(outputs) == 1 else {}
+        """Return the measures along the only text of the wild type; of several seeds with their mean."""
+        values = dict(outputs[0].values) if len(outputs) == 1 else {}
+        if not (values and self.assay.further):
+            return values
+        chances = (values[name] for name in ("silence", *(f"silence_{seed}" for seed in self.assay.further)))
+        return values | {"mean_silence": fmean(chance for chance in chances if chance is not None)}
 
 
 def _paper(name: str, prompt: str, seed: int, max_length: int) -> TextAssay:

@@ -74,6 +74,13 @@ Measure = Annotated[
     bool | None, typer.Option("--measure", help="also measure every mutant along the wild type's text")
 ]
 Seed = Annotated[int | None, typer.Option(help="replaces the assay's seed")]
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        help="several, such as 0-7: the chance of silence over the texts of all; the first is that of the records",
+        show_default=False,
+    ),
+]
 MaxLength = Annotated[int | None, typer.Option(help="replaces the assay's length, prompt included")]
 Questions = Annotated[
     str | None, typer.Option(help="of a choice assay: folder, CSV, JSONL, Hub dataset or general")

@@ -36,6 +36,7 @@ def screen(
         str | None, typer.Option(help="CSV or Parquet list of mutants instead of a region")
     ] = None,
     seed: options.Seed = None,
+    seeds: options.Seeds = None,
     max_length: options.MaxLength = None,
     questions: options.Questions = None,
     subject: options.Subject = None,

@@ -109,7 +109,9 @@ class UnitsInfo(_Stored):
 
 
 class WildOutput(_Stored):
-    """Output of the wild type on one prompt; of a text assay also the text and the margin of every token."""
+    """Output of the wild type on one prompt; of a text assay also the text and the margin of every token, and the seed
+    where it is a further one.
+    """
 
     phenotype: str
     text: str
@@ -117,6 +119,7 @@ class WildOutput(_Stored):
     tokens: list[int]
     pieces: list[str] | None = None
     margins: list[float] | None = None
+    seed: int | None = None
 
 
 class Numerics(_Stored):
@@ -221,6 +224,7 @@ class Manifest(_Stored):
     uncovered: list[MatrixInfo] = []
     units: UnitsInfo
     wild_type: list[WildOutput]
+    further_wild_types: list[WildOutput] = []
     libraries: dict[str, str]
     platform: Platform | None = None
     created: str | None = None

@@ -30,12 +30,14 @@ class Generation:
         resolved: every sampling field that is in force, the model's generation config and the library's
             defaults included.
         measure: also measure every mutant along the wild type's continuation (:mod:`mutascope.engine.measures`).
+        further: more seeds; where mutants are measured, the chance that they write the wild type's texts of these too.
     """
 
     seed: int
     arguments: Mapping[str, Any]
     resolved: Mapping[str, Any]
     measure: bool = False
+    further: tuple[int, ...] = ()
 
     def at(self, prompt: Prompt) -> Generation:
         """Return this readout for a prompt of another length than the one that it was resolved for."""
@@ -45,6 +47,10 @@ class Generation:
         else:
             changed = {"max_length": length + self.resolved["max_new_tokens"]}
         return replace(self, resolved={**self.resolved, **changed})
+
+    def with_seed(self, seed: int) -> Generation:
+        """Return this readout with another seed, and that one alone."""
+        return replace(self, seed=seed, further=())
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,15 @@ class NextToken:
     resolved: Mapping[str, Any]
     choices: Mapping[str, tuple[int, ...]]
     measure: ClassVar[bool] = False
+    further: ClassVar[tuple[int, ...]] = ()
 
     def at(self, prompt: Prompt) -> NextToken:
         """Return this readout, which is the same for every prompt."""
         return self
+
+    def with_seed(self, seed: int) -> NextToken:
+        """Return this readout with another seed."""
+        return replace(self, seed=seed)
 
 
 Readout = Generation | NextToken
@@ -133,6 +144,11 @@ class Session(Protocol):
     @property
     def wild_type(self) -> tuple[Output, ...]:
         """Outputs of the unmodified model, one per prompt."""
+        ...
+
+    @property
+    def further(self) -> tuple[Output, ...]:
+        """Outputs of the unmodified model with the further seeds of the readout."""
         ...
 
     @property

@@ -19,7 +19,7 @@ from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant, Tiling
 from mutascope.core.manifest import STOCK
 from mutascope.core.protocol import Generation, NextToken, Outcome, Output, Prompt, Readout
-from mutascope.engine.measures import Choices, Continuation, measured
+from mutascope.engine.measures import Choices, Continuation, FurtherText, measured
 from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
 from mutascope.model.mutations import Mutagen
@@ -168,14 +168,23 @@ class ReferenceSession:
         self.engine, self.prompts, self.readout = engine, tuple(prompts), readout
         self.underway = 0.0
         self._wild_type: tuple[Output, ...] | None = None
-        self._known: tuple[int, Continuation] | None = None
+        self._further: tuple[Output, ...] | None = None
+        self._known: tuple[int, list[Continuation | FurtherText]] | None = None
 
     @property
     def wild_type(self) -> tuple[Output, ...]:
         """Outputs of the unmodified model, one per prompt, read out when first asked for."""
         if self._wild_type is None:
-            self._wild_type = tuple(self._read_wild_type(prompt) for prompt in self.prompts)
+            self._wild_type = tuple(self._read_wild_type(prompt, self.readout) for prompt in self.prompts)
         return self._wild_type
+
+    @property
+    def further(self) -> tuple[Output, ...]:
+        """Outputs of the unmodified model with the further seeds of the readout, read out when first asked for."""
+        if self._further is None:
+            readouts = map(self.readout.with_seed, self.readout.further)
+            self._further = tuple(self._read_wild_type(self.prompts[0], readout) for readout in readouts)
+        return self._further
 
     def run(self, mutants: Iterable[Mutant]) -> Iterator[Outcome]:
         """Yield the outcome of every mutant, in the order given."""
@@ -190,28 +199,36 @@ class ReferenceSession:
     def _read(self, mutant: Mutant, place: int) -> Output:
         """Read out a mutant on a prompt."""
         prompt, engine = self.prompts[place], self.engine
-        wild = self._continuation(place) if self.readout.measure else None  # before the network is edited
+        known = self._texts(place) if self.readout.measure else []  # before the network is edited
         with engine.mutagen.mutated(mutant):
-            output = engine.read_out(prompt, self.readout)
-            return (
-                replace(output, values=measured(wild, self._logits(prompt, wild.tokens))) if wild else output
-            )
+            output, values = engine.read_out(prompt, self.readout), {}
+            for text in known:
+                values |= measured(text, self._logits(prompt, text.tokens))
+            return replace(output, values=values) if known else output
 
-    def _read_wild_type(self, prompt: Prompt) -> Output:
+    def _read_wild_type(self, prompt: Prompt, readout: Readout) -> Output:
         """Read out the unmodified network; of a single prompt with margins, where they are known."""
-        sampler = self.engine.sampler(prompt, self.readout)
-        if sampler is None or len(self.prompts) > 1 or isinstance(self.readout, NextToken):
-            return self.engine.read_out(prompt, self.readout)
-        output, logits = self.engine.wild_type_logits(prompt, self.readout)
+        sampler = self.engine.sampler(prompt, readout)
+        if sampler is None or len(self.prompts) > 1 or isinstance(readout, NextToken):
+            return self.engine.read_out(prompt, readout)
+        output, logits = self.engine.wild_type_logits(prompt, readout)
         return replace(output, margins=sampler.margins(logits[: len(output.tokens)]))
 
-    def _continuation(self, place: int) -> Continuation:
-        """Return the wild type's continuation of a prompt; the last one is kept, as its logits are large."""
+    def _texts(self, place: int) -> list[Continuation | FurtherText]:
+        """Return the wild type's texts of a prompt; those of the last one are kept, as their logits are large."""
         if self._known is None or self._known[0] != place:
             prompt, tokens = self.prompts[place], self.wild_type[place].tokens
             sampler = self.engine.sampler(prompt, self.readout)
-            self._known = place, Continuation(tokens, self._logits(prompt, tokens), sampler)
+            first = Continuation(tokens, self._logits(prompt, tokens), sampler)
+            self._known = place, [first, *self._further_texts(prompt)]
         return self._known[1]
+
+    def _further_texts(self, prompt: Prompt) -> Iterator[FurtherText]:
+        """Yield the wild type's texts of the further seeds."""
+        for seed, output in zip(self.readout.further, self.further, strict=True):
+            sampler = self.engine.sampler(prompt, self.readout.with_seed(seed))
+            assert sampler is not None, "an assay of several seeds is picked by a sampler"
+            yield FurtherText(seed, output.tokens, self._logits(prompt, output.tokens), sampler)
 
     def _logits(self, prompt: Prompt, tokens: Sequence[int]) -> Tensor:
         """Return what the network, as it is now, has the tokens after a prompt picked from, [steps, vocabulary]."""

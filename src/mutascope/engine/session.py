@@ -121,6 +121,11 @@ class FastSession:
         return self.wild.outputs
 
     @property
+    def further(self) -> tuple[Output, ...]:
+        """Outputs of the unmodified model with the further seeds of the readout."""
+        return self.wild.further
+
+    @property
     def underway(self) -> float:
         """How much of the work on mutants that were not yielded yet is done, in mutants."""
         said = sum(map(len, list(self._said.values())))
@@ -200,7 +205,8 @@ class FastSession:
             if known.measure:
                 # the slots still hold the beginning that the first of the choices was fed
                 begin = self.wild.shared if asked.index and self._verifier else 0
-                yield from self.account.timed("measuring", self._slots().measure(some, known.measure, begin))
+                work = self._slots().measure(some, known.measure, begin, self.wild.texts)
+                yield from self.account.timed("measuring", work)
             else:
                 yield from self.account.timed("verifying", self._slots().verify(some, known.shortlists))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from mutascope.engine.edits import Edits
 from mutascope.engine.head import Head, Shortlist
 from mutascope.engine.measures import Measure
 from mutascope.engine.rows import Row
+from mutascope.engine.wild_type import FurtherReading
 
 _SHORTEST = 8
 
@@ -57,16 +59,41 @@ class Verifier:
                     self._move(rows[slot], slot, to, reach)
             rows, at = [rows[slot] for slot in keep], [spans[slot].stop for slot in keep]
 
-    def measure(self, rows: list[Row], measure: Measure, begin: int = 0) -> Iterator[Row]:
+    def measure(
+        self, rows: list[Row], measure: Measure, begin: int = 0, further: Sequence[FurtherReading] = ()
+    ) -> Iterator[Row]:
         """Feed rows the wild type's whole text and measure them along it; yield them as :meth:`verify` does.
 
         Args:
             rows: of the same prompt, in whose slots the tokens before ``begin`` were fed.
             measure: what is asked of the logits.
             begin: position of the first token that is fed.
+            further: the wild type's texts of further seeds, which are fed first: what a row has seen in the end is the
+                text that it goes on from.
+        """
+        values: list[dict[str, float | None]] = [{} for _ in rows]
+        picks: list[list[int]] = [[] for _ in rows]
+        for text in further:
+            others = [replace(row, text=text.activations) for row in rows]
+            known = text.measure.values(self._along(others, text.measure, begin))
+            values = [value | more for value, more in zip(values, known, strict=True)]
+            begin = rows[0].asked.start - 1  # the slots hold the prompt
+        known = measure.values(self._along(rows, measure, begin, picks))
+        _take(rows, picks)
+        for slot, row in enumerate(rows):
+            row.values = known[slot] | values[slot]
+            self._retire(row, slot)
+            yield row
+
+    def _along(
+        self, rows: list[Row], measure: Measure, begin: int, picks: list[list[int]] | None = None
+    ) -> Tensor:
+        """Feed rows of one prompt their text from position ``begin``; return the sums of a measure along it.
+
+        ``picks`` gets what every row picks.
         """
         start, end = rows[0].asked.start, rows[0].asked.start - 1 + len(rows[0].text.tokens)
-        sums, picks = measure.sums(len(rows)), [[] for _ in rows]
+        sums = measure.sums(len(rows))
         width = max(_SHORTEST, self.decoder.operations.SIZES.tokens // len(rows))
         for left in range(begin, end, width):
             span = range(left, min(left + width, end))
@@ -75,13 +102,11 @@ class Verifier:
                 step = position - start + 1
                 for some, logits in self.head.logits(final[:, at]):
                     measure.add(sums[some], logits, step)
-                    tokens = self.head.sampler.sample(logits, torch.full((len(logits),), step))
-                    for picked, token in zip(picks[some], tokens.tolist(), strict=True):
-                        picked.append(token)
-        _take(rows, picks)
-        for slot, (row, row.values) in enumerate(zip(rows, measure.values(sums), strict=True)):
-            self._retire(row, slot)
-            yield row
+                    if picks is not None:
+                        tokens = self.head.sampler.sample(logits, torch.full((len(logits),), step))
+                        for picked, token in zip(picks[some], tokens.tolist(), strict=True):
+                            picked.append(token)
+        return sums
 
     def _recall(self, row: Row, slot: int) -> int:
         """Put what a row has seen into a slot; return the position that it is fed next."""

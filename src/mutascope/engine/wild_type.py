@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from mutascope.engine.activation_cache import ActivationCache, common_beginning
 from mutascope.engine.batched_decoding import decode
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.head import Head, Shortlist
-from mutascope.engine.measures import Choices, Continuation, Measure, measured
+from mutascope.engine.measures import Choices, Continuation, FurtherText, Measure, measured
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.engine.rows import Asked, Row
 
@@ -37,6 +37,15 @@ class Reading:
     shortlists: list[Shortlist]
 
 
+@dataclass(frozen=True)
+class FurtherReading:
+    """What the wild type writes with a further seed, to measure mutants along."""
+
+    output: Output
+    activations: ActivationCache
+    measure: FurtherText
+
+
 class WildType:
     """The wild type on every prompt.
 
@@ -47,6 +56,7 @@ class WildType:
         outputs: one per prompt.
         shared: tokens that all choices begin with, which are computed once; 0 for texts.
         keeps: whether readings are kept; those of a panel are many, and made again for each cohort.
+        texts: of the further seeds of the readout, on the first prompt.
 
     Args:
         reference: engine that defines the truth.
@@ -94,6 +104,14 @@ class WildType:
             self._output(tokens, known[index][1] if self.keeps else None)
             for index, tokens in enumerate(self.tokens)
         )
+        self.texts = [
+            self._further(reference, prompts[0], readout.with_seed(seed)) for seed in readout.further
+        ]
+
+    @property
+    def further(self) -> tuple[Output, ...]:
+        """Outputs with the further seeds of the readout."""
+        return tuple(text.output for text in self.texts)
 
     def reading(self, asked: Asked) -> Reading:
         """Return what mutants are verified against in a prompt."""
@@ -120,6 +138,18 @@ class WildType:
         if self.choices:
             return Output(tokens, values=measured(self.choices, logits))
         return Output(tokens, margins=self.head.sampler.margins(logits))
+
+    def _further(self, reference: ReferenceEngine, prompt: Prompt, readout: Readout) -> FurtherReading:
+        """Return what it writes with another seed, which must be what the reference engine has."""
+        output, logits = reference.wild_type_logits(prompt, readout)
+        sampler = reference.sampler(prompt, readout)
+        assert sampler is not None, "the fast engine picks by a sampler"
+        activations = ActivationCache(self.decoder, prompt.tokens, output.tokens).extend_fully()
+        if not (output.finite and torch.equal(self._logits(activations), logits)):
+            raise Unsupported(f"its wild type with seed {readout.seed} does not equal the reference engine's")
+        margins = sampler.margins(logits)
+        measure = FurtherText(readout.seed, output.tokens, logits, sampler)
+        return FurtherReading(replace(output, margins=margins), activations, measure)
 
     def _equals(self, asked: Asked, output: Output, logits: Tensor) -> bool:
         """Whether the wild type has the reference engine's tokens and logits."""

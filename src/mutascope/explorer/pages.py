@@ -92,11 +92,11 @@ class ScreenPages:
 
     @cached_property
     def measures(self) -> list[str]:
-        """Numbers that the records have beyond those that all have."""
-        records = self.given.records[self.label]
-        return [
-            name for name, kind in records.schema.items() if name not in RECORD_SCHEMA and kind.is_numeric()
-        ]
+        """Numbers that the records have beyond those that all have, but for those of further seeds."""
+        records, seeds = self.given.records[self.label], self.manifest.further_wild_types
+        apart = {f"{name}_{output.seed}" for output in seeds for name in ("silence", "first_divergence")}
+        known = RECORD_SCHEMA.keys() | apart
+        return [name for name, kind in records.schema.items() if name not in known and kind.is_numeric()]
 
     @cached_property
     def letters(self) -> list[str]:

@@ -73,7 +73,7 @@ def mismatches(reference: ReferenceEngine, reader: PhenotypeReader, chosen: pl.D
     """
     readout = reader.assay.readout
     if isinstance(readout, Generation):
-        readout = replace(readout, measure=False)  # what is measured is not compared
+        readout = replace(readout, measure=False, further=())  # what is measured is not compared
     if "prompt" not in chosen.columns:
         session = reference.prepare(reader.assay.prompts, readout)
         again = reader.shard(_run(session, _mutants(chosen))).records

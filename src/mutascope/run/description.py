@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mutascope.core.manifest import (
     describe_loci,
     describe_uncovered,
 )
+from mutascope.core.protocol import Output
 from mutascope.core.schema import FORMAT_VERSION
 from mutascope.model.loading import Model
 
@@ -49,10 +51,21 @@ def new_manifest(
     tiling: Tiling,
     reader: PhenotypeReader,
     unit_size: int,
+    further: Sequence[Output] = (),
 ) -> Manifest:
-    """Return the manifest of a screen that starts now (docs/format.md, Manifest)."""
+    """Return the manifest of a screen that starts now (docs/format.md, Manifest).
+
+    Args:
+        description: of :func:`describe_screen`.
+        numerics: whose arithmetic the records have.
+        plan: the mutants.
+        tiling: of the screen.
+        reader: of the assay.
+        unit_size: mutants per unit.
+        further: outputs of the wild type with the assay's further seeds.
+    """
     device = str(reader.model.network.device)
-    return Manifest(
+    manifest = Manifest(
         format_version=FORMAT_VERSION,
         **description,
         numerics=numerics,
@@ -60,7 +73,7 @@ def new_manifest(
         layer_weights=reader.model.genome.layer_weights,
         uncovered=describe_uncovered(reader.model.genome),
         units=UnitsInfo(mutants=len(plan), size=unit_size),
-        wild_type=_wild_type(reader),
+        wild_type=[_wild_output(reader, output, index) for index, output in enumerate(reader.wild_type)],
         libraries={name: version(name) for name in _LIBRARIES},
         platform=Platform(
             python=platform.python_version(),
@@ -70,23 +83,24 @@ def new_manifest(
         ),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
+    if further:
+        manifest.further_wild_types = [_wild_output(reader, output) for output in further]
+        for output, seed in zip(manifest.further_wild_types, reader.assay.assay.further, strict=True):
+            output.seed = seed
+    return manifest
 
 
-def _wild_type(reader: PhenotypeReader) -> list[WildOutput]:
-    rows = []
-    for index, output in enumerate(reader.wild_type):
-        phenotype, text, continuation = reader.phenotype(output, index)
-        assert text is not None, "a wild type is finite"
-        assert continuation is not None
-        row = WildOutput(
-            phenotype=phenotype, text=text, continuation=continuation, tokens=list(output.tokens)
-        )
-        if reader.assay.assay.type == "text":
-            row.pieces = [decode(reader.model, [token]) for token in output.tokens]
-            if output.margins:
-                row.margins = list(output.margins)
-        rows.append(row)
-    return rows
+def _wild_output(reader: PhenotypeReader, output: Output, prompt: int = 0) -> WildOutput:
+    phenotype, text, continuation = reader.phenotype(output, prompt)
+    assert text is not None, "a wild type is finite"
+    assert continuation is not None
+    tokens = list(output.tokens)
+    row = WildOutput(phenotype=phenotype, text=text, continuation=continuation, tokens=tokens)
+    if reader.assay.assay.type == "text":
+        row.pieces = [decode(reader.model, [token]) for token in output.tokens]
+        if output.margins:
+            row.margins = list(output.margins)
+    return row
 
 
 def processor() -> str:

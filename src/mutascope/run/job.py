@@ -170,7 +170,10 @@ class Job(ABC, Generic[SpecT]):
 
     def check_wild_type(self, manifest: Manifest) -> None:
         """Raise MutascopeError when this machine does not reproduce the wild type that the folder was made with."""
-        if [output.tokens for output in manifest.wild_type] != [list(o.tokens) for o in self.wild_type]:
+        stored = [*manifest.wild_type, *manifest.further_wild_types]
+        if [output.tokens for output in stored] != [
+            list(output.tokens) for output in (*self.wild_type, *self.session.further)
+        ]:
             raise MutascopeError(
                 f"the wild type of {self.home.path} is not reproduced here, so its mutants would not be comparable;"
                 f" it was made with {manifest.libraries}"
@@ -274,7 +277,7 @@ class Job(ABC, Generic[SpecT]):
     def wild_type(self) -> tuple[Output, ...]:
         """Outputs of the unmodified model, one per prompt."""
         outputs = self.session.wild_type
-        if not all(output.finite for output in outputs):
+        if not all(output.finite for output in (*outputs, *self.session.further)):
             raise MutascopeError(
                 f"{self.model.name} itself puts out NaN or inf on {self.spec.assay.name}: nothing to compare"
             )

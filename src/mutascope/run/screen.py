@@ -103,7 +103,7 @@ class Screen(Job[ScreenSpec]):
     @property
     def measure(self) -> bool:
         """Whether every mutant is measured along the wild type's continuation."""
-        return self.spec.measure
+        return self.spec.measure or bool(self.spec.assay.further)
 
     @property
     def listed(self) -> Plan:
@@ -197,7 +197,8 @@ class Screen(Job[ScreenSpec]):
         least = max(1, self.session.engine.unit_size // (4 if len(self.resolved.prompts) > 1 else 1))
         size = unit_size(len(self.plan), least)
         numerics = self.described_numerics
-        return new_manifest(self._identity(), numerics, self.plan, self.tiling, self.reader, size)
+        outputs = self.session.further
+        return new_manifest(self._identity(), numerics, self.plan, self.tiling, self.reader, size, outputs)
 
     def _add_covariates(self) -> None:
         """Give a finished screen of an earlier version its covariates, if its folder can be written."""

@@ -18,7 +18,7 @@ from mutascope.engine import ENGINES, NUMERICS
 from mutascope.model.loading import Model
 from mutascope.predict.fills import fills_of
 
-ASSAY_KEYS = ("seed", "max_length", "questions", "subject", "shots", "right", "wrong")
+ASSAY_KEYS = ("seed", "seeds", "max_length", "questions", "subject", "shots", "right", "wrong")
 """Flat keys that replace fields of the assay."""
 
 
@@ -76,7 +76,7 @@ class ScreenSpec(JobSpec):
     """What a screen is told.
 
     Attributes:
-        measure: also measure every mutant along the wild type's continuation.
+        measure: also measure every mutant along the wild type's continuation, as an assay of several seeds does anyway.
     """
 
     measure: bool = False
@@ -85,6 +85,8 @@ class ScreenSpec(JobSpec):
     def _measures(self) -> Self:
         if self.measure and not self.assay.measurable:
             raise MutascopeError(f"{self.assay.name} generates no text to measure along: leave out --measure")
+        if self.assay.further and self.numerics == "stock":
+            raise MutascopeError("the chance of silence is not known with stock numerics: give one seed")
         return self
 
 
@@ -111,6 +113,8 @@ class PredictSpec(JobSpec):
                 f"assay {self.assay.name!r} is a {self.assay.type}: predict a text assay of one of its prompts, or a"
                 " choice assay"
             )
+        if self.assay.further:
+            raise MutascopeError("a prediction is of one seed: give its assay one")
         if self.sample is not None and self.sample < 0:
             raise MutascopeError(f"--sample is a number of sites, not {self.sample}")
         fills_of(design.mutations or (), 0, 0)
@@ -190,6 +194,8 @@ def read_spec(kind: type[SpecT], keys: dict[str, Any], *, where: str) -> SpecT:
     fields = {name: _READERS.get(name, _same)(keys[name]) for name in chosen if name in keys}
     stated["design"] = validate(Design, fields, where="design")
     changes = {name: keys[name] for name in ASSAY_KEYS if keys.get(name) is not None}
+    if {"seed", "seeds"} <= changes.keys():
+        raise MutascopeError(f"{where}: give either seed or seeds, whose first is the seed of the records")
     stated["assay"] = _assay(keys.get("assay", "drosophila"), changes, where)
     return validate(kind, stated, where=where)
 
