@@ -28,7 +28,7 @@ _SCORES = 2**20
 
 @dataclass(frozen=True)
 class _Segment:
-    """Rows of a tile that lie in one head: site row, and features within the head."""
+    """Rows of a tile that lie in one head: place among the rows of sites, and features within the head."""
 
     site_row: int
     start: int
@@ -65,12 +65,15 @@ def attention_changes(
     changing = asking if kind == "q" else torch.arange(tape.positions)
     x = layer.first.y[changing]
     for head in range(tiles.matrix.shape[0] // tape.head_dim):
+        segments = list(_segments(tiles, head, tape.head_dim))
+        if not segments:
+            continue
         view = _Head.of(tape, layer, kind, head, changing)
         own = tiles.matrix[head * tape.head_dim : (head + 1) * tape.head_dim]
         parts, sums = Tiles(own, tiles.side).parts(x)
         move = torch.stack([(fill.scale - 1) * parts + fill.constant * sums[..., None] for fill in fills])
         move = move.permute(2, 3, 0, 1).flatten(2)  # [changing positions, features, fills * site cols]
-        for segment in _segments(tiles, head, tape.head_dim):
+        for segment in segments:
             moved = view.moved(move[:, segment.start : segment.stop], segment)
             for query in view.queries:
                 change = view.change(query, moved, segment, mixed[:, :, query], reach, asking)
@@ -81,8 +84,11 @@ def attention_changes(
 def _segments(tiles: Tiles, head: int, head_dim: int) -> Iterator[_Segment]:
     start, stop = head * head_dim, (head + 1) * head_dim
     for site_row in range(start // tiles.side, -(-stop // tiles.side)):
+        if tiles.only is not None and site_row not in tiles.only:
+            continue
         first, last = max(start, site_row * tiles.side), min(stop, (site_row + 1) * tiles.side)
-        yield _Segment(site_row, first - start, last - start)
+        place = site_row if tiles.only is None else tiles.only.index(site_row)
+        yield _Segment(place, first - start, last - start)
 
 
 @dataclass(frozen=True)

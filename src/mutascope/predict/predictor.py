@@ -8,7 +8,7 @@ architectures whose blocks are not written out here, all is linear (:mod:`mutasc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
 import torch
@@ -58,6 +58,8 @@ class Predictor:
         mutations: names of fills (:mod:`mutascope.predict.fills`).
         rivals: targets per generated token, on average; by default 1.5, and of an answer every other letter.
         reference: of this model and tiling, where there is one already.
+        site_rows: by name of a locus, the rows of sites that are predicted, ascending; by default all of all loci. What
+            is returned has these rows alone.
 
     Raises:
         MutascopeError: for a sampling field or a mutation that it does not implement, and for a wild type that is not
@@ -73,6 +75,7 @@ class Predictor:
         mutations: Sequence[str],
         rivals: float | None = None,
         reference: ReferenceEngine | None = None,
+        site_rows: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         fills_of(mutations, 0, 0)
         fields = unsupported_fields(readout.resolved)
@@ -80,6 +83,7 @@ class Predictor:
             raise MutascopeError(f"mutants cannot be predicted with {', '.join(fields)}: leave it out")
         self.model, self.tiling, self.mutations = model, tiling, tuple(mutations)
         self.prompts, self.readout = tuple(prompts), readout
+        self.site_rows = site_rows
         reference = reference or ReferenceEngine(model, tiling)
         self.mutagen = reference.mutagen
         known = [reference.wild_type_logits(prompt, readout) for prompt in prompts]
@@ -234,4 +238,5 @@ class Predictor:
         matrix = self.mutagen.matrix(locus)
         largest, smallest = self.mutagen.extremes(locus)
         fills = fills_of(self.mutations, float(largest), float(smallest))
-        return Tiles(matrix, self.tiling.tile), fills
+        only = None if self.site_rows is None else tuple(self.site_rows[locus.name])
+        return Tiles(matrix, self.tiling.tile, only), fills

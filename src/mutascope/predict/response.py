@@ -32,10 +32,12 @@ class Tiles:
     Attributes:
         matrix: [rows, cols], in the dtype of the weights.
         side: of a tile.
+        only: rows of sites that are asked for, ascending; by default all.
     """
 
     matrix: Tensor
     side: int
+    only: tuple[int, ...] | None = None
 
     @property
     def high(self) -> int:
@@ -44,9 +46,13 @@ class Tiles:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of sites."""
+        """Rows and columns of sites that are asked for."""
         rows, cols = self.matrix.shape
-        return -(-rows // self.side), -(-cols // self.side)
+        return self._all_rows if self.only is None else len(self.only), -(-cols // self.side)
+
+    @property
+    def _all_rows(self) -> int:
+        return -(-self.matrix.shape[0] // self.side)
 
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return what every column of tiles adds to the output, and the sums of the inputs there.
@@ -65,8 +71,9 @@ class Tiles:
 
     def by_row(self, x: Tensor) -> Tensor:
         """Split output features [..., rows] into rows of sites, [..., site rows, high], the last one padded with 0."""
-        rows = self.grid[0]
-        return F.pad(x, (0, rows * self.high - x.shape[-1])).unflatten(-1, (rows, self.high))
+        rows = self._all_rows
+        split = F.pad(x, (0, rows * self.high - x.shape[-1])).unflatten(-1, (rows, self.high))
+        return split if self.only is None else split[..., self.only, :]
 
 
 Respond = Callable[[Tensor, Index], Tensor]
