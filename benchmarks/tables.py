@@ -79,8 +79,40 @@ def stock_table() -> str:
     )
 
 
-TABLES = {"engine": engine_table, "bits": bits_table, "stock": stock_table}
-PAGES = ("docs/engine.md", "README.md")
+def unseen_table() -> str:
+    """A line per prompt of benchmarks.unseen."""
+    columns = (
+        "prompt",
+        "calls",
+        "NSMs",
+        "AUC (95 %)",
+        "worst kind",
+        "right",
+        "ECE",
+        "mean probability",
+        "NSM rate",
+    )
+    lines = [_row(columns), _row(["---"] * len(columns))]
+    for path in sorted((RESULTS / "unseen").glob("*.json")):
+        run = json.loads(path.read_text())
+        worst = min(run["kinds"], key=run["kinds"].get)
+        cells = (
+            f"`{run['prompt']}`" + " (development)" * (not run["unseen"]),
+            f"{run['mutants']:,}",
+            f"{run['nsm']:,}",
+            "{auc:.3f} ({auc_low:.3f} to {auc_high:.3f})".format(**run),
+            f"{worst} {run['kinds'][worst]:.3f}",
+            f"{100 * run['accuracy']:.1f} %",
+            f"{run['ece']:.3f}",
+            f"{run['probability']:.3f}",
+            "{rate:.3f} ± {rate_error:.3f}".format(**run),
+        )
+        lines.append(_row(cells))
+    return "\n".join(lines)
+
+
+TABLES = {"engine": engine_table, "bits": bits_table, "stock": stock_table, "unseen": unseen_table}
+PAGES = ("docs/engine.md", "docs/guide/predict.md", "README.md")
 
 
 def filled(text: str) -> str:

@@ -3,9 +3,9 @@
     python -m benchmarks.unseen development|unseen [--only history-0] [--sample 520]
         [--mutations max,min] [--work FOLDER]
 
-Twelve prompts by a rule: four forms of three subjects, with seeds from 77 on. Those with an even index serve development;
-the others are looked at once. Every prompt leaves its calls and the predicted changes of its margins in the work folder,
-and its scores in benchmarks/results/unseen/.
+Twelve prompts by a rule: four forms of three subjects, with seeds from 77 on. Those with an even index serve
+development; the others are looked at once. Every prompt leaves its calls and the predicted changes of its margins in
+the work folder, and its scores in benchmarks/results/unseen/.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ import polars as pl
 import torch
 
 from mutascope import Design, Tiling, load_model
+from mutascope.analysis.calibration import calibration_scores, cross_fitted
 from mutascope.assays import TextAssay
 from mutascope.assays.text import ResolvedAssay
 from mutascope.core.design import Plan
-from mutascope.core.schema import MUTANT_KEY, SITE_SCHEMA
+from mutascope.core.schema import MUTANT_KEY, SITE_KEY, SITE_SCHEMA
 from mutascope.engine.edits import edit_of
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.rows import Row
 from mutascope.engine.verification import Verifier
 from mutascope.model.loading import Model
 from mutascope.numerics.cpu import threads_for_kernels
+from mutascope.predict.calls import make_calls
 from mutascope.predict.predictor import Predictor
 
 RESULTS = Path(__file__).parent / "results" / "unseen"
@@ -43,7 +45,10 @@ FORMS = {
         ("C program for a linked list", "Rust program for binary search", "SQL query for a library"),
     ),
     "letter": ("Dear {},", ("editor of the newspaper", "grandmother", "members of the committee")),
-    "story": ("Once upon a time there was {}", ("a lighthouse keeper", "a clever fox", "a city under the sea")),
+    "story": (
+        "Once upon a time there was {}",
+        ("a lighthouse keeper", "a clever fox", "a city under the sea"),
+    ),
 }
 
 
@@ -85,7 +90,13 @@ def exact_calls(model: Model, asked: ResolvedAssay, plan: Plan) -> pl.DataFrame:
     assert reading.measure is not None
     for first in range(0, len(mutants), size):
         rows = [
-            Row(mutant, mutant.layer, edit_of(session.engine.mutagen, decoder, mutant), prompt, reading.activations)
+            Row(
+                mutant,
+                mutant.layer,
+                edit_of(session.engine.mutagen, decoder, mutant),
+                prompt,
+                reading.activations,
+            )
             for mutant in mutants[first : first + size]
         ]
         with torch.inference_mode(), threads_for_kernels():
@@ -102,7 +113,9 @@ def _call(row: Row) -> dict[str, object]:
     return {**key, "silent": silent, "first_divergence": diverged, "silence": row.values["silence"]}
 
 
-def predicted_changes(model: Model, asked: ResolvedAssay, calls: pl.DataFrame) -> tuple[Predictor, torch.Tensor]:
+def predicted_changes(
+    model: Model, asked: ResolvedAssay, calls: pl.DataFrame
+) -> tuple[Predictor, torch.Tensor]:
     """Return the predictor, and the predicted change of every margin by every call, [calls, targets].
 
     Only the rows of sites that have a call are predicted.
@@ -121,23 +134,37 @@ def predicted_changes(model: Model, asked: ResolvedAssay, calls: pl.DataFrame) -
     return predictor, found
 
 
-def measure(model: Model, asked: Asked, design: Design, work: Path) -> None:
-    """Run and predict the mutants of a design in a prompt, unless its files are there."""
-    calls_at, changes_at = work / f"{asked.name}.parquet", work / f"{asked.name}.npz"
+def measured(model: Model, asked: Asked, design: Design, work: Path) -> tuple[pl.DataFrame, int]:
+    """Return the calls of a prompt with their risk, and the number of targets; what is in the work folder is read."""
+    exact, path = work / f"{asked.name}.exact.parquet", work / f"{asked.name}.parquet"
     resolved = asked.assay.resolve(model, measure=True)
-    if not calls_at.exists():
-        exact_calls(model, resolved, design.plan(model.genome, TILING)).write_parquet(calls_at)
-    if not changes_at.exists():
-        predictor, changes = predicted_changes(model, resolved, pl.read_parquet(calls_at))
-        told = predictor.targets
-        np.savez(
-            changes_at,
-            changes=changes.numpy(),
-            margins=told.margins.numpy(),
-            unit=told.seeds.norm(dim=-1).numpy(),
-            steps=told.steps.numpy(),
-        )
-        print(f"{asked.name}: {len(told)} targets, {len(told.directions)} directions", flush=True)
+    if not exact.exists():
+        exact_calls(model, resolved, design.plan(model.genome, TILING)).write_parquet(exact)
+    calls = pl.read_parquet(exact)
+    predictor, changes = predicted_changes(model, resolved, calls)
+    told = make_calls(changes[:, None, :, None], predictor.targets)
+    calls = calls.with_columns(risk=pl.Series(told.risk.flatten().numpy()))
+    calls.write_parquet(path)
+    return calls, len(predictor.targets)
+
+
+def scores(asked: Asked, calls: pl.DataFrame) -> dict[str, object]:
+    """Return how good the probabilities are that a calibration gives which did not see their sites."""
+    judged = cross_fitted(calls).with_columns(weight=pl.lit(1.0))
+    whole = calibration_scores(judged).row(0, named=True)
+    kinds = calibration_scores(judged, "kind")
+    sites = judged.group_by(SITE_KEY).agg(share=(~pl.col("silent")).mean())["share"].to_numpy()
+    mean = judged["probability"].to_numpy().astype(float).mean()
+    return {
+        "prompt": asked.assay.prompt,
+        "seed": asked.assay.seed,
+        "unseen": asked.unseen,
+        **{name: whole[name] for name in ("mutants", "nsm", "auc", "auc_low", "auc_high", "accuracy", "ece")},
+        "rate": float(sites.mean()),
+        "rate_error": float(1.96 * sites.std(ddof=1) / np.sqrt(len(sites))),
+        "probability": float(mean),
+        "kinds": dict(kinds.select("group", "auc").iter_rows()),
+    }
 
 
 def main() -> None:
@@ -154,7 +181,11 @@ def main() -> None:
     design = Design(sample=options.sample, sample_seed=SAMPLE_SEED, mutations=mutations)
     for asked in prompts():
         if asked.unseen == (options.part == "unseen") and options.only in (None, asked.name):
-            measure(model, asked, design, options.work)
+            calls, targets = measured(model, asked, design, options.work)
+            found = {**scores(asked, calls), "targets": targets}
+            print(asked.name, found, flush=True)
+            RESULTS.mkdir(parents=True, exist_ok=True)
+            (RESULTS / f"{asked.name}.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,12 +25,16 @@ FAMILIES = [("llama", {}), ("mistral", {"sliding_window": 7}), ("qwen2", {}), ("
 SAMPLED: dict[str, Any] = {"prompt": "hello", "max_length": 20, "temperature": 0.7, "top_k": 30}
 
 
-def predictor(tmp_path, family="llama", tile=8, mutations=("max", "min", "zero"), rivals=1, **changes):
+def predictor(
+    tmp_path, family="llama", tile=8, mutations=("max", "min", "zero"), rivals=1, site_rows=None, **changes
+):
     fields = {**SAMPLED, **changes.pop("assay", {})}
     dtype, std = changes.pop("dtype", "float32"), changes.pop("std", 0.2)
     model = load_model(str(tiny_model(tmp_path / family, family, std=std, **changes)), dtype=dtype)
     assay = TextAssay(name="test", **fields).resolve(model)
-    return Predictor(model, Tiling(tile), assay.prompts, assay.readout, mutations, rivals)
+    return Predictor(
+        model, Tiling(tile), assay.prompts, assay.readout, mutations, rivals, site_rows=site_rows
+    )
 
 
 def margins(given: Predictor) -> Tensor:
@@ -172,6 +176,17 @@ def test_the_wild_types_margins_are_the_samplers(tmp_path, assay):
     picks = given.sampler.threats(logits, steps).amin(-1)
     smallest = torch.stack([given.targets.margins[given.targets.steps == step].min() for step in steps])
     assert (smallest >= picks - 1e-5).all()
+
+
+@pytest.mark.parametrize("family", ["qwen3", "phi"])
+def test_chosen_rows_of_sites_are_those_of_all(tmp_path, family):
+    whole = predictor(tmp_path, family, tile=5)
+    counts = {locus.name: whole.tiling.grid(locus)[0] for locus in whole.model.genome}
+    where = {name: sorted({0, count // 2, count - 1}) for name, count in counts.items()}
+    some = predictor(tmp_path, family, tile=5, site_rows=where)
+    for (locus, expected), (same, found) in zip(whole.moved(), some.moved(), strict=True):
+        assert locus == same
+        assert torch.allclose(found, expected[:, where[locus.name]], rtol=1e-4, atol=1e-5), locus.name
 
 
 def test_calls_are_those_of_the_margins(tmp_path):

@@ -47,8 +47,8 @@ class Tiles:
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of sites that are asked for."""
-        rows, cols = self.matrix.shape
-        return self._all_rows if self.only is None else len(self.only), -(-cols // self.side)
+        rows = self._all_rows if self.only is None else len(self.only)
+        return rows, -(-self.matrix.shape[1] // self.side)
 
     @property
     def _all_rows(self) -> int:
