@@ -11,12 +11,12 @@ decoder, eight mutants at a time and seven positions a pass, and the logits comp
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from benchmarks.saving import save
 from torch import Tensor
 
 from mutascope import Design, Tiling, load_assay, load_model
@@ -116,9 +116,7 @@ def main() -> None:
         **{"equal": equal, "steps": steps, "equal_logits": same},
     }
     print(found)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    save(options.json, found)
 
 
 if __name__ == "__main__":

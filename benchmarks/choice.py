@@ -1,7 +1,7 @@
 """A choice assay on both engines: seconds per mutant, ratio, agreement, arithmetic and its ceiling.
 
     python -m benchmarks.choice --questions FOLDER [--assay mmlu21] [--tile 8] [--sites 210] [--mutations max,min]
-                                [--references 60] [--rows 16]
+                                [--references 60] [--rows 16] [--json FILE]
 
 Everything is measured in one run on one machine, as in benchmarks/engine.py.
 """
@@ -12,9 +12,11 @@ import argparse
 import random
 import resource
 import time
+from pathlib import Path
 from typing import Any
 
 from benchmarks.rates import products
+from benchmarks.saving import save
 
 from mutascope import Design, Tiling, load_assay, load_model
 from mutascope.assays import ChoiceAssay, ResolvedChoice
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--sites", type=int, default=210)
     parser.add_argument("--references", type=int, default=60)
     parser.add_argument("--rows", type=int)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
     model, tiling = load_model(options.model), Tiling(options.tile)
@@ -104,8 +107,19 @@ def main() -> None:
         f"answers equal to those of torch's kernels: {len(chosen) - len(different)} of {len(chosen)} {different}"
     )
     print(f"largest difference of a probability from theirs: {largest:.1e}")
-    print(
-        f"RATIO: {each / (total / len(mutants)):.1f} ({each / (screened / len(mutants)):.1f} without controls)"
+    ratio = each / (total / len(mutants))
+    print(f"RATIO: {ratio:.1f} ({each / (screened / len(mutants)):.1f} without controls)")
+    save(
+        options.json,
+        {
+            "assay": f"{options.assay}, {len(assay.prompts)} questions",
+            "tile": options.tile,
+            "mutants": len(mutants),
+            "ms": 1e3 * total / len(mutants),
+            "loop_stock_s": each,
+            "ratio": ratio,
+            "stock_equal": f"{len(chosen) - len(different)} of {len(chosen)} mutants",
+        },
     )
 
 

@@ -11,7 +11,6 @@ engine's include its controls.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import resource
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import torch
 from benchmarks.rates import peak, products
+from benchmarks.saving import save
 
 from mutascope import Design, Tiling, load_assay, load_model
 from mutascope.assays.phenotype import PhenotypeReader
@@ -135,9 +135,7 @@ def main() -> None:
         ratio=round(float(found["loop_stock_s"]) / (total / len(mutants)), 1),
         ratio_own=round(float(found["loop_own_s"]) / (total / len(mutants)), 1),
     )
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    save(options.json, found)
 
 
 if __name__ == "__main__":

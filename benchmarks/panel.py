@@ -1,6 +1,7 @@
 """A panel on both engines: seconds per output, ratio, agreement.
 
     python -m benchmarks.panel SCREEN [--nsms 20] [--prompts writers] [--references 5] [--outputs 10] [--batch 256]
+                              [--json FILE]
 
 Takes NSMs from a screen as ``mutascope panel`` does. Everything is measured in one run on one machine.
 """
@@ -11,8 +12,10 @@ import argparse
 import random
 import resource
 import time
+from pathlib import Path
 
 from benchmarks.rates import products
+from benchmarks.saving import save
 
 from mutascope import Mutant, ScreenData, Tiling, load_model
 from mutascope.analysis.selection import PAPER, parse_selection, select_mutants
@@ -30,6 +33,7 @@ def main() -> None:
     parser.add_argument("--references", type=int, default=5)
     parser.add_argument("--outputs", type=int, default=10)
     parser.add_argument("--batch", type=int)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
     results = ScreenData(options.screen)
@@ -71,7 +75,20 @@ def main() -> None:
     print(
         f"loop with stock kernels: {1e3 * each:.0f} ms an output on {calls} of them; {same} of {calls} equal"
     )
-    print(f"RATIO: {each / (seconds / outputs):.1f}")
+    ratio = each / (seconds / outputs)
+    print(f"RATIO: {ratio:.1f}")
+    save(
+        options.json,
+        {
+            "assay": f"{options.prompts}, {len(assay.prompts)} prompts",
+            "tile": results.manifest.tile,
+            "mutants": len(mutants),
+            "ms": 1e3 * seconds / len(mutants),
+            "loop_stock_s": each * len(assay.prompts),
+            "ratio": ratio,
+            "stock_equal": f"{same} of {calls} outputs",
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ margin by, ``generate`` is run with them in full, and its tokens are compared. T
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
+from benchmarks.saving import save
 
 from mutascope import Design, Tiling, load_assay, load_model
 from mutascope.core.protocol import first_divergence
@@ -70,9 +70,7 @@ def main() -> None:
                 "calls": narrow,
             }
             print(f"{done} of {len(mutants)}: {run} run in full, {different} differ", flush=True)
-            if options.json:
-                options.json.parent.mkdir(parents=True, exist_ok=True)
-                options.json.write_text(json.dumps(found, indent=1) + "\n")
+            save(options.json, found)
 
 
 if __name__ == "__main__":

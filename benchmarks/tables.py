@@ -40,6 +40,31 @@ def engine_table() -> str:
     return "\n".join([*lines, "", f"Measured on {'; '.join(where)}. Peak memory {_memory(runs)}."])
 
 
+def assays_table() -> str:
+    """A line per run of benchmarks.choice and benchmarks.panel."""
+    columns = (
+        "run",
+        "mutants",
+        "ms a mutant",
+        "loop with torch's kernels, s",
+        "ratio",
+        "equal to torch's kernels",
+    )
+    lines = [_row(columns), _row(["---"] * len(columns))]
+    for path in sorted(RESULTS.glob("assay-*.json")):
+        run = json.loads(path.read_text())
+        cells = (
+            f"{run['assay']}, tile {run['tile']}",
+            f"{run['mutants']:,}",
+            f"{run['ms']:,.0f}",
+            f"{run['loop_stock_s']:.1f}",
+            f"**{run['ratio']:.0f}**",
+            run["stock_equal"],
+        )
+        lines.append(_row(cells))
+    return "\n".join(lines)
+
+
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -111,7 +136,13 @@ def unseen_table() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"engine": engine_table, "bits": bits_table, "stock": stock_table, "unseen": unseen_table}
+TABLES = {
+    "assays": assays_table,
+    "engine": engine_table,
+    "bits": bits_table,
+    "stock": stock_table,
+    "unseen": unseen_table,
+}
 PAGES = ("docs/engine.md", "docs/guide/predict.md", "README.md")
 
 

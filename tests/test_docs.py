@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import typer
+from api import api_page
+from benchmarks.tables import PAGES as BENCHMARKED
+from benchmarks.tables import filled
 from transformers import AutoTokenizer
 
 from builders import tiny_network
@@ -208,11 +211,14 @@ def test_pages_that_the_sources_name_are_there():
             assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
 
 
-def test_the_page_of_the_api_is_written(monkeypatch):
-    monkeypatch.syspath_prepend(str(DOCS))
-    from api import api_page  # pyright: ignore[reportMissingImports]
-
+def test_the_page_of_the_api_is_written():
     page = api_page()
     assert "## Screen\n" in page
     assert "load_model(\n    name: str,\n    *,\n    dtype: str = 'float32',\n" in page
     assert "\nNone\n```" not in page  # every public name has a docstring
+
+
+@pytest.mark.parametrize("page", BENCHMARKED)
+def test_tables_of_benchmarks_show_the_latest_results(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert filled(text) == text

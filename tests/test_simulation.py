@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.simulate_cluster import MUTANTS, PAGE, Cluster, simulate, written
 
 

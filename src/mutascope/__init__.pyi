@@ -1,5 +1,5 @@
 from .analysis.diff import word_diff
-from .assays import TextAssay, load_assay
+from .assays import ChoiceAssay, PanelAssay, TextAssay, load_assay
 from .core.design import Design
 from .core.errors import MutascopeError
 from .core.genome import Genome, Locus, Mutant, Tiling
@@ -14,12 +14,14 @@ from .store.reader import ScreenData, open
 __version__: str
 
 __all__ = [
+    "ChoiceAssay",
     "Design",
     "Genome",
     "Locus",
     "Model",
     "Mutant",
     "MutascopeError",
+    "PanelAssay",
     "Prediction",
     "Screen",
     "ScreenData",

@@ -1,13 +1,8 @@
 """The pages that list tables and figures are made from the list of findings."""
 
-import sys
-from pathlib import Path
+from pages import figures_page, tables_page
 
 from mutascope.findings import figures, tables
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
-
-from pages import figures_page, tables_page
 
 
 def test_every_table_is_documented_with_its_columns():

@@ -5,15 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import figures_page, tables_page
 
 from mutascope import findings
 from mutascope.findings import ScreenSet, all_findings, build_table, draw_figure, write_figures, write_tables
 from mutascope.report import report_html
 from stores import records_of, write_screen
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
-
-from pages import figures_page, tables_page  # pyright: ignore[reportMissingImports] # of the documentation
 
 TOY = """
 import polars as pl

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from benchmarks.simulate_cluster import Cluster
 
 from mutascope import Design, Screen, TextAssay
 from mutascope.store.files import Files
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks.simulate_cluster import Cluster
 
 TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=3)
 

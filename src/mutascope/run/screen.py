@@ -49,8 +49,8 @@ class Screen(Job[ScreenSpec]):
 
     Args:
         model: alias, local folder, Hub id, or a loaded :class:`~mutascope.model.loading.Model`.
-        assay: name of a preset, path of a YAML file, or an assay such as
-            :class:`~mutascope.assays.TextAssay`.
+        assay: name of a preset, path of a YAML file, or an assay: a ``TextAssay``, a ``ChoiceAssay``
+            or a ``PanelAssay``.
         design: which mutants; all sites with max and min by default.
         measure: also record, for every mutant, the mean log-probability of the wild type's continuation and the mean
             KL divergence along it (:mod:`mutascope.engine.measures`).
