@@ -136,14 +136,34 @@ def unseen_table() -> str:
     return "\n".join(lines)
 
 
+def workers_table() -> str:
+    """A line per executor that benchmarks.workers measured."""
+    path = RESULTS / "workers.json"
+    if not path.exists():
+        return "Not measured."
+    run = json.loads(path.read_text())
+    few, many = run["mutants"]
+    columns = (
+        "executor", f"seconds of {few:,} mutants", f"of {many:,}", "ms a mutant", "seconds once",
+        "ms a unit that takes no time",
+    )  # fmt: skip
+    lines = [_row(columns), _row(["---"] * len(columns))]
+    for screened, idle in zip(run["screen"], run["idle"], strict=True):
+        seconds = [f"{value:.1f}" for value in (*screened["seconds"], screened["once"])]
+        each = [f"{1e3 * line['each']:.1f}" for line in (screened, idle)]
+        lines.append(_row((screened["way"], *seconds[:2], each[0], seconds[2], each[1])))
+    return "\n".join([*lines, "", f"Measured on {run['cores']} cores, {run['processor']}."])
+
+
 TABLES = {
+    "workers": workers_table,
     "assays": assays_table,
     "engine": engine_table,
     "bits": bits_table,
     "stock": stock_table,
     "unseen": unseen_table,
 }
-PAGES = ("docs/engine.md", "docs/guide/predict.md", "README.md")
+PAGES = ("docs/engine.md", "docs/guide/cluster.md", "docs/guide/predict.md", "README.md")
 
 
 def filled(text: str) -> str:

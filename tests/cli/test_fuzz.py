@@ -1,74 +1,91 @@
-"""Thousands of inputs that were tampered with: a result or one clear sentence, never a traceback or a changed file.
-
-Mutations are drawn with seeds, so that what fails can be run again.
-"""
+"""Ten thousand inputs that were tampered with: a result or one clear sentence, never a traceback or a changed file."""
 
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from builders import question_rows
 from mutascope import Design, MutascopeError, Screen, ScreenData, TextAssay
 from mutascope.assays.questions import load_questions
 from mutascope.core.yamlfile import load_yaml
+from mutascope.model.loading import load_genome
 from mutascope.run.prediction import Prediction
 from mutascope.run.spec import PredictSpec, ScreenSpec, read_spec
 from mutascope.run.verify import verify
 from mutascope.store import ScreenFolder
-from stores import snapshot
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(1800)]
 
-ODD = [
-    None,
-    True,
-    -1,
-    0,
-    1,
-    10**30,
-    1e308,
-    float("nan"),
-    "",
-    "é\ud800",
-    "0-",
-    "v,,q",
-    "x" * 5000,
-    [],
-    [[]],
-    {},
-    {"a": 1},
-    "1e9",
-]
-"""Values that nobody expects."""
+ODD = st.sampled_from([10**30, 1e308, float("nan"), "", "é\ud800", "0-", "v,,q", "x" * 5000, "1e9", [[]]])
+"""Values that somebody thought nobody expects."""
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
 
 
-def tampered(content: bytes, draw: random.Random) -> bytes:
-    """Return bytes with some of them flipped, deleted, repeated or inserted."""
+def many(examples: int) -> Callable[[Any], Any]:
+    """Settings of a test of so many inputs."""
+    phases = (Phase.explicit, Phase.generate, Phase.shrink)
+    return settings(
+        max_examples=examples,
+        phases=phases,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
+
+
+@st.composite
+def tampered(draw: st.DrawFn, content: bytes) -> bytes:
+    """Bytes with some of them flipped, deleted, repeated or inserted."""
     data = bytearray(content)
-    for _ in range(draw.choice((1, 1, 1, 2, 8))):
-        at = draw.randrange(len(data) + 1)
-        size = draw.choice((1, 1, 4, 64))
-        match draw.randrange(5):
+    for _ in range(draw(st.sampled_from((1, 1, 1, 2, 8)))):
+        at, size = draw(st.integers(0, len(data))), draw(st.sampled_from((1, 1, 4, 64)))
+        match draw(st.integers(0, 4)):
             case 0 if data:
-                data[at % len(data)] ^= 1 << draw.randrange(8)
+                data[at % len(data)] ^= 1 << draw(st.integers(0, 7))
             case 1:
                 del data[at : at + size]
             case 2:
                 data[at:at] = data[at : at + size]
             case 3:
-                data[at:at] = draw.randbytes(size)
+                data[at:at] = draw(st.binary(min_size=1, max_size=size))
             case _:
                 del data[at:]
     return bytes(data)
+
+
+@st.composite
+def changed(draw: st.DrawFn, value: Any) -> Any:
+    """JSON with a value replaced, deleted or renamed somewhere."""
+    copy = json.loads(json.dumps(value))
+    *path, last = draw(st.sampled_from(list(places(copy))))
+    inner = copy
+    for key in path:
+        inner = inner[key]
+    match draw(st.integers(0, 4)):
+        case 0:
+            del inner[last]
+        case 1 if isinstance(inner, dict):
+            inner[f"{last}s"] = inner.pop(last)
+        case 2 if isinstance(inner[last], int | float):
+            inner[last] = draw(st.sampled_from((-1, 0, 1, 2))) * inner[last] + draw(st.integers(-1, 1))
+        case 3:
+            inner[last] = draw(ODD)
+        case _:
+            inner[last] = draw(JSON)
+    return copy
 
 
 def places(value: Any, path: tuple = ()) -> Iterator[tuple]:
@@ -79,23 +96,9 @@ def places(value: Any, path: tuple = ()) -> Iterator[tuple]:
         yield from places(inner, (*path, key))
 
 
-def changed(value: Any, draw: random.Random) -> Any:
-    """Return JSON with a value replaced, deleted or renamed somewhere."""
-    copy = json.loads(json.dumps(value))
-    *path, last = draw.choice(list(places(copy)))
-    inner = copy
-    for key in path:
-        inner = inner[key]
-    match draw.randrange(4):
-        case 0:
-            del inner[last]
-        case 1 if isinstance(inner, dict):
-            inner[f"{last}s"] = inner.pop(last)
-        case 2 if isinstance(inner[last], int | float):
-            inner[last] = draw.choice((-1, 0, 1, 2)) * inner[last] + draw.choice((-1, 0, 1))
-        case _:
-            inner[last] = draw.choice(ODD)
-    return copy
+def tampered_json(good: bytes) -> st.SearchStrategy[bytes]:
+    """The bytes of JSON that was tampered with, or says something else."""
+    return tampered(good) | changed(json.loads(good)).map(lambda value: json.dumps(value).encode())
 
 
 def outcome(work: Callable[[], Any]) -> Any:
@@ -141,28 +144,30 @@ SPECS = [
         "numerics": "own",
     },
 ]
+TAMPERED_SPECS = st.sampled_from(SPECS).flatmap(
+    lambda spec: (
+        tampered(yaml.safe_dump(spec).encode())
+        | changed(spec).map(lambda value: yaml.safe_dump(value, allow_unicode=False).encode())
+    )
+)
+JOBS = st.sampled_from([(ScreenSpec, Screen), (PredictSpec, Prediction)])
 
 
-JOBS: list[tuple[Any, Any]] = [(ScreenSpec, Screen), (PredictSpec, Prediction)]
+@many(2500)
+@given(content=TAMPERED_SPECS, job=JOBS)
+def test_specs(tmp_path_factory, content, job):
+    path, (kind, made) = scratch(tmp_path_factory) / "spec.yaml", job
+    path.write_bytes(content)
+    outcome(lambda: repr(made.from_spec(read_spec(kind, load_yaml(path), where="spec"))))
+    assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_specs(tmp_path, seed):
-    """2,400 of them."""
-    draw, path = random.Random(seed), tmp_path / "spec.yaml"
-    for _ in range(300):
-        spec = draw.choice(SPECS)
-        if draw.random() < 0.5:
-            path.write_bytes(tampered(yaml.safe_dump(spec).encode(), draw))
-        else:
-            path.write_text(yaml.safe_dump(changed(spec, draw), allow_unicode=False))
-        kind, job = draw.choice(JOBS)
-        outcome(
-            lambda path=path, kind=kind, job=job: repr(
-                job.from_spec(read_spec(kind, load_yaml(path), where="spec"))
-            )
-        )
-    assert list(tmp_path.iterdir()) == [path]
+def scratch(factory: pytest.TempPathFactory) -> Path:
+    """A folder that is empty."""
+    folder = factory.getbasetemp() / "scratch"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -187,60 +192,84 @@ def look(out: Path) -> dict[str, Any]:
     }
 
 
+def written(out: Path) -> dict[Path, int]:
+    """When every file and folder was written."""
+    return {path: path.stat().st_mtime_ns for path in (out, *out.rglob("*"))}
+
+
+@contextmanager
+def replaced(path: Path, content: bytes | None) -> Iterator[None]:
+    """Within it, a file has another content, or there is none."""
+    good = path.read_bytes()
+    path.unlink() if content is None else path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(good)
+
+
 def check_folder(out: Path, whole: dict[str, Any]) -> None:
     """Look at a folder and verify it: what is called finished and whole is what it was, and nothing is written."""
-    before = snapshot(out)
+    before = written(out)
     seen, faults = outcome(lambda: look(out)), outcome(lambda: verify(ScreenFolder(out)))
-    assert snapshot(out) == before
+    assert written(out) == before
     if faults == [] and isinstance(seen, dict) and seen["finished"]:
         assert seen["records"].equals(whole["records"])
         assert seen["texts"].equals(whole["texts"])
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_manifests(finished, tmp_path, seed):
-    """2,000 of them."""
-    draw, out, whole = random.Random(seed), tmp_path / "screen", look(finished)
-    shutil.copytree(finished, out)
-    good = (out / "manifest.json").read_bytes()
-    for _ in range(200):
-        if draw.random() < 0.4:
-            content = tampered(good, draw)
-        else:
-            content = json.dumps(changed(json.loads(good), draw)).encode()
-        (out / "manifest.json").write_bytes(content)
-        check_folder(out, whole)
+def test_manifests(finished):
+    manifest, whole = finished / "manifest.json", look(finished)
+
+    @many(2000)
+    @given(content=tampered_json(manifest.read_bytes()))
+    def check(content: bytes) -> None:
+        with replaced(manifest, content):
+            check_folder(finished, whole)
+
+    check()
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_shards(finished, tmp_path, seed):
-    """2,000 of them."""
-    draw, out, whole = random.Random(seed), tmp_path / "screen", look(finished)
-    shutil.copytree(finished, out)
-    shards = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name != "manifest.json"]
-    for _ in range(200):
-        path, other = draw.choice(shards), draw.choice(shards)
-        good = path.read_bytes()
-        match draw.randrange(4):
-            case 0:
-                path.write_bytes(other.read_bytes())
-            case 1:
-                path.unlink()
-            case _:
-                path.write_bytes(tampered(good, draw))
-        check_folder(out, whole)
-        path.write_bytes(good)
+def test_shards(finished):
+    whole = look(finished)
+    shards = [path for path in sorted(finished.rglob("*")) if path.is_file() and path.name != "manifest.json"]
+    files = st.sampled_from(shards)
+    others = st.none() | files.map(Path.read_bytes)
+    contents = files.flatmap(lambda path: st.tuples(st.just(path), tampered(path.read_bytes()) | others))
+
+    @many(2000)
+    @given(contents)
+    def check(drawn: tuple[Path, bytes | None]) -> None:
+        with replaced(*drawn):
+            check_folder(finished, whole)
+
+    check()
 
 
-@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_question_files(tmp_path, seed, form):
-    """2,400 of them."""
-    draw, path = random.Random(seed), tmp_path / f"questions.{form}"
+def test_question_files(tmp_path, form):
+    path = tmp_path / f"questions.{form}"
     frame = pl.DataFrame(question_rows(8), schema=["question", *"ABCD", "answer"], orient="row")
     frame.write_csv(path) if form == "csv" else frame.write_ndjson(path)
-    good = path.read_bytes()
-    for _ in range(150):
-        path.write_bytes(tampered(good, draw))
-        outcome(lambda: load_questions(str(path), None, draw.randrange(3)))
-    assert list(tmp_path.iterdir()) == [path]
+
+    @many(1250)
+    @given(content=tampered(path.read_bytes()), shots=st.integers(0, 2))
+    def check(content: bytes, shots: int) -> None:
+        path.write_bytes(content)
+        outcome(lambda: load_questions(str(path), None, shots))
+        assert list(tmp_path.iterdir()) == [path]
+
+    check()
+
+
+def test_model_configs(llama_folder, tmp_path):
+    path = tmp_path / "config.json"
+
+    @many(2000)
+    @given(content=tampered_json((llama_folder / "config.json").read_bytes()))
+    def check(content: bytes) -> None:
+        path.write_bytes(content)
+        outcome(lambda: load_genome(str(tmp_path)))
+        assert list(tmp_path.iterdir()) == [path]
+
+    check()

@@ -228,6 +228,16 @@ REFUSED = {
         "cannot be loaded",
     ),
     "an unknown activation": (config(hidden_act="swoosh"), "swoosh", "cannot be loaded"),
+    "more layers than there are stars": (
+        config(num_hidden_layers=10**24),
+        "config.json asks for 1,000,000,000,000,000,000,000,000 num_hidden_layers",
+        "5,000 is the most",
+    ),
+    "experts of a part without end": (
+        config(text_config={"num_experts": 10**9}),
+        "1,000,000,000 num_experts",
+        "5,000 is the most",
+    ),
     "heads that do not divide": (
         config(num_attention_heads=5, num_key_value_heads=5, head_dim=None),
         "heads",

@@ -52,8 +52,8 @@ class FakeCrew(Crew):
         self.does: Iterator[str | int] = iter(does)
         self.last, self.started = does[-1], list[Fake]()
 
-    def start(self, job: Job[Any], names: Sequence[str], place: int) -> Fake:
-        self.started.append(Fake(job, names, next(self.does, self.last)))
+    def start(self, work: Any, names: Sequence[str], place: int) -> Fake:
+        self.started.append(Fake(work, names, next(self.does, self.last)))
         return self.started[-1]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import polars as pl
 import pytest
@@ -13,7 +15,7 @@ from builders import choice_model, question_rows, tiny_model
 from mutascope import Design, MutascopeError, Prediction, Screen, ScreenData, TextAssay
 from mutascope.assays import ChoiceAssay
 from mutascope.core.schema import MUTANT_KEY
-from mutascope.run.job import Job
+from mutascope.run.work import Work
 from processes import start_function
 
 TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=5, temperature=0.7)
@@ -76,8 +78,8 @@ def test_units_of_a_prediction_run_in_another_process(tmp_path):
     job = Prediction(model, TALE, Design(kinds=("v",)), tile=8, sample=50)
     whole = job.run(tmp_path / "whole", quiet=True)
 
-    def run_elsewhere(job: Job, names: list[str], *, quiet: bool = False) -> int:
-        assert start_function(run_some, pickle.dumps(job), names).wait() == 0
+    def run_elsewhere(work: Work, names: Sequence[str], *, quiet: bool = False) -> int:
+        assert start_function(run_some, pickle.dumps(work), names).wait() == 0
         return len(names)
 
     again = job.run(tmp_path / "shared", quiet=True, executor=run_elsewhere)
@@ -125,7 +127,7 @@ def test_a_list_of_mutants_is_sent_along(tmp_path):
 def test_a_screen_that_was_asked_before_its_folder_was_known_asks_what_the_folder_asks(tmp_path):
     job = screen("choice", tmp_path)
     job.run(tmp_path / "out", quiet=True)
-    asked = job.resolved.numbers
+    asked = cast(Any, job.resolved).numbers
     changed = json.loads((tmp_path / "out" / "manifest.json").read_text())
     other = next(number for number in range(7) if number not in asked)
     wrong = job.spec.assay.model_copy(update={"right": 0, "wrong": 1})
@@ -133,4 +135,4 @@ def test_a_screen_that_was_asked_before_its_folder_was_known_asks_what_the_folde
     assert len(fresh.resolved.prompts) == 1
     changed["prompts"] = [{**prompt, "question": other} for prompt in changed["prompts"][:1]]
     (tmp_path / "out" / "manifest.json").write_text(json.dumps(changed))
-    assert fresh.open(str(tmp_path / "out")).resolved.numbers == (other,)
+    assert cast(Any, fresh.open(str(tmp_path / "out")).resolved).numbers == (other,)

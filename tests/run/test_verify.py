@@ -152,6 +152,30 @@ def test_a_list_that_has_grown_is_unfinished_and_no_fault(tmp_path):
     assert not ScreenData(tmp_path / "out").finished
 
 
+PREDICTIONS: dict[str, Callable[[Path], object]] = {
+    "1.v: are missing": lambda of: (of / "1.v.parquet").unlink(),
+    "1.v: are not of the mutants": lambda of: shutil.copy(of / "2.v.parquet", of / "1.v.parquet"),
+    "1.v: are damaged": lambda of: flip(of / "1.v.parquet"),
+    "99.v: do not belong to": lambda of: shutil.copy(of / "2.v.parquet", of / "99.v.parquet"),
+}
+
+
+@pytest.mark.parametrize("reason", PREDICTIONS)
+def test_predictions_that_are_damaged_are_named_and_made_again(tmp_path, cli, reason):
+    folder, out = str(tiny_model(tmp_path / "model", "llama", std=0.1)), tmp_path / "out"
+    assay = TextAssay(name="test", prompt="hello", max_length=12, seed=3, temperature=0.7)
+    predicted = Prediction(folder, assay, Design(layers=(1, 2), kinds=("v",)), tile=8, sample=4)
+    whole = predicted.run(out, quiet=True).predictions()
+    assert verify(ScreenFolder(out)) == []
+    PREDICTIONS[reason](out / "predictions")
+    result = cli("verify", out)
+    assert result.code == 2
+    assert result.out.startswith(f"predictions of {reason}")
+    assert cli("repair", out).code == 0
+    assert predicted.run(out, quiet=True).predictions().equals(whole)
+    assert cli("verify", out).code == 0
+
+
 def test_the_verbs(screen, out, cli):
     result = cli("verify", out, "--replay", 5)
     assert (result.code, result.out) == (0, f"{out} is whole: 24 of 24 mutants, 5 calls replayed\n"), (

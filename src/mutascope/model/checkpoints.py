@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ _TOKENIZERS = ("*token*", "vocab*", "merges*", "*.model", "*.tiktoken", "tekken.
 _DEQUANTISED = ("mxfp4",)
 """Quantisations that transformers undoes while it loads."""
 _LFS = b"version https://git-lfs"
+_COUNTED = re.compile(r"(layers?|experts?|blocks?)$")
+"""Names of fields that say how many modules are built."""
+_MOST = 5_000
+"""Of such modules; the largest models have hundreds."""
 
 
 def check_folder(folder: Path, *, allow_pickle: bool) -> None:
@@ -46,12 +51,23 @@ def check_folder(folder: Path, *, allow_pickle: bool) -> None:
 
 
 def check_config(folder: Path) -> None:
-    """Raise MutascopeError when the config.json of a folder is missing, damaged, or that of quantised weights."""
+    """Raise MutascopeError when the config.json of a folder is missing, damaged, absurd, or of quantised weights."""
     path = folder / "config.json"
     if not path.exists():
         raise MutascopeError(f"{folder} is not a model: {_without_config(folder)}")
     config = _object(path)
+    _check_counts(path, config)
     _refuse_quantised(str(folder), config.get("quantization_config") or config.get("quantization"))
+
+
+def _check_counts(path: Path, config: Any) -> None:
+    """Raise MutascopeError for more layers or experts than can be built."""
+    for name, value in config.items() if isinstance(config, dict) else ():
+        if isinstance(value, int) and value > _MOST and _COUNTED.search(name):
+            raise MutascopeError(
+                f"{path} asks for {value:,} {name}, and {_MOST:,} is the most that can be built"
+            )
+        _check_counts(path, value)
 
 
 def refuse_quantised(name: str, config: PreTrainedConfig) -> None:

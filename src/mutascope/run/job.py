@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 
@@ -24,20 +24,13 @@ from mutascope.engine import make_engine
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.loading import Model, fingerprint, load_model
 from mutascope.run.controls import run_controls, warning
+from mutascope.run.progress import ScreenProgress
 from mutascope.run.shards import Shard
 from mutascope.run.spec import JobSpec
 from mutascope.run.units import Progress, Units, run_units
 from mutascope.store import ScreenFolder
 
 SpecT = TypeVar("SpecT", bound=JobSpec)
-
-
-class Executor(Protocol):
-    """Runs units of a job somewhere (:mod:`mutascope.run.executors`)."""
-
-    def __call__(self, job: Job[Any], names: Sequence[str], *, quiet: bool = False) -> int:
-        """Run units, and return the number of mutants run."""
-        ...
 
 
 class Job(ABC, Generic[SpecT]):
@@ -123,9 +116,33 @@ class Job(ABC, Generic[SpecT]):
         names = [name for name in self.units().sizes() if name not in done]
         return [name for name in names if shard is None or shard.holds(int(name))]
 
+    def stored(self) -> set[str]:
+        """Return the names of the units that are stored, by whomever."""
+        return self.home.finished_units()
+
     @abstractmethod
     def state(self) -> str:
         """Return in words what is stored."""
+
+    def progress(self, names: Sequence[str], *, quiet: bool = False, here: bool = False) -> ScreenProgress:
+        """Return the progress of a run of units, in which all others that are stored are counted.
+
+        Args:
+            names: of the units that are to be run.
+            quiet: report nothing.
+            here: whether this process runs them, so that it knows what is underway.
+        """
+        silent = self.home.silent(self.stored().difference(names))
+        progress = ScreenProgress(len(self.listed), len(silent), int((~silent).sum()), quiet=quiet)
+        if here:
+            session = self.session
+            progress.underway = lambda: session.underway
+        return progress
+
+    def count(self, names: Collection[str], progress: Progress) -> None:
+        """Tell a progress of the mutants of stored units."""
+        for silent in self.home.silent(names):
+            progress(silent)
 
     def run_units(
         self,
@@ -161,12 +178,16 @@ class Job(ABC, Generic[SpecT]):
     def check_here(self) -> None:
         """Raise MutascopeError where records of this process would not mix with those of the folder."""
         manifest = self.home.manifest()
+        self.check_weights(manifest)
+        self.check_numerics(manifest)
+        self.check_wild_type(manifest)
+
+    def check_weights(self, manifest: Manifest) -> None:
+        """Raise MutascopeError when the model has other weights now than those of a folder."""
         if manifest.model.fingerprint != self.model.fingerprint:
             raise MutascopeError(
                 f"{self.model.name} has other weights now than when {self.home.path} was screened"
             )
-        self.check_numerics(manifest)
-        self.check_wild_type(manifest)
 
     def check_wild_type(self, manifest: Manifest) -> None:
         """Raise MutascopeError when this machine does not reproduce the wild type that the folder was made with."""

@@ -22,21 +22,20 @@ from mutascope.assays import Assay
 from mutascope.core.design import Design, Plan
 from mutascope.core.errors import MutascopeError
 from mutascope.core.identity import check_same_screen
-from mutascope.core.manifest import Manifest, Predictions, describe_loci
+from mutascope.core.manifest import Manifest, describe_loci
 from mutascope.core.words import counted
 from mutascope.model.loading import Model
 from mutascope.predict.autograd import check_predictable
-from mutascope.predict.predictor import Predictor
 from mutascope.run.description import describe_screen, new_manifest
 from mutascope.run.executors.local import run_local
-from mutascope.run.job import Executor, Job
+from mutascope.run.job import Job
+from mutascope.run.loci import Loci
 from mutascope.run.population import Population
 from mutascope.run.probabilities import Risks
-from mutascope.run.progress import PredictionProgress
 from mutascope.run.rounds import Target, choose, sample_unit
 from mutascope.run.shards import Shard
 from mutascope.run.spec import PredictSpec, Settings, spec_of
-from mutascope.store.leases import Leases
+from mutascope.run.work import Executor
 from mutascope.store.reader import ScreenData
 
 ADAPTIVE = "adaptive"
@@ -112,7 +111,7 @@ class Prediction(Job[PredictSpec]):
             error: expected share of wrong calls at which to stop running mutants.
             budget: seconds after which to stop running mutants.
             quiet: no progress on standard error.
-            executor: runs the units (:mod:`mutascope.run.executors`).
+            executor: predicts the loci and runs the units (:mod:`mutascope.run.executors`).
             shard: loci to predict and units to run, all by default; whoever is last calibrates the predictions.
 
         Raises:
@@ -135,10 +134,10 @@ class Prediction(Job[PredictSpec]):
                 f"{self.home.path} is a screen with a design of its own, to which nothing is added: choose another"
                 " --out"
             )
-        self._predict(shard, quiet=quiet)
+        self._predict(executor, shard, quiet=quiet)
         if self.adaptive:
             self._run_pending(executor, shard, quiet=quiet)
-        if self._unpredicted() or (self.adaptive and self.pending()):
+        if Loci(self).pending() or (self.adaptive and self.pending()):
             return ScreenData(self.home)
         risks = Risks(self.population, self.home)
         if self.adaptive:
@@ -240,52 +239,15 @@ class Prediction(Job[PredictSpec]):
 
     # predictions and exact calls
 
-    def _unpredicted(self, shard: Shard | None = None) -> set[str]:
-        """Return the names of the loci, of all or of a shard, that are not predicted."""
-        names = [locus.name for locus in self.plan.loci]
-        mine = {name for index, name in enumerate(names) if shard is None or shard.holds(index)}
-        return mine - self.home.predicted_loci()
-
-    def _predict(self, shard: Shard | None, *, quiet: bool) -> None:
+    def _predict(self, executor: Executor, shard: Shard | None, *, quiet: bool) -> None:
         """Predict the loci that are not there yet."""
-        folder, mutations = self.home, self.plan.mutations
-        missing = self._unpredicted(shard)
-        if not missing:
-            return
-        started, manifest = time.monotonic(), folder.manifest()
-        asked = (self.resolved.prompts, self.resolved.readout)
-        predictor = Predictor(self.model, self.tiling, *asked, mutations, self.spec.rivals, self.reference)
-        if [output.tokens for output in manifest.wild_type] != [list(o.tokens) for o in predictor.wild]:
-            raise MutascopeError(
-                f"the wild type of {folder.path} is not reproduced here: predict into another --out"
-            )
-        about = Predictions(mutations=list(mutations), targets=len(predictor.targets))
-        with folder.changed_manifest() as manifest:
-            manifest.predictions = about
-        with PredictionProgress(len(missing), quiet=quiet) as progress, Leases(folder.files) as leases:
-            while missing:
-                if any(self._claims(leases, name) for name in missing):
-                    for locus, calls in predictor.calls(
-                        missing, lambda locus: self._claims(leases, locus.name)
-                    ):
-                        folder.write_predictions(locus.name, calls.frame(locus, mutations))
-                        leases.release(locus.name)
-                        progress(calls.margin.numel())
-                else:
-                    leases.wait()
-                missing = self._unpredicted(shard)
-        with folder.changed_manifest() as manifest:
-            assert manifest.predictions is not None
-            manifest.predictions.seconds = round(time.monotonic() - started, 3)
-
-    def _claims(self, leases: Leases, locus: str) -> bool:
-        """Whether this process predicts a locus: it is not stored, and no other process holds it."""
-        if not leases.take(locus):
-            return False
-        if self.home.is_predicted(locus):  # between the look and the lease
-            leases.release(locus)
-            return False
-        return True
+        loci, started = Loci(self), time.monotonic()
+        missing = loci.pending(shard)
+        if missing:
+            executor(loci, missing, quiet=quiet)
+            with self.home.changed_manifest() as manifest:
+                assert manifest.predictions is not None
+                manifest.predictions.seconds = round(time.monotonic() - started, 3)
 
     def _run_pending(self, executor: Executor, shard: Shard | None, *, quiet: bool) -> None:
         pending = self.pending(shard)

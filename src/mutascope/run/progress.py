@@ -69,8 +69,8 @@ class ScreenProgress:
             self._reporter.join()
             self._report()
 
-    def __call__(self, silent: bool) -> None:
-        """Count one mutant."""
+    def __call__(self, silent: int) -> None:
+        """Count one mutant, silent or not."""
         self.done += 1
         self.nsm += not silent
 

@@ -27,10 +27,11 @@ from mutascope.model.activations import site_covariates
 from mutascope.model.loading import Model
 from mutascope.run.description import describe_screen, new_manifest
 from mutascope.run.executors.local import run_local
-from mutascope.run.job import Executor, Job
+from mutascope.run.job import Job
 from mutascope.run.shards import Shard
 from mutascope.run.spec import ScreenSpec, Settings, spec_of
 from mutascope.run.units import unit_size
+from mutascope.run.work import Executor
 from mutascope.store.integrity import check_coordinates, check_presence
 from mutascope.store.reader import ScreenData
 

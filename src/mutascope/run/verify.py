@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ import polars as pl
 
 from mutascope.assays.phenotype import PhenotypeReader, content_hash
 from mutascope.core.errors import MutascopeError
-from mutascope.core.manifest import Manifest
-from mutascope.core.schema import MUTANT_SCHEMA
+from mutascope.core.manifest import LocusInfo, Manifest
+from mutascope.core.schema import MUTANT_KEY, MUTANT_SCHEMA, PREDICTION_SCHEMA
 from mutascope.run.controls import mismatches
 from mutascope.run.screen import Screen
 from mutascope.run.units import Units
@@ -25,17 +25,22 @@ from mutascope.store.shards import SCHEMAS
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a unit."""
+    """What is wrong with a unit, or with the predictions of a locus."""
 
     unit: str
     reason: str
 
+    @property
+    def of_locus(self) -> bool:
+        """Whether it is of predictions: units have numbers, and loci names."""
+        return "." in self.unit
+
     def __str__(self) -> str:
-        return f"unit {self.unit}: {self.reason}"
+        return f"{'predictions of' if self.of_locus else 'unit'} {self.unit}: {self.reason}"
 
 
 def verify(folder: ScreenFolder) -> list[Fault]:
-    """Return what is wrong with the units of a folder, at most one fault of each.
+    """Return what is wrong with the units of a folder, and with its predictions, at most one fault of each.
 
     Raises:
         MutascopeError: when the manifest or the list of mutants is damaged.
@@ -55,12 +60,49 @@ def verify(folder: ScreenFolder) -> list[Fault]:
         faults += [Fault(unit, reason) for reason in _reasons(folder, manifest, unit, sizes[unit], expected)][
             :1
         ]
+    return faults + _of_predictions(folder, manifest)
+
+
+def _of_predictions(folder: ScreenFolder, manifest: Manifest) -> list[Fault]:
+    """Return what is wrong with the predictions of loci."""
+    present, loci = folder.predicted_loci(), {locus.name: locus for locus in manifest.loci}
+    all_are = manifest.design.type == "adaptive" and manifest.controls is not None
+    faults = [Fault(name, "do not belong to this screen") for name in sorted(present - loci.keys())]
+    for name, locus in loci.items():
+        if name not in present:
+            faults += [Fault(name, "are missing")] * all_are
+            continue
+        try:
+            found = folder.files.read_table(f"predictions/{name}.parquet", PREDICTION_SCHEMA)
+        except DamagedError as error:
+            faults.append(Fault(name, f"are damaged ({error})"))
+            continue
+        if manifest.predictions and not _is_all_of(locus, manifest.predictions.mutations, found):
+            faults.append(Fault(name, "are not of the mutants of the locus"))
     return faults
 
 
+def _is_all_of(locus: LocusInfo, mutations: Sequence[str], found: pl.DataFrame) -> bool:
+    """Whether a table is of every mutant of a locus, by row, column and mutation."""
+    if len(found) != locus.site_rows * locus.site_cols * len(mutations):
+        return False
+    mutants = pl.DataFrame({"layer": [locus.layer], "kind": [locus.kind]})
+    for values in (
+        {"row": range(locus.site_rows)},
+        {"col": range(locus.site_cols)},
+        {"mutation": mutations},
+    ):
+        mutants = mutants.join(pl.DataFrame(values), how="cross", maintain_order="left_right")
+    typed = [pl.col(name).cast(MUTANT_SCHEMA[name], strict=False) for name in MUTANT_KEY]
+    return found.select(MUTANT_KEY).equals(mutants.select(typed))
+
+
 def repair(folder: ScreenFolder, faults: list[Fault]) -> None:
-    """Delete the units that are named, their records first, so that they are run again."""
+    """Delete what is named, the records of a unit first, so that it is run again."""
     for fault in faults:
+        if fault.of_locus:
+            folder.files.remove(f"predictions/{fault.unit}.parquet")
+            continue
         for kind in SCHEMAS:
             folder.files.remove(f"{kind}/{fault.unit}.parquet")
         folder.files.remove(f"checksums/{fault.unit}.sha256")

@@ -7,7 +7,7 @@ from mutascope.core.genome import check_name
 from mutascope.run.executors.local import run_local
 from mutascope.run.executors.processes import Processes
 from mutascope.run.executors.ray_cluster import RayActors
-from mutascope.run.job import Executor
+from mutascope.run.work import Executor
 
 EXECUTORS = ("local", "ray")
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.words import counted
 from mutascope.run.progress import ScreenProgress
-from mutascope.store import ScreenFolder
-
-if TYPE_CHECKING:
-    from mutascope.run.job import Job
+from mutascope.run.work import Work
 
 DEATHS = 5
 """Deaths of workers in a row, without a unit stored in between, after which it is no accident."""
@@ -28,7 +25,7 @@ class Death(Exception):
 
 
 class Worker(Protocol):
-    """A process somewhere that runs ``job.run_units``."""
+    """A process somewhere that runs ``work.run_units``."""
 
     def ended(self) -> bool:
         """Return whether it has run its units.
@@ -62,32 +59,32 @@ class Crew(ABC):
         self.workers = workers
 
     @abstractmethod
-    def start(self, job: Job, names: Sequence[str], place: int) -> Worker:
+    def start(self, work: Work, names: Sequence[str], place: int) -> Worker:
         """Start the worker of a place, from 0, on units."""
 
     def wait(self, workers: Sequence[Worker], seconds: float) -> None:
         """Let time pass, less where a worker ends."""
         time.sleep(seconds)
 
-    def __call__(self, job: Job, names: Sequence[str], *, quiet: bool = False) -> int:
-        """Run units with the progress of all workers in one line, and return the number of mutants stored meanwhile.
+    def __call__(self, work: Work, names: Sequence[str], *, quiet: bool = False) -> int:
+        """Run units with the progress of all workers in one line, and return how far that went.
 
         Raises:
             MutascopeError: what a worker was refused, or when workers die again and again.
         """
         if not names:
             return 0
-        silent = job.home.silent(job.home.finished_units().difference(names))
-        total = len(job.listed)
-        job.unload()
-        with ScreenProgress(total, len(silent), int((~silent).sum()), quiet=quiet) as progress:
-            self._run(job, names, _Tally(job.home, names, progress))
-            return progress.done - len(silent)
+        progress = work.progress(names, quiet=quiet)
+        before = progress.done
+        work.unload()
+        with progress:
+            self._run(work, names, _Tally(work, names, progress))
+            return progress.done - before
 
-    def _run(self, job: Job, names: Sequence[str], tally: _Tally) -> None:
-        crew = {place: self._begin(job, names, place) for place in range(self._size(names))}
+    def _run(self, work: Work, names: Sequence[str], tally: _Tally) -> None:
+        crew = {place: self._begin(work, names, place) for place in range(self._size(names))}
         try:
-            self._watch(crew, job, names, tally)
+            self._watch(crew, work, names, tally)
         except BaseException:
             for worker in crew.values():
                 worker.tell_to_stop()
@@ -97,7 +94,7 @@ class Crew(ABC):
             for worker in crew.values():
                 worker.wait(max(0.0, end - time.monotonic()))
 
-    def _watch(self, crew: dict[int, Worker], job: Job, names: Sequence[str], tally: _Tally) -> None:
+    def _watch(self, crew: dict[int, Worker], work: Work, names: Sequence[str], tally: _Tally) -> None:
         """Replace workers that die, until all units are stored."""
         deaths = 0
         while crew and tally.open:
@@ -112,32 +109,31 @@ class Crew(ABC):
                     deaths += 1
                     if deaths >= DEATHS:
                         raise MutascopeError(_told(deaths, death)) from None
-                    crew[place] = self._begin(job, names, place)
+                    crew[place] = self._begin(work, names, place)
         tally.look()
 
     def _size(self, names: Sequence[str]) -> int:
         return min(self.workers, len(names))
 
-    def _begin(self, job: Job, names: Sequence[str], place: int) -> Worker:
+    def _begin(self, work: Work, names: Sequence[str], place: int) -> Worker:
         first = place * len(names) // self._size(names)
-        return self.start(job, [*names[first:], *names[:first]], place)
+        return self.start(work, [*names[first:], *names[:first]], place)
 
 
 class _Tally:
-    """Tells a progress line of the mutants of units that have been stored, by whomever.
+    """Tells a progress line of units that have been stored, by whomever.
 
     Attributes:
         open: units that have not.
     """
 
-    def __init__(self, folder: ScreenFolder, names: Sequence[str], progress: ScreenProgress) -> None:
-        self._folder, self.open, self._progress = folder, set(names), progress
+    def __init__(self, work: Work, names: Sequence[str], progress: ScreenProgress) -> None:
+        self._work, self.open, self._progress = work, set(names), progress
 
     def look(self) -> int:
         """Count what is stored by now, and return the number of units that were not before."""
-        fresh = self.open & self._folder.finished_units()
-        for silent in self._folder.silent(fresh):
-            self._progress(silent)
+        fresh = self.open & self._work.stored()
+        self._work.count(fresh, self._progress)
         self.open -= fresh
         return len(fresh)
 

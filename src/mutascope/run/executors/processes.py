@@ -10,16 +10,13 @@ import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import torch
 
 from mutascope.core import cores
 from mutascope.core.errors import MutascopeError, Terminated
 from mutascope.run.executors.crew import Crew, Death, Worker
-
-if TYPE_CHECKING:
-    from mutascope.run.job import Job
+from mutascope.run.work import Work
 
 _CONTEXT = multiprocessing.get_context("forkserver")  # a fork of a process with threads or CUDA may hang
 _CONTEXT.set_forkserver_preload(["mutascope.run.screen", "mutascope.run.prediction"])
@@ -28,9 +25,9 @@ _CONTEXT.set_forkserver_preload(["mutascope.run.screen", "mutascope.run.predicti
 class Processes(Crew):
     """Workers on this machine, each on a GPU; without any, they share the cores."""
 
-    def start(self, job: Job, names: Sequence[str], place: int) -> _Process:
+    def start(self, work: Work, names: Sequence[str], place: int) -> _Process:
         """Start the process of a place."""
-        return _Process(job, names, _gpu(place, job.spec.device), self.workers)
+        return _Process(work, names, _gpu(place, work.spec.device), self.workers)
 
     def wait(self, workers: Sequence[Worker], seconds: float) -> None:
         """Wait for the first process to end."""
@@ -40,9 +37,9 @@ class Processes(Crew):
 class _Process:
     """A worker process."""
 
-    def __init__(self, job: Job, names: Sequence[str], gpu: str | None, of: int) -> None:
+    def __init__(self, work: Work, names: Sequence[str], gpu: str | None, of: int) -> None:
         self._said, said = _CONTEXT.Pipe(duplex=False)
-        arguments = (job, names, gpu, of, said)
+        arguments = (work, names, gpu, of, said)
         self.process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
         self.process.start()
         said.close()
@@ -69,7 +66,7 @@ class _Process:
         self.process.join()
 
 
-def _work(job: Job, names: Sequence[str], gpu: str | None, of: int, say: Connection) -> None:
+def _work(work: Work, names: Sequence[str], gpu: str | None, of: int, say: Connection) -> None:
     """Be a worker: run units, and say why that is refused where it is."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
@@ -80,7 +77,7 @@ def _work(job: Job, names: Sequence[str], gpu: str | None, of: int, say: Connect
         cores.share(of)
         torch.set_num_threads(min(torch.get_num_threads(), cores.available_cores()))
     try:
-        job.run_units(names)
+        work.run_units(names)
     except MutascopeError as error:
         say.send_bytes(str(error).encode())
         sys.exit(error.exit_code)

@@ -7,16 +7,14 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from mutascope.core import cores
 from mutascope.core.errors import MutascopeError, Terminated
 from mutascope.run.executors.crew import Crew, Death, Worker
-
-if TYPE_CHECKING:
-    from mutascope.run.job import Job
+from mutascope.run.work import Work
 
 
 class RayActors(Crew):
@@ -40,9 +38,9 @@ class RayActors(Crew):
         per_gpu = min(1.0, gpus / self.workers)
         self._room = {"num_gpus": per_gpu} if gpus else {"num_cpus": max(1, min(widest, share))}
 
-    def start(self, job: Job, names: Sequence[str], place: int) -> _Remote:
+    def start(self, work: Work, names: Sequence[str], place: int) -> _Remote:
         """Start an actor, as soon as there is room for it."""
-        return _Remote(self.ray, job, names, self._room)
+        return _Remote(self.ray, work, names, self._room)
 
     def wait(self, workers: Sequence[Worker], seconds: float) -> None:
         """Wait for the first actor to end."""
@@ -52,12 +50,12 @@ class RayActors(Crew):
 class _Remote:
     """An actor, seen from the driver."""
 
-    def __init__(self, ray: Any, job: Job, names: Sequence[str], room: dict[str, Any]) -> None:
+    def __init__(self, ray: Any, work: Work, names: Sequence[str], room: dict[str, Any]) -> None:
         self._ray = ray
         options = {"max_restarts": 0, "max_concurrency": 2, **room}
         self._actor = ray.remote(_Actor).options(**options).remote(os.getcwd(), room.get("num_cpus"))
         self._is_up = self._actor.is_up.remote()
-        self.ran = self._actor.run.remote(job, names)
+        self.ran = self._actor.run.remote(work, names)
 
     def ended(self) -> bool:
         """Whether it has run its units; raises Death, or MutascopeError for what it said."""
@@ -97,10 +95,10 @@ class _Actor:
         """Whether it has begun."""
         return True
 
-    def run(self, job: Job, names: Sequence[str]) -> str | None:
+    def run(self, work: Work, names: Sequence[str]) -> str | None:
         """Run units, and return why that is refused, None where it is not."""
         try:
-            job.run_units(names, stopped=lambda: self._stopped)
+            work.run_units(names, stopped=lambda: self._stopped)
         except MutascopeError as error:
             return str(error)
         except Terminated:
