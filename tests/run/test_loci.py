@@ -77,6 +77,7 @@ def check(out: Path, whole: Path) -> None:
     assert [path for path in (out / "leases").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
 def test_workers_predict_what_one_process_predicts(model, whole, tmp_path, monkeypatch):
     monkeypatch.setattr(crew, "LOOK", 0.05)
     monkeypatch.setattr(Predictor, "__init__", None)  # the driver itself predicts nothing
@@ -95,11 +96,10 @@ def test_a_worker_that_dies_is_replaced(model, whole, tmp_path, monkeypatch):
     assert manifest(out) == manifest(whole)
 
 
-@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
-def test_shards_write_what_one_process_writes(model, whole, tmp_path, order):
-    for number in order:
+def test_shards_write_what_one_process_writes(model, whole, tmp_path):
+    for number in (3, 1, 2):
         done = job(model).run(tmp_path / "out", quiet=True, shard=Shard(number, 3))
-        assert done.finished == (number == order[-1])
+        assert done.finished == (number == 2)
     check(tmp_path / "out", whole)
 
 
