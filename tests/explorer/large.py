@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import polars as pl
 from mutascope.assays.phenotype import content_hash
 from mutascope.core.schema import RECORD_SCHEMA
 from mutascope.store import ScreenFolder, Shard
-from stores import WILD, write_screen
+from stores import WILD, write_predictions, write_screen
 
 SHAPES = {"q": (64, 64), "k": (16, 64), "v": (16, 64), "o": (64, 64)} | {
     "gate": (224, 64),
@@ -54,6 +53,18 @@ def write_large(
     return _written(folder, told, dict(zip(hashes, texts, strict=True)) | {content_hash(WILD): WILD}, loci)
 
 
+def write_large_predicted(folder: Path, layers: int = 62) -> Path:
+    """Write 3,301,376 sites of which every max and min is predicted, and one mutant was run."""
+    loci = [(layer, kind, *shape) for layer in range(layers) for kind, shape in SHAPES.items()]
+    records = pl.concat(_locus(*locus) for locus in loci)
+    silent = np.random.default_rng(7).random(len(records)) > 0.5
+    told = records.with_columns(silent=pl.Series(silent), first_divergence=pl.lit(None, pl.Int32))
+    shapes = {(layer, kind): (rows, cols) for layer, kind, rows, cols in loci}
+    one = told.unique(["layer", "kind"], keep="first", maintain_order=True)
+    write_screen(folder, one.with_columns(silent=True, continuation=pl.lit(WILD)), shapes=shapes)
+    return write_predictions(folder, told)
+
+
 def _locus(layer: int, kind: str, rows: int, cols: int) -> pl.DataFrame:
     row, col, mutation = (axis.ravel() for axis in np.indices((rows, cols, 2)))
     return pl.DataFrame({"row": row, "col": col, "mutation": np.array(["max", "min"])[mutation]}).select(
@@ -93,7 +104,3 @@ def _written(
             f"{number:06d}", Shard(part, pl.DataFrame({"phenotype": ids, "text": said, "continuation": said}))
         )
     return folder
-
-
-if __name__ == "__main__":
-    write_large(Path(sys.argv[1]))

@@ -11,12 +11,13 @@ import polars as pl
 import pytest
 
 from mutascope import Mutant, MutascopeError
+from mutascope.analysis.enrichment import HITS, nsm_enrichment
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.explorer import Atlas, write_site
-from mutascope.explorer.atlas import _place
 from mutascope.explorer.packing import unpack
 from mutascope.explorer.prepared import StoredPages, prepare
 from mutascope.explorer.pyramid import coarser, status_counts
+from mutascope.explorer.told import Told, place_of
 from mutascope.store import ScreenFolder, Shard
 from mutascope.store.reader import ScreenData
 from stores import as_choice, random_records, records_of, write_predictions, write_screen
@@ -123,8 +124,18 @@ def test_orders_are_permutations_and_q_has_a_value_per_line(atlas):
     _, arrays = page(atlas, "data/0/loci/0.gate.bin")
     for axis, length in (("row", 10), ("col", 6)):
         assert sorted(arrays[f"{axis}.order"]) == list(range(length))
-        assert len(arrays[f"{axis}.q"]) == length
+        assert len(arrays[f"{axis}.any"]) == length
     assert arrays["col.massive"].tolist() == [0, 0, 1, 0, 0, 0]
+
+
+def test_lines_have_the_q_of_the_tables(atlas, folders):
+    records = ScreenData(folders["drosophila"]).records()
+    for hit in HITS:
+        tests = nsm_enrichment(records, hit).filter(layer=0, kind="v")
+        _, arrays = page(atlas, "data/0/loci/0.v.bin")
+        for axis in ("row", "col"):
+            wanted = tests.filter(axis=axis).sort("index")["q"].cast(pl.Float32)
+            assert (arrays[f"{axis}.{hit}"] == wanted.to_numpy()).all()
 
 
 def test_every_hostile_text_survives(hostile):
@@ -136,12 +147,12 @@ def test_every_hostile_text_survives(hostile):
 def test_pages_that_stand_in_the_folder_are_those_that_are_made(folders, tmp_path):
     shutil.copytree(folders["drosophila"], tmp_path / "kept")
     made = Atlas([str(tmp_path / "kept")])
-    wanted = {path: made.read(path) for path in made.paths() if path != "data/findings.json"}
+    wanted = {path: made.read(path) for path in made.paths() if path != "data/findings.jsonl"}
     assert prepare(tmp_path / "kept")
     assert not prepare(tmp_path / "kept")
     stored = Atlas([str(tmp_path / "kept")])
     assert isinstance(stored.screens[0].pages, StoredPages)
-    assert {path: stored.read(path) for path in stored.paths() if path != "data/findings.json"} == wanted
+    assert {path: stored.read(path) for path in stored.paths() if path != "data/findings.jsonl"} == wanted
 
 
 def test_pages_of_fewer_units_are_not_shown(tmp_path):
@@ -208,19 +219,37 @@ def test_a_panel_within_a_screen_is_shown_with_it(folders, tmp_path):
 
 
 def test_findings_name_the_place_that_they_speak_of(atlas):
-    found = page(atlas, "data/findings.json")
+    sections = [json.loads(line) for line in atlas.read("data/findings.jsonl").splitlines()]
+    found = [finding for section in sections for finding in section["sentences"]]
     assert found
     loci = {locus["name"] for screen in page(atlas, "data/atlas.json")["screens"] for locus in screen["loci"]}
     assert all(finding["locus"] is None or finding["locus"] in loci for finding in found)
     assert all(finding["sentence"] for finding in found)
 
 
+def test_findings_are_made_once_and_read_while_they_are_made():
+    making = iter([b"1", b"2", b"3"])
+    told = Told(making)
+    first, second = iter(told), iter(told)
+    assert [next(first), next(first), next(second)] == [b"1", b"2", b"1"]
+    assert next(making) == b"3"
+    assert (list(first), list(second), list(told)) == ([], [b"2"], [b"1", b"2"])
+
+
+def test_a_screen_that_cannot_be_read_is_told_among_the_findings(tmp_path):
+    atlas = Atlas([str(write_screen(tmp_path / "gone", records_of({(0, "v"): "+-#."})))])
+    for shard in (tmp_path / "gone" / "records").iterdir():
+        shard.unlink()
+    (line,) = atlas.read("data/findings.jsonl").splitlines()
+    assert json.loads(line)["refused"]
+
+
 def test_a_sentence_is_of_the_screen_that_it_names_in_full(tmp_path):
     folders = [write_screen(tmp_path / name, records_of({(0, "v"): "+-#."})) for name in ("demo", "demo2")]
     screens = Atlas([str(folder) for folder in folders]).screens
-    assert _place("Row 1 of 0.v in demo2.", screens) == {"screen": 1, "locus": "0.v"}
-    assert _place("Row 1 of 0.v in demo.", screens) == {"screen": 0, "locus": "0.v"}
-    assert _place("0.v in demo and demo2", screens)["screen"] is None
+    assert place_of("Row 1 of 0.v in demo2.", screens) == {"screen": 1, "locus": "0.v"}
+    assert place_of("Row 1 of 0.v in demo.", screens) == {"screen": 0, "locus": "0.v"}
+    assert place_of("0.v in demo and demo2", screens)["screen"] is None
 
 
 def test_what_was_added_since_is_seen(tmp_path):
@@ -234,6 +263,22 @@ def test_what_was_added_since_is_seen(tmp_path):
     ScreenFolder(folder).write_unit("000001", Shard(half, texts, None))
     atlas.refresh()
     assert page(atlas, "data/atlas.json")["screens"][0]["done"] == before + 4
+
+
+def test_a_panel_that_has_come_into_a_screen_or_grown_is_seen(folders, tmp_path):
+    home = tmp_path / "flies"
+    shutil.copytree(folders["drosophila"], home)
+    atlas = Atlas([str(home)])
+    assert atlas.panels == []
+    shutil.copytree(folders["panel"], home / "panel")
+    atlas.refresh()
+    (panel,) = atlas.panels
+    atlas.refresh()
+    assert atlas.panels == [panel]
+    store = ScreenFolder(home / "panel")
+    store.write_manifest(store.manifest().model_copy(update={"libraries": {"torch": "9"}}))
+    atlas.refresh()
+    assert atlas.panels[0].stamp != panel.stamp
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ pytest.importorskip("playwright", reason="the atlas in a browser takes playwrigh
 pytest.importorskip("starlette", reason="the server takes the extra explorer")
 
 from browsing import CHROMIUM, hosted, look, opened
-from large import write_large
+from large import write_large, write_large_predicted
 
 from mutascope.explorer import Atlas
+from mutascope.explorer.atlas import FINDINGS
 from mutascope.explorer.prepared import prepare
 from mutascope.store.reader import ScreenData
 
@@ -30,6 +31,8 @@ FIRST_VIEW, LOCUS, SEARCH = 2.0, 0.3, 1.0
 """Seconds."""
 MEMORY = 1.5e9
 """Bytes of the server."""
+SITE = 60e6
+"""Bytes of an exported atlas of 3.3 million predicted sites."""
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +75,20 @@ def server(large) -> Iterator[Served]:
     served.process.wait()
 
 
+def write_quickly(folder: Path, home: Path) -> int:
+    """Write the site, but for the findings, which take minutes; return its size in bytes."""
+    atlas, size = Atlas([str(folder)], served=False), 0
+    for path in atlas.paths():
+        if path != FINDINGS:
+            (home / path).parent.mkdir(parents=True, exist_ok=True)
+            size += (home / path).write_bytes(atlas.read(path))
+    return size
+
+
 @pytest.fixture(scope="module")
 def site(large, tmp_path_factory) -> Iterator[str]:
-    """The folder, but for the findings, which take minutes."""
-    home, atlas = tmp_path_factory.mktemp("site"), Atlas([str(large)], served=False)
-    for path in atlas.paths():
-        if path != "data/findings.json":
-            (home / path).parent.mkdir(parents=True, exist_ok=True)
-            (home / path).write_bytes(atlas.read(path))
+    home = tmp_path_factory.mktemp("site")
+    write_quickly(large, home)
     yield from hosted(str(home))
 
 
@@ -130,3 +139,9 @@ def check(took: dict[str, float]) -> None:
     assert took["first view"] < FIRST_VIEW
     assert took["locus"] < LOCUS
     assert max(took["search"], took["search of one"]) < SEARCH
+
+
+def test_millions_of_predicted_sites_are_a_small_folder(tmp_path):
+    size = write_quickly(write_large_predicted(tmp_path / "predicted"), tmp_path / "site")
+    print(f"{size / 1e6:.1f} MB")
+    assert size < SITE

@@ -94,6 +94,16 @@ def test_shards_make_a_whole_prediction(tmp_path):
         job.run(tmp_path / "shared", error=0.1, quiet=True, shard=Shard(2, 2))
 
 
+def test_the_last_shard_of_a_prediction_writes_the_pages_of_the_atlas(tmp_path, cli):
+    model = str(tiny_model(tmp_path / "model", "llama", std=0.1))
+    (tmp_path / "tale.yaml").write_text("name: tale\nprompt: 'Once upon a time:'\nmax_new_tokens: 5\n")
+    options = ["--model", model, "--assay", tmp_path / "tale.yaml", "--kinds", "v,down", "--tile", 8]
+    options += ["--sample", 20, "--engine", "reference", "--out", tmp_path / "shared"]
+    for number, written in ((1, False), (2, True)):
+        assert cli("predict", *options, "--shard", f"{number}/2").code == 0
+        assert (tmp_path / "shared" / "atlas" / "index.json").exists() == written
+
+
 def test_a_shard_that_is_done_leaves_the_rest(tmp_path):
     screen = Screen(str(tiny_model(tmp_path / "model", "llama")), TALE, Design(sample=40), tile=8)
     done = screen.run(tmp_path / "out", quiet=True, shard=Shard(1, 2))

@@ -72,7 +72,7 @@ def predict(
     runner = choose_executor(executor or "local", workers, address)
     with resumable(job):
         results = job.run(out, error=error, budget=seconds, shard=share, executor=runner)
-    if share is None:
+    if job.finished:
         prepare(out)
     for name, fact in results.summary().items():
         typer.echo(f"{name:>11}  {fact}")

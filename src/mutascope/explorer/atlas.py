@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from mutascope.core.errors import MutascopeError
 from mutascope.explorer.pages import page_names
 from mutascope.explorer.panels import PanelPages
 from mutascope.explorer.prepared import Pages, pages_of, stamp
+from mutascope.explorer.told import Told, findings
 from mutascope.figures.palette import PALETTES
 from mutascope.findings import ScreenSet, open_many
 from mutascope.findings.screens import labelled
-from mutascope.findings.sentences import sentences
 from mutascope.store import ScreenFolder
 from mutascope.store.reader import ScreenData
 
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _PANEL = re.compile(r"([0-9]+)/([0-9]+)\.bin")
-_LOCUS = re.compile(r"\b\d+\.[a-z](?:[\w.-]*\w)?")
+FINDINGS = "data/findings.jsonl"
 
 
 @dataclass(frozen=True)
@@ -79,46 +79,50 @@ class Atlas:
         given: ScreenSet | None = None,
     ) -> None:
         self._folders, self.served, self.live, self._given = list(folders), served, live, given
-        self._findings: bytes | None = None
-        self.screens, self.panels = self._opened({})
+        self.screens, self.panels = self._opened([], [])
+        self.findings = self._told()
 
-    def _opened(self, known: dict[str, Screen]) -> tuple[list[Screen], list[PanelPages]]:
-        """Open the screens, but for those that are as they were; and the panels, those within screens too."""
+    def _opened(
+        self, screens: Sequence[Screen], panels: Sequence[PanelPages]
+    ) -> tuple[list[Screen], list[PanelPages]]:
+        """Open screens and panels, those within screens too, but for those that are as they were."""
         opened = labelled(self._folders)
-        maps = {label: each for label, each in opened.items() if each.manifest.assay.type != "panel"}
-        panels = {label: each for label, each in opened.items() if label not in maps}
+        given = {label: each.folder for label, each in opened.items() if each.manifest.assay.type == "panel"}
+        maps = {label: each.folder for label, each in opened.items() if label not in given}
         if not maps:
             raise MutascopeError(
                 "these are panels, which are no maps: read their outputs with"
                 " `mutascope show FOLDER MUTANT --page FILE.html`"
             )
-        screens = [
-            known[label]
-            if label in known and known[label].stamp == stamp(each.folder)
-            else _screen(label, each.folder, keep=self.served)
-            for label, each in maps.items()
-        ]
-        given = {each.folder.path.rstrip("/") for each in panels.values()}
-        within = {
-            f"{label}, panel": ScreenData(path)
-            for label, path in (
-                (label, f"{each.folder.path.rstrip('/')}/panel") for label, each in maps.items()
-            )
-            if path not in given and ScreenFolder(path).exists()
-        }
-        return screens, [PanelPages(label, each) for label, each in (panels | within).items()]
+        all_panels = given | _panels_within(maps, {_path(folder) for folder in given.values()})
+        return (
+            [
+                _unchanged(screens, label, folder) or _screen(label, folder, keep=self.served)
+                for label, folder in maps.items()
+            ],
+            [
+                _unchanged(panels, label, folder) or PanelPages(label, folder)
+                for label, folder in all_panels.items()
+            ],
+        )
+
+    def _told(self) -> Told:
+        return Told(findings(lambda: self._given or open_many(self._folders), self.screens))
 
     def refresh(self) -> None:
-        """Open the screens again whose folders hold other units or predictions than they did."""
-        if any(screen.stamp != stamp(screen.results.folder) for screen in self.screens):
-            self.screens, self.panels = self._opened({screen.label: screen for screen in self.screens})
-            self._findings = None
+        """Open again what holds other units or predictions than it did, and panels that have come into a screen."""
+        maps = {screen.label: screen.results.folder for screen in self.screens}
+        known = {_path(panel.results.folder) for panel in self.panels}
+        changed = any(each.stamp != stamp(each.results.folder) for each in (*self.screens, *self.panels))
+        if changed or _panels_within(maps, known):
+            self.screens, self.panels = self._opened(self.screens, self.panels)
+            self.findings = self._told()
 
     def paths(self) -> Iterator[str]:
         """Yield the addresses of all pages."""
         yield from web()
         yield "data/atlas.json"
-        yield "data/findings.json"
+        yield FINDINGS
         for number, screen in enumerate(self.screens):
             yield from (f"data/{number}/{name}.bin" for name in page_names(screen.pages.index))
         for number, panel in enumerate(self.panels):
@@ -133,11 +137,8 @@ class Atlas:
         match path.split("/", 2):
             case ["data", "atlas.json"]:
                 return _json(self.index())
-            case ["data", "findings.json"]:
-                if self._findings is None:
-                    given = self._given or open_many(self._folders)
-                    self._findings = _json(list(findings(given, self.screens)))
-                return self._findings
+            case ["data", "findings.jsonl"]:
+                return b"".join(self.findings)
             case ["data", "panels", page] if match := _PANEL.fullmatch(page):
                 number, mutant = map(int, match.groups())
                 return dict(enumerate(self.panels))[number].outputs(mutant)
@@ -164,6 +165,25 @@ def _screen(label: str, folder: ScreenFolder, *, keep: bool) -> Screen:
     return Screen(label, ScreenData(folder), now, pages_of(folder, now, keep=keep))
 
 
+Opened = TypeVar("Opened", Screen, PanelPages)
+
+
+def _unchanged(known: Iterable[Opened], label: str, folder: ScreenFolder) -> Opened | None:
+    """The screen or panel of a label among those that are open, if its folder is as it was."""
+    return next((each for each in known if (each.label, each.stamp) == (label, stamp(folder))), None)
+
+
+def _panels_within(maps: Mapping[str, ScreenFolder], known: Container[str]) -> dict[str, ScreenFolder]:
+    """The panels that stand in the folders of screens, but for those whose path is known."""
+    found = {f"{label}, panel": f"{_path(folder)}/panel" for label, folder in maps.items()}
+    folders = {label: ScreenFolder(path) for label, path in found.items() if path not in known}
+    return {label: folder for label, folder in folders.items() if folder.exists()}
+
+
+def _path(folder: ScreenFolder) -> str:
+    return folder.path.rstrip("/")
+
+
 def palettes() -> dict[str, dict[str, str]]:
     """Return the colours of the statuses by palette."""
     return {
@@ -175,28 +195,8 @@ def palettes() -> dict[str, dict[str, str]]:
 def media_type(path: str) -> str:
     """Return the media type of an address."""
     ending = path.rpartition(".")[2]
-    return {"json": "application/json", "bin": "application/octet-stream", **_TYPES}[ending]
-
-
-def findings(given: ScreenSet, screens: Sequence[Screen]) -> Iterator[dict[str, Any]]:
-    """Yield the sentences of the report: ``section``, ``sentence``, and ``screen`` and ``locus`` that it speaks of.
-
-    The last two are null where it speaks of none, or of several screens.
-    """
-    for section, said in sentences(given):
-        for sentence in said:
-            yield {"section": section.title, "sentence": sentence, **_place(sentence, screens)}
-
-
-def _place(sentence: str, screens: Sequence[Screen]) -> dict[str, Any]:
-    named, rest = [], sentence
-    for number, screen in sorted(enumerate(screens), key=lambda item: -len(item[1].label)):
-        rest, times = re.subn(rf"(?<!\w){re.escape(screen.label)}(?!\w)", "", rest)
-        named += [number] if times else []
-    number = named[0] if len(named) == 1 else 0 if len(screens) == 1 else None
-    known = set() if number is None else {locus["name"] for locus in screens[number].pages.index["loci"]}
-    loci = [name for name in _LOCUS.findall(sentence) if name in known]
-    return {"screen": number, "locus": loci[0] if loci else None}
+    data = {"json": "application/json", "jsonl": "application/jsonl", "bin": "application/octet-stream"}
+    return {**data, **_TYPES}[ending]
 
 
 @cache

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from mutascope.analysis.copa import rearrange, sign_map
-from mutascope.analysis.enrichment import AXES
+from mutascope.analysis.enrichment import AXES, HITS
 from mutascope.analysis.maps import MapData
 from mutascope.explorer.packing import pack
 
@@ -29,8 +29,9 @@ def locus_page(
 
     Per mutation ``<mutation>.site`` (row times columns plus column; absent where every site is there, in order),
     ``.state``, ``.divergence`` (-1: none), ``.phenotype`` (place in the table; 2^32 - 1: none), ``.chance`` (of an
-    NSM, times 255, where predicted and calibrated) and the measures; ``row.`` and ``col.`` ``order`` (of COPA), ``q``,
-    and the covariates of columns. What would hold nothing is absent.
+    NSM, times 255, where predicted and calibrated) and the measures; ``row.`` and ``col.`` ``order`` (of COPA), ``any``
+    and ``both`` (q of the test for more NSM sites, and for more sites of which max and min are), and the covariates of
+    columns. What would hold nothing is absent.
 
     Args:
         data: the map.
@@ -38,7 +39,7 @@ def locus_page(
             probability and the measures.
         mutations: of the screen.
         measures: numbers that records have beyond those that all have.
-        lines: tests of the rows and columns of the locus: axis, index, q.
+        lines: tests of the rows and columns of the locus: axis, index, hit, q.
         covariates: of the sites of the locus, where they are known.
     """
     arrays = {}
@@ -76,11 +77,14 @@ def _mutants(calls: pl.DataFrame, data: MapData, measures: Sequence[str]) -> dic
 def _line_arrays(data: MapData, axis: str, tested: pl.DataFrame) -> dict[str, np.ndarray]:
     length = data.status.shape[AXES.index(axis)]
     order = rearrange(sign_map(data.status), axis).order.astype(np.uint32)
-    if tested.is_empty():
-        return {f"{axis}.order": order}
-    q = np.ones(length, dtype=np.float32)
-    q[tested["index"].to_numpy()] = tested["q"].to_numpy()
-    return {f"{axis}.order": order, f"{axis}.q": q}
+    arrays: dict[str, np.ndarray] = {f"{axis}.order": order}
+    for hit in HITS:
+        mine = tested.filter(hit=hit)
+        if len(mine):
+            q = np.ones(length, dtype=np.float32)
+            q[mine["index"].to_numpy()] = mine["q"].to_numpy()
+            arrays[f"{axis}.{hit}"] = q
+    return arrays
 
 
 def _covariates(data: MapData, known: pl.DataFrame) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from mutascope.analysis.enrichment import nsm_enrichment
+from mutascope.analysis.enrichment import HITS, nsm_enrichment
 from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.core.schema import LOCUS_KEY, RECORD_SCHEMA
 from mutascope.explorer.answers import answers_page, question_of
@@ -67,8 +67,9 @@ class ScreenPages:
 
     @cached_property
     def _lines(self) -> pl.DataFrame:
-        """Tests of the rows and columns for any NSM; none in a sample of sites."""
-        return nsm_enrichment(self.given.maps[self.label])
+        """Tests of the rows and columns for NSM sites, and for sites of which both max and min are (column hit)."""
+        calls = self.given.maps[self.label]
+        return pl.concat(nsm_enrichment(calls, hit).with_columns(hit=pl.lit(hit)) for hit in HITS)
 
     @cached_property
     def _lines_of(self) -> dict[LocusKey, pl.DataFrame]:
@@ -151,7 +152,9 @@ class ScreenPages:
         )
         facts = {(row.pop("layer"), row.pop("kind")): row for row in found.iter_rows(named=True)}
         for key, lines in self._lines_of.items():
-            facts.setdefault(key, {})["enriched"] = int(lines["enriched"].sum())
+            facts.setdefault(key, {})["enriched"] = (
+                lines.filter("enriched").select("axis", "index").n_unique()
+            )
         return facts
 
     def read(self, name: str) -> bytes:

@@ -10,7 +10,8 @@ import polars as pl
 
 from mutascope.core.genome import Mutant
 from mutascope.core.schema import MUTANT_KEY
-from mutascope.explorer.prepared import compressed
+from mutascope.explorer.prepared import compressed, stamp
+from mutascope.store import ScreenFolder
 from mutascope.store.reader import ScreenData
 
 
@@ -19,11 +20,12 @@ class PanelPages:
 
     Args:
         label: what it is called.
-        results: of the panel.
+        folder: of the panel.
     """
 
-    def __init__(self, label: str, results: ScreenData) -> None:
-        self.label, self.results = label, results
+    def __init__(self, label: str, folder: ScreenFolder) -> None:
+        self.stamp = stamp(folder)  # what is written meanwhile is not in it, and will be seen
+        self.label, self.results = label, ScreenData(folder)
 
     @cached_property
     def mutants(self) -> list[Mutant]:
@@ -38,6 +40,7 @@ class PanelPages:
             "label": self.label,
             "title": self.results.title,
             "folder": self.results.folder.path,
+            "stamp": self.stamp,
             "prompts": [prompt.text for prompt in manifest.prompts],
             "genres": [prompt.genre for prompt in manifest.prompts],
             "wild_type": [output.continuation for output in manifest.wild_type],

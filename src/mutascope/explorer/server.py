@@ -14,11 +14,11 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from mutascope.core.errors import MutascopeError
-from mutascope.explorer.atlas import Atlas, media_type
+from mutascope.explorer.atlas import FINDINGS, Atlas, media_type
 from mutascope.explorer.live import Speaker, live_route
 
 HOST = "127.0.0.1"
@@ -43,15 +43,14 @@ def application(atlas: Atlas, speaker: Speaker | None = None) -> Starlette:
         atlas: the atlas.
         speaker: says what mutants put out, where they can be asked.
     """
-    turn, slow = (
-        threading.Lock(),
-        threading.Lock(),
-    )  # a page is made once; findings take minutes, and maps go on
+    turn = threading.Lock()  # a page is made once
 
     def page(request: Request) -> Response:
         path = request.path_params["path"] or "index.html"
+        if path == FINDINGS:  # takes minutes, and maps go on
+            return StreamingResponse(iter(atlas.findings), headers=HEADERS, media_type=media_type(path))
         try:
-            with slow if path == "data/findings.json" else turn:
+            with turn:
                 if path == "data/atlas.json":
                     atlas.refresh()
                 found = atlas.read(path)

@@ -92,6 +92,11 @@ class Prediction(Job[PredictSpec]):
         """Whether the folder is this job's own, and not that of a screen that gets predictions."""
         return self.home.manifest().design.type == ADAPTIVE
 
+    @property
+    def finished(self) -> bool:
+        """Whether all loci are predicted and all listed mutants run: this process was the last, or the only one."""
+        return not (Loci(self).pending() or (self.adaptive and self.pending()))
+
     def run(
         self,
         out: str | Path,
@@ -137,7 +142,7 @@ class Prediction(Job[PredictSpec]):
         self._predict(executor, shard, quiet=quiet)
         if self.adaptive:
             self._run_pending(executor, shard, quiet=quiet)
-        if Loci(self).pending() or (self.adaptive and self.pending()):
+        if not self.finished:
             return ScreenData(self.home)
         risks = Risks(self.population, self.home)
         if self.adaptive:

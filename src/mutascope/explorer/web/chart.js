@@ -1,11 +1,10 @@
-// The map of one locus on a canvas, with a track along either margin; several charts share one camera.
+// The map of one locus on a canvas, with tracks in the margins; several charts share one camera.
 
-import { css, dark, rgb } from "./colours.js";
+import { dark } from "./colours.js";
 import { el } from "./dom.js";
+import { drawTrack, TRACK } from "./tracks.js";
 
-const TRACK = 56; // pixels of the tracks at the top and at the left
 const INK = () => (dark() ? "#aeb7c4" : "#444c58");
-const MARK = () => (dark() ? "#ffd166" : "#b3004b");
 const ease = (t) => 1 - (1 - t) ** 3;
 
 const SMALL = 0.4; // share of a map below which what was screened is shown larger
@@ -21,7 +20,7 @@ export class Camera {
 }
 
 export class Chart {
-  /** `map`: rows, cols, transposed, pixels (3 per site), rowTrack and colTrack {counts, q, massive}, orders, marks. */
+  /** `map`: rows, cols, transposed, pixels (3 per site), colours of the statuses, rowTrack and colTrack, orders, marks. */
   constructor(camera, map, { onpick, onpoint }) {
     Object.assign(this, { camera, map, onpick, onpoint, moving: 0 });
     this.canvas = el("canvas", { class: "chart", tabindex: 0, role: "application", "aria-label": map.label });
@@ -133,8 +132,7 @@ export class Chart {
     this.drawLines(context, scale);
     if (!moved) this.drawMarks(context, scale);
     context.restore();
-    this.drawTrack(context, this.xTrack, this.xOrder, x, this.width, true);
-    this.drawTrack(context, this.yTrack, this.yOrder, y, this.height, false);
+    this.drawMargins(context);
   }
 
   drawMoved(context, { byColumn, places }) {
@@ -182,35 +180,15 @@ export class Chart {
     context.globalAlpha = 1;
   }
 
-  /** Bars of NSM sites per line, a mark where a line is enriched (q <= 0.05), a triangle where an activation is massive. */
-  drawTrack(context, track, order, offset, end, top) {
-    const { scale } = this.camera;
-    const most = Math.max(1, ...track.counts);
-    const bar = rgb(dark() ? "#56b4e9" : "#0072b2");
-    context.save();
-    context.beginPath();
-    if (top) context.rect(TRACK, 0, end - TRACK, TRACK);
-    else context.rect(0, TRACK, TRACK, end - TRACK);
-    context.clip();
-    for (let i = 0; i < order.length; i++) {
-      const at = TRACK + (i - offset) * scale;
-      if (at + scale < TRACK || at > end) continue;
-      const line = order[i];
-      const length = (track.counts[line] / most) * (TRACK - 16);
-      const enriched = track.q && track.q[line] <= 0.05;
-      context.fillStyle = enriched ? MARK() : css(bar);
-      const thick = Math.max(scale - (scale > 4 ? 1 : 0), 0.75);
-      if (top) context.fillRect(at, TRACK - 3 - length, thick, length);
-      else context.fillRect(TRACK - 3 - length, at, length, thick);
-      if (track.massive?.[line]) {
-        context.fillStyle = "#d55e00";
-        context.beginPath();
-        if (top) { context.moveTo(at + scale / 2 - 4, 0); context.lineTo(at + scale / 2 + 4, 0); context.lineTo(at + scale / 2, 7); }
-        else { context.moveTo(0, at + scale / 2 - 4); context.lineTo(0, at + scale / 2 + 4); context.lineTo(7, at + scale / 2); }
-        context.fill();
-      }
-    }
-    context.restore();
+  drawMargins(context) {
+    const { x, y, scale } = this.camera;
+    const { colours } = this.map;
+    drawTrack(context, this.xTrack, { order: this.xOrder, offset: x, scale, end: this.width, top: true, colours });
+    drawTrack(context, this.yTrack, { order: this.yOrder, offset: y, scale, end: this.height, top: false, colours });
+    const [across, down] = this.map.transposed ? ["rows", "columns"] : ["columns", "rows"];
+    Object.assign(context, { fillStyle: INK(), font: "11px system-ui, sans-serif", textAlign: "right", textBaseline: "alphabetic" });
+    context.fillText(`${across} →`, TRACK - 6, TRACK - 22);
+    context.fillText(`${down} ↓`, TRACK - 6, TRACK - 6);
   }
 
   listen() {

@@ -24,6 +24,10 @@ export function statusColours(atlas, palette) {
   return STATUSES.map((status) => rgb(chosen[status]));
 }
 
+/** How far what is predicted is on the way to the colour of silent sites: a site, or a locus of which most is predicted. */
+export const PALE = { site: 0.36, locus: 0.2 };
+export const paler = (colours, part) => colours.map((colour, status) => (status ? mix(colour, colours[1], part) : colour));
+
 /** A colour from 0 to 1, dark to light on paper; the other way round on a dark ground. */
 export function sequential(part) {
   const at = Math.min(Math.max(dark() ? part : 1 - part, 0), 1) * (VIRIDIS.length - 1);

@@ -30,7 +30,16 @@ function once(path, read) {
 /** Forget all pages: a folder has grown. */
 export const forget = () => known.clear();
 export const atlas = () => once("data/atlas.json", (answer) => answer.json()).then((read) => (index = read));
-export const findings = () => once("data/findings.json", (answer) => answer.json());
+/** The sections of the findings, one after the other, as they are found. */
+export async function* findings() {
+  const lines = (await fetched("data/findings.jsonl")).body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let { value, done } = await lines.read(); !done; { value, done } = await lines.read()) {
+    const whole = (rest + value).split("\n");
+    rest = whole.pop();
+    for (const line of whole) yield JSON.parse(line);
+  }
+}
 const unzipped = (answer) => new Response(answer.body.pipeThrough(new DecompressionStream("gzip")));
 const json = (path) => once(path, (answer) => unzipped(answer).json());
 const packed = (path) => once(path, async (answer) => unpack(await unzipped(answer).arrayBuffer()));

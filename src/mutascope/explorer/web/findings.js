@@ -1,4 +1,4 @@
-// The sentences of the report, each with a way to the place that it speaks of.
+// The sentences of the report, each with a way to the place that it speaks of; they come while they are found.
 
 import * as data from "./data.js";
 import { el } from "./dom.js";
@@ -7,14 +7,23 @@ import { address } from "./state.js";
 const SECTION_VIEWS = { "The strangest phenotypes": { view: "phenotypes", sort: "strangeness" } };
 
 export async function findingsView(atlas, at) {
-  const found = await data.findings();
-  const sections = [...new Set(found.map(({ section }) => section))];
-  return el("section", { class: "findings" }, el("h2", {}, "Findings"),
-    found.length ? null : el("p", {}, "The report has no sentence to say on these screens yet."),
-    sections.map((section) => [el("h3", {}, section), el("ul", {}, found.filter((f) => f.section === section).map((f) => el("li", {}, link(at, f))))]));
+  const state = el("p", { class: "quiet", role: "status" }, "Looking at the screens …");
+  const element = el("section", { class: "findings" }, el("h2", {}, "Findings"), state);
+  fill(element, state, at).catch((error) => { state.textContent = `The findings cannot be read: ${error.message}.`; });
+  return element;
 }
 
-function link(at, { section, sentence, screen, locus }) {
+async function fill(element, state, at) {
+  for await (const { section, sentences, refused } of data.findings()) {
+    if (refused) return state.replaceChildren(refused);
+    state.before(el("h3", {}, section), el("ul", {}, sentences.map((said) => el("li", {}, link(at, section, said)))));
+    state.textContent = "Looking for more …";
+  }
+  if (element.querySelector("li")) state.remove();
+  else state.textContent = "The report has no sentence to say on these screens yet.";
+}
+
+function link(at, section, { sentence, screen, locus }) {
   const place = locus ? { view: "locus", locus } : SECTION_VIEWS[section] ?? { view: "model", locus: null };
   return el("a", { href: address({ ...place, screen: String(screen ?? at.screen), mutant: null }) }, sentence);
 }

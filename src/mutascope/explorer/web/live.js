@@ -1,5 +1,6 @@
 // Any prompt, said by the wild type and by mutants side by side while they generate.
 
+import { wordDiff } from "./diff.js";
 import { count, el, visible } from "./dom.js";
 import { go } from "./state.js";
 
@@ -36,7 +37,12 @@ export async function liveView(atlas, at) {
     source = new EventSource(`live?${query}`);
     source.addEventListener("said", ({ data }) => columns[JSON.parse(data).column].add(JSON.parse(data)));
     source.addEventListener("refused", ({ data }) => { problem.textContent = JSON.parse(data); problem.hidden = false; });
-    for (const name of ["done", "error"]) source.addEventListener(name, () => { source.close(); sides.dataset.done = "true"; });
+    const [wild, ...others] = columns;
+    for (const name of ["done", "error"]) source.addEventListener(name, () => {
+      source.close();
+      for (const other of others) other.compare(wild);
+      sides.dataset.done = "true";
+    });
     delete sides.dataset.done;
   }
 
@@ -49,12 +55,21 @@ export async function liveView(atlas, at) {
 
 const percent = (value) => `${Math.round(100 * value)} %`;
 
+/** A text that grows; once it is whole, what the wild type does not say is underlined. */
 function column(name) {
   const text = el("p", { "aria-live": "off" });
   const state = el("span", { class: "quiet" }, " …");
   const element = el("section", { class: "text", "data-side": name }, el("h3", {}, name, state), text);
-  return { element, add: (said) => {
-    text.append(visible(said.text));
-    if (said.end) state.textContent = { end: " · ended", length: "", "non-finite": " · not finite" }[said.end];
-  } };
+  return {
+    element,
+    text,
+    add: (said) => {
+      text.append(visible(said.text));
+      if (said.end) state.textContent = { end: " · ended", length: "", "non-finite": " · not finite" }[said.end];
+    },
+    compare: (wild) => {
+      const parts = wordDiff(wild.text.textContent, text.textContent).filter(([op]) => op !== "delete");
+      text.replaceChildren(...parts.map(([op, part]) => el(op === "insert" ? "ins" : "span", {}, part)));
+    },
+  };
 }

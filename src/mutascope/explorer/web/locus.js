@@ -1,11 +1,16 @@
 // One locus, in one screen or in all that have it beside each other.
 
 import { Camera, Chart } from "./chart.js";
+import { PALE, statusColours } from "./colours.js";
 import * as data from "./data.js";
 import { choice, count, el } from "./dom.js";
 import { extent, guessed, kept, modes, paintSites, statuses, valuesOf } from "./measures.js";
 import { scaleLegend, statusLegend } from "./model.js";
 import { address, go, note } from "./state.js";
+import { lineInWords, TRACK, trackLegend, trackOf } from "./tracks.js";
+import { screened } from "./world.js";
+
+const HEAD = 260; // pixels of a window above and below the maps
 
 let shown = null; // the view that is on the page, kept while only colours, orders and marks change
 
@@ -36,7 +41,15 @@ function built(maps, numbers, at) {
   }));
   const frames = charts.map((chart, i) => el("figure", {}, maps.length > 1 ? el("figcaption", {}, maps[i].title) : null, chart.element));
   const head = el("div");
-  return { charts, head, element: el("section", { class: "locusview" }, head, el("div", { class: charts[0].across > 1.5 * charts[0].down ? "charts stacked" : "charts" }, frames), tip) };
+  return { charts, head, element: el("section", { class: "locusview" }, head, el("div", { class: stacked(charts) ? "charts stacked" : "charts" }, frames), tip) };
+}
+
+/** Whether maps are larger one above the other than side by side, in a window of this size. */
+function stacked(charts) {
+  const [{ across, down }] = charts;
+  const [width, height] = [innerWidth, innerHeight - HEAD];
+  const scale = (wide, high) => Math.min((wide - TRACK) / across, (high - TRACK) / down);
+  return scale(width, height / charts.length) > scale(width / charts.length, height);
 }
 
 function head(atlas, screen, facts, at, map) {
@@ -52,20 +65,26 @@ function head(atlas, screen, facts, at, map) {
       mode.of ? choice("mutation", [["any", "any"], ...screen.mutations.map((m) => [m, m])], at.mutation, (mutation) => go({ mutation })) : null,
       choice("order", orders, at.order, (order) => go({ order })),
       atlas.screens.length > 1 ? el("label", { class: "control" }, el("span", {}, "other screens"), el("input", { type: "checkbox", checked: Boolean(at.beside), onchange: (event) => go({ beside: event.target.checked ? "1" : null }) })) : null,
-      mode.of ? threshold(map) : statusLegend(atlas, at.palette, map.counts)),
+      mode.of ? threshold(map) : statusLegend(atlas, at.palette, map.counts, facts.exact < screened(facts) && PALE.site)),
+    trackLegend([map.rowTrack, map.colTrack]),
   ];
 }
 
-function threshold({ mode, range: [low, high], limit, coloured, values }) {
+/** A slider that keeps the sites up to a value, or from one on, and counts them as it moves. */
+function threshold({ mode, range: [low, high], limit, values }) {
   const called = values.filter((value) => !Number.isNaN(value)).length;
-  const output = el("output", { id: "kept" }, `${count(coloured)} of ${count(called)} sites`);
   const sign = mode.keep === "high" ? "≥" : "≤";
+  const output = el("output", { id: "kept" });
+  const said = el("span");
   const step = Number.isInteger(low) && Number.isInteger(high) ? 1 : (high - low) / 200 || 0.01;
   const slider = el("input", { type: "range", id: "limit", min: low, max: high, step, value: limit, "aria-describedby": "kept",
-    oninput: () => { output.textContent = `${count(values.filter((v) => kept(mode, v, Number(slider.value))).length)} of ${count(called)} sites`; },
-    onchange: () => go({ limit: slider.value }, true) });
-  return el("span", { class: "legend" }, mode.identity ? null : scaleLegend(low, high, mode.shown),
-    el("label", { class: "control" }, el("span", {}, `show ${sign} ${mode.shown(limit)}`), slider), output);
+    oninput: () => tell(Number(slider.value)), onchange: () => go({ limit: slider.value }, true) });
+  const tell = (value) => {
+    said.textContent = `show ${sign} ${mode.shown(value)}`;
+    output.textContent = `${count(values.filter((v) => kept(mode, v, value)).length)} of ${count(called)} sites`;
+  };
+  tell(limit);
+  return el("span", { class: "legend" }, mode.identity ? null : scaleLegend(low, high, mode.shown), el("label", { class: "control" }, said, slider), output);
 }
 
 async function mapOf(atlas, number, at, lit) {
@@ -78,17 +97,16 @@ async function mapOf(atlas, number, at, lit) {
   const range = extent(values);
   const limit = at.limit !== undefined ? Number(at.limit) : mode.keep === "high" ? range[0] : range[1];
   const status = statuses(locus);
-  const { pixels, coloured } = paintSites(atlas, locus, mode, values, range, limit, at.palette);
+  const pixels = paintSites(atlas, locus, mode, values, range, limit, at.palette);
   const plain = (length) => Uint32Array.from({ length }, (_, i) => i);
   const facts = screen.loci.find((l) => l.name === at.locus);
   return {
-    locus, locusName: at.locus, screen, status, pixels, coloured, values, range, limit, mode, name, modes: known, mutation: at.mutation, order: at.order,
+    locus, locusName: at.locus, screen, status, pixels, values, range, limit, mode, name, modes: known, mutation: at.mutation, order: at.order,
     counts: [0, 1, 2, 3, 4].map((value) => status.filter((s) => s === value).length),
     rows: locus.rows, cols: locus.cols, transposed: facts.transposed, title: `${screen.label} (${screen.title})`, label: `Map of ${at.locus}, ${screen.title}`,
     rowOrder: at.order === "copa-row" ? locus.arrays["row.order"] : plain(locus.rows),
     colOrder: at.order === "copa-col" ? locus.arrays["col.order"] : plain(locus.cols),
-    rowTrack: { counts: lineCounts(status, locus, true), q: locus.arrays["row.q"] },
-    colTrack: { counts: lineCounts(status, locus, false), q: locus.arrays["col.q"], massive: locus.arrays["col.massive"], norm: locus.arrays["col.input_norm"] },
+    rowTrack: trackOf(status, locus, "row"), colTrack: trackOf(status, locus, "col"), colours: statusColours(atlas, at.palette),
     screened: box(status, locus),
     marks: lit.filter((m) => m.locus === at.locus),
   };
@@ -105,12 +123,6 @@ function box(status, { rows, cols }) {
   return found;
 }
 
-function lineCounts(status, { rows, cols }, byRow) {
-  const counts = new Uint32Array(byRow ? rows : cols);
-  for (let i = 0; i < status.length; i++) if (status[i] > 1) counts[byRow ? Math.floor(i / cols) : i % cols] += 1;
-  return counts;
-}
-
 function told(map, row, col) {
   const i = row * map.cols + col;
   const parts = [`row ${row}, column ${col}`];
@@ -121,7 +133,7 @@ function told(map, row, col) {
   }
   if (parts.length === 1) parts.push("not screened");
   if (map.mode.of && !Number.isNaN(map.values[i])) parts.push(`${map.mode.word} ${map.mode.shown(map.values[i])}`);
-  parts.push(`${map.rowTrack.counts[row]} NSM sites in the row, ${map.colTrack.counts[col]} in the column`);
+  parts.push(lineInWords("row", map.rowTrack, row), lineInWords("column", map.colTrack, col));
   if (map.colTrack.norm) parts.push(`input norm ${map.colTrack.norm[col].toPrecision(3)}`);
   if (guessed(map.locus, i)) parts.push("not run");
   return parts.join(" · ");

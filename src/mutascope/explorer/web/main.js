@@ -63,18 +63,22 @@ function theme(name) {
   draw();
 }
 
+/** Look again, now and then, at the folders of an atlas that is served: what was added to them shows. */
 async function watch() {
   const atlas = await data.atlas();
-  if (!atlas.served || atlas.screens.every(({ finished }) => finished)) return;
-  const now = await (await fetch("data/atlas.json")).json();
-  if (now.screens.some(({ stamp }, i) => stamp !== atlas.screens[i]?.stamp)) {
+  if (!atlas.served) return;
+  const answer = await fetch("data/atlas.json").catch(() => null); // nobody answers: later, perhaps
+  if (answer?.ok && stamps(await answer.json()) !== stamps(atlas)) {
     data.forget();
     draw();
   }
   setTimeout(watch, POLL);
 }
 
+const stamps = ({ screens, panels }) => [...screens, ...panels].map(({ stamp }) => stamp).join();
+
 addEventListener("hashchange", draw);
+addEventListener("keydown", ({ key, target }) => { if (key === "Escape" && !aside.hidden && !target.matches("input, select, textarea")) go({ mutant: null }); });
 const wanted = state().theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 theme(wanted);
 setTimeout(watch, POLL);

@@ -1,6 +1,6 @@
 // What a site of a locus can be coloured by: numbers and identities of its mutants.
 
-import { identity, mix, sequential, statusColours } from "./colours.js";
+import { identity, PALE, paler, sequential, statusColours } from "./colours.js";
 import { NONE, NSM, PREDICTED } from "./data.js";
 
 const two = (v) => v.toFixed(2);
@@ -66,23 +66,17 @@ export function extent(values) {
 /** How many values a threshold keeps. */
 export const kept = (mode, value, limit) => (mode.keep === "high" ? value >= limit : value <= limit);
 
-/** Colour of every site, [red, green, blue] each, and how many sites are coloured. */
+/** Colour of every site, [red, green, blue] each. */
 export function paintSites(atlas, locus, mode, values, range, limit, palette) {
   const colours = statusColours(atlas, palette);
+  const predicted = paler(colours, PALE.site);
   const status = statuses(locus);
   const pixels = new Uint8ClampedArray(3 * status.length);
-  let coloured = 0;
   for (let i = 0; i < status.length; i++) {
     let colour = colours[Math.min(status[i], 1)];
-    if (!mode.of) {
-      colour = colours[status[i]];
-      coloured += status[i] > 1;
-      if (status[i] > 1 && guessed(locus, i)) colour = mix(colours[1], colour, 0.55);
-    } else if (!Number.isNaN(values[i]) && kept(mode, values[i], limit)) {
-      colour = mode.identity ? identity(values[i]) : sequential((values[i] - range[0]) / (range[1] - range[0] || 1));
-      coloured += 1;
-    }
+    if (!mode.of) colour = (guessed(locus, i) ? predicted : colours)[status[i]];
+    else if (!Number.isNaN(values[i]) && kept(mode, values[i], limit)) colour = mode.identity ? identity(values[i]) : sequential((values[i] - range[0]) / (range[1] - range[0] || 1));
     pixels.set(colour, 3 * i);
   }
-  return { pixels, coloured };
+  return pixels;
 }

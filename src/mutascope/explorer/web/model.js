@@ -1,6 +1,6 @@
 // The whole model: layers by kinds, each locus its map, to scale; zooming in goes over into the map of a locus.
 
-import { css, dark, sequential, statusColours, STATUSES, STATUS_WORDS } from "./colours.js";
+import { css, dark, PALE, paler, sequential, statusColours, STATUSES, STATUS_WORDS } from "./colours.js";
 import * as data from "./data.js";
 import { choice, count, el, share } from "./dom.js";
 import { Plane } from "./plane.js";
@@ -19,7 +19,7 @@ export async function modelView(atlas, at, lit) {
   return el("section", { class: "model" }, el("h2", {}, screen.title), headline(screen),
     el("div", { class: "controls" },
       choice("colour", Object.entries(MODES).map(([key, { word }]) => [key, word]), mode, (colour) => go({ colour })),
-      flat ? scaleLegend(flat.low, flat.high, shown) : statusLegend(atlas, at.palette),
+      flat ? scaleLegend(flat.low, flat.high, shown) : statusLegend(atlas, at.palette, null, screen.predicted && PALE.locus),
       lit.length ? el("output", { id: "lit" }, `${count(lit.length)} mutants say the same: circles`) : null,
       el("button", { type: "button", onclick: () => go({ cam: null }) }, "show all")),
     map.frame, map.tip);
@@ -191,19 +191,24 @@ class ModelMap {
 
 function headline(screen) {
   const sum = (of) => screen.loci.reduce((all, l) => all + of(l), 0);
-  const facts = [`${count(screen.done)} mutants run`, `${count(sum(screened))} sites`, `${share(sum(nsms), sum(screened))} NSM sites`, `${count(screen.phenotypes)} phenotypes`];
+  const facts = [`${count(screen.done)} mutants run`, `${count(sum(screened))} sites`, `${share(sum(nsms), sum(screened))} NSM sites`];
+  if (screen.phenotypes) facts.push(`${count(screen.phenotypes)} phenotypes`);
   if (screen.predicted) facts.splice(1, 0, `PREDICTED where not run (${share(sum((l) => l.exact), sum(screened))} of sites run)`);
   if (!screen.finished && !screen.predicted) facts.push(`unfinished: ${share(screen.done, screen.total)}`);
   return el("p", { class: "quiet" }, facts.join(" · "));
 }
 
-export function statusLegend(atlas, palette, counts = null) {
+/** Colours of the statuses, with their counts where given; and how what was run is told from what is predicted. */
+export function statusLegend(atlas, palette, counts, pale = 0) {
   const colours = statusColours(atlas, palette);
-  return el("ul", { class: "legend" }, STATUSES.map((status, i) => {
-    const swatch = el("i", { class: "swatch" });
-    swatch.style.background = css(colours[i]);
-    return el("li", { "data-status": status }, swatch, STATUS_WORDS[status], counts && el("b", {}, ` ${count(counts[i])}`));
-  }));
+  const swatch = (colour) => {
+    const found = el("i", { class: "swatch" });
+    found.style.background = css(colour);
+    return found;
+  };
+  return el("ul", { class: "legend" },
+    STATUSES.map((status, i) => el("li", { "data-status": status }, swatch(colours[i]), STATUS_WORDS[status], counts && el("b", {}, ` ${count(counts[i])}`))),
+    pale ? el("li", { "data-legend": "predicted" }, swatch(paler(colours, pale)[3]), "paler: predicted, not run") : null);
 }
 
 export function scaleLegend(low, high, shown) {

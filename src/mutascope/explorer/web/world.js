@@ -1,6 +1,6 @@
 // The whole model on one plane: where each locus lies, in sites, and its picture at any resolution.
 
-import { blockColour, mix, rgb, sequential, statusColours } from "./colours.js";
+import { blockColour, PALE, paler, rgb, sequential, statusColours } from "./colours.js";
 import { el } from "./dom.js";
 
 export const drawnSize = (l) => (l.transposed ? [l.cols, l.rows] : [l.rows, l.cols]); // down, across
@@ -58,13 +58,12 @@ export class Pictures {
 
   paint(l, cells) {
     const [rows, cols, several] = cells.shape;
-    const guess = l.exact < screened(l) ? 0.12 : 0; // a little lighter where most is predicted
-    const lighter = this.colours.map((colour) => mix(colour, this.colours[1], guess));
+    const colours = l.exact < screened(l) ? paler(this.colours, PALE.locus) : this.colours;
     const [height, width] = l.transposed ? [cols, rows] : [rows, cols];
     const image = new ImageData(width, height);
     for (let at = 0; at < rows * cols; at++) {
       const to = 4 * (l.transposed ? (at % cols) * width + Math.floor(at / cols) : at);
-      const colour = several ? blockColour(cells, at * several, lighter) : lighter[cells[at]];
+      const colour = several ? blockColour(cells, at * several, colours) : colours[cells[at]];
       image.data[to] = colour[0];
       image.data[to + 1] = colour[1];
       image.data[to + 2] = colour[2];

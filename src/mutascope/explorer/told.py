@@ -1,0 +1,82 @@
+"""The sentences of the report, each with the place on the map that it speaks of, told while they are found."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from mutascope.core.errors import MutascopeError
+from mutascope.findings import ScreenSet
+from mutascope.findings.sentences import sentences
+
+_LOCUS = re.compile(r"\b\d+\.[a-z](?:[\w.-]*\w)?")
+
+
+class Place(Protocol):
+    """A screen of an atlas: what it is called, and its loci."""
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def index(self) -> dict[str, Any]:
+        """What it is, with its ``loci``."""
+        ...
+
+
+def findings(open_set: Callable[[], ScreenSet], screens: Sequence[Place]) -> Iterator[bytes]:
+    """Yield lines of JSON: the sentences of a section as soon as they are found.
+
+    A line has ``section`` and ``sentences``, each with ``sentence``, and ``screen`` and ``locus`` that it speaks of,
+    which are null where it speaks of none, or of several screens. The last line may be ``refused``: why no more comes.
+
+    Args:
+        open_set: opens the screens.
+        screens: of the atlas, by number.
+    """
+    try:
+        for section, said in sentences(open_set()):
+            placed = [{"sentence": sentence, **place_of(sentence, screens)} for sentence in said]
+            yield _line({"section": section.title, "sentences": placed})
+    except MutascopeError as error:
+        yield _line({"refused": str(error)})
+
+
+def place_of(sentence: str, screens: Sequence[Place]) -> dict[str, Any]:
+    """Return the ``screen`` (number) and the ``locus`` that a sentence names; null where it names none, or several."""
+    named, rest = [], sentence
+    for number, screen in sorted(enumerate(screens), key=lambda item: -len(item[1].label)):
+        rest, times = re.subn(rf"(?<!\w){re.escape(screen.label)}(?!\w)", "", rest)
+        named += [number] if times else []
+    number = named[0] if len(named) == 1 else 0 if len(screens) == 1 else None
+    known = set() if number is None else {locus["name"] for locus in screens[number].index["loci"]}
+    loci = [name for name in _LOCUS.findall(sentence) if name in known]
+    return {"screen": number, "locus": loci[0] if loci else None}
+
+
+def _line(told: dict[str, Any]) -> bytes:
+    return json.dumps(told, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+class Told:
+    """Lines that are made once, however many ask for them, and can be read while they are made."""
+
+    def __init__(self, making: Iterator[bytes]) -> None:
+        self._making, self._lines, self._turn = making, list[bytes](), threading.Lock()
+
+    def __iter__(self) -> Iterator[bytes]:
+        place = 0
+        while True:
+            with self._turn:
+                if place == len(self._lines):
+                    line = next(self._making, None)
+                    if line is None:
+                        return
+                    self._lines.append(line)
+            yield self._lines[place]
+            place += 1
