@@ -54,7 +54,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory) -> dict[str, Path]:
-    """Two text assays, a choice assay and a panel of three loci and two layers; the first one with covariates."""
+    """Two text assays, two choice assays, one of several subjects, and a panel (:func:`~stores.write_every_assay`)."""
     return write_every_assay(tmp_path_factory.mktemp("screens"))
 
 

@@ -55,7 +55,7 @@ def write_screen(
     shapes: Mapping[tuple[int, str], tuple[int, int]] | None = None,
     covariates: pl.DataFrame | None = None,
     wild: Sequence[str] = (WILD,),
-    prompts: Sequence[str] = ("Say:",),
+    prompts: Sequence[str | Mapping[str, Any]] = ("Say:",),
     outputs: pl.DataFrame | None = None,
 ) -> Path:
     """Write a finished screen of one unit.
@@ -69,13 +69,14 @@ def write_screen(
         shapes: site rows and columns by locus; by default as large as the records need.
         covariates: of the sites.
         wild: outputs of the wild type, one per prompt.
-        prompts: texts of the prompts.
+        prompts: texts of the prompts, or what a manifest says of them.
         outputs: columns layer, kind, row, col, mutation, prompt, continuation.
     """
     store, tile = ScreenFolder(folder), 4
     loci = []
     for (layer, kind), group in records.group_by("layer", "kind", maintain_order=True):
-        high, wide = (shapes or {}).get((layer, kind)) or (group["row"].max() + 1, group["col"].max() + 1)
+        seen = group.select(pl.col("row", "col").max() + 1).row(0)
+        high, wide = (shapes or {}).get((layer, kind)) or (int(seen[0]), int(seen[1]))
         loci.append(
             {
                 "layer": layer,
@@ -110,7 +111,9 @@ def write_screen(
         },
         "assay": {"name": name, "type": kind},
         "generation": {},
-        "prompts": [{"text": prompt, "tokens": []} for prompt in prompts],
+        "prompts": [
+            {"tokens": [], **({"text": prompt} if isinstance(prompt, str) else prompt)} for prompt in prompts
+        ],
         "design": {
             "type": "full",
             "mutations": list(records["mutation"].unique(maintain_order=True)),
@@ -231,6 +234,25 @@ def as_panel(
     return chosen, outputs, ["The egg hatches"] * prompts
 
 
+GENRES = ("drosophila", *["literary"] * 6, *["factual"] * 4)
+"""Of the prompts of :func:`as_panel`."""
+
+
+def write_pooled(folder: Path, records: pl.DataFrame, model: str = "tiny") -> Path:
+    """Write a choice assay of three subjects with four questions each, of which the wild type answers three right."""
+    answers, wild = as_choice(records, 12)
+    subjects = [name for name in ("anatomy", "law", "virology") for _ in range(4)]
+    keys = [letter if place % 4 else "E" for place, letter in enumerate(wild)]
+    said = answers["continuation"].str.split("\n").to_list()
+    scores = [sum(a == b for a, b in zip(some, keys, strict=True)) for some in said]
+    prompts = [
+        {"text": f"Question {place}?", "key": key, "question": place, "subject": subject}
+        for place, (key, subject) in enumerate(zip(keys, subjects, strict=True))
+    ]
+    scored = answers.with_columns(score=pl.Series(scores, dtype=pl.Int16))
+    return write_screen(folder, scored, name=folder.name, model=model, wild=wild, prompts=prompts)
+
+
 def random_covariates(records: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     """Covariates of every site; column 2 carries a massive activation."""
     random = np.random.default_rng(seed)
@@ -247,7 +269,10 @@ def random_covariates(records: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
 
 
 def write_every_assay(root: Path, model: str = "tiny", seed: int = 0) -> dict[str, Path]:
-    """Write two text assays, a choice assay and a panel of three loci and two layers; the first one with covariates."""
+    """Write two text assays, two choice assays, one of several subjects, and a panel, of three loci and two layers.
+
+    The first one has covariates.
+    """
     first, second = (random_records(2, SHAPES, seed + more) for more in (0, 1))
     answers, wild = as_choice(first)
     panelled, outputs, spoken = as_panel(first)
@@ -267,10 +292,11 @@ def write_every_assay(root: Path, model: str = "tiny", seed: int = 0) -> dict[st
             name="panel",
             model=model,
             wild=spoken,
-            prompts=[f"Say {index}:" for index in range(len(spoken))],
+            prompts=[{"text": f"Say {index}:", "genre": genre} for index, genre in enumerate(GENRES)],
             outputs=outputs,
             shapes=shapes,
         ),
+        "mmlu": write_pooled(root / "mmlu", first, model),
     }
 
 

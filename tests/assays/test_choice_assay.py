@@ -321,7 +321,7 @@ def damaged(tmp_path, case):
     if case == "no subject":
         return "general", "astronmy", "has no subject 'astronmy'"
     if case == "other folder":
-        return tmp_path, "law", "not in the layout of the MMLU release"
+        return tmp_path, "law", "holds no questions by subject"
     assert case == "nonsense"
     return "questions", None, "is no source of questions"
 

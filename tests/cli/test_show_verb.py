@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from string import ascii_uppercase
 
+import polars as pl
 import pytest
 
 from builders import choice_model, question_rows
@@ -31,5 +32,35 @@ def test_probabilities_are_legible_with_any_number_of_choices(cli, monkeypatch, 
     results = ScreenData(tmp_path / "s")
     keys = [prompt.key for prompt in results.manifest.prompts]
     for row, key in zip(results.folder.outputs().iter_rows(named=True), keys, strict=True):
-        for letter in letters if choices < 6 else key:
+        for letter in letters if choices < 6 else key or "":
             assert f" {row[f'p_{letter}']:.3f} " in shown
+
+
+def test_a_folder_of_questions_is_screened_and_shown_by_subject(cli, tmp_path):
+    for number, subject in enumerate(("law", "anatomy")):
+        for part, rows in (("dev", question_rows(2)), ("test", question_rows(3 + number, seed=number))):
+            (tmp_path / "mmlu" / part).mkdir(parents=True, exist_ok=True)
+            with (tmp_path / "mmlu" / part / f"{subject}_{part}.csv").open("w", newline="") as file:
+                csv.writer(file).writerows(rows)
+    design = ("--kinds", "v", "--layers", "0", "--sample", "3", "--tile", "8", "--shots", "1")
+    model = choice_model(tmp_path / "m")
+    done = cli("screen", "--model", model, "--assay", tmp_path / "mmlu", *design, "--out", tmp_path / "s")
+    assert done.code == 0, done.err
+    results = ScreenData(tmp_path / "s")
+    nsm = results.texts().filter(~pl.col("silent")).row(0, named=True)
+    shown = cli("show", tmp_path / "s", "{layer}.{kind}:{row},{col}:{mutation}".format(**nsm)).out
+    said, wild, prompts = nsm["text"].split("\n"), results.wild_type.split("\n"), results.manifest.prompts
+    for subject, questions in (("anatomy", 4), ("law", 3)):
+        numbers = [
+            sum(
+                answers[place] == prompt.key
+                for place, prompt in enumerate(prompts)
+                if prompt.subject == subject
+            )
+            for answers in (wild, said)
+        ]
+        (line,) = [line for line in shown.splitlines() if subject in line]
+        assert [int(word) for word in line.split() if word.isdigit()] == [questions, *numbers]
+    changed = [place for place, (a, b) in enumerate(zip(said, wild, strict=True)) if a != b]
+    rows = [line for line in shown.splitlines() if line.startswith("│") and line.split()[1].isdigit()]
+    assert [int(line.split()[1]) for line in rows] == changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from builders import FAMILIES, ask_wild_type, choice_model, question_rows, tiny_
 from mutascope import Design, Screen, Tiling, load_model
 from mutascope.assays import ChoiceAssay
 from mutascope.core.protocol import Prompt
-from mutascope.engine.activation_cache import common_beginning
+from mutascope.engine.activation_cache import common_beginning, runs_alike
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 
@@ -76,7 +77,7 @@ def test_sampled_answers(model, questions):
 
 @pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma3"])
 def test_other_architectures(family, questions, tmp_path):
-    changes = {"sliding_window": 40} if family == "mistral" else {}
+    changes: dict[str, Any] = {"sliding_window": 40} if family == "mistral" else {}
     assert family in FAMILIES
     folder = tiny_model(tmp_path / family, family, max_position_embeddings=2048, **changes)
     assay = ChoiceAssay(name="quiz", questions=questions, shots=1, right=0, wrong=4)
@@ -103,6 +104,22 @@ def test_questions_without_a_common_beginning(model, questions):
     fast, reference = FastEngine(model, Tiling(8), 3), ReferenceEngine(model, Tiling(8))
     found, truth = (list(each.prepare(prompts, resolved.readout).run(mutants)) for each in (fast, reference))
     assert found == truth
+
+
+@pytest.mark.parametrize(
+    "texts, runs",
+    [
+        (["abcde1", "abcde2", "abcd3", "axyzw1", "axyzw2"], [3, 2]),  # the header alone is common
+        (["abcde1", "abcde2", "axyz", "aklmn1", "aklmn2"], [2, 1, 2]),  # a subject with one question
+        (["ab1", "ab2", "ac3", "a4"], [4]),
+        (["1", "2", "3"], [3]),
+        (["abc"], [1]),
+    ],
+)
+def test_questions_of_a_subject_are_a_run(texts, runs):
+    found = runs_alike(texts)
+    assert [len(run) for run in found] == runs
+    assert [index for run in found for index in run] == list(range(len(texts)))
 
 
 def test_a_screen_of_both_engines_is_the_same(model, questions, tmp_path):

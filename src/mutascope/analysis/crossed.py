@@ -26,6 +26,12 @@ class Mean:
             return float(self.mean == 0)
         return float(2 * stats.t.sf(abs(self.mean) / np.sqrt(self.variance), self.freedom))
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval, by Student's t."""
+        reach = float(stats.t.ppf(0.975, self.freedom) * np.sqrt(self.variance))
+        return self.mean - reach, self.mean + reach
+
 
 def crossed_mean(sites: pl.DataFrame, value: str) -> Mean:
     """Return the mean of a column over the sites of some loci, with errors clustered by row and by column.

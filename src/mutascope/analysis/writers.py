@@ -204,6 +204,29 @@ def _shuffled_words(
     return null
 
 
+def word_coordinates(writers: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows and columns at which mutants of one rare word lie, whatever the locus.
+
+    Args:
+        writers: columns layer, kind, row, col, word, rare.
+
+    Returns:
+        A row per rare word, axis and line: word, ``axis`` (``row`` or ``col``), ``index`` (Int32, tile coordinate);
+        ``loci`` in which a mutant of the word lies there, ``mutants`` that do, ``of`` (mutants of the word), Int64.
+        Lines in most loci come first, then those with most mutants.
+    """
+    rare = writers.filter("rare")
+    parts = [
+        rare.group_by("word", index=axis)
+        .agg(loci=pl.struct(LOCUS_KEY).n_unique(), mutants=pl.len())
+        .select("word", pl.lit(axis).alias("axis"), "index", pl.col("loci", "mutants").cast(pl.Int64))
+        for axis in ("row", "col")
+    ]
+    totals = rare.group_by("word").agg(of=pl.len().cast(pl.Int64))
+    found = pl.concat(parts).join(totals, on="word", how="left")
+    return found.sort("loci", "mutants", "word", "axis", "index", descending=[True, True, False, True, False])
+
+
 def rare_and_low_cosine_lines(
     records: pl.DataFrame, writers: pl.DataFrame, *, max_cosine: float = MALIGNANT_COSINE
 ) -> pl.DataFrame:

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mutascope.assays.assay import Assay, Resolved, decode, resolve_generation, stored_prompts, tokenise
 from mutascope.assays.question_rows import Question
-from mutascope.assays.questions import Questions, load_questions
+from mutascope.assays.questions import Questions, load_subjects
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest, PromptInfo
 from mutascope.core.protocol import NextToken, Output, Probe, Prompt
 from mutascope.model.loading import Model
 
+ALL = "all"
+"""As many questions as there are."""
+
+
+def _count(stated: Any) -> Any:
+    """A number of questions, from a YAML file or an option."""
+    if stated != ALL and not (isinstance(stated, int) and stated >= 0) and not str(stated).isdecimal():
+        raise ValueError(f"must be a number of questions or {ALL}, not {stated!r}")
+    return stated
+
+
+Count = Annotated[int | Literal["all"], BeforeValidator(_count)]
+
 
 class ChoiceAssay(Assay):
     """A multiple-choice assay as the user states it.
 
-    The questions that are asked are the first ``right`` that the wild type answers correctly and the first ``wrong``
-    that it does not, each in the order of the source; those that it answers right are asked first, as in the paper.
+    The questions that are asked are, of every subject, the first ``right`` that the wild type answers correctly and the
+    first ``wrong`` that it does not, each in the order of the source; those that it answers right are asked first, as
+    in the paper. With ``all`` of both, every question is asked, in the order of the source.
 
     Attributes:
         questions: where they come from (:func:`~mutascope.assays.questions.load_questions`).
-        subject: of the questions; the first line of the prompt names it.
+        subject: of the questions; the first line of the prompt names it. None: all subjects of a folder.
         shots: number of solved examples before each question.
-        right, wrong: numbers of questions.
+        right, wrong: numbers of questions, or ``all``.
     """
 
     type: ClassVar[str] = "choice"
@@ -37,13 +52,13 @@ class ChoiceAssay(Assay):
     questions: str
     subject: str | None = None
     shots: int = Field(default=5, ge=0)
-    right: int = Field(default=14, ge=0)
-    wrong: int = Field(default=7, ge=0)
+    right: Count = 14
+    wrong: Count = 7
     greedy: bool = True
 
     @model_validator(mode="after")
     def _asks(self) -> Self:
-        if self.right + self.wrong < 1:
+        if self.right == self.wrong == 0:
             raise ValueError("right and wrong are both 0: ask at least one question")
         return self
 
@@ -65,26 +80,36 @@ class ChoiceAssay(Assay):
             MutascopeError: when the questions cannot be read, the wild type answers too few of them right or wrong, or
                 a prompt is too long even without an example.
         """
-        questions = load_questions(self.questions, self.subject, self.shots)
-        if len(questions.examples) < self.shots:
-            print(
-                f"{self.name}: {self.questions} has {len(questions.examples)} examples, and {self.shots} are asked for:"
-                " a question comes after those that there are",
-                file=sys.stderr,
-            )
+        subjects = load_subjects(self.questions, self.subject, self.shots)
+        self._tell_of_examples(subjects)
         arguments = self.arguments()
         resolved = resolve_generation(model, arguments, 1)
-        readout = NextToken(self.seed, arguments, resolved, letter_tokens(model, questions.letters))
-        if asked is None:
-            assert probe is not None, "the wild type says which questions are asked"
-            chosen = self._choose(model, questions, readout, probe)
+        letters = max((questions.letters for questions in subjects), key=len)
+        readout = NextToken(self.seed, arguments, resolved, letter_tokens(model, letters))
+        pool = [(questions, question) for questions in subjects for question in questions.asked]
+        if asked is not None:
+            chosen = self._asked_before(len(pool), asked)
+        elif self.right == self.wrong == ALL:
+            chosen = [*range(len(pool))]
         else:
-            chosen = self._asked_before(questions, asked)
-        selected = [questions.asked[number] for number in chosen]
-        prompts = tuple(few_shot_prompt(model, questions, question) for question in selected)
+            assert probe is not None, "the wild type says which questions are asked"
+            chosen = self._choose(model, subjects, readout, probe)
+        selected = [pool[number] for number in chosen]
+        prompts = tuple(few_shot_prompt(model, *each) for each in selected)
         readout = replace(readout, resolved=resolve_generation(model, arguments, len(prompts[0].tokens)))
-        keys, sizes = (q.key for q in selected), (len(q.choices) for q in selected)
-        return ResolvedChoice(self, prompts, readout, tuple(keys), tuple(chosen), tuple(sizes))
+        about = tuple(None if self.subject else questions.subject for questions, _ in selected)
+        keys, sizes = (q.key for _, q in selected), (len(q.choices) for _, q in selected)
+        return ResolvedChoice(self, prompts, readout, tuple(keys), tuple(chosen), tuple(sizes), about)
+
+    def _tell_of_examples(self, subjects: Sequence[Questions]) -> None:
+        for questions in subjects:
+            if len(questions.examples) < self.shots:
+                of = self.questions if len(subjects) == 1 else f"{questions.subject} of {self.questions}"
+                print(
+                    f"{self.name}: {of} has {len(questions.examples)} examples, and {self.shots} are asked for: a"
+                    " question comes after those that there are",
+                    file=sys.stderr,
+                )
 
     def reopen(self, model: Model, manifest: Manifest) -> ResolvedChoice:
         """Return the assay of a stored screen, with the questions that it asked."""
@@ -93,40 +118,57 @@ class ChoiceAssay(Assay):
         keys = tuple(prompt.key or "" for prompt in manifest.prompts)
         numbers = tuple(prompt.question for prompt in manifest.prompts)
         sizes = tuple(map(len, manifest.offered))
-        return ResolvedChoice(self, stored_prompts(manifest), readout, keys, numbers, sizes)
+        about = tuple(prompt.subject for prompt in manifest.prompts)
+        return ResolvedChoice(self, stored_prompts(manifest), readout, keys, numbers, sizes, about)
 
-    def _asked_before(self, questions: Questions, asked: Sequence[PromptInfo]) -> list[int]:
+    def _asked_before(self, there: int, asked: Sequence[PromptInfo]) -> list[int]:
         """Return the questions of a folder that is continued, as places in the source from 0."""
         chosen = [prompt.question for prompt in asked]
         if not chosen:
             raise MutascopeError(
                 f"the folder holds another screen: it does not say which questions of {self.questions} it asks"
             )
-        if max(chosen) >= len(questions.asked):
+        if max(chosen) >= there:
             raise MutascopeError(
-                f"{self.questions} has {len(questions.asked)} questions, and question {max(chosen)} was asked before:"
+                f"{self.questions} has {there} questions, and question {max(chosen)} was asked before:"
                 " it is another set"
             )
         return chosen
 
-    def _choose(self, model: Model, questions: Questions, readout: NextToken, probe: Probe) -> list[int]:
-        """Return the first questions that the wild type answers right, and then the first that it answers wrong."""
-        wanted = {True: self.right, False: self.wrong}
-        chosen: dict[bool, list[int]] = {True: [], False: []}
+    def _choose(
+        self, model: Model, subjects: Sequence[Questions], readout: NextToken, probe: Probe
+    ) -> list[int]:
+        """Return the questions of every subject that are asked, as places in all of them."""
         print(f"{self.name}: asking {model.name}, to choose questions", file=sys.stderr)
+        chosen: list[int] = []
+        start = 0
+        for questions in subjects:
+            chosen += [start + number for number in self._choose_of(model, questions, readout, probe)]
+            start += len(questions.asked)
+        return chosen
+
+    def _choose_of(self, model: Model, questions: Questions, readout: NextToken, probe: Probe) -> list[int]:
+        """Return the first questions that the wild type answers right, and then the first that it answers wrong."""
+        wanted = {
+            correct: count if isinstance(count, int) else math.inf
+            for correct, count in ((True, self.right), (False, self.wrong))
+        }
+        chosen: dict[bool, list[int]] = {True: [], False: []}
         for number, question in enumerate(questions.asked):
             output = probe(few_shot_prompt(model, questions, question), readout)
             correct = answer_of(model, output) == question.key
             if len(chosen[correct]) < wanted[correct]:
                 chosen[correct].append(number)
             if all(len(chosen[each]) == wanted[each] for each in wanted):
-                return [*chosen[True], *chosen[False]]
-        short = next(correct for correct in (True, False) if len(chosen[correct]) < wanted[correct])
-        raise MutascopeError(
-            f"{model.name} answers {len(chosen[short])} of the {len(questions.asked)} questions of {self.questions}"
-            f" {'right' if short else 'wrong'}, and {wanted[short]} are needed: ask for fewer with"
-            f" --{'right' if short else 'wrong'}, or give more questions"
-        )
+                break
+        for correct, told in ((True, "right"), (False, "wrong")):
+            if len(chosen[correct]) < wanted[correct] < math.inf:
+                of = self.questions if self.subject else questions.subject or self.questions
+                raise MutascopeError(
+                    f"{model.name} answers {len(chosen[correct])} of the {len(questions.asked)} questions of {of}"
+                    f" {told}, and {wanted[correct]} are needed: ask for fewer with --{told}, or give more questions"
+                )
+        return [*chosen[True], *chosen[False]]
 
 
 def few_shot_prompt(model: Model, questions: Questions, question: Question) -> Prompt:
@@ -182,11 +224,13 @@ class ResolvedChoice(Resolved[ChoiceAssay, NextToken]):
         keys: letters of the right choices, one per prompt.
         numbers: places of the questions in their source, from 0.
         sizes: numbers of choices, one per prompt.
+        subjects: of the questions, where the assay pools those of several; else None, one per prompt.
     """
 
     keys: tuple[str, ...]
     numbers: tuple[int, ...]
     sizes: tuple[int, ...]
+    subjects: tuple[str | None, ...]
 
     @property
     def letters(self) -> tuple[str, ...]:
@@ -208,18 +252,21 @@ class ResolvedChoice(Resolved[ChoiceAssay, NextToken]):
         return {**super().described(), "letters": list(self.letters)}
 
     def described_prompts(self) -> list[dict[str, Any]]:
-        """Return the prompts as plain JSON values, with key, place in the source, and number of choices where it is not
-        that of all questions.
+        """Return the prompts as plain JSON values, with key, place in the source, number of choices where it is not
+        that of all questions, and subject where the assay pools several.
         """
-        rows = zip(super().described_prompts(), self.keys, self.numbers, self.sizes, strict=True)
+        rows = zip(
+            super().described_prompts(), self.keys, self.numbers, self.sizes, self.subjects, strict=True
+        )
         return [
             {
                 **row,
                 "key": key,
                 "question": number,
                 **({} if size == len(self.letters) else {"choices": size}),
+                **({} if subject is None else {"subject": subject}),
             }
-            for row, key, number, size in rows
+            for row, key, number, size, subject in rows
         ]
 
     def text(self, model: Model, output: Output, prompt: int = 0) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mutascope.assays.assay import Assay, Resolved
-from mutascope.assays.choice import ChoiceAssay
+from mutascope.assays.choice import ALL, ChoiceAssay
 from mutascope.assays.panel import WRITERS, PanelAssay
 from mutascope.assays.questions import GENERAL
 from mutascope.assays.text import TEXT_PRESETS, TextAssay
@@ -29,13 +30,19 @@ PRESETS: dict[str, Assay] = {
 
 
 def load_assay(name: str, **overrides: Any) -> Assay:
-    """Return a preset by name, or the assay in a YAML file, with fields replaced by ``overrides``.
+    """Return a preset by name, the assay in a YAML file, or a choice assay of all questions of a folder.
+
+    ``overrides`` replace its fields.
 
     Raises:
         MutascopeError: for an unknown preset, an unreadable file, a misspelt key or an impossible value.
     """
     if name.endswith((".yaml", ".yml")):
         return build_assay({"name": Path(name).stem, **load_yaml(Path(name)), **overrides}, where=name)
+    if name not in PRESETS and os.path.isdir(name):
+        called = os.path.basename(os.path.abspath(name))
+        every = {"name": called, "questions": name, "right": ALL, "wrong": ALL}
+        return build_assay({**every, **overrides}, where=name)
     check_name("assay", name, [*PRESETS])
     preset = PRESETS[name]
     fields = {**preset.model_dump(exclude_none=True), **overrides}

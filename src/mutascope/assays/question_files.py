@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from mutascope.assays.question_rows import KEYS, LISTS, TEXTS, Row, column_of, row_of
+from mutascope.assays.question_rows import KEYS, LISTS, TEXTS, Row, column_of, make_row, row_of
 from mutascope.core.errors import MutascopeError
 
 
@@ -22,6 +22,21 @@ def read_rows(path: Path) -> list[Row]:
         MutascopeError: when it cannot be read, or for the first row that is no question.
     """
     return [row_of(fields, where) for where, fields in READERS[path.suffix.lower()](path)]
+
+
+def read_bare_rows(path: Path) -> list[Row]:
+    """Return the rows of a file that may be a CSV file without a header: question, choices, key, as MMLU has them.
+
+    Raises:
+        MutascopeError: as of :func:`read_rows`.
+    """
+    if path.suffix.lower() != ".csv":
+        return read_rows(path)
+    cells = list(read_cells(path))
+    columns = {column_of(name) for name in cells[0][1]} if cells else set()
+    if columns.intersection(TEXTS) and columns.intersection(KEYS):
+        return read_rows(path)
+    return [make_row(row[0], row[1:-1], row[-1], where) for where, row in cells]
 
 
 def read_cells(path: Path, delimiter: str = ",") -> Iterator[tuple[str, list[str]]]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
 
-from mutascope.assays.question_files import READERS, read_cells, read_rows
-from mutascope.assays.question_rows import Question, keyed, make_row, row_of
-from mutascope.core.errors import MutascopeError, nearest
+from mutascope.assays.question_files import READERS, read_rows
+from mutascope.assays.question_folders import read_folder, subjects_of
+from mutascope.assays.question_rows import Question, keyed, row_of
+from mutascope.core.errors import MutascopeError
 
 GENERAL = "general"
 """Name of the built-in questions."""
@@ -32,13 +33,29 @@ class Questions:
         return tuple(ascii_uppercase[: max(len(question.choices) for question in self.asked)])
 
 
+def load_subjects(source: str, subject: str | None = None, shots: int = 5) -> tuple[Questions, ...]:
+    """Return the questions of a source by subject: of a folder, where none is named, all subjects by name.
+
+    Args:
+        source: as of :func:`load_questions`.
+        subject: the only one.
+        shots: number of solved examples of each.
+
+    Raises:
+        MutascopeError: as of :func:`load_questions`.
+    """
+    if subject is None and os.path.isdir(source):
+        return tuple(load_questions(source, each, shots) for each in subjects_of(Path(source)))
+    return (load_questions(source, subject, shots),)
+
+
 def load_questions(source: str, subject: str | None = None, shots: int = 5) -> Questions:
     """Return the questions of a source.
 
     Args:
-        source: ``general`` (built in); a folder in the layout of the MMLU release; a CSV, TSV, JSON, JSON Lines or
-            Parquet file with question, choices (a list, or columns A, B, ...) and answer; or a dataset of the Hub with
-            the columns of ``cais/mmlu``.
+        source: ``general`` (built in); a folder of files by subject (:mod:`mutascope.assays.question_folders`), such as
+            the MMLU release; a CSV, TSV, JSON, JSON Lines or Parquet file with question, choices (a list, or columns
+            A, B, ...) and answer; or a dataset of the Hub with the columns of ``cais/mmlu``.
         subject: which one, of a folder or a dataset; of a file, what its questions are about.
         shots: number of solved examples. A file's first questions serve as such, and are not asked.
 
@@ -48,13 +65,12 @@ def load_questions(source: str, subject: str | None = None, shots: int = 5) -> Q
     """
     path = Path(source)
     if source in _SUBJECTS:
-        examples, asked = _read_folder(_BUILT_IN, subject or _SUBJECTS[source])
-        found = Questions(subject or _SUBJECTS[source], examples[:shots], asked)
+        named = subject or _SUBJECTS[source]
+        found = Questions(named, *read_folder(_BUILT_IN, named, shots))
     elif os.path.isdir(source):  # False, not an error, for a name that no file can have
         if subject is None:
             raise MutascopeError(f"{source} holds questions by subject: say which with --subject")
-        examples, asked = _read_folder(path, subject)
-        found = Questions(subject, examples[:shots], asked)
+        found = Questions(subject, *read_folder(path, subject, shots))
     elif path.suffix.lower() in READERS:
         questions = keyed(read_rows(path))
         found = Questions(subject, questions[:shots], questions[shots:])
@@ -63,32 +79,17 @@ def load_questions(source: str, subject: str | None = None, shots: int = 5) -> Q
         found = Questions(subject, examples[:shots], asked)
     else:
         raise MutascopeError(
-            f"{source or 'an empty name'} is no source of questions: give a folder in the MMLU layout, a file"
+            f"{source or 'an empty name'} is no source of questions: give a folder of files by subject, a file"
             f" ({', '.join(READERS)}), a dataset of the Hub, or {GENERAL!r}"
         )
     if not found.asked:
-        raise MutascopeError(f"{source} holds no question besides {len(found.examples)} examples")
+        told = f"{source}{f', subject {subject},' if os.path.isdir(source) else ''}"
+        raise MutascopeError(f"{told} holds no question besides {len(found.examples)} examples")
     return found
 
 
-def _read_folder(folder: Path, subject: str) -> tuple[tuple[Question, ...], tuple[Question, ...]]:
-    """Read ``dev/SUBJECT_dev.csv`` and ``test/SUBJECT_test.csv``: no header; question, choices, key."""
-    known = sorted(path.name.removesuffix("_test.csv") for path in folder.glob("test/*_test.csv"))
-    if not known:
-        raise MutascopeError(
-            f"{folder} is not in the layout of the MMLU release: it has no test/SUBJECT_test.csv"
-        )
-    if subject not in known:
-        raise MutascopeError(f"{folder} has no subject {subject!r}; {nearest(subject, known)}")
-    examples, asked = (
-        keyed([make_row(row[0], row[1:-1], row[-1], where) for where, row in read_cells(path)])
-        for path in (folder / part / f"{subject}_{part}.csv" for part in ("dev", "test"))
-    )
-    return examples, asked
-
-
 def _read_hub(name: str, subject: str | None) -> tuple[tuple[Question, ...], tuple[Question, ...]]:
-    instead = f"give --questions a folder in the MMLU layout, a file, or {GENERAL!r}"
+    instead = f"give --questions a folder of files by subject, a file, or {GENERAL!r}"
     try:
         datasets = importlib.import_module("datasets")
     except ImportError as error:

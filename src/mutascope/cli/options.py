@@ -36,7 +36,10 @@ ModelName = Annotated[
     str | None, typer.Option(help="alias, folder or Hub id; default smollm2-135m", show_default=False)
 ]
 AssayName = Annotated[
-    str | None, typer.Option(help="preset or YAML file; default drosophila", show_default=False)
+    str | None,
+    typer.Option(
+        help="preset, YAML file, or folder of questions by subject; default drosophila", show_default=False
+    ),
 ]
 Layers = Annotated[str | None, typer.Option(help="such as 0,15 or 0-5; default all")]
 Kinds = Annotated[str | None, typer.Option(help="such as v,down; default all")]
@@ -87,8 +90,12 @@ Questions = Annotated[
 ]
 Subject = Annotated[str | None, typer.Option(help="of the questions, such as astronomy")]
 Shots = Annotated[int | None, typer.Option(help="solved examples before each question; default 5")]
-Right = Annotated[int | None, typer.Option(help="questions the wild type gets right; default 14")]
-Wrong = Annotated[int | None, typer.Option(help="questions the wild type gets wrong; default 7")]
+Right = Annotated[
+    str | None, typer.Option(help="questions of a subject that the wild type gets right, or all; default 14")
+]
+Wrong = Annotated[
+    str | None, typer.Option(help="questions of a subject that the wild type gets wrong, or all; default 7")
+]
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import polars as pl
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from mutascope.analysis.diff import diff_to_rich, word_diff
+from mutascope.analysis.subjects import subject_scores
 from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
@@ -47,7 +49,9 @@ def show(
     told = "" if chance is None else f", silent with a chance of {chance:.2g} over the noise"
     console.print(Text(f"{wanted}: {silent}{told}, phenotype {record['phenotype']}"), soft_wrap=True)
     if results.manifest.assay.type == "choice" and results.manifest.prompts:
-        console.print(answers_table(results, wanted))
+        if results.manifest.pooled:
+            console.print(subjects_table(results, record["phenotype"]))
+        console.print(answers_table(results, wanted, changed=results.manifest.pooled))
     elif results.manifest.assay.type == "panel":
         changed = results.outputs_of(wanted)["phenotype"].to_list()
         wild = [output.phenotype for output in results.manifest.wild_type]
@@ -78,10 +82,31 @@ def write_page(results: ScreenData, mutant: Mutant, page: Path) -> None:
     typer.echo(f"{page}: {mutant} on {len(panel.manifest.prompts)} prompts")
 
 
-def answers_table(results: ScreenData, mutant: Mutant) -> Table:
+def subjects_table(results: ScreenData, phenotype: str) -> Table:
+    """Return the right answers of a mutant by subject, beside the wild type's."""
+    prompts = results.manifest.prompts
+    told = results.phenotypes().filter(phenotype=phenotype)
+    wild = pl.DataFrame({"phenotype": ["wild type"], "text": [results.wild_type]})
+    scores = subject_scores(
+        pl.concat([told.select("phenotype", "text"), wild]),
+        [prompt.key or "" for prompt in prompts],
+        [prompt.subject or "" for prompt in prompts],
+    )
+    mutant, unchanged = (scores.filter(phenotype=name) for name in (phenotype, "wild type"))
+    table = Table(
+        "subject", *(Column(name, justify="right") for name in ("questions", "wild type", "mutant"))
+    )
+    both = mutant.select("subject", "questions", was=unchanged["score"], score="score")
+    for subject, *numbers in both.iter_rows():
+        table.add_row(Text(subject), *map(str, numbers))
+    return table
+
+
+def answers_table(results: ScreenData, mutant: Mutant, *, changed: bool = False) -> Table:
     """Return the answers of a mutant beside the wild type's and the key, with the probabilities of the choices.
 
-    Where they are too many for a line, the probabilities are those of the key and of the two answers.
+    Where they are too many for a line, the probabilities are those of the key and of the two answers. ``changed``
+    leaves out the answers that are the wild type's.
     """
     letters = results.manifest.letters or []
     few = len(letters) <= _LETTERS_IN_LINE
@@ -92,6 +117,8 @@ def answers_table(results: ScreenData, mutant: Mutant) -> Table:
     for row in results.outputs_of(mutant).iter_rows(named=True):
         prompt = results.manifest.prompts[row["prompt"]]
         said = "non-finite" if row["text"] is None else row["text"]
+        if changed and said == wild[row["prompt"]]:
+            continue
         change = "" if said == wild[row["prompt"]] else "bold red"
         cells = [str(prompt.question), prompt.key, wild[row["prompt"]]]
         shown = letters if few else [*cells[1:], said]

@@ -50,8 +50,8 @@ class AssayInfo(_Stored):
 
 
 class PromptInfo(_Stored):
-    """A prompt: ``key``, ``question`` and ``choices`` (their number, where questions differ in it) in a choice assay,
-    ``genre`` in a panel where it is known.
+    """A prompt: ``key``, ``question``, ``choices`` (their number, where questions differ in it) and ``subject`` (where
+    several are pooled) in a choice assay, ``genre`` in a panel where it is known.
     """
 
     text: str
@@ -59,6 +59,7 @@ class PromptInfo(_Stored):
     key: str | None = None
     question: int = 0
     choices: int | None = None
+    subject: str | None = None
     genre: str | None = None
 
 
@@ -281,6 +282,11 @@ class Manifest(_Stored):
         """Letters of the choices of every question of a choice assay, where they are stored."""
         letters = self.letters or []
         return [letters[: prompt.choices] for prompt in self.prompts] if letters else []
+
+    @property
+    def pooled(self) -> bool:
+        """Whether it is a choice assay that pools the questions of several subjects."""
+        return any(prompt.subject is not None for prompt in self.prompts)
 
     @property
     def coverage(self) -> str | None:

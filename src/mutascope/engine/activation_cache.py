@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -127,3 +128,23 @@ def common_beginning(texts: Sequence[Sequence[int]]) -> int:
     2
     """
     return min(common_length(*texts), min(map(len, texts)) - 1)
+
+
+def runs_alike(texts: Sequence[Sequence[int]]) -> list[range]:
+    """Return runs of consecutive texts that begin alike, such as the questions of a subject, which share its examples.
+
+    A text begins a run when it has less in common with the one before than half of what it has in common with the next,
+    or than half of what the run has in common.
+
+    >>> runs_alike([[1, 2, 3, 4, 5], [1, 2, 3, 4, 6], [1, 7, 8, 9, 5], [1, 7, 8, 9, 6]])
+    [range(0, 2), range(2, 4)]
+    """
+    common = [common_length(a, b) for a, b in pairwise(texts)]
+    starts, shared = [0], None
+    for index, (before, after) in enumerate(zip(common, [*common[1:], 0], strict=False), 1):
+        if 2 * before < max(after, shared or 0):
+            starts.append(index)
+            shared = None
+        else:
+            shared = before if shared is None else min(shared, before)
+    return [range(start, stop) for start, stop in pairwise([*starts, len(texts)])]

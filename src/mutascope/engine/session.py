@@ -203,8 +203,8 @@ class FastSession:
             if len(some) < len(rows):
                 self._verifier = None  # its slots hold others
             if known.measure:
-                # the slots still hold the beginning that the first of the choices was fed
-                begin = self.wild.shared if asked.index and self._verifier else 0
+                # the slots still hold what the question before has in common with this one
+                begin = self.wild.shared(asked) if self._verifier else 0
                 work = self._slots().measure(some, known.measure, begin, self.wild.texts)
                 yield from self.account.timed("measuring", work)
             else:

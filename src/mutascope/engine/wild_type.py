@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mutascope.core.errors import Unsupported
 from mutascope.core.protocol import NextToken, Output, Prompt, Readout
-from mutascope.engine.activation_cache import ActivationCache, common_beginning
+from mutascope.engine.activation_cache import ActivationCache, common_beginning, runs_alike
 from mutascope.engine.batched_decoding import decode
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.head import Head, Shortlist
@@ -20,6 +20,8 @@ from mutascope.engine.rows import Asked, Row
 
 _CHECKED = 3
 """Texts of a panel for which the reference engine is asked: all would cost more than twenty mutants."""
+_READINGS = 2**31
+"""Bytes that the network's activations on all questions may take. Beyond, those of one are kept at a time."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,7 @@ class WildType:
 
     Attributes:
         outputs: one per prompt.
-        shared: tokens that all choices begin with, which are computed once; 0 for texts.
-        keeps: whether readings are kept; those of a panel are many, and made again for each cohort.
+        keeps: whether readings are kept; those of a panel, and of very many questions, are made again for each cohort.
         texts: of the further seeds of the readout, on the first prompt.
 
     Args:
@@ -83,25 +84,29 @@ class WildType:
     ) -> None:
         self.decoder, self.head, self.readout, self.asked = decoder, head, readout, asked
         self.choices = Choices(readout.choices) if isinstance(readout, NextToken) else None
-        self.keeps = self.choices is not None or len(asked) == 1
+        alone = self.choices is not None or len(asked) == 1
+        runs = runs_alike([each.tokens for each in asked]) if self.choices else []
+        self._runs = {index: run for run in runs for index in run}
+        self._beginnings: dict[range, ActivationCache] = {}
+        self._shared = {run: common_beginning([asked[index].tokens for index in run]) for run in runs}
+        self.keeps = alone and (self.choices is None or self._size() <= _READINGS)
         self._readings: dict[int, Reading] = {}
-        checked = range(len(asked)) if self.keeps else _spread(len(asked), _CHECKED)
+        checked = range(len(asked)) if alone else _spread(len(asked), _CHECKED)
         known = {index: reference.wild_type_logits(prompts[index], readout) for index in checked}
         if not all(output.finite for output, _ in known.values()):
             raise Unsupported("the wild type puts out NaN or inf")
-        if self.keeps:
+        if alone:
             self.tokens = [output.tokens for output, _ in known.values()]
         else:
             self.tokens = self._decoded(max_batch)
-        self._beginning = self._shared_beginning()
-        self.shared = len(self._beginning.fed) if self._beginning else 0
         equal = [self._equals(asked[index], *truth) for index, truth in known.items()]
-        if self._beginning:
-            self._beginning.drop_keys_values()
+        if self.keeps:
+            for beginning in self._beginnings.values():
+                beginning.drop_keys_values()
         if not all(equal):
             raise Unsupported("its wild type does not equal the reference engine's")
         self.outputs = tuple(
-            self._output(tokens, known[index][1] if self.keeps else None)
+            self._output(tokens, known[index][1] if alone else None)
             for index, tokens in enumerate(self.tokens)
         )
         self.texts = [
@@ -118,7 +123,8 @@ class WildType:
         if asked.index in self._readings:
             return self._readings[asked.index]
         tokens = self.tokens[asked.index]
-        activations = ActivationCache(self.decoder, asked.tokens, tokens, self._beginning).extend_fully()
+        beginning = self._beginning(asked)
+        activations = ActivationCache(self.decoder, asked.tokens, tokens, beginning).extend_fully()
         measure, shortlists = self.choices, []
         if self.readout.measure:
             measure = Continuation(tokens, self._logits(activations), self.head.sampler)
@@ -166,10 +172,29 @@ class WildType:
         """Return the logits that tokens are picked from, [steps, vocabulary]."""
         return torch.cat([logits for _, logits in self.head.logits(self._final(activations))])
 
-    def _shared_beginning(self) -> ActivationCache | None:
-        """Return the activations on what all choices begin with, if there is something."""
-        shared = common_beginning([asked.tokens for asked in self.asked]) if self.choices else 0
-        return ActivationCache(self.decoder, self.asked[0].tokens[:shared]).extend_fully() if shared else None
+    def shared(self, asked: Asked) -> int:
+        """Return the tokens of a question that rows were fed with the one before it."""
+        run = self._runs.get(asked.index)
+        return 0 if run is None or asked.index == run.start else self._shared[run]
+
+    def _beginning(self, asked: Asked) -> ActivationCache | None:
+        """Return the activations on what a question and its neighbours begin with, if there is something."""
+        run = self._runs.get(asked.index)
+        if run is None or not self._shared[run]:
+            return None
+        if run not in self._beginnings:
+            if not self.keeps:
+                self._beginnings.clear()
+            tokens = asked.tokens[: self._shared[run]]
+            self._beginnings[run] = ActivationCache(self.decoder, tokens).extend_fully()
+        return self._beginnings[run]
+
+    def _size(self) -> int:
+        """Return how many bytes the activations on all questions take."""
+        begun = sum(self._shared[run] * (len(run) - 1) for run in self._shared)
+        fed = sum(len(asked.tokens) for asked in self.asked) - begun
+        layers = len(self.decoder.layers) + 1
+        return fed * layers * self.decoder.hidden_size * self.decoder.head.element_size()
 
     def _decoded(self, max_batch: int) -> list[tuple[int, ...]]:
         """Return the wild type's texts."""

@@ -6,6 +6,7 @@ from .maps import draw_map, draw_sheet
 from .pairs import layer_correlation_figure, overlap_figure
 from .palette import COLOURBLIND, PAPER, Palette, palette_named
 from .pixels import map_pixels
+from .profiles import genres_figure, quality_figure, subjects_figure, texts_figure
 from .reliability import reliability_figure
 from .saving import save_figure, settle
 from .severity import cosine_figure, score_figure
@@ -24,6 +25,7 @@ __all__ = [
     "draw_map",
     "draw_sheet",
     "fragile_tokens_figure",
+    "genres_figure",
     "kinds_figure",
     "layer_correlation_figure",
     "layers_figure",
@@ -31,10 +33,13 @@ __all__ = [
     "mutations_figure",
     "overlap_figure",
     "palette_named",
+    "quality_figure",
     "reliability_figure",
     "save_figure",
     "score_figure",
     "settle",
     "strength_figure",
+    "subjects_figure",
+    "texts_figure",
     "writers_figure",
 ]

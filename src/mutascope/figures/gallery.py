@@ -7,6 +7,7 @@ from textwrap import wrap
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from mutascope.analysis.maps import MapData
@@ -71,7 +72,10 @@ def _mark(axes: Axes, data: MapData) -> None:
         axes.scatter([1.0] * len(down), down, marker="<", transform=_raised(axes, x=False), **style)
     for letter, row, col in data.points:
         x, y = (row, col) if data.transposed else (col, row)
-        axes.text(x, y, letter, fontsize=6, color=MARK, weight="bold", ha="center", va="center", zorder=5)
+        letters = axes.text(
+            x, y, letter, fontsize=6, color=MARK, weight="bold", ha="center", va="center", zorder=5
+        )
+        letters.set_path_effects([withStroke(linewidth=1.5, foreground="white")])
 
 
 def _raised(axes: Axes, *, x: bool) -> Transform:

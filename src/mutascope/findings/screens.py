@@ -159,7 +159,19 @@ class ScreenSet:
 
     @property
     def choice(self) -> list[str]:
-        """Labels of the choice assays with scores: one that was predicted without an exact call has none."""
+        """Labels of the choice assays with scores, but for those that pool subjects: thresholds are of a short test.
+
+        One that was predicted without an exact call has no score.
+        """
+        return [label for label in self._scored if not self.results[label].manifest.pooled]
+
+    @property
+    def pooled(self) -> list[str]:
+        """Labels of the choice assays that pool the questions of several subjects, with scores."""
+        return [label for label in self._scored if self.results[label].manifest.pooled]
+
+    @property
+    def _scored(self) -> list[str]:
         return [label for label in self._of_type("choice") if "score" in self.records[label].columns]
 
     @property

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from mutascope import figures
-from mutascope.analysis.choice import MALIGNANT_COSINE
 from mutascope.analysis.forms import form_shares
 from mutascope.analysis.nulls import q_values
 from mutascope.analysis.writers import (
@@ -26,14 +24,12 @@ from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import chance, columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
-from mutascope.findings.galleries import marked, top_loci
 from mutascope.findings.screens import ScreenSet, once, stack
 
 if TYPE_CHECKING:
     from mutascope.figures.palette import Palette
 
 PANEL = "it takes a writer panel"
-_MOST_LETTERS = 26
 
 
 @once
@@ -57,7 +53,12 @@ def of_panel(given: ScreenSet, label: str) -> pl.DataFrame:
     return writers(given).filter(assay=label).drop("assay")
 
 
-def _with_text(given: ScreenSet) -> list[str]:
+def asked(given: ScreenSet, label: str) -> pl.DataFrame:
+    """Return the prompts of a panel with what the wild type writes: prompt, text, genre, continuation."""
+    return given.panel(label).join(given.wild_outputs(label), on="prompt", how="left", maintain_order="left")
+
+
+def with_text(given: ScreenSet) -> list[str]:
     """Panels whose model has a text assay."""
     labels = [label for label in given.panels if given.text_of_panel(label)]
     need(labels, f"{PANEL} and a text assay of its model")
@@ -67,7 +68,7 @@ def _with_text(given: ScreenSet) -> list[str]:
 @once
 def rare_by_cosine(given: ScreenSet) -> pl.DataFrame:
     """Return the histogram of common and rare words."""
-    return stack(_with_text(given), lambda label: rarity_by_cosine(of_panel(given, label)))
+    return stack(with_text(given), lambda label: rarity_by_cosine(of_panel(given, label)))
 
 
 @once
@@ -88,7 +89,7 @@ def rare_words(given: ScreenSet) -> pl.DataFrame:
 def rare_and_low(given: ScreenSet) -> pl.DataFrame:
     """Return the sharing of lines between rare words and low cosines."""
     return stack(
-        _with_text(given),
+        with_text(given),
         lambda label: rare_and_low_cosine_lines(
             given.severe[str(given.text_of_panel(label))], of_panel(given, label).drop("cosine")
         ),
@@ -161,27 +162,6 @@ def _charts(given: ScreenSet, palette: Palette) -> Pictures:
     yield "", figures.writers_figure(charts, palette)
 
 
-def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
-    """Low cosines, and a letter per rare word, in the loci with most mutants of rare words (Figure 6d)."""
-    low = [("", pl.col("cosine") < MALIGNANT_COSINE)]
-    for label in _with_text(given):
-        text, rare = str(given.text_of_panel(label)), of_panel(given, label).filter("rare")
-        if rare.is_empty():
-            continue
-        words = rare["word"].value_counts(sort=True)["word"].head(_MOST_LETTERS).to_list()
-        letters = {word: chr(ord("a") + index) for index, word in enumerate(words)}
-        maps = []
-        for locus in top_loci(rare, 3):
-            here = rare.filter(pl.col("word").is_in(words), layer=locus[0], kind=locus[1])
-            points = [(letters[w], r, c) for w, r, c in here.select("word", "row", "col").iter_rows()]
-            maps += [
-                replace(data, points=points) for data in marked(given, text, given.severe[text], locus, low)
-            ]
-        told = ", ".join(f"{letter}: {word}" for word, letter in list(letters.items())[:8])
-        title = f"{text}, cosine below {MALIGNANT_COSINE}; letters: rare words of {label} ({told})"
-        yield label, figures.draw_gallery([maps], title, palette)
-
-
 def _blocks(given: ScreenSet) -> Iterator[Block]:
     """Yield the rare words, where their mutants lie, and what they write."""
     need(given.panels, PANEL)
@@ -196,7 +176,15 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
         "assay word mutants loci rows expected_rows p_rows q_rows cols expected_cols p_cols q_cols",
         rows=20,
     )
-    yield Figures("writer_maps", "Rare words among low cosines.")
+    yield Figures("writer_maps", "Rare words, and low cosines, of the same locus.")
+    yield Figures("writer_rows", "The coordinates of every rare word over loci.")
+    yield Rows(
+        "writer_coordinates",
+        "Coordinates at which the mutants of one word meet in several loci",
+        "assay word axis index loci mutants of",
+        choose=lambda frame: frame.filter(pl.col("loci") >= 2),
+        empty="no two loci share one",
+    )
     yield Rows("writer_genres", "Literary and factual inputs", "assay words literary factual p q least_p")
     yield Rows("writer_forms", "Forms of the outputs", "assay who outputs poem dialogue first_person")
     yield Rows(
@@ -272,7 +260,6 @@ FINDINGS = (
         "writers_and_low_cosine",
         "Whether mutants of low cosine lie on the rows and columns of mutants with rare words.",
         rare_and_low,
-        figure=Drawing("writer_maps", "rare words among low cosines (6d)", _gallery),
     ),
     Finding(
         "writers_by_score",
