@@ -9,11 +9,12 @@ import polars as pl
 import pytest
 
 from builders import ask_wild_type, choice_model, question_rows
-from mutascope import Design, MutascopeError, Screen, load_model
+from mutascope import Design, MutascopeError, Screen, Tiling, load_model
 from mutascope.assays import load_assay
 from mutascope.assays.choice import ResolvedChoice
 from mutascope.assays.loading import reopened
 from mutascope.assays.questions import load_subjects
+from mutascope.engine.fast import FastEngine
 from mutascope.store.reader import ScreenData
 
 HEAD = ["question", *"ABCD", "answer"]
@@ -165,3 +166,18 @@ def test_both_engines_store_the_same_and_it_is_reopened(model, mmlu, tmp_path, m
     again = reopened(model, manifest)
     assert again.described_prompts() == assay.resolve(model).described_prompts()
     assert Screen(model, assay, design, tile=8, batch=4).run(tmp_path / "fast", quiet=True).fresh == 0
+
+
+def test_the_examples_of_a_subject_are_computed_once(model, mmlu, monkeypatch):
+    resolved, tiling = resolve(mmlu, model, shots=3), Tiling(8)
+    mutants = Design(sample=8).plan(model.genome, tiling).mutants()
+
+    def work() -> int:
+        session = FastEngine(model, tiling, 16).prepare(resolved.prompts, resolved.readout)
+        before = session.flop
+        assert len(list(session.run(mutants))) == len(mutants)
+        return session.flop - before
+
+    shared = work()
+    monkeypatch.setattr("mutascope.engine.wild_type.runs_alike", lambda texts: [range(len(texts))])
+    assert shared < 0.6 * work()

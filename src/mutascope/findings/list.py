@@ -29,7 +29,8 @@ _ORDER = (
         "lowrank",
         "predictions",
     ),
-    *("severity", "strangest", "choice", "malignant", "severe_maps", "writers", "outputs"),
+    *("severity", "strangest", "choice", "malignant", "severe_maps", "subjects"),
+    *("writers", "writer_maps", "profiles", "genres", "outputs"),
 )
 """Modules in the order of the report; others follow by name, and then those on how it was made."""
 _LAST = ("screened", "controls")
