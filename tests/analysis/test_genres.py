@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mutascope.analysis.genres import MEASURES, genre_changes
+from mutascope.analysis.genres import genre_changes
+from mutascope.analysis.quality import MEASURES, measured_outputs
 from mutascope.core.schema import MUTANT_KEY
 
 POEM = "the egg\nthe king slept\na larva woke\nit was a fly\nso"
@@ -38,6 +39,11 @@ def outputs_of(writers: pl.DataFrame, panel: pl.DataFrame, text) -> pl.DataFrame
     return frame.cast({"prompt": pl.Int32})
 
 
+def changes_of(outputs: pl.DataFrame, writers: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
+    wild = measured_outputs(panel.select("prompt", "continuation"), panel)
+    return genre_changes(measured_outputs(outputs, panel), wild, writers, panel)
+
+
 def test_mutants_that_turn_literary_prompts_into_poems_are_found():
     panel, writers = panel_of(12, 8), mutants_of(4)
     poems = np.random.default_rng(0).random((4, 13)) < 0.7
@@ -45,7 +51,7 @@ def test_mutants_that_turn_literary_prompts_into_poems_are_found():
     def text(mutant, prompt, genre):
         return POEM if genre == "literary" and poems[mutant[0], prompt] else PROSE
 
-    found = genre_changes(outputs_of(writers, panel, text), writers, panel)
+    found = changes_of(outputs_of(writers, panel, text), writers, panel)
     assert found["measure"].to_list() == list(MEASURES)
     assert set(found["who"]) == {"rare"}
     row = found.row(by_predicate=pl.col("measure") == "poem", named=True)
@@ -61,7 +67,7 @@ def test_mutants_that_turn_literary_prompts_into_poems_are_found():
 def test_common_words_have_rows_of_their_own_and_a_lone_mutant_is_not_tested():
     panel = panel_of(4, 3)
     writers = mutants_of(1, 3).with_columns(rare=pl.Series([True, False, False]))
-    found = genre_changes(outputs_of(writers, panel, lambda *_: POEM), writers, panel)
+    found = changes_of(outputs_of(writers, panel, lambda *_: POEM), writers, panel)
     counts = found.group_by("who", maintain_order=True).agg(pl.col("mutants", "units").first())
     assert counts.rows() == [("rare", 1, 1), ("common", 2, 2)]
     assert found.filter(who="rare")["p"].is_null().all()
@@ -70,7 +76,7 @@ def test_common_words_have_rows_of_their_own_and_a_lone_mutant_is_not_tested():
 
 def test_a_panel_without_genres_has_no_row():
     writers, panel = mutants_of(2), panel_of(4, 0)
-    assert genre_changes(outputs_of(writers, panel, lambda *_: PROSE), writers, panel).is_empty()
+    assert changes_of(outputs_of(writers, panel, lambda *_: PROSE), writers, panel).is_empty()
 
 
 @pytest.mark.slow
@@ -86,6 +92,6 @@ def test_the_level_of_shares_where_prompts_and_mutants_differ():
             panel,
             lambda mutant, number, _, score=score: POEM if score[mutant[0], mutant[2], number] > 1 else PROSE,
         )
-        found = genre_changes(outputs, writers, panel)
+        found = changes_of(outputs, writers, panel)
         p.append(found.filter(measure="poem")["p"].item())
     assert 0.02 <= np.mean(np.array(p) < 0.05) <= 0.07

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from mutascope.analysis.quality import mutant_quality, output_quality
+from mutascope.analysis.quality import measured_outputs, mutant_quality, output_quality
 from mutascope.core.schema import MUTANT_KEY
 
 PANEL = pl.DataFrame(
@@ -56,5 +56,5 @@ def test_coherent(text, coherent):
 def test_of_a_mutant_it_is_the_mean_over_its_outputs():
     rows = [(0, "v", 1, 2, "max", prompt, text) for prompt, text in enumerate(["the king", None])]
     outputs = pl.DataFrame(rows, schema=[*MUTANT_KEY, "prompt", "continuation"], orient="row")
-    found = mutant_quality(outputs.cast({"prompt": pl.Int32}), PANEL)
+    found = mutant_quality(measured_outputs(outputs.cast({"prompt": pl.Int32}), PANEL))
     assert found.rows() == [(0, "v", 1, 2, "max", 0.0, 1.0, 0.5)]

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from mutascope.analysis.forms import Form, classify_text
 from mutascope.analysis.nulls import q_values
-from mutascope.analysis.quality import QUALITIES, output_quality
+from mutascope.analysis.quality import MEASURES
 from mutascope.analysis.two_way import item_contrast, unit_means, with_unit
 from mutascope.core.schema import MUTANT_KEY
 
 GENRES = ("literary", "factual")
-MEASURES = (*Form._fields, *QUALITIES)
-"""What is compared, a number or a yes or no of every output: its form, and its quality."""
 _SCHEMA = {
     "who": pl.String,
     "measure": pl.String,
@@ -29,22 +26,9 @@ _SCHEMA = {
 }
 
 
-def measured_outputs(outputs: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
-    """Return outputs with a Float64 column for every one of :data:`MEASURES`.
-
-    Args:
-        outputs: columns prompt, continuation, and others, which stay.
-        panel: columns prompt, text, continuation (of the wild type).
-    """
-    texts = outputs["continuation"].unique(maintain_order=True)
-    forms = [classify_text(text or "") for text in texts]
-    told = pl.DataFrame(forms, schema=dict.fromkeys(Form._fields, pl.Boolean), orient="row")
-    told = told.with_columns(continuation=texts)
-    whole = outputs.join(told, on="continuation", how="left", maintain_order="left", nulls_equal=True)
-    return output_quality(whole, panel).with_columns(pl.col(MEASURES).cast(pl.Float64))
-
-
-def genre_changes(outputs: pl.DataFrame, writers: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
+def genre_changes(
+    measured: pl.DataFrame, wild: pl.DataFrame, writers: pl.DataFrame, panel: pl.DataFrame
+) -> pl.DataFrame:
     """Test whether mutants change their literary outputs otherwise than their factual ones.
 
     Every mutant is compared with the wild type prompt by prompt. What is tested is the mean change of the literary
@@ -53,9 +37,11 @@ def genre_changes(outputs: pl.DataFrame, writers: pl.DataFrame, panel: pl.DataFr
     (:func:`~mutascope.analysis.two_way.with_unit`); each has one vote.
 
     Args:
-        outputs: columns layer, kind, row, col, mutation, prompt, continuation; every mutant has every prompt.
+        measured: columns layer, kind, row, col, mutation, prompt, and those of
+            :data:`~mutascope.analysis.quality.MEASURES`; every mutant has every prompt.
+        wild: the same of the wild type, without the columns of a mutant.
         writers: columns layer, kind, row, col, mutation, rare.
-        panel: columns prompt, text, genre, continuation (of the wild type).
+        panel: columns prompt, genre.
 
     Returns:
         A row per who (``rare``, ``common``: mutants with such a word) and measure: ``mutants``, ``units``;
@@ -63,11 +49,10 @@ def genre_changes(outputs: pl.DataFrame, writers: pl.DataFrame, panel: pl.DataFr
         ``change`` = (literary - wild_literary) - (factual - wild_factual), ``low``, ``high`` (95 %), ``p`` (null with
         fewer than two units, or prompts of a genre), ``q`` (Benjamini-Hochberg over all rows).
     """
-    asked = panel.filter(pl.col("genre").is_in(GENRES))
-    wild = measured_outputs(asked.select("prompt", "continuation"), panel).sort("prompt")
-    kept = outputs.join(asked.select("prompt"), on="prompt", how="semi")
-    measured = measured_outputs(kept, panel)
-    literary = (asked.sort("prompt")["genre"] == "literary").to_numpy()
+    asked = panel.filter(pl.col("genre").is_in(GENRES)).sort("prompt")
+    wild = wild.join(asked.select("prompt"), on="prompt", how="semi").sort("prompt")
+    measured = measured.join(asked.select("prompt"), on="prompt", how="semi")
+    literary = (asked["genre"] == "literary").to_numpy()
     rows = []
     for who, rare in (("rare", True), ("common", False)):
         mutants = writers.filter(rare=rare)
@@ -84,7 +69,7 @@ def _compared(
     mine: pl.DataFrame, wild: pl.DataFrame, literary: np.ndarray, name: str
 ) -> Sequence[float | None]:
     """Means, change, interval and p of one measure."""
-    before, table = wild[name].to_numpy(), unit_means(mine, "prompt", name)
+    before, table = wild[name].cast(pl.Float64).to_numpy(), unit_means(mine, "prompt", name)
     means = [side.mean() for chosen in (literary, ~literary) for side in (before[chosen], table[:, chosen])]
     change = (means[1] - means[0]) - (means[3] - means[2])
     tested = item_contrast(table - before, literary)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from mutascope.analysis.forms import Form, classify_text
 from mutascope.analysis.severity import tokenise
 from mutascope.core.schema import MUTANT_KEY
 
@@ -16,6 +17,8 @@ LEAST_DISTINCT = 0.8
 LEAST_FAMILIAR = 0.5
 """What a coherent text has at least."""
 QUALITIES = ("coherent", "distinct", "familiar")
+MEASURES = (*Form._fields, *QUALITIES)
+"""What is measured of an output, a number or a yes or no: its form, and its quality."""
 
 
 def output_quality(outputs: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
@@ -53,20 +56,33 @@ def output_quality(outputs: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def mutant_quality(outputs: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
+def measured_outputs(outputs: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
+    """Return outputs with a column for every one of :data:`MEASURES`, in place of ``continuation``.
+
+    Args:
+        outputs: columns prompt, continuation, and others, which stay.
+        panel: as of :func:`output_quality`.
+    """
+    texts = outputs["continuation"].unique(maintain_order=True)
+    forms = [classify_text(text or "") for text in texts]
+    told = pl.DataFrame(forms, schema=dict.fromkeys(Form._fields, pl.Boolean), orient="row")
+    told = told.with_columns(continuation=texts)
+    whole = outputs.join(told, on="continuation", how="left", maintain_order="left", nulls_equal=True)
+    return output_quality(whole, panel)
+
+
+def mutant_quality(measured: pl.DataFrame) -> pl.DataFrame:
     """Return the quality of every mutant: means over its outputs.
 
     Args:
-        outputs: columns layer, kind, row, col, mutation, prompt, continuation.
-        panel: as of :func:`output_quality`.
+        measured: columns layer, kind, row, col, mutation, and those of :data:`QUALITIES`, a row per output.
 
     Returns:
         A row per mutant, in the order of the outputs: layer, kind, row, col, mutation; ``coherent`` (share of its
         outputs), ``distinct``, ``familiar`` (means), Float64.
     """
-    told = output_quality(outputs, panel)
     means = [pl.col(name).cast(pl.Float64).mean() for name in QUALITIES]
-    return told.group_by(MUTANT_KEY, maintain_order=True).agg(means)
+    return measured.group_by(MUTANT_KEY, maintain_order=True).agg(means)
 
 
 def _vocabulary(panel: pl.DataFrame) -> dict[str, set[int]]:

@@ -9,11 +9,12 @@ import polars as pl
 
 from mutascope import figures
 from mutascope.analysis.genres import genre_changes
+from mutascope.analysis.quality import measured_outputs
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
 from mutascope.findings.screens import ScreenSet, once, stack
-from mutascope.findings.writers import PANEL, asked, of_panel
+from mutascope.findings.writers import PANEL, asked, measured, of_panel
 
 if TYPE_CHECKING:
     from mutascope.figures.palette import Palette
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 def by_genre(given: ScreenSet) -> pl.DataFrame:
     """Return what mutants change in literary outputs otherwise than in factual ones."""
     need(given.panels, PANEL)
-    found = stack(
-        given.panels,
-        lambda label: genre_changes(given.outputs(label), of_panel(given, label), asked(given, label)),
-    )
+
+    def of(label: str) -> pl.DataFrame:
+        panel = asked(given, label)
+        wild = measured_outputs(panel.select("prompt", "continuation"), panel)
+        return genre_changes(measured(given, label), wild, of_panel(given, label), panel)
+
+    found = stack(given.panels, of)
     need(len(found), "it takes a panel with literary and factual prompts")
     return found
 

@@ -16,7 +16,7 @@ from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import chance, columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
 from mutascope.findings.screens import ScreenSet, once, stack
-from mutascope.findings.writers import PANEL, asked, of_panel
+from mutascope.findings.writers import PANEL, measured, of_panel
 
 if TYPE_CHECKING:
     from mutascope.figures.palette import Palette
@@ -30,7 +30,7 @@ def quality(given: ScreenSet) -> pl.DataFrame:
     need(given.panels, PANEL)
 
     def of(label: str) -> pl.DataFrame:
-        told = mutant_quality(given.outputs(label), asked(given, label))
+        told = mutant_quality(measured(given, label))
         return of_panel(given, label).join(told, on=MUTANT_KEY, how="left", maintain_order="left")
 
     return stack(given.panels, of)

@@ -10,6 +10,7 @@ import polars as pl
 from mutascope import figures
 from mutascope.analysis.forms import form_shares
 from mutascope.analysis.nulls import q_values
+from mutascope.analysis.quality import measured_outputs
 from mutascope.analysis.writers import (
     genre_summary,
     genres_of_writers,
@@ -56,6 +57,13 @@ def of_panel(given: ScreenSet, label: str) -> pl.DataFrame:
 def asked(given: ScreenSet, label: str) -> pl.DataFrame:
     """Return the prompts of a panel with what the wild type writes: prompt, text, genre, continuation."""
     return given.panel(label).join(given.wild_outputs(label), on="prompt", how="left", maintain_order="left")
+
+
+def measured(given: ScreenSet, label: str) -> pl.DataFrame:
+    """Return the outputs of a panel with their form and quality."""
+    return given.once(
+        f"measured outputs of {label}", lambda: measured_outputs(given.outputs(label), asked(given, label))
+    )
 
 
 def with_text(given: ScreenSet) -> list[str]:
