@@ -183,7 +183,7 @@ def to_worker(number: int) -> Callable[[Process, Path, random.Random], bool]:
         workers = [pid for pid in holders(out) if pid != driver.pid and is_forked(pid)]  # ids are used again
         if not workers:
             return False
-        return _send(draw.choice(workers), number)
+        return signalled(draw.choice(workers), number)
 
     return harm
 
@@ -192,12 +192,13 @@ def to_driver(number: int) -> Callable[[Process, Path, random.Random], bool]:
     """Return what sends a signal to the driver."""
 
     def harm(driver: Process, out: Path, draw: random.Random) -> bool:
-        return driver.running and _send(driver.pid, number)  # not waited for, so that its id is its own
+        return driver.running and signalled(driver.pid, number)  # not waited for, so that its id is its own
 
     return harm
 
 
-def _send(process: int, number: int) -> bool:
+def signalled(process: int, number: int) -> bool:
+    """Send a signal to a process, by its id; return whether there was one."""
     try:
         os.kill(process, number)
     except ProcessLookupError:
