@@ -184,6 +184,12 @@ def test_indices_are_numbers_and_ranges(text, indices):
     assert parse_indices(text) == indices
 
 
+@pytest.mark.parametrize("text", ["0-99999999999", "1" * 5000, "3,123456789-123456790"])
+def test_indices_beyond_any_matrix_are_refused_before_they_are_counted(text):
+    with pytest.raises(MutascopeError, match="is beyond any layer, row or column"):
+        parse_indices(text)
+
+
 @pytest.mark.parametrize("text", ["", "a", "1-", "-1", "3-1", "1,,2", "1.5", "²"])
 def test_what_is_no_list_of_indices_is_refused(text):
     with pytest.raises(MutascopeError, match="not a list of numbers and ranges"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,25 @@ def test_all_outputs_deleted_is_told(out):
     shutil.rmtree(out / "outputs")
     with pytest.raises(MutascopeError, match=r"outputs/000000\.parquet is damaged"):
         ScreenData(out)
+
+
+@pytest.mark.parametrize(
+    "part, field, value, words",
+    [
+        ("units", "size", 0, "units.size"),
+        ("units", "mutants", 10**30, "units.mutants"),
+        ("units", "mutants", 26, "its design has 24 mutants, not 26"),
+        ("loci", "rows", 10**12, "there is no such design"),
+        ("loci", "site_cols", 10**12, "there is no such design"),
+    ],
+)
+def test_sizes_that_cannot_be_are_a_damaged_manifest(out, part, field, value, words):
+    manifest = json.loads((out / "manifest.json").read_text())
+    where = manifest[part] if part == "units" else manifest[part][0]
+    where[field] = value
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(MutascopeError, match=rf"manifest\.json is damaged: .*{words}"):
+        verify(ScreenFolder(out))
 
 
 def test_a_unit_too_many_is_named(out):

@@ -186,6 +186,10 @@ def read_mutants(path: Path) -> list[Mutant]:
     return [Mutant(*row) for row in frame.unique(maintain_order=True).iter_rows()]
 
 
+_DIGITS = 7
+"""Of a layer, row or column at most."""
+
+
 def parse_indices(text: str | None) -> tuple[int, ...] | None:
     """Read ``0,3,8-11`` into indices; None stays None.
 
@@ -197,6 +201,8 @@ def parse_indices(text: str | None) -> tuple[int, ...] | None:
     indices: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
+        if max(len(first), len(last)) > _DIGITS:
+            raise MutascopeError(f"{part.strip()[:20]!r} is beyond any layer, row or column")
         ascending = first.isdecimal() and (not dash or (last.isdecimal() and int(first) <= int(last)))
         if not ascending:
             raise MutascopeError(f"{text!r} is not a list of numbers and ranges such as 0,3,8-11")

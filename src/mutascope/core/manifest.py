@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mutascope.core.design import Plan
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Genome, Tiling, coverage
 from mutascope.core.schema import FORMAT_VERSION, READABLE_VERSIONS
 
+MOST = 10**10
+"""Mutants of a screen: one that says more is damaged."""
 STOCK = "stock"
 """Numerics of torch's own kernels, which differ from machine to machine."""
 
@@ -105,8 +107,8 @@ class MatrixInfo(_Stored):
 class UnitsInfo(_Stored):
     """Number of mutants of the design, and mutants per unit."""
 
-    mutants: int
-    size: int
+    mutants: int = Field(ge=0, le=MOST)
+    size: int = Field(ge=1, le=MOST)
 
 
 class WildOutput(_Stored):

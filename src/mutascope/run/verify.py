@@ -51,6 +51,11 @@ def verify(folder: ScreenFolder) -> list[Fault]:
         raise MutascopeError(
             f"{folder.path}/manifest.json is damaged: its design has not the mutants that it hashes"
         )
+    if mutants is not None and not _is_as_long(mutants, manifest):
+        raise MutascopeError(
+            f"{folder.path}/manifest.json is damaged: its design has {len(mutants):,} mutants, not"
+            f" {manifest.units.mutants:,}"
+        )
     sizes = Units(manifest.units.mutants, manifest.units.size).sizes()
     finished = folder.finished_units()
     wanted = sizes.keys() if manifest.vouched or manifest.imported else finished & sizes.keys()
@@ -61,6 +66,13 @@ def verify(folder: ScreenFolder) -> list[Fault]:
             :1
         ]
     return faults + _of_predictions(folder, manifest)
+
+
+def _is_as_long(mutants: pl.DataFrame, manifest: Manifest) -> bool:
+    """Whether a design has the mutants that the manifest tells; a list that grows is written before the manifest."""
+    if manifest.design.type == "adaptive":
+        return len(mutants) >= manifest.units.mutants
+    return len(mutants) == manifest.units.mutants
 
 
 def _of_predictions(folder: ScreenFolder, manifest: Manifest) -> list[Fault]:

@@ -34,11 +34,14 @@ def planned(folder: ScreenFolder, manifest: Manifest) -> pl.DataFrame | None:
         if folder.has_mutants():
             return folder.mutants().select(list(MUTANT_SCHEMA))
         return None if manifest.units.mutants else pl.DataFrame(schema=MUTANT_SCHEMA)
-    design = manifest.design
+    design, tiling = manifest.design, Tiling(manifest.tile)
     loci = tuple(Locus(each.layer, each.kind, each.rows, each.cols, "") for each in manifest.loci)
+    told = [(each.site_rows, each.site_cols) for each in manifest.loci]
     try:
-        plan = _region(design).plan(Genome(loci, 0), Tiling(manifest.tile))
-    except ValueError as error:
+        if [tiling.grid(locus) for locus in loci] != told:  # before all of them are enumerated
+            raise ValueError("another grid of sites")
+        plan = _region(design).plan(Genome(loci, 0), tiling)
+    except (ValueError, OverflowError, MemoryError) as error:
         raise MutascopeError(f"{folder.path}/manifest.json is damaged: there is no such design") from error
     return plan.frame() if plan.digest == design.sha256 else None
 
