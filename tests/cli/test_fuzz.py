@@ -37,7 +37,7 @@ JSON = st.recursive(
 
 
 def many(examples: int) -> Callable[[Any], Any]:
-    """Settings of a test of so many inputs."""
+    """Settings of a test of so many inputs, others in every run."""
     phases = (Phase.explicit, Phase.generate, Phase.shrink)
     return settings(
         max_examples=examples,

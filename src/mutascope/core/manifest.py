@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,7 +13,8 @@ from mutascope.core.genome import Genome, Tiling, coverage
 from mutascope.core.schema import FORMAT_VERSION, READABLE_VERSIONS
 
 MOST = 10**10
-"""Mutants of a screen: one that says more is damaged."""
+"""Of anything that is counted: a manifest that says more is damaged."""
+Count = Annotated[int, Field(ge=0, le=MOST)]
 STOCK = "stock"
 """Numerics of torch's own kernels, which differ from machine to machine."""
 
@@ -82,14 +83,14 @@ class DesignInfo(_Stored):
 class LocusInfo(_Stored):
     """A locus of the design."""
 
-    layer: int
+    layer: int = Field(ge=0, le=2**15 - 1)
     kind: str
-    rows: int
-    cols: int
-    site_rows: int
-    site_cols: int
-    region_sites: int | None
-    sampled_sites: int
+    rows: Count
+    cols: Count
+    site_rows: Count
+    site_cols: Count
+    region_sites: Count | None
+    sampled_sites: Count
 
     @property
     def name(self) -> str:
@@ -107,7 +108,7 @@ class MatrixInfo(_Stored):
 class UnitsInfo(_Stored):
     """Number of mutants of the design, and mutants per unit."""
 
-    mutants: int = Field(ge=0, le=MOST)
+    mutants: Count
     size: int = Field(ge=1, le=MOST)
 
 

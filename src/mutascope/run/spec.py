@@ -208,7 +208,7 @@ def check_tile(tile: int | str) -> int:
     """
     try:
         return Tiling(int(tile)).tile
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         raise MutascopeError(f"tile must be a whole number or auto, not {tile!r}") from None
 
 
