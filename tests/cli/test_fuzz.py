@@ -42,6 +42,8 @@ def many(examples: int) -> Callable[[Any], Any]:
     return settings(
         max_examples=examples,
         phases=phases,
+        derandomize=False,
+        database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     )
 
