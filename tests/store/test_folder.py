@@ -57,6 +57,12 @@ def folder(request, tmp_path) -> ScreenFolder:
     )
 
 
+def test_a_screen_that_another_process_begins_between_two_looks_is_no_obstacle(folder):
+    folder.check_free()
+    folder.begin(Manifest.model_validate(MANIFEST))
+    folder.check_free()
+
+
 def test_units_come_back_in_order_whatever_order_they_were_written_in(folder):
     assert folder.records().schema == RECORD_SCHEMA
     assert folder.records().is_empty()

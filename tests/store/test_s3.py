@@ -19,7 +19,7 @@ from mutascope import Design, MutascopeError, Screen, ScreenData, TextAssay
 from mutascope.engine.reference import ReferenceSession
 from mutascope.run.executors.processes import Processes
 from mutascope.run.verify import verify
-from mutascope.store import ScreenFolder, leases, persistence
+from mutascope.store import ScreenFolder, files, leases, persistence
 from mutascope.store.files import Files
 from processes import start_function
 from proxy import Proxy
@@ -52,6 +52,7 @@ def bucket(proxy, tmp_path, monkeypatch) -> Iterator[str]:
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(fsspec.config.conf, "s3", QUICK)
     monkeypatch.setattr(persistence, "PAUSES", (0.1, 0.1, 0.1))
+    monkeypatch.setattr(files, "UPLOAD", 2.0)
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
@@ -95,12 +96,12 @@ def test_one_of_many_creates_an_object(bucket):
 
 @pytest.mark.parametrize("mode", ["refuse", "hang", "half"])
 def test_a_server_that_fails_for_a_moment_delays(bucket, proxy, mode):
-    files = Files(bucket)
-    files.write("records/a.parquet", b"before")
+    held = Files(bucket)
+    held.write("records/a.parquet", b"before")
     proxy.mode = mode
     threading.Timer(0.5, setattr, (proxy, "mode", "pass")).start()
-    files.write("records/a.parquet", 100_000 * b"after")
-    assert files.read("records/a.parquet") == 100_000 * b"after"
+    held.write("records/a.parquet", 100_000 * b"after")
+    assert held.read("records/a.parquet") == 100_000 * b"after"
 
 
 @pytest.mark.parametrize("mode", ["refuse", "hang", "half"])
@@ -108,18 +109,18 @@ def test_a_server_that_goes_on_failing_is_one_sentence_and_leaves_what_was_there
     bucket, proxy, mode, monkeypatch
 ):
     monkeypatch.setattr(persistence, "PAUSES", (0.1,))
-    files = Files(bucket)
-    files.write("records/a.parquet", b"before")
+    held = Files(bucket)
+    held.write("records/a.parquet", b"before")
     proxy.mode, proxy.requests = mode, 0
     with pytest.raises(
         MutascopeError, match=r"^s3://\S+ is out of reach \(.*\): check its address and the credentials"
     ):
-        files.write("records/a.parquet", 100_000 * b"after")
+        held.write("records/a.parquet", 100_000 * b"after")
     assert proxy.requests >= 2
     with pytest.raises(MutascopeError, match="is out of reach"):
-        files.exists("records/a.parquet")
+        held.exists("records/a.parquet")
     proxy.mode = "pass"
-    assert files.read("records/a.parquet") == b"before"
+    assert held.read("records/a.parquet") == b"before"
 
 
 def test_a_bucket_that_is_not_there_is_told(bucket, llama):

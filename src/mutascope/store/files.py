@@ -28,6 +28,10 @@ _OPTIONS = {
 }
 """By protocol, what makes a client give up in minutes; its own tries and ours would add up to hours."""
 
+UPLOAD = 180.0
+"""Seconds for which an object may be on its way: the timeouts of clients hold while they wait for an answer, but not
+while a server takes nothing more."""
+
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system without hard links answers."""
 
@@ -152,7 +156,7 @@ class Files:
         target = self._at(name)
         if not self._is_local:
             try:
-                self._ask(lambda: self._fs.pipe_file(target, content))
+                self._ask(lambda: self._put(target, content))
             except FileNotFoundError as error:  # no such bucket
                 raise MutascopeError(f"{target} cannot be written: {error}") from error
             return
@@ -215,11 +219,15 @@ class Files:
     def _create_once(self, target: str, content: bytes) -> bool:
         """Create an object, and look whose it is where that failed: an earlier try may have, whose answer was lost."""
         try:
-            self._fs.pipe_file(target, content, mode="create")
+            self._put(target, content, mode="create")
         except failures():
             if not self._fs.exists(target):
                 raise
         return self._fs.cat_file(target) == content
+
+    def _put(self, target: str, content: bytes, **how: Any) -> None:
+        patience = {"timeout": UPLOAD} if self._fs.async_impl else {}
+        self._fs.pipe_file(target, content, **how, **patience)
 
     def _content(self, name: str) -> bytes:
         return self._ask(lambda: self._fs.cat_file(self._at(name)))

@@ -47,8 +47,15 @@ class ScreenFolder:
         return self.files.exists("manifest.json")
 
     def check_free(self) -> None:
-        """Raise MutascopeError when a new screen cannot be written here. Writes nothing."""
-        self.files.check_free()
+        """Raise MutascopeError when a new screen cannot be written here, unless another process has begun one meanwhile.
+
+        Writes nothing.
+        """
+        try:
+            self.files.check_free()
+        except MutascopeError:
+            if not self.exists():
+                raise
 
     def check_writable(self) -> None:
         """Raise MutascopeError when a local folder, or the one that it would be made in, is not writable."""
