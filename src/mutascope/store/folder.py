@@ -47,7 +47,7 @@ class ScreenFolder:
         return self.files.exists("manifest.json")
 
     def check_free(self) -> None:
-        """Raise MutascopeError when a new screen cannot be written here, unless another process has begun one meanwhile.
+        """Raise MutascopeError when a new screen cannot be written here, and none has been begun meanwhile.
 
         Writes nothing.
         """
