@@ -250,16 +250,38 @@ REFUSED = {
         "copy it",
     ),
     "a tokenizer of a later version": (tokenizer_model, "the tokenizer of", "cannot be loaded"),
-    "a tokenizer that is a pointer": (write("tokenizer.json", LFS), "the tokenizer of", "cannot be loaded"),
+    "a tokenizer that is a pointer": (write("tokenizer.json", LFS), "tokenizer.json", "git lfs pull"),
     "a tokenizer that is cut off": (
         write("tokenizer.json", '{"version": "1.0"'),
-        "the tokenizer of",
-        "cannot be loaded",
+        "tokenizer.json",
+        "not JSON",
     ),
     "settings of a tokenizer that are no JSON": (
         write("tokenizer_config.json", "{"),
-        "tokenizer",
-        "cannot be loaded",
+        "tokenizer_config.json",
+        "not JSON",
+    ),
+    "a tokenizer without its vocabulary": (
+        lambda f: (f / "tokenizer.json").unlink(),
+        "no vocabulary",
+        "copy it",
+    ),
+    # other settings
+    "settings of texts that are no JSON": (
+        write("generation_config.json", "{"),
+        "generation_config.json",
+        "not JSON",
+    ),
+    "settings of texts that are a list": (
+        write("generation_config.json", "[]"),
+        "generation_config.json",
+        "must hold an object",
+    ),
+    "empty settings of texts": (write("generation_config.json", ""), "generation_config.json", "not JSON"),
+    "rotary positions that nobody knows": (
+        config(rope_parameters={"rope_type": "spiral", "rope_theta": 1e4}),
+        "spiral",
+        "does not know",
     ),
 }
 

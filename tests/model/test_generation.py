@@ -162,6 +162,7 @@ def test_stop_strings_end_a_text(asking, tmp_path):
     [
         {"temperature": 0.0},
         {"temperature": -1.0},
+        {"temperature": float("inf")},
         {"top_k": -1},
         {"top_p": 0.0},
         {"top_p": 1.5},
@@ -175,6 +176,29 @@ def test_values_with_which_nothing_can_be_sampled_are_refused(asking, fields):
         TextAssay(name="t", prompt=PROMPT, max_new_tokens=3).resolve(model)
     greedy = TextAssay(name="t", prompt=PROMPT, max_new_tokens=3, greedy=True)
     assert len(Screen(model, greedy).wild_type[0].tokens) > 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"eos_token_id": "1"},
+        {"temperature": "0.7"},
+        {"top_p": "x"},
+        {"top_k": 5.5},
+        {"no_repeat_ngram_size": "2"},
+        {"stop_strings": 5},
+        {"exponential_decay_length_penalty": [2]},
+        {"begin_suppress_tokens": "5"},
+        {"bad_words_ids": 5},
+        {"repetition_penalty": "1.1"},
+        {"renormalize_logits": "yes"},
+    ],
+)
+def test_a_value_of_another_type_is_one_sentence(asking, fields):
+    model = asking(**fields)
+    (name,) = fields
+    with pytest.raises(MutascopeError, match=f"has {name}=.*, which must be "):
+        TextAssay(name="t", prompt=PROMPT, max_new_tokens=3).resolve(model)
 
 
 @pytest.mark.parametrize("fields", [{"repetition_penalty": -2.0}, {"bad_words_ids": []}, {"top_h": 3.0}])

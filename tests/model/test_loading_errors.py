@@ -32,7 +32,7 @@ REASONS = {
         "needs the package sentencepiece",
     ),
     "code": (ValueError("contains custom code; pass trust_remote_code=True"), "--trust-remote-code"),
-    "a key": (KeyError("full_attention"), "KeyError 'full_attention'"),
+    "a key": (KeyError("full_attention"), "does not know 'full_attention'"),
     "nothing": (AssertionError(), "AssertionError"),
     "a page of words": (ValueError("word " * 900), "..."),
 }

@@ -25,6 +25,8 @@ _OTHER_FORMATS = {
 }
 _TOKENIZERS = ("*token*", "vocab*", "merges*", "*.model", "*.tiktoken", "tekken.json", "spiece*")
 """What files of tokenizers are called."""
+_SETTINGS = ("generation_config", "tokenizer", "tokenizer_config", "special_tokens_map", "added_tokens")
+"""JSON files beside the config: transformers leaves out what it cannot read, or names another cause."""
 _DEQUANTISED = ("mxfp4",)
 """Quantisations that transformers undoes while it loads."""
 _LFS = b"version https://git-lfs"
@@ -48,6 +50,15 @@ def check_folder(folder: Path, *, allow_pickle: bool) -> None:
             f"{folder} has no tokenizer (tokenizer.json, or tokenizer.model): copy it from the model that it was made"
             " from"
         )
+    for path in (folder / f"{name}.json" for name in _SETTINGS):
+        if path.exists():
+            _object(path)
+
+
+def lacks_vocabulary(folder: Path) -> bool:
+    """Whether a folder has settings of a tokenizer, and nothing that says what its tokens are."""
+    settings = {folder / f"{name}.json" for name in _SETTINGS if name != "tokenizer"}
+    return not any({*folder.glob(pattern)} - settings for pattern in _TOKENIZERS)
 
 
 def check_config(folder: Path) -> None:
@@ -150,9 +161,7 @@ def _check_file(path: Path) -> None:
         why = "it is a link to a file that is not there" if path.is_symlink() else error.strerror
         raise MutascopeError(f"{path} cannot be read ({why}): {again}") from error
     if start == _LFS:
-        raise MutascopeError(
-            f"{path} is not the weights but a pointer to them: run `git lfs pull` in its folder"
-        )
+        raise MutascopeError(_pointer(path))
     if size < 8 or start.lstrip().startswith((b"<", b"{")):
         raise MutascopeError(
             f"{path} is no safetensors file ({size} bytes, begins with {start[:12]!r}): {again}"
@@ -212,7 +221,10 @@ def _header_size(path: Path) -> int:
 def _object(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if text.startswith(_LFS.decode()):
+            raise MutascopeError(_pointer(path))
+        found = json.loads(text)
     except OSError as error:
         raise MutascopeError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -222,6 +234,10 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise MutascopeError(f"{path} must hold an object, not {type(found).__name__}")
     return found
+
+
+def _pointer(path: Path) -> str:
+    return f"{path} is not the file itself but a pointer to it: run `git lfs pull` in its folder"
 
 
 def stray_prefix(missing: Iterable[str], unexpected: Iterable[str]) -> str | None:

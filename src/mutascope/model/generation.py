@@ -6,10 +6,12 @@ checkpoint runs alike. What does not fit one text per mutant is refused in a sen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from transformers import GenerationConfig, PreTrainedModel
 
 from mutascope.core.errors import MutascopeError
@@ -83,12 +85,43 @@ _WHY = {
 }
 """What the refused fields ask for; the others ask for beam search."""
 _RANGES = {
-    "temperature": (lambda value: value >= 1e-6, "at least 1e-6"),
+    "temperature": (lambda value: 1e-6 <= value < math.inf, "finite, and at least 1e-6"),
     "top_k": (lambda value: value >= 0, "0 (all tokens) or more"),
     "top_p": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
     "min_p": (lambda value: 0 <= value <= 1, "between 0 and 1"),
 }
 """Values with which a token can be sampled."""
+_TYPES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "true or false": (bool, ("renormalize_logits",)),
+    "a whole number": (
+        int,
+        (
+            *("top_k", "max_length", "max_new_tokens", "min_length", "min_new_tokens"),
+            *("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
+        ),
+    ),
+    "a number": (
+        float,
+        (
+            *("temperature", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"),
+            *("repetition_penalty", "encoder_repetition_penalty", "guidance_scale"),
+        ),
+    ),
+    "a token id, or a list of them": (
+        int | list[int],
+        (
+            *("eos_token_id", "pad_token_id", "bos_token_id", "forced_bos_token_id", "forced_eos_token_id"),
+            *("suppress_tokens", "begin_suppress_tokens"),
+        ),
+    ),
+    "a list of lists of token ids": (list[list[int]], ("bad_words_ids",)),
+    "a text, or a list of them": (str | list[str], ("stop_strings",)),
+    "a list of a step and a factor": (
+        Annotated[list[float], Field(min_length=2, max_length=2)],
+        ("exponential_decay_length_penalty",),
+    ),
+}
+"""What the values of fields are, in words and as a type; ``generate`` says nothing of it before it fails."""
 
 
 def reset(network: PreTrainedModel) -> None:
@@ -111,6 +144,11 @@ def check(resolved: Mapping[str, Any], model: str) -> None:
         model: name of the model, for the sentence.
     """
     whose = f"the generation config of {model}"
+    for words, (type_, names) in _TYPES.items():
+        adapter = TypeAdapter(type_, config=ConfigDict(strict=True))
+        for name in names:
+            if resolved.get(name) is not None and not _fits(adapter, resolved[name]):
+                raise MutascopeError(f"{whose} has {name}={resolved[name]!r}, which must be {words}")
     for name in asked(resolved):
         if FIELDS.get(name) is Use.REFUSED:
             raise MutascopeError(
@@ -125,6 +163,14 @@ def check(resolved: Mapping[str, Any], model: str) -> None:
                     f"{whose} has {name}={value}, with which no token can be sampled: it must be {range_}; state"
                     f" {name} in the assay, or greedy: true"
                 )
+
+
+def _fits(adapter: TypeAdapter[Any], value: object) -> bool:
+    try:
+        adapter.validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def unsupported_fields(resolved: Mapping[str, Any]) -> list[str]:

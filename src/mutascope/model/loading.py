@@ -25,7 +25,13 @@ from mutascope.core.genome import Genome
 from mutascope.core.words import counted
 from mutascope.model import generation
 from mutascope.model.aliases import ALIASES, fetch_alias
-from mutascope.model.checkpoints import check_config, check_folder, refuse_quantised, stray_prefix
+from mutascope.model.checkpoints import (
+    check_config,
+    check_folder,
+    lacks_vocabulary,
+    refuse_quantised,
+    stray_prefix,
+)
 from mutascope.model.discovery import find_genome
 from mutascope.model.loading_errors import HUB_ANSWERS, LOAD_ERRORS, explain
 
@@ -148,6 +154,11 @@ def _load_tokenizer(
     try:
         return AutoTokenizer.from_pretrained(path, **options)
     except Exception as error:  # its library in Rust raises the base class
+        if Path(path).is_dir() and lacks_vocabulary(Path(path)):
+            raise MutascopeError(
+                f"{name} has settings of a tokenizer and no vocabulary (tokenizer.json, or tokenizer.model): copy it"
+                " from the model that it was made from"
+            ) from error
         raise MutascopeError(explain(name, error, unreachable, part="the tokenizer")) from error
 
 

@@ -125,6 +125,8 @@ def _of_type(name: str, text: str) -> str | None:
 
 def _short(error: BaseException) -> str:
     """Return the first words of a message, or the kind of an error that has none."""
+    if isinstance(error, KeyError) and len(str(error).split()) == 1:
+        return f"transformers {transformers.__version__} does not know {error}"
     words = str(error).split()
     more = " ..." if len(words) > _WORDS else ""
     kind = "" if isinstance(error, OSError | ValueError | RuntimeError) else f"{type(error).__name__} "
