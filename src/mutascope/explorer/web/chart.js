@@ -47,6 +47,15 @@ export class Chart {
     return this.map.transposed ? [this.xOrder[x], this.yOrder[y]] : [this.yOrder[y], this.xOrder[x]];
   }
 
+  get first() { // where the first screened site is drawn
+    const { status, cols } = this.map;
+    for (let y = 0; y < this.down; y++) for (let x = 0; x < this.across; x++) {
+      const [row, col] = this.site(y, x);
+      if (status[row * cols + col]) return [y, x];
+    }
+    return [0, 0];
+  }
+
   place(row, col) { // where a site is drawn
     const [line, across] = this.map.transposed ? [col, row] : [row, col];
     return [this.yOrder.indexOf(line), this.xOrder.indexOf(across)];
@@ -247,7 +256,7 @@ export class Chart {
     const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
     const { cursor } = this.camera;
     if (steps[event.key]) {
-      const [y, x] = cursor ? this.place(...cursor) : [0, 0];
+      const [y, x] = cursor ? this.place(...cursor) : this.first;
       const [dy, dx] = cursor ? steps[event.key] : [0, 0];
       this.point(this.site(Math.min(Math.max(y + dy, 0), this.down - 1), Math.min(Math.max(x + dx, 0), this.across - 1)));
     } else if (event.key === "Enter" && cursor) this.onpick(...cursor);

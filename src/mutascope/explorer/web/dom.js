@@ -30,6 +30,7 @@ export function choice(label, options, value, onpick) {
 }
 
 export const count = (n) => n.toLocaleString("en");
+export const counted = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 
 export function share(part, whole) {
   if (!whole) return "–";

@@ -25,5 +25,5 @@ async function fill(element, state, at) {
 
 function link(at, section, { sentence, screen, locus }) {
   const place = locus ? { view: "locus", locus } : SECTION_VIEWS[section] ?? { view: "model", locus: null };
-  return el("a", { href: address({ ...place, screen: String(screen ?? at.screen), mutant: null }) }, sentence);
+  return el("a", { href: address({ ...place, screen: String(screen ?? at.screen), mutant: null }) }, sentence, " ", el("small", {}, `→ ${locus ?? place.view}`));
 }

@@ -25,7 +25,7 @@ export async function liveView(atlas, at) {
       field("seed", at.seed ?? "0", { type: "number", min: 0, class: "short" }),
       field("temperature", at.temperature ?? "0.7", { type: "number", min: 0, max: 10, step: 0.1, class: "short" }),
       field("length", at.length ?? "80", { type: "number", min: 1, max: 400, class: "short" }),
-      el("button", { class: "primary" }, "say")));
+      el("button", { class: "primary" }, "say"), el("button", { type: "button", onclick: () => share() }, "put this into the address")));
 
   function ask() {
     source?.close();
@@ -36,7 +36,7 @@ export async function liveView(atlas, at) {
     problem.hidden = true;
     source = new EventSource(`live?${query}`);
     source.addEventListener("said", ({ data }) => columns[JSON.parse(data).column].add(JSON.parse(data)));
-    source.addEventListener("refused", ({ data }) => { problem.textContent = JSON.parse(data); problem.hidden = false; });
+    source.addEventListener("refused", ({ data }) => { problem.textContent = JSON.parse(data); problem.hidden = false; sides.replaceChildren(); });
     const [wild, ...others] = columns;
     for (const name of ["done", "error"]) source.addEventListener(name, () => {
       source.close();
@@ -47,7 +47,6 @@ export async function liveView(atlas, at) {
   }
 
   const share = () => go({ mutants: mutants.map((input) => input.value.trim()).filter(Boolean).join(";"), prompt: prompt.value, mutant: null, dose: dose.value, seed: new FormData(form).get("seed") }, true);
-  form.append(el("button", { type: "button", onclick: share }, "put this into the address"));
   return el("section", { class: "liveview" }, el("h2", {}, `Ask ${screen.model} and its mutants`),
     el("p", { class: "quiet" }, `Tiles of ${count(screen.tile)} by ${count(screen.tile)} weights. The seed is the same for all, so what differs comes from the mutation. At full dose and with the sampling of a screen, a mutant says what the screen recorded.`),
     form, problem, sides);

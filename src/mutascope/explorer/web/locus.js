@@ -3,7 +3,7 @@
 import { Camera, Chart } from "./chart.js";
 import { PALE, statusColours } from "./colours.js";
 import * as data from "./data.js";
-import { choice, count, el } from "./dom.js";
+import { choice, count, counted, el } from "./dom.js";
 import { extent, guessed, kept, modes, paintSites, statuses, valuesOf } from "./measures.js";
 import { scaleLegend, statusLegend } from "./model.js";
 import { address, go, note } from "./state.js";
@@ -23,7 +23,7 @@ export async function locusView(atlas, at, lit) {
   const maps = await Promise.all(numbers.map((number) => mapOf(atlas, number, at, lit)));
   if (shown?.key !== key || !shown.charts[0].canvas.isConnected) shown = { key, ...built(maps, numbers, at) };
   else shown.charts.forEach((chart, i) => chart.setMap(maps[i], chart.map.order !== maps[i].order));
-  shown.head.replaceChildren(...head(atlas, screen, facts, at, maps[numbers.indexOf(Number(at.screen))]));
+  shown.head.replaceChildren(...head(atlas, screen, facts, at, maps[numbers.indexOf(Number(at.screen))]), trackLegend(maps.flatMap((map) => [map.rowTrack, map.colTrack])));
   return shown.element;
 }
 
@@ -41,15 +41,23 @@ function built(maps, numbers, at) {
   }));
   const frames = charts.map((chart, i) => el("figure", {}, maps.length > 1 ? el("figcaption", {}, maps[i].title) : null, chart.element));
   const head = el("div");
-  return { charts, head, element: el("section", { class: "locusview" }, head, el("div", { class: stacked(charts) ? "charts stacked" : "charts" }, frames), tip) };
+  const grid = el("div", { class: "charts" }, frames);
+  grid.style.gridTemplateColumns = `repeat(${sideBySide(charts)}, 1fr)`;
+  return { charts, head, element: el("section", { class: "locusview" }, head, grid, tip) };
 }
 
-/** Whether maps are larger one above the other than side by side, in a window of this size. */
-function stacked(charts) {
+/** So many maps side by side that they are as large as can be in a window of this size. */
+function sideBySide(charts) {
   const [{ across, down }] = charts;
-  const [width, height] = [innerWidth, innerHeight - HEAD];
-  const scale = (wide, high) => Math.min((wide - TRACK) / across, (high - TRACK) / down);
-  return scale(width, height / charts.length) > scale(width / charts.length, height);
+  const scale = (columns) => Math.min((innerWidth / columns - TRACK) / across, ((innerHeight - HEAD) / Math.ceil(charts.length / columns) - TRACK) / down);
+  return charts.map((_, i) => i + 1).reduce((best, columns) => (scale(columns) > scale(best) ? columns : best));
+}
+
+function summary({ rows, cols, transposed, phenotypes, enriched }) {
+  const facts = [`${count(rows)} rows by ${count(cols)} columns of sites${transposed ? ", drawn transposed" : ""}`];
+  if (phenotypes) facts.push(counted(phenotypes, "phenotype"));
+  if (enriched) facts.push(`enriched rows and columns: ${count(enriched)}`);
+  return facts.join(" · ");
 }
 
 function head(atlas, screen, facts, at, map) {
@@ -58,7 +66,7 @@ function head(atlas, screen, facts, at, map) {
   const orders = [["index", "index"], ["copa-col", "COPA of columns"], ["copa-row", "COPA of rows"]];
   return [
     el("h2", {}, el("a", { href: address({ view: "model", locus: null, mutant: null, colour: null, limit: null }) }, screen.title), ` › ${facts.name}`),
-    el("p", { class: "quiet" }, `${count(facts.rows)} rows by ${count(facts.cols)} columns of sites${facts.transposed ? ", drawn transposed" : ""} · ${count(facts.phenotypes)} phenotypes · bars: NSM sites per line, highlighted where enriched (q ≤ 0.05)${map.colTrack.massive ? " · triangles: massive activations" : ""}`),
+    el("p", { class: "quiet" }, summary(facts)),
     el("div", { class: "controls" },
       choice("locus", all, facts.name, (locus) => go({ locus, mutant: null })),
       choice("colour", Object.entries(map.modes).map(([key, { word }]) => [key, word]), name, (colour) => go({ colour, limit: null })),
@@ -66,7 +74,6 @@ function head(atlas, screen, facts, at, map) {
       choice("order", orders, at.order, (order) => go({ order })),
       atlas.screens.length > 1 ? el("label", { class: "control" }, el("span", {}, "other screens"), el("input", { type: "checkbox", checked: Boolean(at.beside), onchange: (event) => go({ beside: event.target.checked ? "1" : null }) })) : null,
       mode.of ? threshold(map) : statusLegend(atlas, at.palette, map.counts, facts.exact < screened(facts) && PALE.site)),
-    trackLegend([map.rowTrack, map.colTrack]),
   ];
 }
 
@@ -76,7 +83,7 @@ function threshold({ mode, range: [low, high], limit, values }) {
   const sign = mode.keep === "high" ? "≥" : "≤";
   const output = el("output", { id: "kept" });
   const said = el("span");
-  const step = Number.isInteger(low) && Number.isInteger(high) ? 1 : (high - low) / 200 || 0.01;
+  const step = values.every((value) => Number.isNaN(value) || Number.isInteger(value)) ? 1 : (high - low) / 200 || 0.01;
   const slider = el("input", { type: "range", id: "limit", min: low, max: high, step, value: limit, "aria-describedby": "kept",
     oninput: () => tell(Number(slider.value)), onchange: () => go({ limit: slider.value }, true) });
   const tell = (value) => {
@@ -84,7 +91,7 @@ function threshold({ mode, range: [low, high], limit, values }) {
     output.textContent = `${count(values.filter((v) => kept(mode, v, value)).length)} of ${count(called)} sites`;
   };
   tell(limit);
-  return el("span", { class: "legend" }, mode.identity ? null : scaleLegend(low, high, mode.shown), el("label", { class: "control" }, said, slider), output);
+  return el("span", { class: "legend" }, mode.identity ? null : scaleLegend(low, high, mode), el("label", { class: "control" }, said, slider), output);
 }
 
 async function mapOf(atlas, number, at, lit) {
@@ -134,7 +141,7 @@ function told(map, row, col) {
   if (parts.length === 1) parts.push("not screened");
   if (map.mode.of && !Number.isNaN(map.values[i])) parts.push(`${map.mode.word} ${map.mode.shown(map.values[i])}`);
   parts.push(lineInWords("row", map.rowTrack, row), lineInWords("column", map.colTrack, col));
-  if (map.colTrack.norm) parts.push(`input norm ${map.colTrack.norm[col].toPrecision(3)}`);
+  if (map.colTrack.norm?.[col] > 0) parts.push(`input norm ${map.colTrack.norm[col].toPrecision(3)}`);
   if (guessed(map.locus, i)) parts.push("not run");
   return parts.join(" · ");
 }

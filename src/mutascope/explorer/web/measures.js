@@ -9,7 +9,7 @@ const two = (v) => v.toFixed(2);
 export function modes(screen, table) {
   const cosine = table?.arrays.cosine;
   const found = { status: { word: "status" }, divergence: { word: "first divergence", of: (m, i) => (m.divergence[i] < 0 ? NaN : m.divergence[i]), keep: "low", shown: (v) => String(Math.round(v)) } };
-  if (screen.severity) found.cosine = { word: "cosine with the wild type", of: (m, i) => (m.phenotype?.[i] < NONE ? cosine[m.phenotype[i]] : NaN), keep: "low", shown: two };
+  if (screen.severity) found.cosine = { word: "cosine with the wild type", of: (m, i) => (m.phenotype?.[i] < NONE ? cosine[m.phenotype[i]] : NaN), keep: "low", flipped: true, shown: two };
   if (screen.phenotypes) found.phenotype = { word: "phenotype, by frequency", of: (m, i) => (m.phenotype?.[i] < NONE ? m.phenotype[i] : NaN), keep: "low", identity: true, shown: (v) => `#${Math.round(v) + 1}` };
   if (screen.predicted) {
     found.chance = { word: "predicted chance of an NSM", of: (m, i) => (m.state[i] && m.chance ? m.chance[i] / 255 : NaN), keep: "high", silent: true, shown: two };
@@ -75,8 +75,14 @@ export function paintSites(atlas, locus, mode, values, range, limit, palette) {
   for (let i = 0; i < status.length; i++) {
     let colour = colours[Math.min(status[i], 1)];
     if (!mode.of) colour = (guessed(locus, i) ? predicted : colours)[status[i]];
-    else if (!Number.isNaN(values[i]) && kept(mode, values[i], limit)) colour = mode.identity ? identity(values[i]) : sequential((values[i] - range[0]) / (range[1] - range[0] || 1));
+    else if (!Number.isNaN(values[i]) && kept(mode, values[i], limit)) colour = mode.identity ? identity(values[i]) : shade(mode, values[i], range);
     pixels.set(colour, 3 * i);
   }
   return pixels;
+}
+
+/** What stands out is what is far from the wild type: a low cosine, or else a large number. */
+function shade({ flipped }, value, [low, high]) {
+  const part = (value - low) / (high - low || 1);
+  return sequential(flipped ? 1 - part : part);
 }

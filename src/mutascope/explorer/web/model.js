@@ -2,7 +2,7 @@
 
 import { css, dark, PALE, paler, sequential, statusColours, STATUSES, STATUS_WORDS } from "./colours.js";
 import * as data from "./data.js";
-import { choice, count, el, share } from "./dom.js";
+import { choice, count, counted, el, share } from "./dom.js";
 import { Plane } from "./plane.js";
 import { address, go, note } from "./state.js";
 import { flatColours, layout, MODES, nsms, Pictures, screened } from "./world.js";
@@ -19,7 +19,7 @@ export async function modelView(atlas, at, lit) {
   return el("section", { class: "model" }, el("h2", {}, screen.title), headline(screen),
     el("div", { class: "controls" },
       choice("colour", Object.entries(MODES).map(([key, { word }]) => [key, word]), mode, (colour) => go({ colour })),
-      flat ? scaleLegend(flat.low, flat.high, shown) : statusLegend(atlas, at.palette, null, screen.predicted && PALE.locus),
+      flat ? scaleLegend(flat.low, flat.high, { shown }) : statusLegend(atlas, at.palette, null, screen.predicted && PALE.locus),
       lit.length ? el("output", { id: "lit" }, `${count(lit.length)} mutants say the same: circles`) : null,
       el("button", { type: "button", onclick: () => go({ cam: null }) }, "show all")),
     map.frame, map.tip);
@@ -45,7 +45,7 @@ class ModelMap {
   }
 
   link(l, first) {
-    const told = `${l.name}: ${count(nsms(l))} of ${count(screened(l))} sites are NSM, ${count(l.phenotypes)} phenotypes`;
+    const told = `${l.name}: ${count(nsms(l))} of ${count(screened(l))} sites are NSM, ${counted(l.phenotypes, "phenotype")}`;
     const value = this.flat ? ` · ${MODES[this.at.colour].word}: ${this.shown(MODES[this.at.colour].of(l))}` : "";
     return el("a", { href: address({ view: "locus", locus: l.name, colour: null, cam: null }), class: "locus", "aria-label": told + value, "data-locus": l.name, tabindex: first ? 0 : -1, draggable: "false",
       onfocus: () => { this.tip.textContent = told + value; this.reveal(l); } });
@@ -192,7 +192,7 @@ class ModelMap {
 function headline(screen) {
   const sum = (of) => screen.loci.reduce((all, l) => all + of(l), 0);
   const facts = [`${count(screen.done)} mutants run`, `${count(sum(screened))} sites`, `${share(sum(nsms), sum(screened))} NSM sites`];
-  if (screen.phenotypes) facts.push(`${count(screen.phenotypes)} phenotypes`);
+  if (screen.phenotypes) facts.push(counted(screen.phenotypes, "phenotype"));
   if (screen.predicted) facts.splice(1, 0, `PREDICTED where not run (${share(sum((l) => l.exact), sum(screened))} of sites run)`);
   if (!screen.finished && !screen.predicted) facts.push(`unfinished: ${share(screen.done, screen.total)}`);
   return el("p", { class: "quiet" }, facts.join(" · "));
@@ -211,11 +211,11 @@ export function statusLegend(atlas, palette, counts, pale = 0) {
     pale ? el("li", { "data-legend": "predicted" }, swatch(paler(colours, pale)[3]), "paler: predicted, not run") : null);
 }
 
-export function scaleLegend(low, high, shown) {
+export function scaleLegend(low, high, { shown, flipped }) {
   const bar = el("canvas", { width: 96, height: 1, class: "bar", "aria-hidden": "true" });
   const context = bar.getContext("2d");
   for (let x = 0; x < 96; x++) {
-    context.fillStyle = css(sequential(x / 95));
+    context.fillStyle = css(sequential(flipped ? 1 - x / 95 : x / 95));
     context.fillRect(x, 0, 1, 1);
   }
   return el("span", { class: "legend" }, shown(low), bar, shown(high));

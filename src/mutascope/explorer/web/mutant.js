@@ -78,7 +78,7 @@ function answers({ keys, letters, questions, wild_type: wild }, text, choices) {
     [String(i + 1), keys[i] ?? "", answer].map((cell) => el("td", {}, visible(cell))),
     el("td", {}, el(after[i] === answer ? "span" : "ins", {}, visible(after[i] ?? ""))),
     choices && el("td", { class: "chances" }, letters.map((letter, l) => chance(letter, choices[i][l], letter === keys[i])))));
-  const heads = ["question", "key", "wild type", "mutant", ...(choices ? ["probabilities of the mutant's choices"] : [])];
+  const heads = ["no.", "key", "wild type", "mutant", ...(choices ? ["the mutant's choices, in per cent"] : [])];
   return el("table", { class: "answers" }, el("thead", {}, el("tr", {}, heads.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows));
 }
 

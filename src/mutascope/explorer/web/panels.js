@@ -10,7 +10,8 @@ export async function panelsView(atlas, at) {
   const panel = atlas.panels[number];
   if (!panel) return el("section", {}, el("h2", {}, "There is no such panel"));
   const name = panel.mutants.includes(at.mutant) ? at.mutant : panel.mutants[0];
-  const said = name === undefined ? [] : await data.panel(number, panel.mutants.indexOf(name));
+  if (name === undefined) return el("section", { class: "panels" }, el("h2", {}, panel.title), el("p", {}, "No mutant has run on this panel yet."));
+  const said = await data.panel(number, panel.mutants.indexOf(name));
   const rows = panel.prompts.map((prompt, i) => row(panel, prompt, i, said[i] ?? null));
   const found = el("output", { id: "found" }, `${count(rows.length)} outputs`);
   const filter = el("input", { type: "search", placeholder: "words of a prompt or an output", "aria-label": "Search the outputs", oninput: () => {
@@ -24,7 +25,7 @@ export async function panelsView(atlas, at) {
       atlas.panels.length > 1 ? choice("panel", atlas.panels.map(({ label }, i) => [String(i), label]), String(number), (chosen) => go({ panel: chosen, mutant: null })) : null,
       choice("mutant", panel.mutants.map((mutant) => [mutant, mutant]), name, (mutant) => go({ mutant })),
       filter, found,
-      el("a", { href: address({ view: "locus", locus: (name ?? "").split(":")[0], mutant: name }) }, "show it on the map")),
+      el("a", { href: address({ view: "locus", locus: name.split(":")[0], mutant: name }) }, "show it on the map")),
     el("table", {}, el("thead", {}, el("tr", {}, ["prompt", "wild type", "mutant"].map((head) => el("th", { scope: "col" }, head)))), el("tbody", {}, rows.map(({ element }) => element))));
 }
 

@@ -1,7 +1,7 @@
 // All that the mutants say: by frequency, strangeness or first word, and searched.
 
 import * as data from "./data.js";
-import { choice, count, el, visible } from "./dom.js";
+import { choice, count, counted, el, visible } from "./dom.js";
 import { mutantLink } from "./mutant.js";
 import { address, go } from "./state.js";
 
@@ -30,9 +30,10 @@ export async function phenotypesView(atlas, at) {
   return el("section", { class: "phenotypes" },
     el("h2", {}, screen.title),
     el("div", { class: "controls" }, form, choice("sort", sorts, at.sort ?? "frequency", (sort) => go({ sort })),
-      el("output", { id: "found" }, at.words ? `${count(numbers.length)} of ${count(screen.phenotypes)} phenotypes` : `${count(screen.phenotypes)} phenotypes`)),
+      el("output", { id: "found" }, at.words ? `${count(numbers.length)} of ${counted(screen.phenotypes, "phenotype")}` : counted(screen.phenotypes, "phenotype"))),
     chosen,
-    el("table", {}, el("thead", {}, el("tr", {}, ["mutants", "loci", ...(table.arrays.cosine ? ["cosine"] : []), "text, from where it leaves the wild type"].map((name) => el("th", { scope: "col" }, name)))), body),
+    numbers.length ? null : el("p", {}, at.words ? "No mutant says this." : "No mutant that was run says anything else than the wild type."),
+    el("table", { hidden: !numbers.length }, el("thead", {}, el("tr", {}, ["mutants", "loci", ...(table.arrays.cosine ? ["cosine"] : []), "text, from where it leaves the wild type"].map((name) => el("th", { scope: "col" }, name)))), body),
     more);
 }
 

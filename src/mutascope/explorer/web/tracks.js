@@ -78,8 +78,8 @@ function drawTriangle(context, middle, top) {
 
 /** What the marks in the margins mean, of those that there are. */
 export function trackLegend(tracks) {
-  const swatch = (colour) => {
-    const found = el("i", { class: "swatch" });
+  const swatch = (colour, kind = "swatch") => {
+    const found = el("i", { class: kind });
     found.style.background = colour;
     return found;
   };
@@ -88,6 +88,6 @@ export function trackLegend(tracks) {
   return el("ul", { class: "legend tracks" },
     el("li", {}, "margins: NSM sites of each line"),
     marked.map((hit) => el("li", { "data-mark": hit }, swatch(markOf(hit)), `${HITS[hit]} (q ≤ ${FDR})`)),
-    tracks.some(({ range }) => range) ? el("li", { "data-mark": "norm" }, "input norm: low ", swatch(`linear-gradient(90deg, ${shades})`), " high") : null,
+    tracks.some(({ range }) => range) ? el("li", { "data-mark": "norm" }, "input norm: low ", swatch(`linear-gradient(90deg, ${shades})`, "swatch gradient"), " high") : null,
     tracks.some(({ massive }) => massive?.some(Boolean)) ? el("li", { "data-mark": "massive" }, el("span", { class: "massive" }, "▼"), "massive activation") : null);
 }
