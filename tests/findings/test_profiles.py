@@ -1,9 +1,13 @@
 """Mutants of a panel in the other screens of their model, and choice assays of several subjects."""
 
+import json
+from shutil import copytree
+
 import numpy as np
 import polars as pl
 import pytest
 
+from mutascope.core.errors import NotHere
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings import ScreenSet, build_table, figure_named
 from mutascope.findings.sentences import sentences
@@ -146,6 +150,18 @@ def test_a_panel_is_joined_to_the_screens_of_its_own_model(tmp_path):
         assert mine.equals(build_table(single, name).drop("q")), name
     profiles = build_table(both, "writer_profiles")
     assert np.isfinite(profiles["mmlu"].to_numpy()).all()
+
+
+def test_screens_of_another_tile_are_not_joined(folders, tmp_path):
+    other = copytree(folders["newton"], tmp_path / "rare")
+    given = ScreenSet([folders["panel"], other])
+    assert {"rare", "rare (assay)"} <= set(build_table(given, "writer_profiles").columns)
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps({**manifest, "tile": 8}))
+    given = ScreenSet([folders["panel"], other])
+    assert "rare (assay)" not in build_table(given, "writer_profiles").columns
+    with pytest.raises(NotHere, match="and a text assay of its model"):
+        build_table(given, "writers_on_texts")
 
 
 def test_a_pooled_assay_alone(tmp_path):

@@ -50,7 +50,9 @@ def profiles(given: ScreenSet) -> pl.DataFrame:
         for other in given.beside(label, [*given.choice, *given.pooled, *given.text]):
             told = given.records[other] if other not in given.text else given.severe[other]
             value = "cosine" if other in given.text else "score"
-            told = told.select(*MUTANT_KEY, pl.col(value).alias(given.counterparts[other]))
+            name = given.counterparts[other]
+            free = name if name not in found.columns else f"{name} (assay)"
+            told = told.select(*MUTANT_KEY, pl.col(value).alias(free))
             found = found.join(told, on=MUTANT_KEY, how="left", maintain_order="left")
         return found
 

@@ -185,8 +185,9 @@ class ScreenSet:
         return found.name if found.fingerprint == "unknown" else found.fingerprint
 
     def beside(self, label: str, among: Sequence[str]) -> list[str]:
-        """Return those of some labels that are screens of the same model as ``label``."""
-        return [other for other in among if self.model(other) == self.model(label)]
+        """Return those of some labels whose mutants are those of ``label``: screens of the same model and tile."""
+        known = (self.model(label), self.results[label].manifest.tile)
+        return [other for other in among if (self.model(other), self.results[other].manifest.tile) == known]
 
     def by_model(self, labels: Iterable[str]) -> dict[str, list[str]]:
         """Return labels in groups, by the name of their model."""
