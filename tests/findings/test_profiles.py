@@ -157,7 +157,9 @@ def test_screens_of_another_tile_are_not_joined(folders, tmp_path):
     given = ScreenSet([folders["panel"], other])
     assert {"rare", "rare (assay)"} <= set(build_table(given, "writer_profiles").columns)
     manifest = json.loads((other / "manifest.json").read_text())
-    (other / "manifest.json").write_text(json.dumps({**manifest, "tile": 8}))
+    loci = [{**locus, "rows": 2 * locus["rows"], "cols": 2 * locus["cols"]} for locus in manifest["loci"]]
+    tile = 2 * manifest["tile"]
+    (other / "manifest.json").write_text(json.dumps({**manifest, "tile": tile, "loci": loci}))
     given = ScreenSet([folders["panel"], other])
     assert "rare (assay)" not in build_table(given, "writer_profiles").columns
     with pytest.raises(NotHere, match="and a text assay of its model"):

@@ -100,7 +100,7 @@ def test_models_stand_side_by_side(sets, name):
 
 def test_layers_of_both_models_stand_beside_each_other(sets):
     drawn = draw_figure(ScreenSet([*sets["b"], *sets["a"]]), "layers")
-    assert list(drawn) == ["drosophila", "newton", "mmlu21"]
+    assert list(drawn) == ["drosophila", "newton", "mmlu21", "mmlu"]
     titles = [axes.get_title() for axes in drawn["newton"].axes if axes.get_title()]
     assert titles == [f"{kind}, {model}" for kind in ("v", "gate", "down") for model in ("other", "tiny")]
 

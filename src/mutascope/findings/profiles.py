@@ -136,7 +136,7 @@ def writers_on_texts(given: ScreenSet) -> pl.DataFrame:
         "difference": pl.Float64,
         "p": pl.Float64,
     }
-    return q_values(pl.DataFrame(rows, schema=schema, orient="row"))
+    return q_values(pl.DataFrame(rows, schema=schema, orient="row"), ["assay"])
 
 
 _PER_WHO = {"": pl.Int64, "_silent": pl.Int64, "_cosine": pl.Float64}
