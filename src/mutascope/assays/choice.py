@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from mutascope.assays.assay import Assay, Resolved, decode, resolve_generation, stored_prompts, tokenise
 from mutascope.assays.question_rows import Question
-from mutascope.assays.questions import Questions, load_subjects
+from mutascope.assays.questions import Questions, load_subjects, pools_subjects
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest, PromptInfo
 from mutascope.core.protocol import NextToken, Output, Probe, Prompt
@@ -97,7 +97,8 @@ class ChoiceAssay(Assay):
         selected = [pool[number] for number in chosen]
         prompts = tuple(few_shot_prompt(model, *each) for each in selected)
         readout = replace(readout, resolved=resolve_generation(model, arguments, len(prompts[0].tokens)))
-        about = tuple(None if self.subject else questions.subject for questions, _ in selected)
+        pooled = pools_subjects(self.questions, self.subject)
+        about = tuple(questions.subject if pooled else None for questions, _ in selected)
         keys, sizes = (q.key for _, q in selected), (len(q.choices) for _, q in selected)
         return ResolvedChoice(self, prompts, readout, tuple(keys), tuple(chosen), tuple(sizes), about)
 
@@ -163,7 +164,8 @@ class ChoiceAssay(Assay):
                 break
         for correct, told in ((True, "right"), (False, "wrong")):
             if len(chosen[correct]) < wanted[correct] < math.inf:
-                of = self.questions if self.subject else questions.subject or self.questions
+                pooled = pools_subjects(self.questions, self.subject)
+                of = f"{questions.subject} of {self.questions}" if pooled else self.questions
                 raise MutascopeError(
                     f"{model.name} answers {len(chosen[correct])} of the {len(questions.asked)} questions of {of}"
                     f" {told}, and {wanted[correct]} are needed: ask for fewer with --{told}, or give more questions"

@@ -44,9 +44,14 @@ def load_subjects(source: str, subject: str | None = None, shots: int = 5) -> tu
     Raises:
         MutascopeError: as of :func:`load_questions`.
     """
-    if subject is None and os.path.isdir(source):
+    if pools_subjects(source, subject):
         return tuple(load_questions(source, each, shots) for each in subjects_of(Path(source)))
     return (load_questions(source, subject, shots),)
+
+
+def pools_subjects(source: str, subject: str | None) -> bool:
+    """Return whether the questions of a source are those of all subjects of a folder."""
+    return subject is None and os.path.isdir(source)
 
 
 def load_questions(source: str, subject: str | None = None, shots: int = 5) -> Questions:
