@@ -40,8 +40,8 @@ def outputs_of(writers: pl.DataFrame, panel: pl.DataFrame, text) -> pl.DataFrame
 
 
 def changes_of(outputs: pl.DataFrame, writers: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
-    wild = measured_outputs(panel.select("prompt", "continuation"), panel)
-    return genre_changes(measured_outputs(outputs, panel), wild, writers, panel)
+    wild = measured_outputs(panel.select("prompt", "continuation"), {"the"})
+    return genre_changes(measured_outputs(outputs, {"the"}), wild, writers, panel)
 
 
 def test_mutants_that_turn_literary_prompts_into_poems_are_found():

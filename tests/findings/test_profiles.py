@@ -30,9 +30,12 @@ def test_profiles_hold_what_the_other_screens_say(given):
     newton = given.severe["newton"].select(*MUTANT_KEY, expected="cosine")
     both = profiles.join(newton, on=MUTANT_KEY, how="left", maintain_order="left")
     assert both["newton"].to_list() == both["expected"].to_list()
-    # every output is "WORD fly", and the wild type writes "The egg hatches" everywhere, after "Say 0:" and so on
-    outputs = given.outputs("panel")
-    familiar = outputs["continuation"].str.starts_with("The").cast(pl.Float64) / 2
+    # every output is "WORD fly": words of three mutants and more are familiar
+    outputs = given.outputs("panel").with_columns(word=pl.col("continuation").str.split(" ").list.first())
+    writers = outputs.group_by("word").agg(number=pl.struct(MUTANT_KEY).n_unique())
+    common = writers.filter(pl.col("number") > 2)["word"].to_list()
+    assert common
+    familiar = (1 + pl.col("word").is_in(common).cast(pl.Float64)) / 2
     means = outputs.with_columns(familiar=familiar).group_by(MUTANT_KEY).agg(pl.col("familiar").mean())
     both = profiles.join(means, on=MUTANT_KEY, suffix="_expected")
     assert both["familiar"].to_numpy() == pytest.approx(both["familiar_expected"].to_numpy())
@@ -64,13 +67,18 @@ def test_genres_are_those_of_the_prompts(given):
         genre=pl.col("prompt").replace_strict(dict(enumerate(GENRES)))
     )
     common = build_table(given, "writers").filter(~pl.col("rare"))
-    told = outputs.join(common.select(MUTANT_KEY), on=MUTANT_KEY, how="semi").with_columns(
-        familiar=pl.col("continuation").str.starts_with("The").cast(pl.Float64) / 2
+    words = outputs.with_columns(word=pl.col("continuation").str.split(" ").list.first())
+    writers = words.group_by("word").agg(number=pl.struct(MUTANT_KEY).n_unique())
+    known = writers.filter(pl.col("number") > 2)["word"].to_list()
+    told = words.join(common.select(MUTANT_KEY), on=MUTANT_KEY, how="semi").with_columns(
+        familiar=(1 + pl.col("word").is_in(known).cast(pl.Float64)) / 2
     )
     loci = told.group_by("layer", "kind", "genre").agg(pl.col("familiar").mean())
     for genre in ("literary", "factual"):
         assert found[genre].item() == pytest.approx(loci.filter(genre=genre)["familiar"].mean())
-        assert found[f"wild_{genre}"].item() == 1  # "the egg hatches" is what it writes elsewhere too
+        assert found[f"wild_{genre}"].item() == pytest.approx(
+            1 / 3
+        )  # of "The egg hatches", others write "The"
     assert found["units"].item() == loci.select(pl.struct("layer", "kind").n_unique()).item()
 
 

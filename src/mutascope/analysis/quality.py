@@ -6,6 +6,9 @@ mutant repeats itself, stops after a few words, or writes words that nobody else
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
+
 import polars as pl
 
 from mutascope.analysis.forms import Form, classify_text
@@ -16,59 +19,52 @@ LEAST_WORDS = 8
 LEAST_DISTINCT = 0.8
 LEAST_FAMILIAR = 0.5
 """What a coherent text has at least."""
+OTHERS, OTHERS_SHARE = 2, 0.01
+"""Others on the panel, and their share, that write a familiar word at least: copies of one mutant are no witnesses."""
 QUALITIES = ("coherent", "distinct", "familiar")
 MEASURES = (*Form._fields, *QUALITIES)
 """What is measured of an output, a number or a yes or no: its form, and its quality."""
 
 
-def output_quality(outputs: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
-    """Return the quality of every output of a panel.
+def familiar_words(outputs: pl.DataFrame, panel: pl.DataFrame) -> set[str]:
+    """Return the words of the prompts, and those that others write too: two mutants, and 1 % of them, or more.
+
+    The wild type counts as one of the mutants. A word that one mutant writes must be written by as many others.
 
     Args:
-        outputs: columns prompt, continuation (null: a non-finite output, a text without words).
-        panel: columns prompt, text (of the prompt), continuation (of the wild type).
+        outputs: columns layer, kind, row, col, mutation, continuation.
+        panel: columns text (of the prompt), continuation (of the wild type).
+    """
+    counts = Counter(_words(panel["continuation"].to_list()))
+    texts = outputs.group_by(MUTANT_KEY).agg(pl.col("continuation").unique())["continuation"]
+    for some in texts:
+        counts.update(_words(some.to_list()))
+    least = max(OTHERS, OTHERS_SHARE * len(texts))
+    return {word for word, number in counts.items() if number > least} | _words(panel["text"].to_list())
+
+
+def measured_outputs(outputs: pl.DataFrame, words: Collection[str]) -> pl.DataFrame:
+    """Return outputs with their form and quality, in place of ``continuation``.
+
+    Args:
+        outputs: column continuation (null: a non-finite output, a text without words), and others, which stay.
+        words: that are familiar (:func:`familiar_words`).
 
     Returns:
-        The outputs, without ``continuation``, with
+        The other columns, those of :func:`~mutascope.analysis.forms.classify_text`, and
 
+        - ``coherent`` (Boolean): eight words or more, of which at least half are familiar, and distinct of 0.8 or more;
         - ``distinct`` (Float64): distinct runs of three words, over all of them; 1 with fewer than three words. It is 1
           less the repetition seq-rep-3 of Welleck et al. (2020);
-        - ``familiar`` (Float64): share of its words that occur in another prompt of the panel or in what the wild type
-          writes there; 0 without a word;
-        - ``coherent`` (Boolean): eight words or more, of which at least half are familiar, and distinct of 0.8 or more.
-    """
-    known = _vocabulary(panel)
-    pairs = outputs.select("prompt", "continuation").unique(maintain_order=True)
-    rows = [
-        (prompt, text, *_quality(tokenise(text or ""), known, prompt)) for prompt, text in pairs.iter_rows()
-    ]
-    schema = {
-        "prompt": outputs.schema["prompt"],
-        "continuation": pl.String,
-        "distinct": pl.Float64,
-        "familiar": pl.Float64,
-        "coherent": pl.Boolean,
-    }
-    told = pl.DataFrame(rows, schema=schema, orient="row")
-    keys = ["prompt", "continuation"]
-    return outputs.join(told, on=keys, how="left", maintain_order="left", nulls_equal=True).drop(
-        "continuation"
-    )
-
-
-def measured_outputs(outputs: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
-    """Return outputs with a column for every one of :data:`MEASURES`, in place of ``continuation``.
-
-    Args:
-        outputs: columns prompt, continuation, and others, which stay.
-        panel: as of :func:`output_quality`.
+        - ``familiar`` (Float64): share of its words that are familiar; 0 without a word.
     """
     texts = outputs["continuation"].unique(maintain_order=True)
-    forms = [classify_text(text or "") for text in texts]
-    told = pl.DataFrame(forms, schema=dict.fromkeys(Form._fields, pl.Boolean), orient="row")
-    told = told.with_columns(continuation=texts)
+    rows = [(*classify_text(text or ""), *_quality(tokenise(text or ""), words)) for text in texts]
+    yes_or_no = dict.fromkeys((*Form._fields, "coherent"), pl.Boolean)
+    schema = {**yes_or_no, "distinct": pl.Float64, "familiar": pl.Float64}
+    told = pl.DataFrame(rows, schema=schema, orient="row").with_columns(continuation=texts)
     whole = outputs.join(told, on="continuation", how="left", maintain_order="left", nulls_equal=True)
-    return output_quality(whole, panel)
+    return whole.drop("continuation")
 
 
 def mutant_quality(measured: pl.DataFrame) -> pl.DataFrame:
@@ -85,18 +81,13 @@ def mutant_quality(measured: pl.DataFrame) -> pl.DataFrame:
     return measured.group_by(MUTANT_KEY, maintain_order=True).agg(means)
 
 
-def _vocabulary(panel: pl.DataFrame) -> dict[str, set[int]]:
-    """Words of the prompts and of the wild type, with the prompts that they occur at."""
-    known: dict[str, set[int]] = {}
-    for prompt, *texts in panel.select("prompt", "text", "continuation").iter_rows():
-        for word in (word for text in texts for word in tokenise(text or "")):
-            known.setdefault(word, set()).add(prompt)
-    return known
+def _words(texts: Collection[str | None]) -> set[str]:
+    return {word for text in texts for word in tokenise(text or "")}
 
 
-def _quality(words: list[str], known: dict[str, set[int]], prompt: int) -> tuple[float, float, bool]:
+def _quality(words: list[str], known: Collection[str]) -> tuple[bool, float, float]:
     runs = list(zip(words, words[1:], words[2:], strict=False))
     distinct = len(set(runs)) / len(runs) if runs else 1.0
-    familiar = sum(bool(known.get(word, set()) - {prompt}) for word in words) / len(words) if words else 0.0
+    familiar = sum(word in known for word in words) / len(words) if words else 0.0
     coherent = len(words) >= LEAST_WORDS and distinct >= LEAST_DISTINCT and familiar >= LEAST_FAMILIAR
-    return distinct, familiar, coherent
+    return coherent, distinct, familiar

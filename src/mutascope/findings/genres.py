@@ -14,7 +14,7 @@ from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
 from mutascope.findings.screens import ScreenSet, once, stack
-from mutascope.findings.writers import PANEL, asked, measured, of_panel
+from mutascope.findings.writers import PANEL, asked, familiar, measured, of_panel
 
 if TYPE_CHECKING:
     from mutascope.figures.palette import Palette
@@ -27,7 +27,7 @@ def by_genre(given: ScreenSet) -> pl.DataFrame:
 
     def of(label: str) -> pl.DataFrame:
         panel = asked(given, label)
-        wild = measured_outputs(panel.select("prompt", "continuation"), panel)
+        wild = measured_outputs(panel.select("prompt", "continuation"), familiar(given, label))
         return genre_changes(measured(given, label), wild, of_panel(given, label), panel)
 
     found = stack(given.panels, of)

@@ -167,7 +167,7 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     need(given.panels, PANEL)
     yield Prose(
         "An output is coherent when it has eight words or more, hardly repeats itself, and at least half of its words"
-        " occur elsewhere on the panel, in a prompt or in what the wild type writes."
+        " are familiar: of a prompt, or written by others on the panel too."
     )
     yield Figures("writer_quality", "Coherent outputs against the score.")
     yield Rows(
@@ -187,7 +187,7 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
 _QUALITY = {
     "coherent": "share of outputs that are coherent: eight words or more, most of them familiar, hardly a repetition",
     "distinct": "distinct runs of three words over all of an output, mean over its outputs",
-    "familiar": "share of words that occur elsewhere on the panel, mean over its outputs",
+    "familiar": "share of words that a prompt has, or that others on the panel write too, mean over its outputs",
 }
 _CHOICE = columns(choice_assay="label of the choice assay", text_assay="label of the text assay")
 

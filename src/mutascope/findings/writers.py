@@ -10,7 +10,7 @@ import polars as pl
 from mutascope import figures
 from mutascope.analysis.forms import form_shares
 from mutascope.analysis.nulls import q_values
-from mutascope.analysis.quality import measured_outputs
+from mutascope.analysis.quality import familiar_words, measured_outputs
 from mutascope.analysis.writers import (
     genre_summary,
     genres_of_writers,
@@ -61,8 +61,14 @@ def asked(given: ScreenSet, label: str) -> pl.DataFrame:
 
 def measured(given: ScreenSet, label: str) -> pl.DataFrame:
     """Return the outputs of a panel with their form and quality."""
+    words = familiar(given, label)
+    return given.once(f"measured outputs of {label}", lambda: measured_outputs(given.outputs(label), words))
+
+
+def familiar(given: ScreenSet, label: str) -> set[str]:
+    """Return the familiar words of a panel."""
     return given.once(
-        f"measured outputs of {label}", lambda: measured_outputs(given.outputs(label), asked(given, label))
+        f"familiar words of {label}", lambda: familiar_words(given.outputs(label), asked(given, label))
     )
 
 
