@@ -85,14 +85,14 @@ def test_the_overlap_figure_holds_the_numbers(given):
     for row in overlap(given).iter_rows(named=True):
         assert f"{row['overlap']:.3f}" in texts(figure)
         assert f"({row['expected']:.3f})" in texts(figure)
-    assert figure.axes[0].images[0].get_array().shape == (3, 3)
+    assert figure.axes[0].images[0].get_array().shape == (4, 4)
 
 
 def test_layer_correlation_plots_the_first_assay_against_each_other(given):
     figure = draw(given, "layer_correlation")[""]
     (axes,) = figure.axes
     told = [text.get_text().partition(",")[0] for text in axes.get_legend().get_texts()]
-    assert (axes.get_xlabel(), told) == ("NSMs, drosophila", ["newton", "mmlu21"])
+    assert (axes.get_xlabel(), told) == ("NSMs, drosophila", ["newton", "mmlu21", "mmlu"])
     nsms = given.records["drosophila"].group_by("layer").agg(n=(~pl.col("silent")).sum()).sort("layer")
     assert figure.axes[0].collections[0].get_offsets()[:, 0].tolist() == nsms["n"].to_list()
 
@@ -196,6 +196,17 @@ def test_no_nsm_is_told_as_such(tmp_path):
             draw(given, name)
 
 
+OF_WRITERS = {"rare_sheets", "subjects", *(name for name in figures() if name.startswith("writer"))}
+"""Figures that take a panel, or an assay of several subjects."""
+
+
+@pytest.mark.parametrize("name", sorted(OF_WRITERS))
+def test_names_of_panels_are_shown_as_they_stand(folders, name):
+    given = ScreenSet([f"$_{{{label}$={path}" for label, path in folders.items()])
+    for figure in draw(given, name).values():
+        FigureCanvasAgg(figure).draw()  # a formula would be refused
+
+
 def test_names_of_screens_are_shown_as_they_stand(tmp_path):
     records = random_records(2, SHAPES, 0)
     answers, wild = as_choice(records)
@@ -209,7 +220,7 @@ def test_names_of_screens_are_shown_as_they_stand(tmp_path):
     )
     named = set()
     for name, drawing in figures().items():
-        if name in ("reliability", "writers", "writer_maps", "rare_sheets", *ELSEWHERE):
+        if name in ("reliability", *OF_WRITERS, *ELSEWHERE):
             continue
         for _, figure in drawing.draw(given, PAPER):
             FigureCanvasAgg(figure).draw()  # a formula would be refused, or lose its signs
@@ -251,3 +262,16 @@ def test_the_colourblind_palette_tells_statuses_apart_without_red_or_green_cones
             seen = [_seen(colour, matrix) for colour in palette.statuses.values()]
             gaps[name] = min(np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i])
         assert gaps["colourblind"] > 0.25
+
+
+@pytest.mark.parametrize("name", ["writers", "layer_correlation", "conserved_lines"])
+def test_points_lie_within_their_axes_and_numbers_are_whole(given, name):
+    for figure in draw(given, name).values():
+        for axes in (axes for axes in figure.axes if axes.get_label() != "<colorbar>"):
+            (left, right), (bottom, top) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+            assert left <= axes.dataLim.x0
+            assert axes.dataLim.x1 <= right + 1e-9
+            assert bottom <= axes.dataLim.y0
+            assert axes.dataLim.y1 <= top + 1e-9
+            if axes.get_xlabel() != "cosine":
+                assert all(tick == round(tick) for tick in axes.get_xticks())

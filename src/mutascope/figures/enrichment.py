@@ -62,6 +62,7 @@ def conserved_lines_figure(
             linewidths=0,
         )
         panel.set_ylabel(f"{plain(kind)}\nlayer", fontsize=8)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         places = [int(tick) for tick in panel.get_yticks() if 0 <= tick < len(layers)]
         panel.set_yticks(places, [str(layers[place]) for place in places])

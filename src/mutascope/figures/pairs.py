@@ -15,6 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from mutascope.figures.charts import colour, legend_beside, name_models, panels, plain
 from mutascope.figures.palette import PAPER, Palette
 
+_ROOM = 1.06
+"""Length of an axis in units of the largest value."""
 _ANSWERS = "choice assays"
 
 
@@ -94,8 +96,8 @@ def layer_correlation_figure(
             panel.scatter(x, y, s=12, color=colour(palette, index), linewidths=0, label=told)
         panel.set_xlabel(f"NSMs, {plain(firsts[name])}", fontsize=8)
         panel.set_ylabel("NSMs, other assays", fontsize=8)
-        panel.set_xlim(left=0)
-        panel.set_ylim(bottom=0)
+        panel.set_xlim(0, _ROOM * max(panel.dataLim.x1, 1))
+        panel.set_ylim(0, _ROOM * max(panel.dataLim.y1, 1))
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_locator(MaxNLocator(4))
         legend_beside(panel)

@@ -76,6 +76,8 @@ def _draw_words(panel: Axes, words: pl.DataFrame, column: str, name: str, palett
     panel.set_xlabel("mutants of a rare word", fontsize=8)
     panel.set_ylabel(f"distinct {name}", fontsize=8)
     panel.margins(x=0.18)
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _draw_histogram(panel: Axes, histogram: pl.DataFrame, palette: Palette) -> None:
