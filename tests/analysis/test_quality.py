@@ -1,5 +1,7 @@
 """The quality of outputs, by hand."""
 
+from collections.abc import Mapping, Sequence
+
 import polars as pl
 import pytest
 
@@ -44,7 +46,7 @@ def test_coherent(text, coherent):
         assert (found["distinct"], found["familiar"]) == (1, 0)
 
 
-def outputs_of(texts: dict[int, list[str | None]]) -> pl.DataFrame:
+def outputs_of(texts: Mapping[int, Sequence[str | None]]) -> pl.DataFrame:
     rows = [(0, "v", row, 0, "max", n, text) for row, some in texts.items() for n, text in enumerate(some)]
     return pl.DataFrame(rows, schema=[*MUTANT_KEY, "prompt", "continuation"], orient="row")
 
