@@ -116,6 +116,7 @@ def unseen_table() -> str:
         "ECE",
         "mean probability",
         "NSM rate",
+        "silence r²",
     )
     lines = [_row(columns), _row(["---"] * len(columns))]
     for path in sorted((RESULTS / "unseen").glob("*.json")):
@@ -131,6 +132,7 @@ def unseen_table() -> str:
             f"{run['ece']:.3f}",
             f"{run['probability']:.3f}",
             "{rate:.3f} ± {rate_error:.3f}".format(**run),
+            f"{run['silence_r2']:.3f}",
         )
         lines.append(_row(cells))
     return "\n".join(lines)

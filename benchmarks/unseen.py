@@ -37,6 +37,7 @@ from mutascope.predict.predictor import Predictor
 
 RESULTS = Path(__file__).parent / "results" / "unseen"
 TILING = Tiling(8)
+_SCORES = ("auc", "auc_low", "auc_high", "accuracy", "ece", "silence_r2")
 SEED, SAMPLE_SEED = 77, 5
 FORMS = {
     "history": ("The history of {}:", ("glass", "the steam engine", "the city of Lisbon")),
@@ -135,7 +136,10 @@ def predicted_changes(
 
 
 def measured(model: Model, asked: Asked, design: Design, work: Path) -> tuple[pl.DataFrame, int]:
-    """Return the calls of a prompt with their risk, and the number of targets; what is in the work folder is read."""
+    """Return the calls of a prompt with what is predicted of them, and the number of targets.
+
+    Exact calls that are in the work folder are not run again.
+    """
     exact, path = work / f"{asked.name}.exact.parquet", work / f"{asked.name}.parquet"
     resolved = asked.assay.resolve(model, measure=True)
     if not exact.exists():
@@ -143,7 +147,9 @@ def measured(model: Model, asked: Asked, design: Design, work: Path) -> tuple[pl
     calls = pl.read_parquet(exact)
     predictor, changes = predicted_changes(model, resolved, calls)
     told = make_calls(changes[:, None, :, None], predictor.targets)
-    calls = calls.with_columns(risk=pl.Series(told.risk.flatten().numpy()))
+    assert told.silence is not None
+    found = {"risk": told.risk, "predicted_silence": told.silence}
+    calls = calls.with_columns(**{name: pl.Series(x.flatten().numpy()) for name, x in found.items()})
     calls.write_parquet(path)
     return calls, len(predictor.targets)
 
@@ -159,7 +165,7 @@ def scores(asked: Asked, calls: pl.DataFrame) -> dict[str, object]:
         "prompt": asked.assay.prompt,
         "seed": asked.assay.seed,
         "unseen": asked.unseen,
-        **{name: whole[name] for name in ("mutants", "nsm", "auc", "auc_low", "auc_high", "accuracy", "ece")},
+        **{name: whole[name] for name in ("mutants", "nsm", *_SCORES)},
         "rate": float(sites.mean()),
         "rate_error": float(1.96 * sites.std(ddof=1) / np.sqrt(len(sites))),
         "probability": float(mean),

@@ -216,7 +216,7 @@ def test_the_command_line(folder, tmp_path, cli):
     design = json.loads((tmp_path / "o" / "manifest.json").read_text())["design"]
     assert (design["type"], design["sample"]) == ("adaptive", 4)
     frame = pl.read_parquet(tmp_path / "o" / "predictions" / "1.v.parquet")
-    assert frame.columns[5:] == ["margin", "first_divergence", "risk", "probability"]
+    assert frame.columns[5:] == ["margin", "first_divergence", "risk", "silence", "probability"]
     for wrong, sentence in (
         (("--budget", "soon"), "no duration"),
         (("--error", "2"), "between 0 and 1"),

@@ -182,7 +182,8 @@ def calibration_scores(
     Returns:
         Columns group (``all`` without ``by``), mutants, nsm, and with ``_low`` and ``_high`` (95 %) each: auc (null
         where all calls are alike), accuracy, recall, precision (called NSM from a probability of 0.5 on; null where
-        undefined), brier, ece (expected calibration error, ten bins of equal width), all weighted.
+        undefined), brier, ece (expected calibration error, ten bins of equal width), all weighted; silence_r2
+        (:func:`silence_r2`).
     """
     groups = (
         [("all", calls)]
@@ -193,7 +194,7 @@ def calibration_scores(
     for name, part in groups:
         p, y = part["probability"].to_numpy().astype(float), (~part["silent"]).to_numpy()
         w = part["weight"].to_numpy().astype(float)
-        row = {"group": name, "mutants": len(part), "nsm": int(y.sum())}
+        row = {"group": name, "mutants": len(part), "nsm": int(y.sum()), "silence_r2": silence_r2(part)}
         draws = {measure: [] for measure in _MEASURES}
         for chosen in _resampled(part, resamples, np.random.default_rng(seed)):
             for measure, function in _MEASURES.items():
@@ -202,7 +203,28 @@ def calibration_scores(
             low, high = _limits(np.array(draws[measure]))
             row |= {measure: function(p, y, w), f"{measure}_low": low, f"{measure}_high": high}
         rows.append(row)
-    return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
+    return pl.DataFrame(rows, schema_overrides={"silence_r2": pl.Float64}).with_columns(
+        pl.selectors.float().fill_nan(None)
+    )
+
+
+def silence_r2(calls: pl.DataFrame) -> float | None:
+    """Return r squared of the predicted chances of silence, 1 - residual / total sum of squares, weighted.
+
+    Args:
+        calls: columns weight and, where they were measured and predicted, silence and predicted_silence.
+
+    Returns:
+        None without them, and where the measured ones are alike.
+    """
+    if not {"silence", "predicted_silence"} <= set(calls.columns):
+        return None
+    known = calls.select("weight", "silence", "predicted_silence").drop_nulls()
+    w, truth, told = (known[name].to_numpy().astype(float) for name in known.columns)
+    if not len(known) or not np.ptp(truth):
+        return None
+    spread = w @ np.square(truth - np.average(truth, weights=w))
+    return float(1 - w @ np.square(truth - told) / spread)
 
 
 def _resampled(calls: pl.DataFrame, resamples: int, random: np.random.Generator) -> Iterator[np.ndarray]:

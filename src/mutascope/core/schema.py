@@ -37,5 +37,6 @@ PREDICTION_SCHEMA = {
     "margin": pl.Float32,
     "first_divergence": pl.Int32,
     "risk": pl.Float32,
+    "silence": pl.Float32,
     "probability": pl.Float32,
 }

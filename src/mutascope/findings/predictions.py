@@ -57,14 +57,18 @@ def _scored(given: ScreenSet) -> list[str]:
 
 @once
 def prediction_scores(given: ScreenSet) -> pl.DataFrame:
-    """Return the scores of every predicted screen, of all mutants and by kind."""
-    return stack(
-        _scored(given),
-        lambda label: pl.concat(
-            [calibration_scores(_checked(given, label)), calibration_scores(_checked(given, label), "kind")],
-            how="vertical_relaxed",
-        ),
-    )
+    """Return the scores of every predicted screen, of all mutants and by kind, with and without zero."""
+    return stack(_scored(given), lambda label: _with_and_without_zero(_checked(given, label)))
+
+
+def _with_and_without_zero(calls: pl.DataFrame) -> pl.DataFrame:
+    """Return scores; a mutant of zero is mostly silent, and its call easy, so the others are scored apart too."""
+    others = calls.filter(pl.col("mutation") != "zero")
+    frames = []
+    for part in [calls, others] if 0 < len(others) < len(calls) else [calls]:
+        told = pl.lit(", ".join(part["mutation"].unique().sort()))
+        frames += [calibration_scores(part, by).with_columns(mutations=told) for by in (None, "kind")]
+    return pl.concat(frames, how="vertical_relaxed").select("mutations", pl.exclude("mutations"))
 
 
 @once
@@ -149,7 +153,7 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Rows(
         "prediction_scores",
         "Scores of the predictions",
-        "assay group mutants nsm auc accuracy recall precision brier ece",
+        "assay mutations group mutants nsm auc accuracy recall precision brier ece silence_r2",
         rows=24,
     )
     yield Figures("reliability", "Predicted probability of an NSM against the share that is one.")
@@ -184,6 +188,10 @@ _SCORES = columns(
             ("_high", ": upper end of the interval"),
         )
     }
+)
+_SCORES |= columns(
+    mutations="that are scored: all that were run, then all but zero, whose mutants are mostly silent and easy to call",
+    silence_r2="r squared of the predicted chance of silence, where it was measured (--measure); null elsewhere",
 )
 _INTERVAL = "of the 95 % interval; null where no probability sample was drawn"
 _RATES = columns(

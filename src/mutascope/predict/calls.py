@@ -30,11 +30,13 @@ class Calls:
         margin: smallest predicted margin, in units of logit / temperature; below 0 where an NSM is predicted.
         first_divergence: step of the first target whose predicted margin is negative, -1 without one.
         risk: expected number of failures, see :func:`make_calls`.
+        silence: chance over the noise that the mutant writes the wild type's text; None where tokens are not sampled.
     """
 
     margin: Tensor
     first_divergence: Tensor
     risk: Tensor
+    silence: Tensor | None
 
     def frame(self, locus: Locus, mutations: Sequence[str]) -> pl.DataFrame:
         """Return a row per mutant, by row, column and mutation, not calibrated yet (docs/format.md, 5.6)."""
@@ -42,13 +44,14 @@ class Calls:
         site_row, site_col, mutation = (
             index.ravel() for index in np.meshgrid(range(rows), range(cols), range(count), indexing="ij")
         )
-        margin, first, risk = (
-            x.permute(1, 2, 0).flatten().cpu().numpy()
-            for x in (self.margin, self.first_divergence, self.risk)
+        margin, first, risk, silence = (
+            None if x is None else x.permute(1, 2, 0).flatten().cpu().numpy()
+            for x in (self.margin, self.first_divergence, self.risk, self.silence)
         )
         frame = pl.DataFrame(
             {"row": site_row, "col": site_col, "margin": margin, "first_divergence": first, "risk": risk}
         ).with_columns(
+            silence=pl.lit(None) if silence is None else pl.Series(silence),
             layer=pl.lit(locus.layer),
             kind=pl.lit(locus.kind),
             mutation=pl.Series(np.array(mutations, dtype=object)[mutation], dtype=pl.String),
@@ -67,10 +70,18 @@ def make_calls(changes: Tensor, targets: Targets) -> Calls:
     and with the mutant's changes elsewhere, which tell how large it is. The chance to survive step t is the logistic
     function of (M_t + D_t) / s_t, and the *risk* is minus the logarithm of the product of these chances.
 
+    The chance of silence is that of docs/guide/luck.md: with x the token of a step, p the wild type's probabilities and
+    d the changes of logit / temperature, the product over steps of
+
+        1 / (1 + sum_w p_w max(0, exp(d_w - d_x) - 1))
+
+    where the tokens that are targets stand for all others.
+
     Args:
         changes: [mutations, site rows, targets, site cols].
         targets: by step.
     """
+    silence = _silence(changes, targets)
     margins = changes + targets.margins[:, None]
     margin = margins.amin(2)
     lost = (margins < 0).int()
@@ -81,4 +92,13 @@ def make_calls(changes: Tensor, targets: Targets) -> Calls:
     smallest = torch.finfo(scale.dtype).eps
     risk = F.softplus(margins.div_(scale.add_(smallest)).neg_()).sum(2)
     risk = risk.nan_to_num(nan=torch.inf).clamp(max=_HOPELESS)
-    return Calls(margin, first, risk)
+    return Calls(margin, first, risk, silence)
+
+
+def _silence(changes: Tensor, targets: Targets) -> Tensor | None:
+    if targets.weights is None:
+        return None
+    lost = changes.neg().expm1_().clamp_(min=0).mul_(targets.weights[:, None])
+    mutations, rows, _, cols = lost.shape
+    by_step = lost.new_zeros(mutations, rows, int(targets.steps.max()) + 1, cols)
+    return by_step.index_add_(2, targets.steps, lost).log1p_().sum(2).nan_to_num(nan=torch.inf).neg().exp()

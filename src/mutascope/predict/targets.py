@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mutascope.numerics.sampling import Sampler
 from mutascope.predict.boundary import Boundary, Contest
 
 _EXTRA = 0.4
 """Directions for contests at the boundary of top k, as a share of the targets."""
+
+_LEAST = 1e-6
+"""Chance of a target that stands beyond the filters."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Targets:
         margins: float32 [targets], the wild type's, in units of logit / temperature; a mutant that turns one negative
             picks another token.
         seeds: float32 [targets, hidden], gradient of the margin with respect to what the output head reads.
+        weights: float32 [targets], chance of the wild type to pick what the target stands for: the targets of a step
+            share that of all tokens but the picked one, by their own chances. None where tokens are not sampled.
         directions: what is differentiated for them.
         linear: int64 [targets], direction of every target.
         contests: of targets that take several directions.
@@ -51,6 +57,7 @@ class Targets:
     places: Tensor
     margins: Tensor
     seeds: Tensor
+    weights: Tensor | None
     directions: Directions
     linear: Tensor
     contests: tuple[Contest, ...]
@@ -128,10 +135,30 @@ def make_targets(
     own, extra_at = now.split([len(token), len(extra)])
     return Targets(
         *(steps[token], places[token], margins, seed),
+        _weights(sampler, logits.detach(), threats.detach(), token, threat),
         Directions(at[order], seeds[order]),
         own,
         tuple(replace(contest, at=extra_at.cpu()[contest.at]) for contest in contests),
     )
+
+
+def _weights(
+    sampler: Sampler, logits: Tensor, threats: Tensor, token: Tensor, threat: Tensor
+) -> Tensor | None:
+    """Return the weights of targets, given the row of each and its place among the threats, [targets].
+
+    Top p and min p are left out: what they drop is improbable.
+    """
+    if sampler.noise is None:
+        return None
+    rivals = threats[:, :-1]
+    best = (logits / sampler.temperature).topk(rivals.shape[1], dim=-1).values
+    kept = min(sampler.top_k, best.shape[1])
+    chances = F.pad(best[:, :kept].softmax(-1), (0, best.shape[1] - kept + 1))
+    picked = chances.gather(1, rivals.argmax(-1, keepdim=True))[:, 0]
+    own = chances[token, threat].clamp(min=_LEAST)
+    whole = torch.zeros_like(picked).index_add_(0, token, own)
+    return (1 - picked)[token] * own / whole[token]
 
 
 def _contests(

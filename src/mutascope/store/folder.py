@@ -162,12 +162,16 @@ class ScreenFolder:
             MutascopeError: when they are missing or damaged.
         """
         name = f"predictions/{locus}.parquet"
+        required = {column: kind for column, kind in PREDICTION_SCHEMA.items() if column != "silence"}
         try:
-            return self.files.read_table(name, PREDICTION_SCHEMA)
+            frame = self.files.read_table(name, required)
         except DamagedError as error:
             raise MutascopeError(
                 f"{self.path}/{name} cannot be read ({error}); delete it and run the same `mutascope predict` again"
             ) from error
+        if "silence" not in frame.columns:  # written before it was predicted
+            frame = frame.with_columns(silence=pl.lit(None, pl.Float32))
+        return frame.select(list(PREDICTION_SCHEMA))
 
     # units
 

@@ -133,8 +133,9 @@ class ScreenData:
         )
 
     def checked_calls(self) -> pl.DataFrame:
-        """Return the records that were predicted too, with margin, risk and predicted first divergence beside them."""
-        known = self.predictions().drop("probability").rename({"first_divergence": "predicted_divergence"})
+        """Return the records that were predicted too, with margin, risk, predicted_divergence and predicted_silence."""
+        told_twice = {"first_divergence": "predicted_divergence", "silence": "predicted_silence"}
+        known = self.predictions().drop("probability").rename(told_twice)
         return self.records().join(known, on=MUTANT_KEY, how="inner", maintain_order="left")
 
     def texts(self) -> pl.DataFrame:
