@@ -117,6 +117,7 @@ def unseen_table() -> str:
         "mean probability",
         "NSM rate",
         "silence r²",
+        "right with 12 % run",
     )
     lines = [_row(columns), _row(["---"] * len(columns))]
     for path in sorted((RESULTS / "unseen").glob("*.json")):
@@ -133,6 +134,7 @@ def unseen_table() -> str:
             f"{run['probability']:.3f}",
             "{rate:.3f} ± {rate_error:.3f}".format(**run),
             f"{run['silence_r2']:.3f}",
+            f"{100 * run['adaptive']:.1f} %",
         )
         lines.append(_row(cells))
     return "\n".join(lines)

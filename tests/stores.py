@@ -146,6 +146,7 @@ def write_predictions(folder: Path, records: pl.DataFrame) -> Path:
         margin=pl.Series(margin, dtype=pl.Float32),
         first_divergence=pl.lit(None, pl.Int32),
         risk=pl.Series(-margin, dtype=pl.Float32),
+        silence=pl.Series(1 / (1 + np.exp(-margin)), dtype=pl.Float32),
         probability=pl.Series(1 / (1 + np.exp(2 * margin)), dtype=pl.Float32),
     )
     for (layer, kind), group in known.group_by(*LOCUS_KEY):

@@ -91,6 +91,20 @@ def test_scores_of_an_adaptive_screen_are_those_of_its_random_sample(tmp_path):
         build_table(unfinished, "prediction_scores")
 
 
+def test_scores_are_given_with_and_without_zero(tmp_path):
+    whole = random_records(1, GRID, 0)
+    zero = whole.filter(mutation="max").with_columns(mutation=pl.lit("zero"), silent=pl.lit(True))
+    whole = pl.concat([whole, zero])
+    measured = whole.with_columns(silence=pl.col("silent").cast(pl.Float64))
+    folder = write_predictions(write_screen(tmp_path / "s", measured, shapes={(0, "v"): (6, 8)}), whole)
+    scores = build_table(ScreenSet([folder]), "prediction_scores")
+    assert scores.filter(group="all").select("mutations", "mutants").rows() == [
+        ("max, min, zero", 144),
+        ("max, min", 96),
+    ]
+    assert scores["silence_r2"].is_between(0.2, 0.9).all()
+
+
 def test_a_choice_screen_that_was_predicted_without_an_exact_call_is_analysed(tmp_path):
     whole = random_records(1, GRID, 0)
     answers, wild = as_choice(whole)

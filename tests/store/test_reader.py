@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 
+import polars as pl
 import pytest
 
 import mutascope
@@ -96,3 +97,13 @@ def test_predictions_of_a_locus_and_of_all(folder):
     assert data.predicted
     assert data.predictions().equals(data.predictions("0.v"))
     assert data.predictions() is data.predictions()
+
+
+def test_predictions_that_lack_silence_are_read(folder):
+    write_predictions(folder, RECORDS)
+    path = folder / "predictions" / "0.v.parquet"
+    known = pl.read_parquet(path)
+    known.drop("silence").write_parquet(path)
+    assert (
+        ScreenFolder(folder).predictions("0.v").equals(known.with_columns(silence=pl.lit(None, pl.Float32)))
+    )
