@@ -18,7 +18,6 @@ from mutascope.analysis.calibration import (
     fit_calibration,
     folds_of,
     reliability,
-    silence_r2,
     weighed,
 )
 from mutascope.analysis.combined import combined_rates
@@ -134,15 +133,6 @@ def test_scores_by_hand():
     assert row["ece"] == pytest.approx((0.1 + 0.6 + 0.6 + 0.1) / 4)
     assert np.isnan(auc(np.array([1.0, 2.0]), np.array([True, True])))
     assert expected_calibration_error(np.array([0.5, 0.5]), np.array([True, False]), np.ones(2)) == 0
-
-
-def test_r_squared_of_silence_by_hand():
-    calls = pl.DataFrame(
-        {"weight": [1.0, 1.0, 2.0], "silence": [0.0, 1.0, 0.5], "predicted_silence": [0.2, 0.8, 0.5]}
-    )
-    assert silence_r2(calls) == pytest.approx(1 - 0.08 / 0.5)
-    assert silence_r2(calls.drop("silence")) is None
-    assert silence_r2(calls.with_columns(silence=pl.lit(0.5))) is None
 
 
 def two_loci(random: np.random.Generator, sites: int = 60) -> pl.DataFrame:

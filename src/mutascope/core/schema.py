@@ -40,3 +40,5 @@ PREDICTION_SCHEMA = {
     "silence": pl.Float32,
     "probability": pl.Float32,
 }
+PREDICTED = {column: kind for column, kind in PREDICTION_SCHEMA.items() if column != "silence"}
+"""What all files of predictions have; ``silence`` came later."""

@@ -12,7 +12,7 @@ import polars as pl
 from mutascope.assays.phenotype import PhenotypeReader, content_hash
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import LocusInfo, Manifest
-from mutascope.core.schema import MUTANT_KEY, MUTANT_SCHEMA, PREDICTION_SCHEMA
+from mutascope.core.schema import MUTANT_KEY, MUTANT_SCHEMA, PREDICTED
 from mutascope.run.controls import mismatches
 from mutascope.run.screen import Screen
 from mutascope.run.units import Units
@@ -85,7 +85,7 @@ def _of_predictions(folder: ScreenFolder, manifest: Manifest) -> list[Fault]:
             faults += [Fault(name, "are missing")] * all_are
             continue
         try:
-            found = folder.files.read_table(f"predictions/{name}.parquet", PREDICTION_SCHEMA)
+            found = folder.files.read_table(f"predictions/{name}.parquet", PREDICTED)
         except DamagedError as error:
             faults.append(Fault(name, f"are damaged ({error})"))
             continue

@@ -14,6 +14,7 @@ from mutascope.core.manifest import Manifest
 from mutascope.core.schema import (
     COVARIATE_SCHEMA,
     MUTANT_SCHEMA,
+    PREDICTED,
     PREDICTION_SCHEMA,
     RECORD_SCHEMA,
 )
@@ -162,9 +163,8 @@ class ScreenFolder:
             MutascopeError: when they are missing or damaged.
         """
         name = f"predictions/{locus}.parquet"
-        required = {column: kind for column, kind in PREDICTION_SCHEMA.items() if column != "silence"}
         try:
-            frame = self.files.read_table(name, required)
+            frame = self.files.read_table(name, PREDICTED)
         except DamagedError as error:
             raise MutascopeError(
                 f"{self.path}/{name} cannot be read ({error}); delete it and run the same `mutascope predict` again"
