@@ -308,8 +308,16 @@ def write_predicted(folder: Path) -> Path:
 
 
 def write_with_zero(folder: Path) -> Path:
-    """Write a text assay with the mutations max, min and zero, measured."""
+    """Write a text assay with the mutations max, min and zero, measured with two seeds, of five fragile tokens."""
     chance = pl.when("silent").then(0.75).otherwise(0.25).cast(pl.Float32)
-    drawn = random_records(2, SHAPES, 2).with_columns(silence=chance)
+    first, other = (
+        random_records(2, SHAPES, seed).with_columns(pl.col("first_divergence") % 5, silence=chance)
+        for seed in (2, 3)
+    )
+    drawn = first.with_columns(
+        silence_1=other["silence"],
+        first_divergence_1=other["first_divergence"],
+        mean_silence=(first["silence"] + other["silence"]) / 2,
+    )
     zero = drawn.filter(mutation="max").with_columns(mutation=pl.lit("zero"))
     return write_screen(folder, pl.concat([drawn, zero]), name=folder.name)

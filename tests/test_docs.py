@@ -37,6 +37,7 @@ NOT_RUN = {
     "report first": "the page of reports writes one",
     "capitals.yaml": "takes a model that knows some",
     "--page": "names an NSM of the default model",
+    "--terms": "names a mutant of the sample",
     "mmlu": "needs the questions of MMLU",
     "lm-eval": "needs the harness",
     "all-loci": "takes minutes",

@@ -26,6 +26,12 @@ SMALL = records(
 )
 
 
+def of_shapes(records: pl.DataFrame) -> pl.DataFrame:
+    """Loci as large as their records need."""
+    largest = records.group_by("layer", "kind").agg(pl.col("row").max() + 1, pl.col("col").max() + 1)
+    return largest.rename({"row": "site_rows", "col": "site_cols"})
+
+
 def test_counts_are_of_nsms_by_the_token_that_they_leave_at():
     assert tokens_left_at(SMALL).rows() == [(0, 1, 0.25, 1, 0), (2, 3, 0.75, 2, 1)]
 
@@ -51,7 +57,7 @@ def test_structure_within_a_token_is_that_of_its_map():
     told = drawn.with_columns(
         first_divergence=pl.when(column).then(7).when(~pl.col("silent")).then(pl.col("first_divergence") % 5)
     ).with_columns(pl.col("first_divergence").cast(pl.Int32))
-    found = within_tokens(told)
+    found = within_tokens(told, of_shapes(told))
     assert found["token"][0] is None
     assert found["share"][0] == 1.0
     assert found["nsm"][0] == (~told["silent"]).sum()
@@ -64,7 +70,7 @@ def test_structure_within_a_token_is_that_of_its_map():
 
 def test_nothing_is_within_a_token_where_nothing_leaves():
     quiet = SMALL.with_columns(silent=pl.lit(True))
-    assert within_tokens(quiet)["nsm"].to_list() == [0]
+    assert within_tokens(quiet, of_shapes(quiet))["nsm"].to_list() == [0]
 
 
 def test_luck_is_what_silence_leaves_to_the_noise():

@@ -1,16 +1,21 @@
-"""``mutascope show``: the answers of a mutant of a choice screen."""
+"""``mutascope show``: the answers of a mutant of a choice screen, and the terms of silence."""
 
 from __future__ import annotations
 
 import csv
+from math import prod
 from string import ascii_uppercase
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from builders import choice_model, question_rows
 from mutascope import Design, Screen, ScreenData
-from mutascope.assays import ChoiceAssay
+from mutascope.assays import ChoiceAssay, TextAssay
+from mutascope.core.genome import Mutant
+from mutascope.core.schema import MUTANT_KEY
 
 
 @pytest.mark.parametrize("choices", [2, 5, 6, 10])
@@ -64,3 +69,36 @@ def test_a_folder_of_questions_is_screened_and_shown_by_subject(cli, tmp_path):
     changed = [place for place, (a, b) in enumerate(zip(said, wild, strict=True)) if a != b]
     rows = [line for line in shown.splitlines() if line.startswith("│") and line.split()[1].isdigit()]
     assert [int(line.split()[1]) for line in rows] == changed
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+def test_terms_are_those_of_silence_or_of_the_margin(cli, llama, tmp_path, greedy):
+    sampling: dict[str, Any] = {"greedy": True} if greedy else {"temperature": 0.7}
+    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_length=24, **sampling)
+    design = Design(kinds=("v",), layers=(0,), sample=1, mutations=("max",))
+    screen = Screen(llama, assay, design, tile=4, measure=True)
+    screen.run(tmp_path / "s", quiet=True)
+    row = screen.records().row(0, named=True)
+    mutant = Mutant(*(row[name] for name in MUTANT_KEY))
+    session = screen.reference.prepare(screen.resolved.prompts, screen.resolved.readout)
+    terms = session.terms(mutant)
+    wild = screen.results.manifest.wild_type[0]
+    assert len(terms) == len(wild.tokens)
+    whole = min(terms) if greedy else prod(terms)
+    assert np.float32(whole) == row["margin" if greedy else "silence"]
+    shown = cli("show", tmp_path / "s", mutant, "--terms").out
+    assert f"{min(terms):.3g}" in shown
+    assert f"{'smallest' if greedy else f'all {len(terms)} tokens:'} {whole:.3g}" in shown
+    assert wild.margins
+    assert f"{wild.margins[terms.index(min(terms))]:.3g}" in shown
+
+
+def test_terms_are_of_sampled_or_greedy_texts(cli, llama, tmp_path):
+    assay = TextAssay(name="t", prompt="The life cycle", max_new_tokens=4)
+    design = Design(kinds=("v",), layers=(0,), sample=1, mutations=("max",))
+    screen = Screen(llama, assay, design, tile=4, numerics="stock")
+    screen.run(tmp_path / "s", quiet=True)
+    mutant = Mutant(*screen.records().select(MUTANT_KEY).row(0))
+    shown = cli("show", tmp_path / "s", mutant, "--terms")
+    assert shown.code == 2
+    assert "leave out --terms" in shown.err

@@ -35,6 +35,8 @@ _COUNTED = 10
 """Null maps that must reach a value for p to be their share; below it, p is the tail of a fitted distribution."""
 _BLOCK = 2**17
 """Correlations held at a time: what fits the cache of a processor goes several times as fast."""
+_STEPS = 1e5
+"""Differences of chances are counted in such parts of 1: their sums are whole numbers."""
 _DECIMALS = 9
 """Correlations that differ by less are equal: ties are decided by the index and not by rounding errors."""
 _SCHEMA = {
@@ -141,6 +143,32 @@ def copa(records: pl.DataFrame, loci: pl.DataFrame, shuffles: int = SHUFFLES, se
         )
     columns = [f"{name}{part}" for name in MEASURES for part in ("", "_null", "_z", "_p", "_q")]
     return frame.select(*LOCUS_KEY, "axis", "vectors", "reference", "left", *columns)
+
+
+def strength_of_differences(
+    differences: np.ndarray, shuffles: int, random: np.random.Generator
+) -> dict[str, tuple[float | None, float | None]]:
+    """Return the strength of the pattern of rows and of columns of a map of numbers, and its p.
+
+    Args:
+        differences: of ``max`` and ``min`` at every site, float64 [rows, cols] from -1 to 1.
+        shuffles: maps of the null, which keeps the size of every difference and shuffles the signs.
+        random: shuffles them.
+
+    Returns:
+        By axis, mean |r| over the pairs of vectors that vary, and its :func:`tail`; None below two such vectors.
+    """
+    differences = np.round(differences * _STEPS)
+    signs = np.broadcast_to(np.sign(differences).ravel(), (shuffles, differences.size))
+    null = np.abs(differences) * random.permuted(signs, axis=1).reshape(shuffles, *differences.shape)
+    found = {}
+    for axis in AXES:
+        observed = float(_measure(_vectors(differences[None], axis))["strength"][0])
+        known = _measure(_vectors(null, axis))["strength"]
+        found[axis] = (
+            (None, None) if np.isnan(observed) else (observed, tail(observed, known[~np.isnan(known)]))
+        )
+    return found
 
 
 def copa_contrasts(copa: pl.DataFrame, by: Sequence[str] = ("axis",)) -> pl.DataFrame:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from mutascope.analysis.bias import locus_bias
-from mutascope.analysis.enrichment import nsm_enrichment
+from mutascope.analysis.copa import copa
+from mutascope.analysis.enrichment import FDR, nsm_enrichment
 from mutascope.analysis.sites import MAP_MUTATIONS
 from mutascope.core.schema import SITE_KEY
 
@@ -65,35 +66,41 @@ def at_token(records: pl.DataFrame, token: int) -> pl.DataFrame:
     return records.with_columns(silent=pl.col("silent") | elsewhere)
 
 
-def within_tokens(records: pl.DataFrame, least: float = FRAGILE) -> pl.DataFrame:
+def within_tokens(records: pl.DataFrame, loci: pl.DataFrame, least: float = FRAGILE) -> pl.DataFrame:
     """Return the structure of the maps of fragile tokens alone, beside that of the whole map.
 
-    In the map of a token, a mutant counts as an NSM where it leaves the wild type at this token; the tests are those of
-    the whole map (:mod:`mutascope.analysis.enrichment`, :mod:`mutascope.analysis.bias`).
+    In the map of a token, a mutant counts as an NSM where it leaves the wild type at this token. Its tests are those of
+    the whole map: of :mod:`mutascope.analysis.enrichment`, :mod:`mutascope.analysis.bias` and
+    :mod:`mutascope.analysis.copa`.
 
     Args:
         records: columns layer, kind, row, col, mutation, silent, first_divergence.
+        loci: columns layer, kind, site_rows, site_cols.
         least: share of the NSMs that leave at a fragile token.
 
     Returns:
         Columns token (null: the whole map), nsm, share, sites (with an NSM), rows, cols (enriched ones), rows_of_map,
         cols_of_map (of them, enriched in the whole map too), max_nsm, min_nsm, biased (loci that lean to ``max`` or
-        ``min``). The whole map comes first, then tokens by share.
+        ``min``), copa_rows, copa_cols (loci whose pattern is stronger than chance, q <= 0.05). The whole map comes
+        first, then tokens by share.
     """
     fragile = tokens_left_at(records).filter(pl.col("share") >= least).sort("share", descending=True)
     lines = nsm_enrichment(records).filter("enriched")
-    rows = [_structure(records, None, lines)]
-    rows += [_structure(at_token(records, token), token, lines) for token in fragile["token"]]
+    rows = [_structure(records, loci, None, lines)]
+    rows += [_structure(at_token(records, token), loci, token, lines) for token in fragile["token"]]
     found = pl.DataFrame(rows, schema_overrides={"token": pl.Int32})
     return found.select(
         "token", "nsm", pl.all().exclude("token", "nsm"), share=pl.col("nsm") / pl.first("nsm")
     )
 
 
-def _structure(records: pl.DataFrame, token: int | None, of_map: pl.DataFrame) -> dict[str, object]:
+def _structure(
+    records: pl.DataFrame, loci: pl.DataFrame, token: int | None, of_map: pl.DataFrame
+) -> dict[str, object]:
     """Return a row of :func:`within_tokens`, without the share."""
     left = records.filter(~pl.col("silent"))
     lines = nsm_enrichment(records).filter("enriched")
+    patterns = copa(records, loci).filter(pl.col("strength_q") <= FDR)
     both = lines.join(of_map, on=_LINE, how="semi")
     return {
         "token": token,
@@ -103,4 +110,5 @@ def _structure(records: pl.DataFrame, token: int | None, of_map: pl.DataFrame) -
         **{f"{name}_of_map": int((both["axis"] == axis).sum()) for axis, name in _AXES.items()},
         **{f"{name}_nsm": int((left["mutation"] == name).sum()) for name in MAP_MUTATIONS},
         "biased": int((locus_bias(records)["lean"] != "none").sum()),
+        **{f"copa_{name}": int((patterns["axis"] == axis).sum()) for axis, name in _AXES.items()},
     }

@@ -29,7 +29,6 @@ class Assay(BaseModel):
     Attributes:
         type: of the assay, as a manifest has it.
         stated_by: fields that no other type has: a mapping with one of them states an assay of this type.
-        measurable: whether mutants can be measured along the wild type's continuation.
         predictable: whether mutants can be predicted.
         name: what the assay is called in results.
         seed: given to ``torch.manual_seed`` before every prompt.
@@ -41,7 +40,6 @@ class Assay(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     type: ClassVar[str]
     stated_by: ClassVar[tuple[str, ...]]
-    measurable: ClassVar[bool] = False
     predictable: ClassVar[bool] = True
     name: str
     seed: Seed = 0

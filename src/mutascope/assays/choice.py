@@ -85,7 +85,7 @@ class ChoiceAssay(Assay):
         arguments = self.arguments()
         resolved = resolve_generation(model, arguments, 1)
         letters = max((questions.letters for questions in subjects), key=len)
-        readout = NextToken(self.seed, arguments, resolved, letter_tokens(model, letters))
+        readout = NextToken(self.seed, arguments, resolved, letter_tokens(model, letters), measure)
         pool = [(questions, question) for questions in subjects for question in questions.asked]
         if asked is not None:
             chosen = self._asked_before(len(pool), asked)
@@ -115,7 +115,7 @@ class ChoiceAssay(Assay):
     def reopen(self, model: Model, manifest: Manifest) -> ResolvedChoice:
         """Return the assay of a stored screen, with the questions that it asked."""
         letters = letter_tokens(model, manifest.letters or [])
-        readout = NextToken(self.seed, self.arguments(), manifest.generation, letters)
+        readout = NextToken(self.seed, self.arguments(), manifest.generation, letters, manifest.measure)
         keys = tuple(prompt.key or "" for prompt in manifest.prompts)
         numbers = tuple(prompt.question for prompt in manifest.prompts)
         sizes = tuple(map(len, manifest.offered))
@@ -281,11 +281,24 @@ class ResolvedChoice(Resolved[ChoiceAssay, NextToken]):
         return ("\n".join(answers) if len(answers) == len(texts) else None), None
 
     def measures(self, outputs: Sequence[Output], texts: Sequence[str | None]) -> dict[str, Any]:
-        """Return score and destructive of the answers; a non-finite mutant has no answer."""
+        """Return score and destructive of the answers, and how firm they are where that is measured.
+
+        A non-finite mutant has no answer.
+        """
         finite = None not in texts
         right = sum(text == key for text, key in zip(texts, self.keys, strict=True))
         rows = zip(texts, self.sizes, strict=True)
         return {
             "score": right if finite else 0,
             "destructive": any(text not in self.letters[:size] for text, size in rows),
+            **(_firmness(outputs) if self.readout.measure else {}),
         }
+
+
+def _firmness(outputs: Sequence[Output]) -> dict[str, float | None]:
+    """Return the chance that all answers are silent, and the smallest margin; None where one is not known."""
+    found: dict[str, float | None] = {}
+    for name, join in (("silence", math.prod), ("margin", min)):
+        known = [value for output in outputs if (value := output.values[name]) is not None]
+        found[name] = join(known) if len(known) == len(outputs) else None
+    return found

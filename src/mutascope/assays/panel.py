@@ -39,7 +39,6 @@ class PanelAssay(Assay):
     type: ClassVar[str] = "panel"
     stated_by: ClassVar[tuple[str, ...]] = ("prompts",)
     predictable: ClassVar[bool] = False
-    measurable: ClassVar[bool] = True
     prompts: str = WRITERS
     max_length: int = Field(default=150, ge=1)
 

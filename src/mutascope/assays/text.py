@@ -49,7 +49,6 @@ class TextAssay(Assay):
 
     type: ClassVar[str] = "text"
     stated_by: ClassVar[tuple[str, ...]] = ("prompt", "messages")
-    measurable: ClassVar[bool] = True
     prompt: str | None = None
     messages: tuple[Message, ...] | None = None
     max_length: int | None = Field(default=None, ge=1)

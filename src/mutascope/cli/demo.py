@@ -16,6 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from mutascope import Design, Mutant, MutascopeError, Prediction, Screen, ScreenData, word_diff
 from mutascope.analysis.diff import diff_to_html, diff_to_rich
+from mutascope.analysis.fragile import fragile_tokens
 from mutascope.cli.status import status
 from mutascope.cli.stopping import resumable
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
@@ -30,6 +31,9 @@ DESIGN = Design(layers=(15,), kinds=("v",), rows=tuple(range(8, 16)), cols=tuple
 TILE = 8
 SAMPLED_SITES = 105
 """Of the prediction, run exactly with max, min and zero: 315 mutants."""
+
+_TOKENS = 5
+"""Fragile tokens that are named."""
 
 OUT = Path("demo")
 PREDICTED = f"predicted-tile{TILE}"
@@ -47,7 +51,7 @@ def main() -> None:
     print(f"{folder} was finished already: nothing to run" if done.fresh == 0 else f"finished {folder}")
     print()
     status(str(folder))
-    files += draw_maps(screen.results) + show_mutant(screen.results)
+    files += draw_maps(screen.results) + show_tokens(screen.results) + show_mutant(screen.results)
     print("\nThe report:")
     given = ScreenSet([OUT / PREDICTED, folder])
     write_report(
@@ -100,6 +104,21 @@ def draw_maps(results: ScreenData) -> list[tuple[Path, str]]:
         (OUT / "map.png", f"map of {layer}.{kind}: what max and min do at every screened site"),
         (OUT / "sheet.png", "sheet: the maps of all screened loci"),
     ]
+
+
+def show_tokens(results: ScreenData) -> list[tuple[Path, str]]:
+    """Print the words at which most NSMs leave the wild type's text, and draw the maps by word."""
+    wild = results.manifest.wild_type[0]
+    pieces, margins = wild.pieces or [], wild.margins or []
+    tokens = fragile_tokens(results.records(), pieces, margins).filter(pl.col("nsm") > 0)
+    print("\nFragile tokens, where most NSMs leave the wild type's text (margin of its pick):")
+    for row in tokens.sort("share", descending=True, maintain_order=True).head(_TOKENS).iter_rows(named=True):
+        told = (
+            f"{100 * row['share']:3.0f} %  at token {row['token']:3} {row['piece']!r} ({row['margin']:.2g})"
+        )
+        print(f"  {told}")
+    save_figure(draw_sheet(results.maps(tokens=True)), OUT / "words.png")
+    return [(OUT / "words.png", "words: the token at which the NSMs of every site leave first")]
 
 
 def show_mutant(results: ScreenData) -> list[tuple[Path, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,8 @@ from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
 from mutascope.store.reader import ScreenData
 
+_TERMS = 12
+"""Tokens that ``--terms`` shows."""
 _LETTERS_IN_LINE = 5
 """Choices whose probabilities fit into 80 characters."""
 
@@ -27,6 +30,10 @@ def show(
     mutant: Annotated[str, typer.Argument(help="such as 15.down:3,7:max")],
     check: Annotated[
         bool, typer.Option("--check", help="run it again on the reference engine and compare")
+    ] = False,
+    terms: Annotated[
+        bool,
+        typer.Option("--terms", help="say at which tokens its chance of silence is lost; needs the model"),
     ] = False,
     page: Annotated[
         Path | None, typer.Option(help="write its outputs on the panel of the screen as an HTML page")
@@ -61,9 +68,13 @@ def show(
         console.print("non-finite: a step had a NaN or infinite logit, there is no text")
     else:
         console.print(diff_to_rich(word_diff(results.wild_type, record["text"])), soft_wrap=True)
-    if check or save is not None:
+    if terms and results.manifest.assay.type != "text":
+        raise MutascopeError(
+            f"--terms is of text assays, and {folder} is of a {results.manifest.assay.type} assay"
+        )
+    if check or terms or save is not None:
         loading = {"device": device, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
-        _with_model(results, wanted, record, loading, check=check, save=save)
+        _with_model(results, wanted, record, loading, check=check, terms=terms, save=save)
 
 
 def write_page(results: ScreenData, mutant: Mutant, page: Path) -> None:
@@ -127,6 +138,32 @@ def answers_table(results: ScreenData, mutant: Mutant, *, changed: bool = False)
     return table
 
 
+def terms_table(results: ScreenData, terms: list[float]) -> Table:
+    """Return the tokens of the wild type's text at which a mutant is most likely to leave it, in their order.
+
+    Args:
+        results: of a text assay.
+        terms: chance of every token, or margin in logits where the choice is greedy.
+
+    Raises:
+        MutascopeError: when there are no terms.
+    """
+    if not terms:
+        raise MutascopeError(
+            "the chance of silence is not known with the sampling of this screen: leave out --terms"
+        )
+    greedy, wild = results.manifest.assay.stated.get("greedy"), results.manifest.wild_type[0]
+    told = "margin of the mutant, logits" if greedy else "chance that it is kept"
+    whole = f"smallest {min(terms):.3g}" if greedy else f"all {len(terms)} tokens: {prod(terms):.3g}"
+    table = Table("token", "text", "margin of the wild type", told, caption=whole)
+    least = sorted(sorted(range(len(terms)), key=terms.__getitem__)[:_TERMS])
+    for token in least:
+        piece = repr(wild.pieces[token]) if wild.pieces else ""
+        margin = f"{wild.margins[token]:.3g}" if wild.margins else ""
+        table.add_row(str(token), Text(piece), margin, f"{terms[token]:.3g}")
+    return table
+
+
 def _chance(probability: float | None) -> str:
     """Return a probability as shown; nothing for an answer that is no choice, or not finite."""
     return "" if probability is None else f"{probability:.3f}"
@@ -139,6 +176,7 @@ def _with_model(
     loading: dict[str, Any],
     *,
     check: bool,
+    terms: bool,
     save: Path | None,
 ) -> None:
     if save is not None and save.exists() and not (save.is_dir() and not any(save.iterdir())):
@@ -146,11 +184,14 @@ def _with_model(
     from mutascope.run.screen import Screen
 
     screen = Screen.reopen(results, **loading)
+    session = screen.reference.prepare(screen.resolved.prompts, screen.resolved.readout)
+    if terms:
+        screen.check_numerics(results.manifest)
+        Console(highlight=False).print(terms_table(results, session.terms(mutant)))
     if check:
         from mutascope.assays.phenotype import PhenotypeReader
 
         screen.check_numerics(results.manifest)
-        session = screen.reference.prepare(screen.resolved.prompts, screen.resolved.readout)
         reader = PhenotypeReader(screen.model, screen.resolved, session.wild_type)
         (outcome,) = session.run([mutant])
         again = reader.shard([outcome]).records.row(0, named=True)

@@ -62,13 +62,14 @@ class NextToken:
         arguments: keyword arguments of ``generate``; ``max_new_tokens`` is 1.
         resolved: as in :class:`Generation`.
         choices: token ids by name of a choice; its probability is the sum of theirs, at temperature 1, unfiltered.
+        measure: also measure how firm the wild type's answer is to every mutant.
     """
 
     seed: int
     arguments: Mapping[str, Any]
     resolved: Mapping[str, Any]
     choices: Mapping[str, tuple[int, ...]]
-    measure: ClassVar[bool] = False
+    measure: bool = False
     further: ClassVar[tuple[int, ...]] = ()
 
     def at(self, prompt: Prompt) -> NextToken:

@@ -70,7 +70,22 @@ class Continuation:
         if self._coupling:
             sums[:, 2] *= self._coupling.terms(logits, step)
         if self._greedy:
-            sums[:, 3] = torch.minimum(sums[:, 3], _margins(logits, self.tokens[step]))
+            sums[:, 3] = torch.minimum(sums[:, 3], _margins(logits, self.tokens[step : step + 1]))
+
+    def terms(self, logits: Tensor) -> list[float]:
+        """Return what silence, or of a greedy choice the margin, of one mutant is made of: its factors, or margins.
+
+        Args:
+            logits: of the mutant along the text, [steps, vocabulary].
+
+        Returns:
+            A number per step; none where :meth:`values` has neither.
+        """
+        rows = [row[None] for row in logits.float().cpu()]
+        if self._coupling:
+            return [float(self._coupling.terms(row, step)) for step, row in enumerate(rows)]
+        pairs = zip(rows, self.tokens, strict=True)
+        return [float(_margins(row, [token])) for row, token in pairs] if self._greedy else []
 
     def values(self, sums: Tensor) -> list[dict[str, float | None]]:
         """Return the measures of mutants from their sums [n, 4]; None where a logit was not finite.
@@ -145,6 +160,50 @@ class Choices:
         return _named([f"p_{name}" for name in self.choices], sums)
 
 
+class Answer(Choices):
+    """The wild type's answer to a question: how firm it is, beside the probabilities of the choices.
+
+    Silence is the chance that a mutant picks its very token; the margin of a greedy choice is the largest logit of the
+    tokens that read as the answer less the largest other one.
+
+    Args:
+        choices: as of :class:`Choices`; an answer that is none of them has one token.
+        tokens: the answer of the wild type, one token.
+        logits: that it was picked from, [1, vocabulary].
+        sampler: that picked it; None where ``generate`` did.
+    """
+
+    def __init__(
+        self,
+        choices: Mapping[str, Sequence[int]],
+        tokens: tuple[int, ...],
+        logits: Tensor,
+        sampler: Sampler | None,
+    ) -> None:
+        super().__init__(choices)
+        self.tokens = tokens
+        self._same = next((same for same in choices.values() if tokens[0] in same), tokens)
+        self._greedy = sampler is not None and sampler.greedy
+        sampled = sampler and not sampler.greedy
+        self._coupling = Coupling(sampler, logits.float().cpu(), tokens) if sampler and sampled else None
+
+    def sums(self, rows: int) -> Tensor:
+        """Return sums to begin with, float64 [rows, choices + 2]: silence and margin come last."""
+        return torch.cat([super().sums(rows), torch.full((rows, 2), math.nan, dtype=torch.float64)], dim=-1)
+
+    def add(self, sums: Tensor, logits: Tensor, step: int) -> None:
+        """Add the only step, as :meth:`Continuation.add` does."""
+        super().add(sums, logits, step)
+        if self._coupling:
+            sums[:, -2] = self._coupling.terms(logits.float().cpu(), step)
+        if self._greedy:
+            sums[:, -1] = _margins(logits.float().cpu(), self._same)
+
+    def values(self, sums: Tensor) -> list[dict[str, float | None]]:
+        """Return ``p_<name>`` by choice, silence and margin, as :meth:`Continuation.values` does."""
+        return _named([*(f"p_{name}" for name in self.choices), *MEASURES[_MEANS:]], sums)
+
+
 Measure = Continuation | FurtherText | Choices
 
 
@@ -156,11 +215,10 @@ def measured(measure: Measure, logits: Tensor) -> dict[str, float | None]:
     return measure.values(sums)[0]
 
 
-def _margins(logits: Tensor, token: int) -> Tensor:
-    """Return the logit of a token less the largest other one, float64 [n]."""
-    first, second = logits.double().topk(2).values.T
-    own = logits[:, token].double()
-    return own - torch.where(own == first, second, first)
+def _margins(logits: Tensor, tokens: Sequence[int]) -> Tensor:
+    """Return the largest logit of some tokens less the largest other one, float64 [n]."""
+    chosen, exact = torch.tensor(tokens), logits.double()
+    return exact[:, chosen].amax(-1) - exact.index_fill(-1, chosen, -torch.inf).amax(-1)
 
 
 def _named(names: Sequence[str], table: Tensor) -> list[dict[str, float | None]]:

@@ -19,7 +19,7 @@ from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant, Tiling
 from mutascope.core.manifest import STOCK
 from mutascope.core.protocol import Generation, NextToken, Outcome, Output, Prompt, Readout
-from mutascope.engine.measures import Choices, Continuation, FurtherText, measured
+from mutascope.engine.measures import Answer, Choices, Continuation, FurtherText, measured
 from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
 from mutascope.model.mutations import Mutagen
@@ -169,7 +169,7 @@ class ReferenceSession:
         self.underway = 0.0
         self._wild_type: tuple[Output, ...] | None = None
         self._further: tuple[Output, ...] | None = None
-        self._known: tuple[int, list[Continuation | FurtherText]] | None = None
+        self._known: tuple[int, list[Answer | Continuation | FurtherText]] | None = None
 
     @property
     def wild_type(self) -> tuple[Output, ...]:
@@ -196,6 +196,13 @@ class ReferenceSession:
             self.underway = 0.0
             yield Outcome(mutant, tuple(outputs))
 
+    def terms(self, mutant: Mutant) -> list[float]:
+        """Return what silence, or margin, of a mutant on the first prompt is made of, by token."""
+        wild = self._continuation(0)
+        assert isinstance(wild, Continuation), "an answer has one token"
+        with self.engine.mutagen.mutated(mutant):
+            return wild.terms(self._logits(self.prompts[0], wild.tokens))
+
     def _read(self, mutant: Mutant, place: int) -> Output:
         """Read out a mutant on a prompt."""
         prompt, engine = self.prompts[place], self.engine
@@ -204,7 +211,7 @@ class ReferenceSession:
             output, values = engine.read_out(prompt, self.readout), {}
             for text in known:
                 values |= measured(text, self._logits(prompt, text.tokens))
-            return replace(output, values=values) if known else output
+            return replace(output, values={**values, **output.values})
 
     def _read_wild_type(self, prompt: Prompt, readout: Readout) -> Output:
         """Read out the unmodified network; of a single prompt with margins, where they are known."""
@@ -214,14 +221,21 @@ class ReferenceSession:
         output, logits = self.engine.wild_type_logits(prompt, readout)
         return replace(output, margins=sampler.margins(logits[: len(output.tokens)]))
 
-    def _texts(self, place: int) -> list[Continuation | FurtherText]:
+    def _texts(self, place: int) -> list[Answer | Continuation | FurtherText]:
         """Return the wild type's texts of a prompt; those of the last one are kept, as their logits are large."""
         if self._known is None or self._known[0] != place:
-            prompt, tokens = self.prompts[place], self.wild_type[place].tokens
-            sampler = self.engine.sampler(prompt, self.readout)
-            first = Continuation(tokens, self._logits(prompt, tokens), sampler)
-            self._known = place, [first, *self._further_texts(prompt)]
+            self._known = place, [self._continuation(place), *self._further_texts(self.prompts[place])]
         return self._known[1]
+
+    def _continuation(self, place: int) -> Answer | Continuation:
+        """Return the wild type's text, or answer, of the seed of the assay."""
+        prompt, tokens = self.prompts[place], self.wild_type[place].tokens
+        known = (tokens, self._logits(prompt, tokens), self.engine.sampler(prompt, self.readout))
+        return (
+            Answer(self.readout.choices, *known)
+            if isinstance(self.readout, NextToken)
+            else Continuation(*known)
+        )
 
     def _further_texts(self, prompt: Prompt) -> Iterator[FurtherText]:
         """Yield the wild type's texts of the further seeds."""

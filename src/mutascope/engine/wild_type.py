@@ -14,7 +14,7 @@ from mutascope.engine.activation_cache import ActivationCache, common_beginning,
 from mutascope.engine.batched_decoding import decode
 from mutascope.engine.decoder import Decoder
 from mutascope.engine.head import Head, Shortlist
-from mutascope.engine.measures import Choices, Continuation, FurtherText, Measure, measured
+from mutascope.engine.measures import Answer, Choices, Continuation, FurtherText, Measure, measured
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.engine.rows import Asked, Row
 
@@ -127,7 +127,8 @@ class WildType:
         activations = ActivationCache(self.decoder, asked.tokens, tokens, beginning).extend_fully()
         measure, shortlists = self.choices, []
         if self.readout.measure:
-            measure = Continuation(tokens, self._logits(activations), self.head.sampler)
+            known = (tokens, self._logits(activations), self.head.sampler)
+            measure = Answer(self.choices.choices, *known) if self.choices else Continuation(*known)
         elif self.keeps and not measure:
             shortlists = self.head.known(self._final(activations), self._logits(activations), tokens)
         reading = Reading(activations, measure, shortlists)

@@ -23,7 +23,7 @@ _NAMED = 4
 """Tokens that a sentence names."""
 
 
-def _texts(given: ScreenSet) -> list[str]:
+def with_divergence(given: ScreenSet) -> list[str]:
     """Return the labels of the text assays with NSMs whose first divergence is known."""
     left = ~pl.col("silent") & pl.col("first_divergence").is_not_null()
     labels = [label for label in given.text if given.mapped[label].select(left.any()).item()]
@@ -40,13 +40,13 @@ def fragile_tokens(given: ScreenSet) -> pl.DataFrame:
         unknown = [None] * len(wild.tokens)
         return tokens_of(given.mapped[label], wild.pieces or unknown, wild.margins or unknown)
 
-    return stack(_texts(given), of)
+    return stack(with_divergence(given), of)
 
 
 @once
 def structure_within_tokens(given: ScreenSet) -> pl.DataFrame:
     """Return the structure of the maps of fragile tokens alone."""
-    return stack(_texts(given), lambda label: within_tokens(given.mapped[label]))
+    return stack(with_divergence(given), lambda label: within_tokens(given.mapped[label], given.loci[label]))
 
 
 @once
@@ -82,7 +82,7 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Rows(
         "within_tokens",
         f"Maps of single tokens, where at least {100 * FRAGILE:.0f} % of the NSMs leave, beside the whole map",
-        "assay token nsm share sites rows rows_of_map cols cols_of_map max_nsm min_nsm biased",
+        "assay token nsm share sites rows rows_of_map cols cols_of_map max_nsm min_nsm biased copa_rows copa_cols",
         rows=24,
     )
     yield Rows(
@@ -135,7 +135,7 @@ FINDINGS = (
     ),
     Finding(
         "within_tokens",
-        "Enriched lines and bias of the maps of single fragile tokens, beside those of the whole map.",
+        "Enriched lines, bias and COPA of the maps of single fragile tokens, beside those of the whole map.",
         structure_within_tokens,
         {
             **_COLUMNS,
@@ -148,6 +148,8 @@ FINDINGS = (
                 rows_of_map="of these, rows that are enriched in the whole map too",
                 cols_of_map="of these, columns that are enriched in the whole map too",
                 biased="loci that lean to max or to min",
+                copa_rows="loci with a complementary pattern of rows that is stronger than chance",
+                copa_cols="loci with one of columns",
             ),
         },
     ),

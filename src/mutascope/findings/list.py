@@ -19,6 +19,8 @@ _ORDER = (
         "evenness",
         "maps",
         "fragile",
+        "tokens",
+        "seeds",
         "comparison",
         "bias",
         "lines",

@@ -83,8 +83,6 @@ class ScreenSpec(JobSpec):
 
     @model_validator(mode="after")
     def _measures(self) -> Self:
-        if self.measure and not self.assay.measurable:
-            raise MutascopeError(f"{self.assay.name} generates no text to measure along: leave out --measure")
         if self.assay.further and self.numerics == "stock":
             raise MutascopeError("the chance of silence is not known with stock numerics: give one seed")
         return self
