@@ -159,6 +159,40 @@ def workers_table() -> str:
     return "\n".join([*lines, "", f"Measured on {run['cores']} cores, {run['processor']}."])
 
 
+def luck_table() -> str:
+    """What benchmarks.luck found: findings of the map of one seed, in other seeds' maps and in the mean of these."""
+    run = json.loads((RESULTS / "luck.json").read_text())
+    columns = (
+        "finding",
+        "one seed",
+        "in another seed's map",
+        "in the mean of the others",
+        "mean of all seeds",
+    )
+    lines = [_row(columns), _row(["---"] * len(columns))]
+    for row in run["findings"]:
+        shares = (
+            f"{100 * row[name]:.0f} %" if row[name] is not None else "-" for name in ("again", "survive")
+        )
+        lines.append(_row([row["finding"], f"{row['found']:.1f}", *shares, str(row["of_mean"])]))
+    alike, layers = run["agreement"], run["layers"]
+    shares = sorted(100 * row["nsm"] / row["mutants"] for row in run["rates"])
+    told = [
+        f"{run['mutants']:,} mutants in {len(run['loci'])} complete loci ({', '.join(run['loci'])}),"
+        f" tile {run['tile']}, {run['tokens']} tokens, {len(shares)} seeds; NSMs are {shares[0]:.0f} to"
+        f" {shares[-1]:.0f} %, by seed.",
+        f"Two seeds make the same call of {100 * alike['alike']:.0f} % of the mutants"
+        f" ({100 * alike['alike_by_chance']:.0f} % by chance). Calls of two seeds correlate with"
+        f" r = {alike['r_of_calls']:.2f}, chances of silence with {alike['r_of_chances']:.2f}; the mean of all seeds"
+        f" has a reliability of {alike['reliability_of_mean']:.2f}.",
+        f"Layer correlations (r squared, {min(run['layer_mutants'].values()):,} mutants an assay, sites of every"
+        f" locus): two seeds of one prompt {layers['two_seeds']:.2f}; two prompts {layers['two_prompts']:.2f}, from"
+        f" {layers['two_prompts_least']:.2f} to {layers['two_prompts_most']:.2f} by seed. Of mean chances: two halves"
+        f" of the seeds {layers['halves_of_seeds']:.2f}; two prompts {layers['means_of_two_prompts']:.2f}.",
+    ]
+    return "\n\n".join(["\n".join(lines), *told])
+
+
 TABLES = {
     "workers": workers_table,
     "assays": assays_table,
@@ -166,8 +200,15 @@ TABLES = {
     "bits": bits_table,
     "stock": stock_table,
     "unseen": unseen_table,
+    "luck": luck_table,
 }
-PAGES = ("docs/engine.md", "docs/guide/cluster.md", "docs/guide/predict.md", "README.md")
+PAGES = (
+    "docs/engine.md",
+    "docs/guide/luck.md",
+    "docs/guide/cluster.md",
+    "docs/guide/predict.md",
+    "README.md",
+)
 
 
 def filled(text: str) -> str:

@@ -23,7 +23,12 @@ def _labels(given: ScreenSet) -> list[str]:
 @once
 def rates_of_seeds(given: ScreenSet) -> pl.DataFrame:
     """Return the NSMs of every seed."""
-    return stack(_labels(given), lambda label: seed_rates(given.mapped[label]))
+
+    def of(label: str) -> pl.DataFrame:
+        first = given.results[label].manifest.assay.seed
+        return seed_rates(given.mapped[label]).with_columns(pl.col("seed").fill_null(first))
+
+    return stack(_labels(given), of)
 
 
 @once
@@ -81,7 +86,7 @@ FINDINGS = (
         "NSMs of every seed, and how alike its map is to that of another.",
         rates_of_seeds,
         columns(
-            seed="seed of the noise; null: that of the records",
+            seed="seed of the noise; the first is that of the records",
             mutants="max and min mutants",
             nsm="NSMs with the noise of this seed",
             expected="NSMs to expect over the noise, given its text",
