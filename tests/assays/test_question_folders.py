@@ -79,6 +79,14 @@ def test_examples_beside_the_questions(tmp_path):
     assert shape(tmp_path, shots=1) == {"law": (1, 3)}
 
 
+def test_parts_whose_files_are_called_after_their_subject(tmp_path):
+    write(tmp_path / "test" / "law.csv", question_rows(3))
+    write(tmp_path / "dev" / "law.csv", question_rows(2, seed=4))
+    assert shape(tmp_path) == {"law": (2, 3)}
+    found = load_subjects(str(tmp_path))[0]
+    assert [question.text for question in found.examples] == [row[0] for row in question_rows(2, seed=4)]
+
+
 def test_no_examples_are_needed_without_shots(mmlu):
     (mmlu / "dev" / "anatomy_dev.csv").unlink()
     assert shape(mmlu, shots=0) == {"anatomy": (0, 5), "world_religions": (0, 4)}

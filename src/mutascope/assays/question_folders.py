@@ -1,8 +1,9 @@
 """Folders of questions, a file per subject: the MMLU release, and plain folders of files.
 
 Where there are files ``SUBJECT_test``, in ``test/`` as in the MMLU release or in the folder itself, these are asked,
-and the examples are those of ``SUBJECT_dev`` in ``dev/``, or beside them. Otherwise every file is a subject, and its
-first questions serve as examples. A CSV file may lack a header, as those of the MMLU release do.
+and the examples are those of ``SUBJECT_dev`` in ``dev/``, or beside them; in ``test/`` and ``dev/`` a file may be
+called after its subject alone. Otherwise every file is a subject, and its first questions serve as examples. A CSV file
+may lack a header, as those of the MMLU release do.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ def read_folder(folder: Path, subject: str, shots: int) -> tuple[tuple[Question,
     known = _asked_files(folder)
     if subject not in known:
         raise MutascopeError(f"{folder} has no subject {subject!r}; {nearest(subject, sorted(known))}")
-    path = known[subject]
-    questions = keyed(read_bare_rows(path))
-    if not path.stem.endswith(_ASKED):
+    questions = keyed(read_bare_rows(known[subject]))
+    solved = _solved_file(folder, known[subject])
+    if solved is None:
         return questions[:shots], questions[shots:]
-    examples = keyed(read_bare_rows(_solved_file(path))) if shots else ()
+    examples = keyed(read_bare_rows(solved)) if shots else ()
     return examples[:shots], questions
 
 
@@ -49,7 +50,7 @@ def _asked_files(folder: Path) -> dict[str, Path]:
         path for path in sorted((beneath if beneath.is_dir() else folder).glob("*")) if _is_readable(path)
     ]
     tests = [path for path in files if path.stem.endswith(_ASKED)]
-    named = {path: path.stem.removesuffix(_ASKED) for path in (tests if tests or beneath.is_dir() else files)}
+    named = {path: path.stem.removesuffix(_ASKED) for path in tests or files}
     if not named:
         raise MutascopeError(
             f"{folder} holds no questions by subject: it must have test/SUBJECT_test.csv, as the MMLU release, or a"
@@ -63,12 +64,17 @@ def _asked_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _solved_file(asked: Path) -> Path:
-    """The file of the examples that go with one that is asked; one that is not there is told when it is read."""
-    place = asked.parent.parent / "dev" if asked.parent.name == "test" else asked.parent
-    stem = asked.stem.removesuffix(_ASKED) + _SOLVED
-    others = (place / f"{stem}{suffix}" for suffix in (asked.suffix, *READERS))
-    return next((path for path in others if path.is_file()), place / f"{stem}{asked.suffix}")
+def _solved_file(folder: Path, asked: Path) -> Path | None:
+    """The file of the examples that go with one that is asked; None where the first questions serve as such.
+
+    One that is not there is told when it is read.
+    """
+    subject, beside = asked.stem.removesuffix(_ASKED), asked.parent == folder
+    if beside and subject == asked.stem:
+        return None
+    place, stems = (folder, [subject + _SOLVED]) if beside else (folder / "dev", [subject + _SOLVED, subject])
+    found = (place / f"{stem}{suffix}" for stem in stems for suffix in (asked.suffix, *READERS))
+    return next((path for path in found if path.is_file()), place / f"{subject}{_SOLVED}{asked.suffix}")
 
 
 def _is_readable(path: Path) -> bool:
