@@ -92,23 +92,21 @@ class WildType:
         self.keeps = alone and (self.choices is None or self._size() <= _READINGS)
         self._readings: dict[int, Reading] = {}
         checked = range(len(asked)) if alone else _spread(len(asked), _CHECKED)
-        known = {index: reference.wild_type_logits(prompts[index], readout) for index in checked}
-        if not all(output.finite for output, _ in known.values()):
-            raise Unsupported("the wild type puts out NaN or inf")
-        if alone:
-            self.tokens = [output.tokens for output, _ in known.values()]
-        else:
-            self.tokens = self._decoded(max_batch)
-        equal = [self._equals(asked[index], *truth) for index, truth in known.items()]
+        self.tokens = [] if alone else self._decoded(max_batch)
+        outputs: list[Output] = []
+        for index in checked:
+            output, logits = reference.wild_type_logits(prompts[index], readout)
+            if not output.finite:
+                raise Unsupported("the wild type puts out NaN or inf")
+            if alone:
+                self.tokens.append(output.tokens)
+                outputs.append(self._output(output.tokens, logits))
+            if not self._equals(asked[index], output, logits):
+                raise Unsupported("its wild type does not equal the reference engine's")
         if self.keeps:
             for beginning in self._beginnings.values():
                 beginning.drop_keys_values()
-        if not all(equal):
-            raise Unsupported("its wild type does not equal the reference engine's")
-        self.outputs = tuple(
-            self._output(tokens, known[index][1] if alone else None)
-            for index, tokens in enumerate(self.tokens)
-        )
+        self.outputs = tuple(outputs if alone else map(Output, self.tokens))
         self.texts = [
             self._further(reference, prompts[0], readout.with_seed(seed)) for seed in readout.further
         ]
@@ -138,10 +136,8 @@ class WildType:
             self._readings[asked.index] = reading
         return reading
 
-    def _output(self, tokens: tuple[int, ...], logits: Tensor | None) -> Output:
-        """Return what it puts out on a prompt, with what its logits say where they are at hand."""
-        if logits is None:
-            return Output(tokens)
+    def _output(self, tokens: tuple[int, ...], logits: Tensor) -> Output:
+        """Return what it puts out on a prompt, with what its logits say."""
         if self.choices:
             return Output(tokens, values=measured(self.choices, logits))
         return Output(tokens, margins=self.head.sampler.margins(logits))
