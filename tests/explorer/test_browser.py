@@ -12,13 +12,14 @@ from browsing import CHROMIUM, hosted, look, opened, served
 
 from mutascope import Mutant
 from mutascope.analysis.copa import rearrange, sign_map
+from mutascope.analysis.enrichment import nsm_enrichment
 from mutascope.analysis.severity import severity_frame
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.explorer import Atlas, write_site
 from mutascope.run.live import Live
 from mutascope.store import ScreenFolder, Shard
 from mutascope.store.reader import ScreenData
-from stores import records_of, write_screen
+from stores import records_of, write_predictions, write_screen
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
 
@@ -69,6 +70,8 @@ def test_gate_is_drawn_transposed(page):
     page.mouse.click(box["x"] + 56 + 7.5 * scale, box["y"] + 56 + 2.5 * scale)
     page.wait_for_selector("aside h2")
     assert page.locator("aside h2").inner_text().startswith("0.gate:7,2:")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("aside", state="hidden")
 
 
 def test_a_threshold_counts_the_sites_that_it_keeps(page, folders):
@@ -101,6 +104,35 @@ def test_columns_are_put_in_the_order_of_copa(page, folders):
     for place in range(3):
         page.get_by_text(f"row 0, column {order[place]} ").wait_for()
         page.keyboard.press("ArrowRight")
+
+
+def test_margins_tell_q_norms_and_massive_activations(page, folders):
+    results = ScreenData(folders["drosophila"])
+    tested = nsm_enrichment(results.records()).filter(layer=0, kind="v", axis="col").sort("index")
+    norm = results.covariates().filter(layer=0, kind="v", col=0).row(0, named=True)["input_norm"]
+    look(page, "view=locus&locus=0.v")
+    assert bool(page.locator("[data-mark='any']").count()) == (tested["q"] <= 0.05).any()
+    assert page.locator("[data-mark='norm'], [data-mark='massive']").count() == 2
+    page.locator("canvas.chart").focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text(f"column: {tested['hits'][0]} NSM sites (q ").wait_for()
+    shown = float(page.locator(".tip").inner_text().rpartition("input norm ")[2])
+    assert shown == pytest.approx(norm, rel=0.01)
+
+
+def test_what_is_predicted_is_paler_and_has_a_chance(browser, tmp_path):
+    records = records_of({(0, "v"): "+-#.\n.#.+"})
+    folder = write_predictions(
+        write_screen(tmp_path / "some", records.head(6), shapes={(0, "v"): (2, 4)}), records
+    )
+    chances = ScreenData(folder).calls().group_by("row", "col").agg(pl.max("probability"))["probability"]
+    for address in served(Atlas([str(folder)])):
+        for page in opened(browser, address):
+            look(page, "view=locus&locus=0.v")
+            assert page.locator("[data-legend='predicted']").inner_text() == "paler: predicted, not run"
+            look(page, "view=locus&locus=0.v&colour=chance&limit=0.5")
+            page.get_by_text(f"{(chances >= 0.5).sum()} of 8 sites").wait_for()
+            assert 0.4 < float(page.locator("#limit").input_value()) < 0.6
 
 
 def test_phenotypes_are_searched_and_lead_to_mutants(page, folders):
