@@ -37,6 +37,7 @@ def test_the_index_has_the_counts_of_every_locus(atlas, folders):
         "drosophila",
         "newton",
         "mmlu21",
+        "mmlu",
         "guessed (predicted)",
     ]
     for data in ScreenData(folders["drosophila"]).maps():
