@@ -196,7 +196,7 @@ def calibration_scores(
         w = part["weight"].to_numpy().astype(float)
         row = {"group": name, "mutants": len(part), "nsm": int(y.sum()), "silence_r2": silence_r2(part)}
         draws = {measure: [] for measure in _MEASURES}
-        for chosen in _resampled(part, resamples, np.random.default_rng(seed)):
+        for chosen in resampled(part, resamples, np.random.default_rng(seed)):
             for measure, function in _MEASURES.items():
                 draws[measure].append(function(p[chosen], y[chosen], w[chosen]))
         for measure, function in _MEASURES.items():
@@ -227,7 +227,7 @@ def silence_r2(calls: pl.DataFrame) -> float | None:
     return float(1 - w @ np.square(truth - told) / spread)
 
 
-def _resampled(calls: pl.DataFrame, resamples: int, random: np.random.Generator) -> Iterator[np.ndarray]:
+def resampled(calls: pl.DataFrame, resamples: int, random: np.random.Generator) -> Iterator[np.ndarray]:
     """Yield rows of the calls: as many sites of every stratum, drawn with replacement, with all of their rows."""
     site = _sites(calls)
     members = np.split(np.argsort(site, kind="stable"), np.cumsum(np.bincount(site))[:-1])

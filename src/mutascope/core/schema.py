@@ -32,6 +32,11 @@ COVARIATE_SCHEMA = {
     **dict.fromkeys(("input_norm", "input_max", "stream_ratio"), pl.Float32),
     "massive": pl.Boolean,
 }
+BASELINE_SCHEMA = {
+    **SITE_SCHEMA,
+    **dict.fromkeys(("change_max", "change_min", "change_zero"), pl.Float32),
+    **dict.fromkeys(("tile_norm", "input_norm", "gradient"), pl.Float32),
+}
 PREDICTION_SCHEMA = {
     **MUTANT_SCHEMA,
     "margin": pl.Float32,

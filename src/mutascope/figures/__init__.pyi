@@ -1,3 +1,4 @@
+from .baselines import baselines_figure
 from .counts import kinds_figure, layers_figure, mutations_figure
 from .enrichment import by_locus_figure, conserved_lines_figure
 from .fragile import fragile_tokens_figure
@@ -18,6 +19,7 @@ __all__ = [
     "PAPER",
     "Palette",
     "WriterCharts",
+    "baselines_figure",
     "by_locus_figure",
     "conserved_lines_figure",
     "cosine_figure",

@@ -27,7 +27,7 @@ _AXES = (("row", "rows"), ("col", "cols"))
 """Coordinates of a site, and the fields of a design that choose among them."""
 
 
-def _checked(given: ScreenSet, label: str) -> pl.DataFrame:
+def checked(given: ScreenSet, label: str) -> pl.DataFrame:
     """The exact calls of a predicted screen with cross-fitted probabilities.
 
     All exact calls make the calibration. Of an adaptive screen, only those of the random sample are returned: the
@@ -47,10 +47,10 @@ def _cross_fitted(results: ScreenData) -> pl.DataFrame:
     return weighed(drawn.drop("weight"), results.loci)
 
 
-def _scored(given: ScreenSet) -> list[str]:
+def scored(given: ScreenSet) -> list[str]:
     """Labels of the predicted screens with exact calls to score."""
     need(given.predicted, PREDICTED)
-    labels = [label for label in given.predicted if len(_checked(given, label))]
+    labels = [label for label in given.predicted if len(checked(given, label))]
     need(labels, SAMPLED)
     return labels
 
@@ -58,7 +58,7 @@ def _scored(given: ScreenSet) -> list[str]:
 @once
 def prediction_scores(given: ScreenSet) -> pl.DataFrame:
     """Return the scores of every predicted screen, of all mutants and by kind, with and without zero."""
-    return stack(_scored(given), lambda label: _with_and_without_zero(_checked(given, label)))
+    return stack(scored(given), lambda label: _with_and_without_zero(checked(given, label)))
 
 
 def _with_and_without_zero(calls: pl.DataFrame) -> pl.DataFrame:
@@ -74,7 +74,7 @@ def _with_and_without_zero(calls: pl.DataFrame) -> pl.DataFrame:
 @once
 def reliability_curves(given: ScreenSet) -> pl.DataFrame:
     """Return the reliability curve of every predicted screen."""
-    return stack(_scored(given), lambda label: reliability(_checked(given, label)))
+    return stack(scored(given), lambda label: reliability(checked(given, label)))
 
 
 def _combined(given: ScreenSet, *by: str) -> pl.DataFrame:

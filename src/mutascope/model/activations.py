@@ -209,8 +209,8 @@ def _norms(mutagen: Mutagen, locus: Locus, tiling: Tiling) -> dict[str, np.ndarr
     step = max(1, _BLOCK // (tile * locus.cols))
     for start in range(0, rows, step):
         strip = matrix[start * tile : (start + step) * tile].double()
-        sums[start : start + step] = _tile_sums(strip, tile)
-        squares[start : start + step] = _tile_sums(strip.square(), tile)
+        sums[start : start + step] = tile_sums(strip, tile)
+        squares[start : start + step] = tile_sums(strip.square(), tile)
     high, wide = (np.minimum(tile, size - np.arange(0, size, tile)) for size in (locus.rows, locus.cols))
     elements = np.outer(high, wide)
     norm = np.sqrt(squares)
@@ -221,7 +221,7 @@ def _norms(mutagen: Mutagen, locus: Locus, tiling: Tiling) -> dict[str, np.ndarr
     return {"tile_norm": norm, **changes, "change_zero": norm}
 
 
-def _tile_sums(values: Tensor, tile: int) -> np.ndarray:
+def tile_sums(values: Tensor, tile: int) -> np.ndarray:
     """Sum of every tile of a matrix, [tile rows, tile cols]; tiles at the far edges may be smaller."""
     rows, cols = values.shape
     padded = nn.functional.pad(values, (0, -cols % tile, 0, -rows % tile))

@@ -102,6 +102,32 @@ class Chain:
             for locus, some in parts.items():
                 yield locus, torch.cat(some, dim=2)
 
+    def logits(self, text: int, places: Tensor) -> Tensor:
+        """Return the logits of some places of a text, float32 [places, vocabulary]."""
+        return self._passes[text].logits[places].detach().float()
+
+    def gradients(
+        self, text: int, places: Tensor, direction: Tensor, loci: Sequence[Locus]
+    ) -> Iterator[tuple[Locus, Tensor, Tensor]]:
+        """Yield of every locus the input of its map [positions, cols] and the gradient at its output [positions, rows].
+
+        Args:
+            text: number of the text.
+            places: positions of the logits of one function of them, int64 [n].
+            direction: its gradient at these, [n, vocabulary].
+            loci: from whichever layers.
+        """
+        done = self._passes[text]
+        (read,) = torch.autograd.grad(
+            done.logits[places], done.read, direction.to(done.logits.dtype), retain_graph=True
+        )
+        grads = list(torch.autograd.grad(done.final, done.last, read, retain_graph=True))
+        for index in reversed(range(min(locus.layer for locus in loci), len(self.layers))):
+            here = [locus for locus in loci if locus.layer == index]
+            grads, maps = self._through(index, text, grads, here)
+            for locus, (x, (grad,)) in maps.items():
+                yield locus, x, grad
+
     def _run(self, tokens: Sequence[int]) -> _Pass:
         """Run the network on a text."""
         calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []

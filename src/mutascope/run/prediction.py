@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+import polars as pl
 
 from mutascope.assays import Assay
 from mutascope.core.design import Design, Plan
 from mutascope.core.errors import MutascopeError
 from mutascope.core.identity import check_same_screen
 from mutascope.core.manifest import Manifest, describe_loci
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.core.words import counted
 from mutascope.model.loading import Model
 from mutascope.predict.autograd import check_predictable
+from mutascope.predict.baselines import site_baselines
 from mutascope.run.description import describe_screen, new_manifest
 from mutascope.run.executors.local import run_local
 from mutascope.run.job import Job
@@ -140,6 +143,7 @@ class Prediction(Job[PredictSpec]):
                 " --out"
             )
         self._predict(executor, shard, quiet=quiet)
+        self._store_baselines()
         if self.adaptive:
             self._run_pending(executor, shard, quiet=quiet)
         if not self.finished:
@@ -253,6 +257,18 @@ class Prediction(Job[PredictSpec]):
             with self.home.changed_manifest() as manifest:
                 assert manifest.predictions is not None
                 manifest.predictions.seconds = round(time.monotonic() - started, 3)
+
+    def _store_baselines(self) -> None:
+        """Write what the predictions are compared with, of loci for which it is not there."""
+        with self.home.alone("baselines"):
+            known = self.home.baselines()
+            there = set() if known is None else set(known.select(LOCUS_KEY).unique().iter_rows())
+            if all((locus.layer, locus.kind) in there for locus in self.plan.loci):
+                return
+            written = [output.tokens for output in self.home.manifest().wild_type]
+            found = site_baselines(self.model, self.plan, self.tiling, self.resolved.prompts, written)
+            others = [] if known is None else [known.join(found, on=LOCUS_KEY, how="anti")]
+            self.home.write_baselines(pl.concat([*others, found]))
 
     def _run_pending(self, executor: Executor, shard: Shard | None, *, quiet: bool) -> None:
         pending = self.pending(shard)

@@ -12,6 +12,7 @@ import polars as pl
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest
 from mutascope.core.schema import (
+    BASELINE_SCHEMA,
     COVARIATE_SCHEMA,
     MUTANT_SCHEMA,
     PREDICTED,
@@ -142,6 +143,26 @@ class ScreenFolder:
         except DamagedError as error:
             raise MutascopeError(
                 f"{self.path}/covariates.parquet is damaged ({error}); delete it and {again}"
+            ) from error
+
+    def write_baselines(self, baselines: pl.DataFrame) -> None:
+        """Write what predictions are compared with (columns: ``BASELINE_SCHEMA``)."""
+        self.files.write_table("baselines.parquet", baselines.select(list(BASELINE_SCHEMA)))
+
+    def baselines(self) -> pl.DataFrame | None:
+        """Return a row per site of the predicted loci (columns: ``BASELINE_SCHEMA``), None where none was written.
+
+        Raises:
+            MutascopeError: when they are damaged.
+        """
+        if not self.files.exists("baselines.parquet"):
+            return None
+        try:
+            return self.files.read_table("baselines.parquet", BASELINE_SCHEMA)
+        except DamagedError as error:
+            raise MutascopeError(
+                f"{self.path}/baselines.parquet is damaged ({error}); delete it and run the same `mutascope predict`"
+                " again"
             ) from error
 
     def predicted_loci(self) -> set[str]:

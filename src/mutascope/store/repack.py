@@ -17,6 +17,8 @@ LARGE = 20_000
 """Mutants of a unit that is large enough."""
 _OF_A_RUN = ("created", "libraries", "platform", "controls", "predictions", "units")
 """Keys of a manifest that are not the same in all parts of a screen."""
+_WHOLE = ("mutants.parquet", "covariates.parquet", "baselines.parquet")
+"""Tables that are not in units."""
 
 
 def compact(source: ScreenFolder, target: ScreenFolder, size: int | None = None) -> None:
@@ -137,7 +139,7 @@ def _check_same(manifest: Manifest, other: Manifest, path: str) -> None:
 def _copy_tables(sources: Sequence[ScreenFolder], target: ScreenFolder) -> None:
     """Copy what is not in units: the list of mutants, covariates, predictions."""
     for source in sources:
-        tables = [name for name in ("mutants.parquet", "covariates.parquet") if source.files.exists(name)]
+        tables = [name for name in _WHOLE if source.files.exists(name)]
         tables += [f"predictions/{locus}.parquet" for locus in sorted(source.predicted_loci())]
         for name in tables:
             if not target.files.exists(name):
