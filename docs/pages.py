@@ -14,7 +14,7 @@ sys.path.insert(0, str(DOCS))
 from api import api_page  # noqa: E402
 
 from mutascope.findings import ScreenSet, build_tables, documented, figures  # noqa: E402
-from stores import write_every_assay, write_predicted, write_with_zero  # noqa: E402
+from stores import SHAPES, random_records, write_every_assay, write_null, write_predicted, write_with_zero  # noqa: E402
 
 TABLES = """# Tables
 
@@ -46,6 +46,7 @@ def tables_page() -> str:
             *write_every_assay(root).values(),
             write_with_zero(root / "say"),
             write_predicted(root / "guessed"),
+            write_null(root / "null", random_records(2, SHAPES)),
         ]
         return TABLES + "\n".join(documented(*made) for made in build_tables(ScreenSet(folders)))
 

@@ -57,6 +57,7 @@ def write_screen(
     wild: Sequence[str] = (WILD,),
     prompts: Sequence[str | Mapping[str, Any]] = ("Say:",),
     outputs: pl.DataFrame | None = None,
+    null: bool = False,
 ) -> Path:
     """Write a finished screen of one unit.
 
@@ -71,6 +72,7 @@ def write_screen(
         wild: outputs of the wild type, one per prompt.
         prompts: texts of the prompts, or what a manifest says of them.
         outputs: columns layer, kind, row, col, mutation, prompt, continuation.
+        null: it is a null screen of the model.
     """
     store, tile = ScreenFolder(folder), 4
     loci = []
@@ -130,6 +132,10 @@ def write_screen(
         "libraries": {},
         "controls": {"weights_restored": True},
     }
+    if null:
+        of, names = manifest["model"]["fingerprint"], [f"{locus['layer']}.{locus['kind']}" for locus in loci]
+        shuffled = {"of": of, "seed": 0, "loci": names}
+        manifest["model"] |= {"fingerprint": content_hash(f"{of} {names}"), "shuffled": shuffled}
     store.write_manifest(Manifest.model_validate(manifest))
     texts = phenotypes.select("phenotype", "text", continuation="text")
     store.write_unit("000000", Shard(told.select(*RECORD_SCHEMA, *measures), texts, outputs))
@@ -151,6 +157,8 @@ def write_predictions(folder: Path, records: pl.DataFrame) -> Path:
     )
     for (layer, kind), group in known.group_by(*LOCUS_KEY):
         store.write_predictions(f"{layer}.{kind}", group)
+    sites = random_covariates(records)
+    store.write_baselines(sites.with_columns(gradient=pl.col("change_zero") - 1))
     return folder
 
 
@@ -305,6 +313,14 @@ def write_predicted(folder: Path) -> Path:
     """Write a predicted text assay, with an exact call of every mutant."""
     records = random_records(2, SHAPES, 2)
     return write_predictions(write_screen(folder, records, name="guessed"), records)
+
+
+def write_null(folder: Path, records: pl.DataFrame, name: str = "drosophila", seed: int = 0) -> Path:
+    """Write a null screen: the NSMs of every locus and mutation dealt out at random over its sites."""
+    shuffled = pl.struct("silent", "first_divergence", "continuation")
+    dealt = records.with_columns(shuffled.shuffle(seed).over("layer", "kind", "mutation").alias("told"))
+    found = dealt.drop("silent", "first_divergence", "continuation").unnest("told")
+    return write_screen(folder, found.select(records.columns), name=name, null=True)
 
 
 def write_with_zero(folder: Path) -> Path:

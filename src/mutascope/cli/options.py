@@ -76,6 +76,12 @@ Address = Annotated[str | None, typer.Option(help="of a Ray cluster, such as aut
 Measure = Annotated[
     bool | None, typer.Option("--measure", help="also measure every mutant along the wild type's text")
 ]
+NullSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--null", help="seed: shuffle the elements of every locus of the design first; default not shuffled"
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="replaces the assay's seed")]
 Seeds = Annotated[
     str | None,

@@ -46,6 +46,7 @@ def screen(
     engine: options.Engine = None,
     batch: options.Batch = None,
     measure: options.Measure = None,
+    null_seed: options.NullSeed = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
     numerics: options.Numerics = None,

@@ -29,6 +29,19 @@ class _Stored(BaseModel):
         return self.model_dump(exclude_unset=True)
 
 
+class ShuffledInfo(_Stored):
+    """Which matrices of a null model hold their elements in another order (docs/format.md, 4.2)."""
+
+    of: str
+    seed: int
+    loci: list[str]
+
+    @property
+    def told(self) -> str:
+        """What was shuffled, in words."""
+        return f"{self.loci[0] if len(self.loci) == 1 else f'{len(self.loci)} loci'} shuffled"
+
+
 class ModelInfo(_Stored):
     """The model; ``unknown`` stands for what an imported screen does not say."""
 
@@ -37,6 +50,12 @@ class ModelInfo(_Stored):
     dtype: str
     fingerprint: str
     tokenizer: str
+    shuffled: ShuffledInfo | None = None
+
+    @property
+    def told(self) -> str:
+        """Its name, with what was shuffled."""
+        return self.name if self.shuffled is None else f"{self.name} ({self.shuffled.told})"
 
 
 class AssayInfo(_Stored):

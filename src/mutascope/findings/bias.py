@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -13,6 +13,7 @@ from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.analysis.sites import by_assay
 from mutascope.core.schema import LOCUS_KEY
 from mutascope.core.words import counted
+from mutascope.findings.beside import beside
 from mutascope.findings.blocks import Block, Figures, Rows
 from mutascope.findings.columns import columns, share
 from mutascope.findings.comparison import TWO
@@ -29,8 +30,20 @@ _BOTH_MUTATIONS = "it takes a screen with max and min at the same sites"
 @once
 def bias_by_locus(given: ScreenSet) -> pl.DataFrame:
     """Return score and lean of every locus, and the test of the difference of max and min."""
-    scored, tested = by_assay(given.maps, locus_bias), by_assay(given.maps, bias_tests)
+    return bias_of(given.maps)
+
+
+def bias_of(maps: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return score, lean and test of every locus of some maps."""
+    scored, tested = by_assay(maps, locus_bias), by_assay(maps, bias_tests)
     return scored.join(tested, on=["assay", *LOCUS_KEY], how="left", maintain_order="left")
+
+
+@once
+def bias_beside(given: ScreenSet) -> pl.DataFrame:
+    """Return score, lean and test of every locus, and what they are in the null screens."""
+    keys, names = ("assay", *LOCUS_KEY), ("max_nsm", "min_nsm", "score", "lean", "p")
+    return beside(given, bias_by_locus(given), lambda given: bias_of(given.null_maps), keys, names)
 
 
 @once
@@ -84,7 +97,7 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Rows(
         "bias_by_locus",
         "Loci that lean most",
-        "assay layer kind sites max_nsm min_nsm score one_sided lean p q",
+        "assay layer kind sites max_nsm min_nsm score score_shuffled one_sided lean lean_shuffled p p_shuffled q",
         choose=lambda frame: frame.filter(pl.col("lean") != "none").sort(
             "score", descending=True, maintain_order=True
         ),
@@ -111,7 +124,7 @@ FINDINGS = (
     Finding(
         "bias_by_locus",
         "Bias of every locus towards max or min (METHOD, Bias).",
-        bias_by_locus,
+        bias_beside,
         columns(
             max_nsm="max NSMs",
             min_nsm="min NSMs",

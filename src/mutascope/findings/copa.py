@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 
 from mutascope import figures
-from mutascope.analysis.copa import copa, copa_contrasts, rearrange, sign_map
+from mutascope.analysis.copa import MEASURES, copa, copa_contrasts, rearrange, sign_map
 from mutascope.analysis.maps import MapData
 from mutascope.core.kinds import kind_rank
 from mutascope.core.schema import LOCUS_KEY
+from mutascope.findings.beside import beside
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import chance as chance_column
 from mutascope.findings.columns import columns
@@ -33,7 +34,25 @@ _KNOWN = pl.col("strength").is_not_null()
 @once
 def pattern(given: ScreenSet) -> pl.DataFrame:
     """Return COPA of every locus."""
-    return stack(given.maps, lambda label: copa(given.maps[label], given.loci[label]))
+    return patterns_of(given.maps, given.loci)
+
+
+def patterns_of(maps: Mapping[str, pl.DataFrame], loci: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return COPA of every locus of some maps."""
+    return stack(maps, lambda label: copa(maps[label], loci[label]))
+
+
+@once
+def null_pattern(given: ScreenSet) -> pl.DataFrame:
+    """Return COPA of every locus of the null screens."""
+    return patterns_of(given.null_maps, given.null_loci)
+
+
+@once
+def pattern_beside(given: ScreenSet) -> pl.DataFrame:
+    """Return COPA of every locus, and what it is in the null screens."""
+    names = [f"{name}{part}" for name in MEASURES for part in ("", "_z", "_p")]
+    return beside(given, pattern(given), null_pattern, ("assay", *LOCUS_KEY, "axis"), names)
 
 
 @once
@@ -104,7 +123,8 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Rows(
         "copa",
         "Strongest patterns",
-        "assay layer kind axis vectors reference mirror mirror_null mirror_z mirror_q strength strength_null strength_q"
+        "assay layer kind axis vectors reference mirror mirror_null mirror_z mirror_z_shuffled mirror_q strength"
+        " strength_shuffled strength_null strength_q"
         " asymmetry asymmetry_null asymmetry_q",
         choose=lambda frame: frame.filter(_KNOWN).sort(
             "mirror_z", descending=True, nulls_last=True, maintain_order=True
@@ -158,7 +178,7 @@ FINDINGS = (
     Finding(
         "copa",
         "Strength, asymmetry and mirror images of the complementary pattern of every locus and axis, with their nulls.",
-        pattern,
+        pattern_beside,
         {
             **columns(
                 vectors="rows or columns that are not constant",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mutascope.core.errors import NotHere
+from mutascope.findings.beside import SHUFFLED, meaning
 from mutascope.findings.blocks import Block
 from mutascope.findings.columns import SHARED, Column
 from mutascope.findings.screens import ScreenSet
@@ -83,6 +84,8 @@ class Finding:
 
     def column(self, name: str) -> Column:
         """Return what a column of the table means."""
+        if name.endswith(SHUFFLED):
+            return meaning(name, self.column)
         return self.columns.get(name) or SHARED.get(name) or self.columns["*"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from mutascope.analysis.enrichment import (
 from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.analysis.sites import by_assay, in_order
 from mutascope.core.schema import LOCUS_KEY
+from mutascope.findings.beside import beside
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import chance as chance_column
 from mutascope.findings.columns import columns
@@ -41,7 +42,12 @@ HITS_IN_WORDS = {"any": "NSM sites", "both": "double NSM sites"}
 @once
 def enrichment(given: ScreenSet) -> pl.DataFrame:
     """Return the test of every line, under both meanings of a hit."""
-    tests = [by_assay(given.maps, lambda calls, hit=hit: nsm_enrichment(calls, hit)) for hit in HITS]
+    return lines_of(given.maps)
+
+
+def lines_of(maps: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the test of every line of some maps."""
+    tests = [by_assay(maps, lambda calls, hit=hit: nsm_enrichment(calls, hit)) for hit in HITS]
     return pl.concat(test.with_columns(hit=pl.lit(hit)) for test, hit in zip(tests, HITS, strict=True))
 
 
@@ -68,13 +74,8 @@ def across_layers(given: ScreenSet) -> pl.DataFrame:
 @once
 def on_residual(given: ScreenSet) -> pl.DataFrame:
     """Return conservation along the residual stream."""
-    lines = enrichment(given)
     return _explained(
-        given,
-        stack(
-            given.maps,
-            lambda label: conserved_on_residual(lines.filter(assay=label).drop("assay"), given.loci[label]),
-        ),
+        given, _residual_of(enrichment(given), {label: given.loci[label] for label in given.maps})
     )
 
 
@@ -95,6 +96,50 @@ def points(given: ScreenSet) -> pl.DataFrame:
             pl.lit(", ".join(group)).alias("assays"), pl.all()
         )
         for group in given.groups
+    )
+
+
+@once
+def null_lines(given: ScreenSet) -> pl.DataFrame:
+    """Return the test of every line of the null screens."""
+    return lines_of(given.null_maps)
+
+
+@once
+def enrichment_beside(given: ScreenSet) -> pl.DataFrame:
+    """Return the test of every line, and what it finds in the null screens."""
+    keys = ("assay", *LOCUS_KEY, "axis", "hit", "index")
+    return beside(given, enrichment(given), null_lines, keys, ("hits", "fold", "p", "enriched"))
+
+
+@once
+def across_layers_beside(given: ScreenSet) -> pl.DataFrame:
+    """Return conservation across layers, and what it is in the null screens."""
+    keys = ("assay", "hit", "kind", "axis", "index")
+    return beside(
+        given,
+        across_layers(given),
+        lambda given: conserved_across_layers(null_lines(given)),
+        keys,
+        ("enriched",),
+        absent=0,
+    )
+
+
+@once
+def on_residual_beside(given: ScreenSet) -> pl.DataFrame:
+    """Return conservation along the residual stream, and what it is in the null screens."""
+    keys = ("assay", "hit", "index")
+    return beside(given, on_residual(given), _null_residual, keys, ("enriched",), absent=0)
+
+
+def _null_residual(given: ScreenSet) -> pl.DataFrame:
+    return _residual_of(null_lines(given), given.null_loci)
+
+
+def _residual_of(lines: pl.DataFrame, loci: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    return stack(
+        loci, lambda label: conserved_on_residual(lines.filter(assay=label).drop("assay"), loci[label])
     )
 
 
@@ -150,12 +195,11 @@ def _sensitive(given: ScreenSet, palette: Palette) -> Pictures:
     for number, group in enumerate(given.groups):
         told = ", ".join(group)
         found = points(given).filter(assays=told).group_by(LOCUS_KEY).agg(points=pl.len())
-        loci = given.loci[group[0]].select(LOCUS_KEY)
-        counts = in_order(
-            loci.join(found, on=LOCUS_KEY, how="left").with_columns(pl.col("points").fill_null(0))
-        )
-        title = f"Sensitive points of {told}"
-        figure = figures.by_locus_figure(counts, "points", title=title, palette=palette)
+        sites = pl.col("site_rows") * pl.col("site_cols")
+        shares = given.loci[group[0]].join(found, on=LOCUS_KEY, how="left")
+        shares = in_order(shares.with_columns(share=100 * pl.col("points").fill_null(0) / sites))
+        title = f"Sensitive points of {told}, % of the sites"
+        figure = figures.by_locus_figure(shares, "share", title=title, palette=palette)
         yield str(number + 1) if len(given.groups) > 1 else "", figure
 
 
@@ -177,14 +221,14 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Rows(
         "conserved_on_residual",
         "Conserved coordinates of the residual stream (columns of q k v gate up, rows of o down)",
-        "assay hit index enriched tested expected kinds p q stream_ratio massive_layers massive",
+        "assay hit index enriched enriched_shuffled tested expected kinds p q stream_ratio massive_layers massive",
         choose=_by_q,
         empty="none is conserved",
     )
     yield Rows(
         "conserved_across_layers",
         "Conserved across the layers of a kind",
-        "assay kind axis hit index enriched tested expected p q stream_ratio massive_layers massive",
+        "assay kind axis hit index enriched enriched_shuffled tested expected p q stream_ratio massive_layers massive",
         choose=_by_q,
         rows=20,
         empty="none is conserved",
@@ -202,12 +246,12 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Rows(
         "enrichment",
         "The most enriched single rows and columns",
-        "assay layer kind axis hit index sites hits expected fold p q",
+        "assay layer kind axis hit index sites hits hits_shuffled expected fold fold_shuffled p p_shuffled q",
         choose=lambda frame: frame.filter("enriched").sort("p", maintain_order=True),
         empty="no row or column is enriched",
     )
     yield Figures("enriched_loci", "Loci with the most enriched rows, and columns (marked).")
-    yield Figures("sensitive_points", "Sites that are both in every screen, by locus.")
+    yield Figures("sensitive_points", "Share of the sites that are both in every screen, by locus.")
 
 
 def _sentences(given: ScreenSet) -> Iterator[str]:
@@ -242,7 +286,7 @@ FINDINGS = (
         "enrichment",
         "Every row and column of every locus, tested for more NSM sites than chance, and for more sites where both max"
         " and min are NSMs.",
-        enrichment,
+        enrichment_beside,
         HIT_COLUMN
         | columns(
             least_p=chance_column("p if all sites of the line were hits"),
@@ -263,7 +307,7 @@ FINDINGS = (
         "conserved_across_layers",
         "Coordinates of a kind with an enriched line in some layer, tested for having one in several; whether the line"
         " carries a massive activation, where the screen has covariates.",
-        across_layers,
+        across_layers_beside,
         _CONSERVED,
         Drawing("conserved_lines", "enriched rows and columns of all layers (3)", _conserved),
     ),
@@ -271,13 +315,15 @@ FINDINGS = (
         "conserved_on_residual",
         "Coordinates of the residual stream with an enriched line (columns of q k v gate up, rows of o down) in some"
         " locus, tested for having one in several; whether they carry a massive activation.",
-        on_residual,
+        on_residual_beside,
         _CONSERVED,
     ),
     Finding(
         "sensitive_points",
         "Sites that are NSMs with max and with min in all of several screens, or in the only one.",
         points,
-        figure=Drawing("sensitive_points", "sites that are both in every screen, by locus (3)", _sensitive),
+        figure=Drawing(
+            "sensitive_points", "share of the sites that are both in every screen, by locus (3)", _sensitive
+        ),
     ),
 )

@@ -67,7 +67,7 @@ def _settings(given: ScreenSet, label: str) -> dict[str, str]:
     manifest = results.manifest
     libraries = manifest.libraries
     return {
-        "model": f"{manifest.model.name} ({manifest.model.fingerprint[:12]})",
+        "model": f"{manifest.model.told} ({manifest.model.fingerprint[:12]})",
         "weights": manifest.model.dtype,
         "assay": manifest.assay.name,
         "tokens": _sampling(manifest.generation),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, wraps
 from itertools import combinations
 from typing import Any, TypeVar
@@ -27,13 +27,23 @@ class ScreenSet:
     Args:
         paths: screen folders, in the order in which tables and figures shall show them. A screen is called by the name
             of its folder, or by NAME where ``NAME=path`` is given; by its whole path where another has that name too.
+        Null screens (``screen --null``) stand beside the screen that they are the null of, and nowhere else; one
+        without it is a screen as any other.
+
+    Attributes:
+        nulls: null screens by the label of the screen that they are the null of.
 
     Raises:
         MutascopeError: when there is none, one is given twice, is no screen, or holds neither record nor prediction.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
-        self.results = labelled(paths)
+        every = labelled(paths)
+        homes = {label: home for label in every if (home := _null_of(label, every))}
+        self.results = {label: results for label, results in every.items() if label not in homes}
+        self.nulls: dict[str, list[ScreenData]] = {}
+        for label, home in homes.items():
+            self.nulls.setdefault(home, []).append(every[label])
         self.records: dict[str, pl.DataFrame] = {}
         self._known: dict[object, Any] = {}
         for label, results in self.results.items():
@@ -201,7 +211,7 @@ class ScreenSet:
         """What tables call the model of every screen: its name; with its fingerprint where two models share one."""
         names: dict[str, str] = {}
         for label, results in self.results.items():
-            names.setdefault(self.model(label), results.manifest.model.name)
+            names.setdefault(self.model(label), results.manifest.model.told)
         told = list(names.values())
         return {
             label: name if told.count(name) == 1 else f"{name} ({model[:8]})"
@@ -258,6 +268,26 @@ class ScreenSet:
             for label, results in self.results.items()
             if label not in self.panels and results.folder.has_covariates()
         }
+
+    @cached_property
+    def null_maps(self) -> dict[str, pl.DataFrame]:
+        """Records of the null screens of every screen that has some, of all loci together.
+
+        Raises:
+            MutascopeError: when two have a locus in common.
+        """
+        for label, nulls in self.nulls.items():
+            loci = pl.concat(each.loci.select(LOCUS_KEY) for each in nulls)
+            for layer, kind in loci.filter(loci.is_duplicated()).head(1).iter_rows():
+                raise MutascopeError(
+                    f"{layer}.{kind} is in two of the null screens of {label}: give one of them at a time"
+                )
+        return {label: pl.concat(_mutants(each) for each in nulls) for label, nulls in self.nulls.items()}
+
+    @cached_property
+    def null_loci(self) -> dict[str, pl.DataFrame]:
+        """Loci of the null screens of every screen that has some."""
+        return {label: pl.concat(each.loci for each in nulls) for label, nulls in self.nulls.items()}
 
     @cached_property
     def phenotypes(self) -> dict[str, pl.DataFrame]:
@@ -337,7 +367,25 @@ def labelled(paths: Sequence[str | os.PathLike[str]]) -> dict[str, ScreenData]:
 
 
 def _title(name: str, results: ScreenData) -> str:
-    return f"{name} (predicted)" if results.predicted else name
+    told = f"{name} (null)" if results.manifest.model.shuffled else name
+    return f"{told} (predicted)" if results.predicted else told
+
+
+def _null_of(label: str, every: Mapping[str, ScreenData]) -> str | None:
+    """Return the label of the screen that another one is the null of, None where there is none."""
+    null = every[label].manifest
+    if null.model.shuffled is None or null.assay.type == "panel":
+        return None
+    alike = (null.model.shuffled.of, null.assay, null.tile)
+    for other, results in every.items():
+        real = results.manifest
+        if (real.model.fingerprint, real.assay, real.tile) == alike:
+            return other
+    return None
+
+
+def _mutants(results: ScreenData) -> pl.DataFrame:
+    return results.records().select(*MUTANT_KEY, "silent")
 
 
 def _opened(paths: Sequence[str | os.PathLike[str]]) -> dict[str, ScreenData]:

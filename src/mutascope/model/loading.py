@@ -22,6 +22,7 @@ from transformers import (
 
 from mutascope.core.errors import MutascopeError, nearest
 from mutascope.core.genome import Genome
+from mutascope.core.manifest import ShuffledInfo
 from mutascope.core.words import counted
 from mutascope.model import generation
 from mutascope.model.aliases import ALIASES, fetch_alias
@@ -49,6 +50,7 @@ class Model:
         tokenizer: the checkpoint's own.
         fingerprint: SHA-256 over names, dtypes, shapes and bytes of all parameters.
         genome: the loci.
+        shuffled: of a null model (:mod:`mutascope.model.shuffling`), what was shuffled.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Model:
     tokenizer: PreTrainedTokenizerBase
     fingerprint: str
     genome: Genome
+    shuffled: ShuffledInfo | None = None
 
     @property
     def dtype(self) -> str:
@@ -63,14 +66,16 @@ class Model:
         return str(self.network.dtype).removeprefix("torch.")
 
     @property
-    def description(self) -> dict[str, str]:
+    def description(self) -> dict[str, Any]:
         """What the manifest of a screen says of the model."""
+        null = {} if self.shuffled is None else {"shuffled": self.shuffled.to_dict()}
         return {
             "name": self.name,
             "architecture": type(self.network).__name__,
             "dtype": self.dtype,
             "fingerprint": self.fingerprint,
             "tokenizer": tokenizer_fingerprint(self.tokenizer),
+            **null,
         }
 
     @property
@@ -90,9 +95,11 @@ class Model:
 
     def __repr__(self) -> str:
         count = sum(p.numel() for p in self.network.parameters())
+        told = "" if self.shuffled is None else f" ({self.shuffled.told})"
         return (
-            f"Model {self.name}: {type(self.network).__name__}, {count / 1e6:.1f} million parameters in {self.dtype} on"
-            f" {self.network.device}, {counted(len(self.genome), 'locus', 'loci')}, fingerprint {self.fingerprint[:12]}"
+            f"Model {self.name}{told}: {type(self.network).__name__}, {count / 1e6:.1f} million parameters in"
+            f" {self.dtype} on {self.network.device},"
+            f" {counted(len(self.genome), 'locus', 'loci')}, fingerprint {self.fingerprint[:12]}"
         )
 
 

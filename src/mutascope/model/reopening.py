@@ -7,6 +7,7 @@ from typing import Any
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest
 from mutascope.model.loading import Model, load_model
+from mutascope.model.shuffling import shuffle
 
 
 def load_screened(manifest: Manifest, folder: str, **loading: Any) -> Model:
@@ -26,6 +27,11 @@ def load_screened(manifest: Manifest, folder: str, **loading: Any) -> Model:
             f"{folder} was imported, and does not say which weights of {stored.name} were screened"
         )
     model = load_model(stored.name, dtype=stored.dtype, **loading)
+    if stored.shuffled is not None:
+        chosen = set(stored.shuffled.loci)
+        model = shuffle(
+            model, (locus for locus in model.genome if locus.name in chosen), stored.shuffled.seed
+        )
     if model.fingerprint != stored.fingerprint:
         raise MutascopeError(f"{stored.name} has other weights now than when {folder} was screened")
     return model

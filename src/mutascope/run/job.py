@@ -15,7 +15,7 @@ from mutascope.assays import Resolved
 from mutascope.assays.phenotype import PhenotypeReader
 from mutascope.core.design import Plan
 from mutascope.core.errors import MutascopeError, Unsupported
-from mutascope.core.genome import Tiling, auto_tile
+from mutascope.core.genome import Genome, Tiling, auto_tile
 from mutascope.core.identity import check_same_numerics
 from mutascope.core.manifest import Controls, Manifest, Numerics
 from mutascope.core.operators import check_mutations
@@ -254,8 +254,12 @@ class Job(ABC, Generic[SpecT]):
     @cached_property
     def tiling(self) -> Tiling:
         """The tiling of the spec, ``auto`` resolved."""
+        return self.tiling_of(self.model.genome)
+
+    def tiling_of(self, genome: Genome) -> Tiling:
+        """Return the tiling of the spec for the matrices of a genome."""
         tile = self.spec.tile
-        return Tiling(auto_tile(self.model.genome.hidden_size) if tile == "auto" else tile)
+        return Tiling(auto_tile(genome.hidden_size) if tile == "auto" else tile)
 
     @cached_property
     def plan(self) -> Plan:

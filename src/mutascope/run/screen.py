@@ -6,7 +6,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -25,6 +27,7 @@ from mutascope.core.tables import rows_to_html
 from mutascope.core.words import counted
 from mutascope.model.activations import site_covariates
 from mutascope.model.loading import Model
+from mutascope.model.shuffling import shuffle
 from mutascope.run.description import describe_screen, new_manifest
 from mutascope.run.executors.local import run_local
 from mutascope.run.job import Job
@@ -55,6 +58,8 @@ class Screen(Job[ScreenSpec]):
         design: which mutants; all sites with max and min by default.
         measure: also record, for every mutant, the mean log-probability of the wild type's continuation and the mean
             KL divergence along it (:mod:`mutascope.engine.measures`).
+        null_seed: screen the null model of this seed: every locus of the design shuffled
+            (:mod:`mutascope.model.shuffling`). A model that is given is copied for it.
         settings: further fields of a :class:`~mutascope.run.spec.ScreenSpec`: tile, engine, batch, dtype, device,
             numerics, allow_pickle, trust_remote_code.
 
@@ -70,10 +75,14 @@ class Screen(Job[ScreenSpec]):
         design: Design | None = None,
         *,
         measure: bool = False,
+        null_seed: int | None = None,
         **settings: Unpack[Settings],
     ) -> None:
-        spec = spec_of(ScreenSpec, model, assay, design, {"measure": measure, **settings})
+        told = {"measure": measure, "null_seed": null_seed, **settings}
+        spec = spec_of(ScreenSpec, model, assay, design, told)
         super().__init__(spec, model=model if isinstance(model, Model) else None)
+        if isinstance(model, Model) and null_seed is not None:
+            self.model = self._shuffled(replace(model, network=deepcopy(model.network)), null_seed)
 
     @classmethod
     def reopen(cls, data: ScreenData, **loading: Any) -> Screen:
@@ -100,6 +109,15 @@ class Screen(Job[ScreenSpec]):
         )
         screen.folder, screen.resolved = data.folder, resolved
         return screen
+
+    @cached_property
+    def model(self) -> Model:
+        """The model of the spec, shuffled where it is to be."""
+        model, seed = super().model, self.spec.null_seed
+        return model if seed is None else self._shuffled(model, seed)
+
+    def _shuffled(self, model: Model, seed: int) -> Model:
+        return shuffle(model, self.spec.design.plan(model.genome, self.tiling_of(model.genome)).loci, seed)
 
     @property
     def measure(self) -> bool:

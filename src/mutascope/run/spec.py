@@ -77,9 +77,12 @@ class ScreenSpec(JobSpec):
 
     Attributes:
         measure: also measure every mutant along the wild type's continuation, as an assay of several seeds does anyway.
+        null_seed: shuffle the elements of every locus of the design before anything is run
+            (:mod:`mutascope.model.shuffling`); by default nothing is shuffled.
     """
 
     measure: bool = False
+    null_seed: int | None = None
 
     @model_validator(mode="after")
     def _measures(self) -> Self:

@@ -291,7 +291,7 @@ class ScreenData:
         records = self.records()
         nsm = int((~records["silent"]).sum()) if len(records) else 0
         facts = {
-            "model": f"{self.manifest.model.name} ({self.manifest.model.fingerprint[:12]})",
+            "model": f"{self.manifest.model.told} ({self.manifest.model.fingerprint[:12]})",
             "assay": self.manifest.assay.name,
             "tile": str(self.manifest.tile),
             "engine": self.manifest.engine,
