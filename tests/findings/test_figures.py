@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 
 from mutascope.analysis.maps import MapData
@@ -34,8 +35,9 @@ def bars(axes) -> list[float]:
     return [round(patch.get_height(), 6) for patch in axes.patches]
 
 
-ELSEWHERE = {"conserved_apart"}
-"""Figures that take more layers: tests of their own draw them."""
+ELSEWHERE = {"conserved_apart", "null_maps"}
+"""Figures that take more layers, or null screens: tests of their own draw them."""
+OF_PREDICTIONS = ("reliability", "prediction_baselines")
 
 
 @pytest.mark.parametrize("name", sorted(set(figures()) - ELSEWHERE))
@@ -43,7 +45,7 @@ ELSEWHERE = {"conserved_apart"}
     "palette", [PAPER, pytest.param(COLOURBLIND, marks=pytest.mark.slow)], ids=["paper", "colourblind"]
 )
 def test_every_figure_is_drawn_within_its_page(given, predicted, name, palette):
-    drawn = draw(ScreenSet([predicted]) if name == "reliability" else given, name, palette)
+    drawn = draw(ScreenSet([predicted]) if name in OF_PREDICTIONS else given, name, palette)
     assert drawn
     for suffix, figure in drawn.items():
         FigureCanvasAgg(figure).draw()
@@ -76,6 +78,20 @@ def test_bars_are_rates_in_per_cent_in_the_colours_of_the_mutations(tmp_path):
         to_rgb(PAPER.statuses[Status.MIN_ONLY]),
     ]
     assert {"3", "2", "say", "max", "min"} <= set(texts(axes.figure))
+
+
+def test_numbers_above_full_bars_stay_within_their_panel(tmp_path):
+    full = records_of({(0, "v"): "##\n##"})
+    folders = [write_screen(tmp_path / f"say{number}", full) for number in range(5)]
+    (axes,) = draw(ScreenSet(folders), "nsm_by_mutation")[""].axes
+    FigureCanvasAgg(axes.figure).draw()
+    panel = axes.get_window_extent()
+    assert len(axes.texts) == 10
+    assert all(text.get_window_extent().y1 <= panel.y1 for text in axes.texts)
+
+
+def test_panels_have_no_sheet_as_they_know_nothing_of_silence(given):
+    assert list(draw(given, "sheet")) == list(given.maps)
 
 
 def test_the_overlap_figure_holds_the_numbers(given):
@@ -159,7 +175,7 @@ def test_a_gallery_marks_rows_and_columns_where_they_are_drawn():
     across, down = (c.get_offsets() for c in figure.axes[1].collections[-2:])
     assert across[:, 0].tolist() == [1]
     assert down[:, 1].tolist() == [2, 5]
-    assert figure.legends[0].get_texts()[3].get_text() == "silent: 48"
+    assert figure.legends[0].get_texts()[3].get_text() == "silent"
 
 
 def test_a_gallery_without_a_map_is_refused():
@@ -220,7 +236,7 @@ def test_names_of_screens_are_shown_as_they_stand(tmp_path):
     )
     named = set()
     for name, drawing in figures().items():
-        if name in ("reliability", *OF_WRITERS, *ELSEWHERE):
+        if name in (*OF_PREDICTIONS, *OF_WRITERS, *ELSEWHERE):
             continue
         for _, figure in drawing.draw(given, PAPER):
             FigureCanvasAgg(figure).draw()  # a formula would be refused, or lose its signs
@@ -275,3 +291,32 @@ def test_points_lie_within_their_axes_and_numbers_are_whole(given, name):
             assert axes.dataLim.y1 <= top + 1e-9
             if axes.get_xlabel() != "cosine":
                 assert all(tick == round(tick) for tick in axes.get_xticks())
+
+
+def test_the_line_that_one_screen_has_alone_is_marked_there_and_not_in_the_other(tmp_path):
+    random, folders = np.random.default_rng(0), []
+    full = {"alone": dict.fromkeys(range(8), 2), "other": {layer: 4 + layer // 2 for layer in range(8)}}
+    for name, columns in full.items():
+        parts = []
+        for layer, column in columns.items():
+            nsm = random.random((16, 16)) < 0.05
+            nsm[:, column] = True
+            picture = "\n".join("".join("#" if hit else "." for hit in row) for row in nsm)
+            parts.append(records_of({(layer, "v"): picture}))
+        folders.append(write_screen(tmp_path / name, pl.concat(parts), name=name))
+    drawn = draw(ScreenSet(folders), "conserved_apart")
+    assert list(drawn) == ["alone"], "no line of the other screen is in more layers than elsewhere"
+    figure = drawn["alone"]
+    FigureCanvasAgg(figure).draw()
+    assert "column 2 of v: enriched in 8 of 8 layers of alone, in at most 0" in " ".join(texts(figure))
+    marks = {
+        axes.get_label(): [
+            np.asarray(c.get_offsets())[:, 0].tolist()
+            for c in axes.collections
+            if isinstance(c, PathCollection)
+        ]
+        for axes in figure.axes
+    }
+    for layer in range(6):
+        assert marks[f"{layer}.v alone"] == [[2]]
+        assert marks[f"{layer}.v other"] == []

@@ -6,14 +6,18 @@ import re
 from base64 import b64decode
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
 
+from mutascope.figures.palette import PAPER
 from mutascope.findings import all_findings
+from mutascope.findings.blocks import LeftOut
 from mutascope.report import pictures
+from mutascope.report.blocks import Picture
 from stores import random_covariates, random_records, records_of, write_predictions, write_screen
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>&amp;\u202eabc"
@@ -201,6 +205,21 @@ def test_maps_that_find_no_room_are_left_out_with_a_sentence(tmp_path, page_of, 
     records = random_records(8, dict.fromkeys(["q", "v"], (6, 8)), seed=1)
     page = page_of(write_screen(tmp_path / "say", records))
     assert "maps of say: left out, the page would be too large" in page.text
+
+
+def test_a_figure_of_many_pictures_leaves_room_for_the_first_ones_of_others(monkeypatch):
+    monkeypatch.setattr(pictures, "ROOM", 30)
+    nothing: Any = None
+    album = pictures.Album(nothing, PAPER)
+    drawn = [
+        (rank, Picture("x" * 10, 1, ""), LeftOut(f"{name} {rank}", "no room"))
+        for name, ranks in (("layers", 4), ("late", 1))
+        for rank in range(ranks)
+    ]
+    album._drawn = drawn
+    shown = [block for _, block in album.fitted([("blocks/picture.html", each) for _, each, _ in drawn])]
+    left_out = [block.what for block in shown if isinstance(block, LeftOut)]
+    assert left_out == ["layers 2", "layers 3"]
 
 
 @pytest.mark.parametrize("drawn", ["....\n....", "####\n####", "#"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 from matplotlib.axes import Axes
@@ -39,6 +40,8 @@ def mutations_figure(counts: Mapping[str, pl.DataFrame], palette: Palette = PAPE
         grouped_bars(panel, part, x="assay", series="mutation", order=order, palette=palette)
         _write_numbers(panel, part, order)
         tilt(panel, order)
+    highest = max(_top(row) for part in counts.values() for row in part.iter_rows(named=True))
+    axes[0].set_ylim(0, max(1, (1.25 if most > _MANY_ASSAYS else 1.1) * highest))  # room for the numbers
     name_models(axes, counts)
     legend_right(figure, axes[-1], "mutation")
     return figure
@@ -49,10 +52,14 @@ def _write_numbers(panel: Axes, counts: pl.DataFrame, order: Sequence[str]) -> N
     bars = [bar for bar in panel.containers if isinstance(bar, BarContainer)]
     for bar, name in zip(bars, counts["mutation"].unique(maintain_order=True), strict=True):
         for patch, row in zip(bar.patches, counts.filter(mutation=name).iter_rows(named=True), strict=True):
-            top = 100 * max(row["rate"], row["high"] or 0)
-            place = (patch.get_x() + patch.get_width() / 2, top)
+            place = (patch.get_x() + patch.get_width() / 2, _top(row))
             told = {"fontsize": 6, "ha": "center", "rotation": 90 if len(order) > _MANY_ASSAYS else 0}
             panel.annotate(f"{row['nsm']:,}", place, (0, 3), textcoords="offset points", **told)
+
+
+def _top(row: Mapping[str, Any]) -> float:
+    """Upper end of a bar or its interval, in per cent."""
+    return 100 * max(row["rate"], row["high"] or 0)
 
 
 def kinds_figure(counts: Mapping[str, pl.DataFrame], palette: Palette = PAPER) -> Figure:

@@ -22,7 +22,7 @@ _TITLE_CHAR, _TITLE_LINE, _MARK_ROOM = 0.068, 0.13, 0.09
 
 
 def draw_gallery(rows: Sequence[Sequence[MapData]], title: str, palette: Palette = PAPER) -> Figure:
-    """Return maps in rows and columns, all sites the same size; the legend counts the sites of all together.
+    """Return maps in rows and columns, all sites the same size.
 
     Raises:
         NotHere: when there is no map.
@@ -54,7 +54,7 @@ def draw_gallery(rows: Sequence[Sequence[MapData]], title: str, palette: Palette
             _mark(axes, data)
     if sparse:
         page.footnote(ENLARGED)
-    page.add_legend(maps)
+    page.add_legend(maps, counted=False)  # a site may stand in several maps
     return page.figure
 
 

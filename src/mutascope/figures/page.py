@@ -91,12 +91,17 @@ class Page:
             axes.add_collection(_grid(high, wide, self.site), autolim=False)
         return axes
 
-    def add_legend(self, maps: Sequence[MapData]) -> None:
-        """Colours with the number of sites of each status; how to tell those that were predicted."""
+    def add_legend(self, maps: Sequence[MapData], *, counted: bool = True) -> None:
+        """Colours, with the number of sites of each status where wanted; how to tell those that were predicted."""
         legend = legend_of(maps[0], self.palette)
         counts = np.sum([np.bincount(data.drawn.ravel(), minlength=len(legend)) for data in maps], axis=0)
         handles: list[Patch | Line2D] = [
-            Patch(facecolor=colour, edgecolor=_INK, linewidth=0.5, label=plain(f"{told}: {counts[code]:,}"))
+            Patch(
+                facecolor=colour,
+                edgecolor=_INK,
+                linewidth=0.5,
+                label=plain(told + (f": {counts[code]:,}" if counted else "")),
+            )
             for code, colour, told in legend
         ]
         if any(data.exact is not None for data in maps):

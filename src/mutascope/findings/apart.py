@@ -58,7 +58,7 @@ def _layers(given: ScreenSet, palette: Palette) -> Pictures:
 
 def _apart(given: ScreenSet, palette: Palette) -> Pictures:
     """The line that stands most apart in every screen: its layers there, and in the other screens (Figure 3d)."""
-    found = lines_apart(given).sort("p", maintain_order=True)
+    found = lines_apart(given).filter(pl.col("enriched") > pl.col("elsewhere")).sort("p", maintain_order=True)
     need(len(found), "no line is enriched in one of the screens often enough to tell it from the others")
     for label in found["assay"].unique(maintain_order=True):
         line = found.filter(assay=label).row(0, named=True)
@@ -73,7 +73,10 @@ def _apart(given: ScreenSet, palette: Palette) -> Pictures:
         ]
         told = f"{_LINE[line['axis']]} {line['index']} of {line['kind']}"
         title = f"{told}: enriched in {line['enriched']} of {line['layers']} layers of {label}, in at most"
-        title += f" {line['elsewhere']} of another screen (q = {chance(line['q'])}; marked: enriched)"
+        verdict = "" if line["apart"] else "no more than chance, "
+        title += (
+            f" {line['elsewhere']} of another screen ({verdict}q = {chance(line['q'])}; marked: enriched)"
+        )
         yield label, figures.draw_gallery(rows, title, palette)
 
 

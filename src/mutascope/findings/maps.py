@@ -32,7 +32,7 @@ def statuses_by_locus(given: ScreenSet) -> pl.DataFrame:
 
 
 def _sheets(given: ScreenSet, palette: Palette) -> Pictures:
-    for label in given.labels:
+    for label in given.maps:  # a panel runs chosen NSMs: of a site's other mutation, nothing is known
         yield label, figures.draw_sheet(list(given.locus_maps(label).values()), palette)
 
 

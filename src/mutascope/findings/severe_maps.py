@@ -130,7 +130,7 @@ def _rows_of_low_cosine(
 
 
 def _by_locus(given: ScreenSet, palette: Palette) -> Pictures:
-    """How many NSMs of every locus are severe, a picture per text and choice assay."""
+    """Which share of the mutants of every locus is severe, a picture per text and choice assay."""
     need([*given.text, *given.choice], "it takes a text assay or a choice assay")
     tables = [
         (
@@ -145,14 +145,20 @@ def _by_locus(given: ScreenSet, palette: Palette) -> Pictures:
         for label in labels:
             counts = table(given).filter(assay=label)
             if len(counts):
-                title = f"{label}: NSMs with a {told}"
-                yield label, figures.by_locus_figure(counts, value, title=title, palette=palette)
+                title = f"{label}: NSMs with a {told}, % of the mutants"
+                mutants = given.records[label].group_by(LOCUS_KEY).agg(whole=pl.len())
+                shares = counts.join(mutants, on=LOCUS_KEY)
+                shares = shares.with_columns(share=100 * pl.col(value) / pl.col("whole"))
+                yield label, figures.by_locus_figure(shares, "share", title=title, palette=palette)
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
     """Yield where severe mutants lie, in both sorts of assays."""
     need([*given.text, *given.choice], "it takes a text assay or a choice assay")
-    yield Figures("severe_by_locus", "NSMs far from the wild type's text, and with low scores, by locus.")
+    yield Figures(
+        "severe_by_locus",
+        "NSMs far from the wild type's text, and with low scores, by locus, in per cent of its mutants.",
+    )
     if given.choice:
         yield Rows(
             "score_by_locus",
@@ -228,6 +234,6 @@ FINDINGS = (
             underperforming=f"NSMs with a score below {UNDERPERFORMING}",
             destructive="NSMs with an answer that is none of A, B, C, D",
         ),
-        Drawing("severe_by_locus", "NSMs of low cosine and of low score, by locus", _by_locus),
+        Drawing("severe_by_locus", "share of NSMs of low cosine and of low score, by locus", _by_locus),
     ),
 )

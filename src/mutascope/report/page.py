@@ -53,7 +53,7 @@ def report_html(given: ScreenSet, palette: Palette = PAPER) -> str:
         title=f"Mutagenesis screen: {', '.join(given.labels)}",
         models=sorted({results.manifest.model.name for results in given.results.values()}),
         headline=headline(given),
-        sections=built,
+        sections=[(section, list(album.fitted(blocks))) for section, blocks in built],
         absent=absent,
         version=version("mutascope"),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 import matplotlib
 import numpy as np
@@ -40,19 +41,44 @@ _SPARSE = 0.05
 
 
 class Album:
-    """The pictures of a page, as many as there is room for."""
+    """The pictures of a page, as many as there is room for (:meth:`fitted`)."""
 
     def __init__(self, given: ScreenSet, palette: Palette) -> None:
         self.given, self.palette = given, palette
-        self._room = self._room_of_maps = ROOM
+        self._room_of_maps = ROOM
+        self._drawn: list[tuple[int, Picture, LeftOut]] = []
 
     def figures(self, block: Figures) -> Iterable[Picture | LeftOut]:
         """Yield the pictures of a figure, or why they are left out."""
         try:
-            for suffix, figure in figure_named(block.figure).draw(self.given, self.palette):
-                yield self._placed(figure, block.caption, f"figure {block.figure} {suffix}", "")
+            for rank, (suffix, figure) in enumerate(
+                figure_named(block.figure).draw(self.given, self.palette)
+            ):
+                what, only = f"figure {block.figure} {suffix}".rstrip(), f" --only {block.figure}"
+                yield self._placed(figure, block.caption, what, only, rank)
         except NotHere as reason:
             yield LeftOut(block.caption.rstrip("."), str(reason))
+
+    def fitted(self, blocks: Iterable[tuple[str, object]]) -> Iterator[tuple[str, object]]:
+        """Yield blocks with the names of their templates: pictures that find no room as sentences.
+
+        First pictures of figures have room before second ones, and so on, so that no figure with a picture of every
+        screen takes the room of those that follow. To be called when everything is drawn.
+        """
+        for template, block in blocks:
+            missing = self._without_room.get(id(block))
+            yield (template, block) if missing is None else ("blocks/leftout.html", missing)
+
+    @cached_property
+    def _without_room(self) -> dict[int, LeftOut]:
+        """What is said in place of pictures, by their identity."""
+        missing, room = {}, ROOM
+        for _, drawn, told in sorted(self._drawn, key=lambda each: each[0]):
+            if len(drawn.source) <= room:
+                room -= len(drawn.source)
+            else:
+                missing[id(drawn)] = told
+        return missing
 
     def maps(self, block: Maps) -> Iterable[Picture | Gallery | LeftOut]:
         """Yield the maps of a screen."""
@@ -61,13 +87,12 @@ class Album:
             yield from self._gallery(block.label, maps)
             return
         figure = draw_sheet(maps, self.palette)
-        yield self._placed(figure, f"Maps of {block.label}.", f"maps of {block.label}", " --only sheet")
+        yield self._placed(figure, f"Maps of {block.label}.", f"maps of {block.label}", " --only sheet", 0)
 
-    def _placed(self, figure: Figure, caption: str, what: str, only: str) -> Picture | LeftOut:
+    def _placed(self, figure: Figure, caption: str, what: str, only: str, rank: int) -> Picture:
         found = picture(figure, caption)
-        if len(found.source) > self._room:
-            return LeftOut(what, f"the page would be too large; see `mutascope figures{only}`")
-        self._room -= len(found.source)
+        told = LeftOut(what, f"the page would be too large; see `mutascope figures{only}`")
+        self._drawn.append((rank, found, told))
         return found
 
     def _gallery(self, label: str, maps: list[MapData]) -> Iterable[Gallery | LeftOut]:
