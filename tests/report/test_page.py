@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from mutascope.figures.palette import PAPER
@@ -205,6 +206,15 @@ def test_maps_that_find_no_room_are_left_out_with_a_sentence(tmp_path, page_of, 
     records = random_records(8, dict.fromkeys(["q", "v"], (6, 8)), seed=1)
     page = page_of(write_screen(tmp_path / "say", records))
     assert "maps of say: left out, the page would be too large" in page.text
+
+
+@pytest.mark.parametrize("dots, kind", [(10, "svg+xml"), (9000, "png")])
+def test_charts_of_thousands_of_dots_are_pixels(dots, kind):
+    figure = Figure()
+    figure.subplots().scatter(range(dots), np.arange(dots) ** 0.5)
+    source = pictures.picture(figure, "Dots.").source
+    assert source.startswith(f"data:image/{kind};base64,")
+    assert len(source) < 300_000
 
 
 def test_a_figure_of_many_pictures_leaves_room_for_the_first_ones_of_others(monkeypatch):

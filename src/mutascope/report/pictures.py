@@ -32,6 +32,8 @@ SHEET = 12
 _CSS_PIXELS = 96
 """Per inch."""
 _COLOURS = 128
+_LONGEST_SVG = 250_000
+"""Characters; a chart of thousands of dots takes less room as pixels."""
 _WIDTH = 940
 """CSS pixels for the maps of a layer side by side."""
 _LARGEST = 4
@@ -123,10 +125,11 @@ class Album:
 
 
 def picture(figure: Figure, caption: str) -> Picture:
-    """Return a figure for the page: maps as PNG, in which sites stay sharp, charts as SVG."""
+    """Return a figure for the page: maps as PNG, in which sites stay sharp, charts as SVG where that is short."""
     width = round(float(figure.get_size_inches()[0]) * _CSS_PIXELS)
     has_maps = any(axes.images for axes in figure.axes)
-    return Picture(_png(figure) if has_maps else _svg(figure), width, caption)
+    drawn = "" if has_maps else _svg(figure)
+    return Picture(drawn if 0 < len(drawn) <= _LONGEST_SVG else _png(figure), width, caption)
 
 
 def _thumbnail(data: MapData, scale: float, pixels: np.ndarray) -> Thumbnail:
