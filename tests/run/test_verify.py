@@ -78,7 +78,7 @@ def test_what_is_damaged_is_named_repaired_and_run_again(screen, out, damage):
     assert verify(ScreenFolder(out)) == []
     DAMAGES[damage](out)
     faults = verify(ScreenFolder(out))
-    assert [fault.unit for fault in faults] == ["000001"]
+    assert [fault.of for fault in faults] == ["unit 000001"]
     repair(ScreenFolder(out), faults)
     screen.run(out, quiet=True)
     assert verify(ScreenFolder(out)) == []
@@ -109,8 +109,9 @@ def test_all_outputs_deleted_is_told(out):
         ("units", "size", 0, "units.size"),
         ("units", "mutants", 10**30, "units.mutants"),
         ("units", "mutants", 26, "its design has 24 mutants, not 26"),
-        ("loci", "rows", 10**12, "there is no such design"),
-        ("loci", "site_cols", 10**12, "there is no such design"),
+        ("loci", "rows", 10**30, "loci.0.rows"),
+        ("loci", "rows", 10**9, "there is no such design"),
+        ("loci", "site_cols", 10**9, "there is no such design"),
     ],
 )
 def test_sizes_that_cannot_be_are_a_damaged_manifest(out, part, field, value, words):
@@ -196,6 +197,35 @@ def test_predictions_that_are_damaged_are_named_and_made_again(tmp_path, cli, re
     assert cli("verify", out).code == 0
 
 
+def test_covariates_that_are_damaged_are_named_and_made_again(screen, out, cli):
+    (out / "covariates.parquet").write_bytes(b"PAR1")
+    result = cli("verify", out)
+    assert (result.code, result.out[:30]) == (2, "covariates.parquet: is damaged")
+    assert cli("repair", out).code == 0
+    screen.run(out, quiet=True)
+    assert cli("verify", out).code == 0
+
+
+def test_a_silent_mutant_that_says_something_else_is_named(llama, tmp_path):
+    assay = TextAssay(name="test", prompt="hello", max_length=12, seed=3, temperature=0.7)
+    Screen(llama, assay, Design(layers=(0,), kinds=("v",), sample=4), tile=8).run(tmp_path, quiet=True)
+    store = ScreenFolder(tmp_path)
+    store.files.write_table("records/000000.parquet", store.records().with_columns(~pl.col("silent")))
+    (tmp_path / "checksums" / "000000.sha256").unlink()
+    assert [fault.reason for fault in verify(store)] == [
+        "its silent mutants are not those that say what the wild type says"
+    ]
+
+
+@pytest.mark.parametrize("name", ["records/000001.parquet", "phenotypes/000001.parquet", "manifest.json"])
+def test_a_folder_in_place_of_a_file_is_a_sentence(out, cli, name):
+    (out / name).unlink()
+    (out / name).mkdir()
+    for verb in ("verify", "repair"):
+        result = cli(verb, out)
+        assert (result.code, result.err.count("\n")) == (2, 1), (verb, result.err)
+
+
 def test_the_verbs(screen, out, cli):
     result = cli("verify", out, "--replay", 5)
     assert (result.code, result.out) == (0, f"{out} is whole: 24 of 24 mutants, 5 calls replayed\n"), (
@@ -204,9 +234,9 @@ def test_the_verbs(screen, out, cli):
     change_text(out)
     result = cli("verify", out)
     assert (result.code, result.out) == (2, "unit 000001: a text does not match its hash\n")
-    assert result.err.startswith(f"mutascope: 1 unit of {out} cannot be trusted: run mutascope repair {out}")
+    assert result.err.startswith(f"mutascope: 1 part of {out} cannot be trusted: run mutascope repair {out}")
     result = cli("repair", out)
-    assert result.out.endswith(f"1 unit of {out} to be run again\n")
+    assert result.out.endswith(f"1 part of {out} to be made again by the command that made it\n")
     screen.run(out, quiet=True)
     assert cli("verify", out).code == 0
 

@@ -143,6 +143,11 @@ def test_a_new_screen_needs_a_free_place(tmp_path):
         ScreenFolder(tmp_path / "file" / "screen").check_free()
 
 
+def test_a_url_with_one_slash_is_no_folder():
+    with pytest.raises(MutascopeError, match="begins like s3://"):
+        ScreenFolder("s3:/bucket/screen")
+
+
 def test_an_unknown_scheme_is_one_sentence():
     with pytest.raises(MutascopeError, match="warp://x cannot be opened"):
         ScreenFolder("warp://x")

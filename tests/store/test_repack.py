@@ -97,7 +97,7 @@ def test_what_is_missing_stays_missing(screen, whole, tmp_path):
     check(tmp_path / "out", whole)
 
 
-@pytest.mark.parametrize("size", [8, 24])
+@pytest.mark.parametrize("size", [8, 24, 16 * 10**18])
 def test_other_sizes_are_refused(whole, tmp_path, cli, size):
     result = cli("compact", whole.path, "--out", tmp_path / "out", "--size", size)
     assert result.code == 2
@@ -165,4 +165,4 @@ def test_a_damaged_folder_is_not_written_anew(whole, tmp_path, cli):
     shutil.copy(part / "records" / "000001.parquet", part / "records" / "000002.parquet")
     result = cli("compact", part, "--out", tmp_path / "out")
     assert result.code == 2
-    assert f"mutascope repair {part} first" in result.err
+    assert f"run mutascope repair {part}, then" in result.err

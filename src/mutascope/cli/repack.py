@@ -50,5 +50,6 @@ def _check(folder: ScreenFolder) -> None:
     faults = verify(folder)
     if faults:
         raise MutascopeError(
-            f"{folder.path} is not whole ({faults[0]}): run mutascope repair {folder.path} first"
+            f"{folder.path} is not whole ({faults[0]}): run mutascope repair {folder.path}, then the command that made"
+            " it"
         )

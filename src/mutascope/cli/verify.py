@@ -33,7 +33,7 @@ def verify(
         typer.echo(str(fault))
     if faults:
         raise MutascopeError(
-            f"{counted(len(faults), 'unit')} of {folder} cannot be trusted: run mutascope repair {folder}, then the"
+            f"{counted(len(faults), 'part')} of {folder} cannot be trusted: run mutascope repair {folder}, then the"
             " command that made it"
         )
     data = ScreenData(folder)
@@ -54,4 +54,4 @@ def repair(folder: options.Folder) -> None:
     checks.repair(store, faults)
     for fault in faults:
         typer.echo(f"deleted {fault}")
-    typer.echo(f"{counted(len(faults), 'unit')} of {folder} to be run again")
+    typer.echo(f"{counted(len(faults), 'part')} of {folder} to be made again by the command that made it")

@@ -12,7 +12,7 @@ import polars as pl
 from mutascope.assays.phenotype import PhenotypeReader, content_hash
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import LocusInfo, Manifest
-from mutascope.core.schema import MUTANT_KEY, MUTANT_SCHEMA, PREDICTED
+from mutascope.core.schema import COVARIATE_SCHEMA, MUTANT_KEY, MUTANT_SCHEMA, PREDICTED
 from mutascope.run.controls import mismatches
 from mutascope.run.screen import Screen
 from mutascope.run.units import Units
@@ -25,18 +25,31 @@ from mutascope.store.shards import SCHEMAS
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a unit, or with the predictions of a locus."""
+    """What is wrong with a unit, with the predictions of a locus, or with another file.
 
-    unit: str
+    Attributes:
+        of: which.
+        reason: what is wrong with it.
+        files: to be deleted, in this order, so that it is made again.
+    """
+
+    of: str
     reason: str
+    files: tuple[str, ...]
 
-    @property
-    def of_locus(self) -> bool:
-        """Whether it is of predictions: units have numbers, and loci names."""
-        return "." in self.unit
+    @classmethod
+    def in_unit(cls, unit: str, reason: str) -> Fault:
+        """Return a fault of a unit; its records are deleted first."""
+        tables = (f"{kind}/{unit}.parquet" for kind in SCHEMAS)
+        return cls(f"unit {unit}", reason, (*tables, f"checksums/{unit}.sha256"))
+
+    @classmethod
+    def in_predictions(cls, locus: str, reason: str) -> Fault:
+        """Return a fault of the predictions of a locus."""
+        return cls(f"predictions of {locus}", reason, (f"predictions/{locus}.parquet",))
 
     def __str__(self) -> str:
-        return f"{'predictions of' if self.of_locus else 'unit'} {self.unit}: {self.reason}"
+        return f"{self.of}: {self.reason}"
 
 
 def verify(folder: ScreenFolder) -> list[Fault]:
@@ -59,13 +72,25 @@ def verify(folder: ScreenFolder) -> list[Fault]:
     sizes = Units(manifest.units.mutants, manifest.units.size).sizes()
     finished = folder.finished_units()
     wanted = sizes.keys() if manifest.vouched or manifest.imported else finished & sizes.keys()
-    faults = [Fault(unit, "does not belong to this screen") for unit in sorted(finished - sizes.keys())]
+    faults = [
+        Fault.in_unit(unit, "does not belong to this screen") for unit in sorted(finished - sizes.keys())
+    ]
     for unit in sorted(wanted, key=int):
         expected = None if mutants is None else unit_of(mutants, unit, manifest.units.size)
-        faults += [Fault(unit, reason) for reason in _reasons(folder, manifest, unit, sizes[unit], expected)][
-            :1
-        ]
-    return faults + _of_predictions(folder, manifest)
+        faults += [
+            Fault.in_unit(unit, reason) for reason in _reasons(folder, manifest, unit, sizes[unit], expected)
+        ][:1]
+    return faults + _of_predictions(folder, manifest) + _of_covariates(folder)
+
+
+def _of_covariates(folder: ScreenFolder) -> list[Fault]:
+    """Return what is wrong with the covariates, which may be missing."""
+    if folder.has_covariates():
+        try:
+            folder.files.read_table("covariates.parquet", COVARIATE_SCHEMA)
+        except DamagedError as error:
+            return [Fault("covariates.parquet", f"is damaged ({error})", ("covariates.parquet",))]
+    return []
 
 
 def _is_as_long(mutants: pl.DataFrame, manifest: Manifest) -> bool:
@@ -79,18 +104,20 @@ def _of_predictions(folder: ScreenFolder, manifest: Manifest) -> list[Fault]:
     """Return what is wrong with the predictions of loci."""
     present, loci = folder.predicted_loci(), {locus.name: locus for locus in manifest.loci}
     all_are = manifest.design.type == "adaptive" and manifest.controls is not None
-    faults = [Fault(name, "do not belong to this screen") for name in sorted(present - loci.keys())]
+    faults = [
+        Fault.in_predictions(name, "do not belong to this screen") for name in sorted(present - loci.keys())
+    ]
     for name, locus in loci.items():
         if name not in present:
-            faults += [Fault(name, "are missing")] * all_are
+            faults += [Fault.in_predictions(name, "are missing")] * all_are
             continue
         try:
             found = folder.files.read_table(f"predictions/{name}.parquet", PREDICTED)
         except DamagedError as error:
-            faults.append(Fault(name, f"are damaged ({error})"))
+            faults.append(Fault.in_predictions(name, f"are damaged ({error})"))
             continue
         if manifest.predictions and not _is_all_of(locus, manifest.predictions.mutations, found):
-            faults.append(Fault(name, "are not of the mutants of the locus"))
+            faults.append(Fault.in_predictions(name, "are not of the mutants of the locus"))
     return faults
 
 
@@ -110,14 +137,14 @@ def _is_all_of(locus: LocusInfo, mutations: Sequence[str], found: pl.DataFrame) 
 
 
 def repair(folder: ScreenFolder, faults: list[Fault]) -> None:
-    """Delete what is named, the records of a unit first, so that it is run again."""
+    """Delete what is named, so that it is made again.
+
+    Raises:
+        MutascopeError: when it cannot be deleted.
+    """
     for fault in faults:
-        if fault.of_locus:
-            folder.files.remove(f"predictions/{fault.unit}.parquet")
-            continue
-        for kind in SCHEMAS:
-            folder.files.remove(f"{kind}/{fault.unit}.parquet")
-        folder.files.remove(f"checksums/{fault.unit}.sha256")
+        for name in fault.files:
+            folder.files.remove(name)
 
 
 def replay(data: ScreenData, calls: int, **loading: Any) -> list[str]:
@@ -169,6 +196,10 @@ def _reasons(
         content_hash(text) == known for known, text in phenotypes.select("phenotype", "text").iter_rows()
     ):
         yield "a text does not match its hash"
+    if outputs is None and manifest.numerics is not None and len(manifest.wild_type) == 1:
+        as_wild = records["phenotype"] == manifest.wild_type[0].phenotype
+        if not records["silent"].equals(as_wild):
+            yield "its silent mutants are not those that say what the wild type says"
     for frame in (records, outputs):
         if frame is not None and not frame["phenotype"].is_in(texts.implode()).all():
             yield "the text of a phenotype is missing"

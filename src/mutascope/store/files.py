@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -44,11 +45,13 @@ class Files:
     """The files of a folder by their names in it, ``records/000000.parquet``. Can be sent to workers.
 
     Raises:
-        MutascopeError: when the URL has a protocol that is not known here.
+        MutascopeError: when the URL has a protocol that is not known here, or one slash alone.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
+        if re.match(r"[a-z][a-z0-9]+:/[^/]", path):
+            raise MutascopeError(f"{path} is neither a folder nor a URL, which begins like s3://")
         try:
             self._fs, self._root = fsspec.url_to_fs(path, **_options(path))
         except (ValueError, ImportError) as error:
@@ -191,9 +194,18 @@ class Files:
         self.write(name, encoded(frame))
 
     def remove(self, name: str) -> None:
-        """Delete a file, if it is there."""
-        with suppress(FileNotFoundError):  # another process may be faster
-            self._ask(lambda: self._fs.rm_file(self._at(name)))
+        """Delete a file, if it is there.
+
+        Raises:
+            MutascopeError: when it cannot be deleted.
+        """
+        place = self._at(name)
+        try:
+            self._ask(lambda: self._fs.rm_file(place))
+        except FileNotFoundError:  # another process may be faster
+            pass
+        except OSError as error:
+            raise MutascopeError(f"{place} cannot be deleted: {error.strerror or error}") from error
 
     @property
     def _is_local(self) -> bool:

@@ -71,7 +71,11 @@ class ScreenFolder:
         """
         if not self.exists():
             raise MutascopeError(f"{self.path} is not a screen folder: it has no manifest.json")
-        return Manifest.parse(self.files.read("manifest.json"), self.path)
+        try:
+            content = self.files.read("manifest.json")
+        except OSError as error:
+            raise MutascopeError(f"{self.path}/manifest.json cannot be read: {error.strerror}") from error
+        return Manifest.parse(content, self.path)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest, replacing an older one in one step."""

@@ -41,9 +41,9 @@ def planned(folder: ScreenFolder, manifest: Manifest) -> pl.DataFrame | None:
         if [tiling.grid(locus) for locus in loci] != told:  # before all of them are enumerated
             raise ValueError("another grid of sites")
         plan = _region(design).plan(Genome(loci, 0), tiling)
+        return plan.frame() if plan.digest == design.sha256 else None
     except (ValueError, OverflowError, MemoryError) as error:
         raise MutascopeError(f"{folder.path}/manifest.json is damaged: there is no such design") from error
-    return plan.frame() if plan.digest == design.sha256 else None
 
 
 def _region(design: DesignInfo) -> Design:

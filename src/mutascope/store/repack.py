@@ -8,7 +8,7 @@ import polars as pl
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.identity import check_same_screen
-from mutascope.core.manifest import Manifest, UnitsInfo
+from mutascope.core.manifest import MOST, Manifest, UnitsInfo
 from mutascope.store.folder import ScreenFolder
 from mutascope.store.integrity import keeps_outputs
 from mutascope.store.shards import Shard
@@ -35,7 +35,7 @@ def compact(source: ScreenFolder, target: ScreenFolder, size: int | None = None)
     manifest = source.manifest()
     old = manifest.units.size
     size = size or old * max(1, LARGE // old)
-    if size < old or size % old:
+    if size < old or size % old or size > MOST:
         raise MutascopeError(
             f"--size must be a multiple of {old}, the mutants of a unit of {source.path}, not {size}"
         )
