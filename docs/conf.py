@@ -13,6 +13,7 @@ project = "mutascope"
 extensions = ["myst_nb"]
 html_theme = "furo"
 html_title = "mutascope"
+html_show_copyright = False
 exclude_patterns = ["images"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
