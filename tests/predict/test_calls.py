@@ -45,6 +45,17 @@ def test_the_nearest_tokens_stand_for_the_others():
     assert torch.corrcoef(torch.tensor(pairs).T)[0, 1] > 0.8
 
 
+def test_a_pick_that_is_filtered_out_is_never_silent():
+    lost, agree = 0, 0
+    for seed in range(100):
+        calls, exact = silences(seed, 0.15, VOCABULARY, top_k=3)
+        assert calls.silence is not None
+        lost += exact == 0
+        agree += (float(calls.silence) == 0) == (exact == 0)
+    assert lost > 10
+    assert agree > 90
+
+
 def test_a_greedy_choice_has_no_chance_of_silence():
     sampler = Sampler({"max_new_tokens": STEPS}, 0, VOCABULARY)
     logits, steps = torch.randn(STEPS, VOCABULARY), torch.arange(STEPS)

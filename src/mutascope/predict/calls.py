@@ -75,7 +75,7 @@ def make_calls(changes: Tensor, targets: Targets) -> Calls:
 
         1 / (1 + sum_w p_w max(0, exp(d_w - d_x) - 1))
 
-    where the tokens that are targets stand for all others.
+    where the tokens that are targets stand for all others. It is 0 where x is filtered out.
 
     Args:
         changes: [mutations, site rows, targets, site cols].
@@ -83,6 +83,8 @@ def make_calls(changes: Tensor, targets: Targets) -> Calls:
     """
     silence = _silence(changes, targets)
     margins = changes + targets.margins[:, None]
+    if silence is not None:
+        silence.masked_fill_((margins[:, :, targets.leaves] < 0).any(2), 0)
     margin = margins.amin(2)
     lost = (margins < 0).int()
     first = targets.steps[lost.argmax(2)].int().masked_fill(lost.amax(2) == 0, -1)

@@ -48,6 +48,7 @@ class Targets:
         seeds: float32 [targets, hidden], gradient of the margin with respect to what the output head reads.
         weights: float32 [targets], chance of the wild type to pick what the target stands for: the targets of a step
             share that of all tokens but the picked one, by their own chances. None where tokens are not sampled.
+        leaves: bool [targets], whether the threat is that the pick is filtered out, and cannot be picked any more.
         directions: what is differentiated for them.
         linear: int64 [targets], direction of every target.
         contests: of targets that take several directions.
@@ -58,6 +59,7 @@ class Targets:
     margins: Tensor
     seeds: Tensor
     weights: Tensor | None
+    leaves: Tensor
     directions: Directions
     linear: Tensor
     contests: tuple[Contest, ...]
@@ -136,6 +138,7 @@ def make_targets(
     return Targets(
         *(steps[token], places[token], margins, seed),
         _weights(sampler, logits.detach(), threats.detach(), token, threat),
+        threat == threats.shape[1] - 1,
         Directions(at[order], seeds[order]),
         own,
         tuple(replace(contest, at=extra_at.cpu()[contest.at]) for contest in contests),
