@@ -18,7 +18,7 @@ from mutascope.explorer.prepared import Pages, pages_of, stamp
 from mutascope.explorer.told import Told, findings
 from mutascope.figures.palette import PALETTES
 from mutascope.findings import ScreenSet, open_many
-from mutascope.findings.screens import labelled
+from mutascope.findings.labels import labelled
 from mutascope.store import ScreenFolder
 from mutascope.store.reader import ScreenData
 

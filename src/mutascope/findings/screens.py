@@ -15,7 +15,7 @@ from mutascope.analysis.severity import severity_frame, with_severity
 from mutascope.analysis.sites import MAP_MUTATIONS, check_equal_shapes
 from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
-from mutascope.findings.columns import SHARED
+from mutascope.findings.labels import labelled, no_column, titled
 from mutascope.store.reader import ScreenData
 
 Made = TypeVar("Made")
@@ -227,11 +227,11 @@ class ScreenSet:
         Of screens of one model, and where two of a model have one assay, it is the label.
         """
         assays = {
-            label: _title(results.manifest.assay.name, results) for label, results in self.results.items()
+            label: titled(results.manifest.assay.name, results) for label, results in self.results.items()
         }
         unique = len({(self.model(label), assays[label]) for label in assays}) == len(assays)
         several = len(set(self.model_names.values())) > 1
-        return {label: _no_column(name) if several and unique else label for label, name in assays.items()}
+        return {label: no_column(name) if several and unique else label for label, name in assays.items()}
 
     def alike(self, column: str) -> pl.Expr:
         """Return the labels of a column as :attr:`counterparts`, for tables and figures of one model beside another."""
@@ -357,20 +357,6 @@ def once(build: Callable[[ScreenSet], pl.DataFrame]) -> Callable[[ScreenSet], pl
     return made
 
 
-def labelled(paths: Sequence[str | os.PathLike[str]]) -> dict[str, ScreenData]:
-    """Return screens by label (:class:`ScreenSet`), with nothing read but their manifests.
-
-    Raises:
-        MutascopeError: when there is none, one is given twice, or is no screen.
-    """
-    return {_title(label, results): results for label, results in _opened(paths).items()}
-
-
-def _title(name: str, results: ScreenData) -> str:
-    told = f"{name} (null)" if results.manifest.model.shuffled else name
-    return f"{told} (predicted)" if results.predicted else told
-
-
 def _null_of(label: str, every: Mapping[str, ScreenData]) -> str | None:
     """Return the label of the screen that another one is the null of, None where there is none."""
     null = every[label].manifest
@@ -386,32 +372,3 @@ def _null_of(label: str, every: Mapping[str, ScreenData]) -> str | None:
 
 def _mutants(results: ScreenData) -> pl.DataFrame:
     return results.records().select(*MUTANT_KEY, "silent")
-
-
-def _opened(paths: Sequence[str | os.PathLike[str]]) -> dict[str, ScreenData]:
-    """The screens by name."""
-    if not paths:
-        raise MutascopeError("there is no screen to analyse: give at least one screen folder")
-    named = [_named(path) for path in paths]
-    folders = [folder for _, folder in named]
-    twice = [folder for index, folder in enumerate(folders) if folder in folders[:index]]
-    if twice:
-        raise MutascopeError(f"{twice[0]} is given twice: give every screen folder once")
-    names = [name for name, _ in named]
-    labels = [_no_column(name) if names.count(name) == 1 else folder for name, folder in named]
-    return dict(zip(labels, map(ScreenData, folders), strict=True))
-
-
-def _named(path: str | os.PathLike[str]) -> tuple[str, str]:
-    """Name and folder of ``folder`` or ``NAME=folder``; a folder whose own name has a sign = is given as ./a=b."""
-    told = str(path)
-    name, equals, folder = told.partition("=")
-    if isinstance(path, str) and equals and name and "/" not in name:
-        return name, folder.rstrip("/")
-    folder = told.rstrip("/")
-    return os.path.basename(os.path.abspath(folder) if folder in (".", "..") else folder), folder
-
-
-def _no_column(name: str) -> str:
-    """A name that is not that of a column: in wide tables, labels stand beside columns of other meanings."""
-    return f"{name} (assay)" if name in SHARED else name
