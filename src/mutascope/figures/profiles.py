@@ -107,9 +107,7 @@ def genres_figure(changes: Sequence[tuple[str, pl.DataFrame]], palette: Palette 
                 before, at, s=22, facecolor="white", edgecolor=tint, zorder=3, label=f"{genre}, wild type"
             )
             axis.scatter(after, at, s=22, color=tint, zorder=3, label=f"{genre}, mutants")
-        _mark_lines(
-            axis, [f"{name} *" if _found(q) else name for name, q in zip(measures, frame["q"], strict=True)]
-        )
+        _mark_lines(axis, measures, frame["q"])
         axis.set_xlim(-3, 103)
         axis.set_title(plain(title), fontsize=9)
         axis.set_xlabel("% of outputs, or mean (*: change differs, q ≤ 0.05)", fontsize=8)
@@ -136,9 +134,7 @@ def subjects_figure(subjects: Sequence[tuple[str, pl.DataFrame]], palette: Palet
         )
         axis.scatter(after, at, s=18, color=colour(palette, 1), zorder=3, label="NSMs, mean")
         names = [plain(name.replace("_", " ")) for name in frame["subject"]]
-        _mark_lines(
-            axis, [f"{name} *" if _found(q) else name for name, q in zip(names, frame["q"], strict=True)]
-        )
+        _mark_lines(axis, names, frame["q"])
         axis.set_title(plain(title), fontsize=9)
         axis.set_xlabel("right answers, % (*: change unlike the rest, q ≤ 0.05)", fontsize=8)
     legend_right(figure, axes[0])
@@ -149,7 +145,8 @@ def _found(q: float | None) -> bool:
     return q is not None and q <= _SIGNIFICANT
 
 
-def _mark_lines(axis: Axes, names: Sequence[str]) -> None:
-    """Name the lines of a chart, from above."""
-    axis.set_yticks(range(len(names)), names, fontsize=8 if len(names) < 20 else 6)
+def _mark_lines(axis: Axes, names: Sequence[str], q: pl.Series) -> None:
+    """Name the lines of a chart, from above, with a star where something was found."""
+    told = [f"{name} *" if _found(chance) else name for name, chance in zip(names, q, strict=True)]
+    axis.set_yticks(range(len(names)), told, fontsize=8 if len(names) < 20 else 6)
     axis.set_ylim(len(names) - 0.5, -0.5)

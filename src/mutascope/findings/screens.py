@@ -24,11 +24,12 @@ Made = TypeVar("Made")
 class ScreenSet:
     """Read access to several screens.
 
+    Null screens (``screen --null``) stand beside the screen that they are the null of, and nowhere else; one without it
+    is a screen as any other.
+
     Args:
         paths: screen folders, in the order in which tables and figures shall show them. A screen is called by the name
             of its folder, or by NAME where ``NAME=path`` is given; by its whole path where another has that name too.
-        Null screens (``screen --null``) stand beside the screen that they are the null of, and nowhere else; one
-        without it is a screen as any other.
 
     Attributes:
         nulls: null screens by the label of the screen that they are the null of.
