@@ -2,7 +2,7 @@
 
 python -m benchmarks.simulate_cluster [--check]
 
-Every worker takes a unit, runs it and stores it. GPUs fail at random moments; what was not stored is run again by
+Every worker takes units, runs and stores them. GPUs fail at random moments; what was not stored is run again by
 whoever sees the lease expire, and the GPU is replaced. Nothing here is a measurement but what is called one.
 """
 
@@ -34,7 +34,8 @@ class Cluster:
         unit: mutants of a unit.
         failures: per GPU and hour.
         seconds: of a mutant. Measured on an H200, 2026-11-27: float32, tile 64, dimensions of Llama-2-7b.
-        at_once: mutants that a worker runs together, of as many units as that takes.
+        at_once: mutants that a worker runs together, of as many units as that takes, but no more than its share of
+            what nobody holds.
         spread: standard deviation of the logarithm of a unit's seconds.
         start: seconds to load the model.
         replaced: seconds until a failed GPU is back, or another one in its place.
@@ -101,7 +102,8 @@ def simulate(cluster: Cluster, seed: int) -> Run:
         if not fresh and returned[0][0] > now:  # nothing to take before a lease expires
             heapq.heappush(ready, (returned[0][0], draw.random(), fails, gpu))
             continue
-        units = _take(fresh, returned, now, together)
+        share = min(together, max(1, -(-len(fresh) // cluster.gpus)))
+        units = _take(fresh, returned, now, share)
         work = sum(cluster.unit * cluster.seconds * draw.lognormvariate(0, cluster.spread) for _ in units)
         done = now + work + cluster.overhead * len(units)
         if done <= fails:

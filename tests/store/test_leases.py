@@ -13,7 +13,7 @@ import pytest
 
 from mutascope.store import leases as module
 from mutascope.store.files import Files
-from mutascope.store.leases import Leases
+from mutascope.store.leases import Leases, holders
 from processes import start_function
 
 
@@ -36,6 +36,25 @@ def test_one_holds_what_another_does_not_get(files):
         assert other.take("000001")
     assert taken(files) == []
     assert files.names("leases/holders") == []
+
+
+def test_holders_are_counted_while_they_show_signs_of_life(files):
+    assert holders(files) == 0
+    with Leases(files) as mine, Leases(files) as other:
+        assert holders(files) == 2
+        assert mine.take("000001")
+        assert other.take("15.down")
+        assert mine.names() == {"000001", "15.down"}
+    assert holders(files) == 0
+
+
+def test_a_holder_whose_last_sign_is_a_minute_older_than_that_of_others_does_not_count(tmp_path):
+    files = Files(str(tmp_path))
+    old, young, mine = Leases(files), Leases(files), Leases(files)
+    for age, holder in ((61, old), (59, young), (0, mine)):
+        holder._beat()
+        os.utime(tmp_path / "leases" / "holders" / holder._holder, (0, 1e6 - age))
+    assert holders(files) == 2
 
 
 def test_one_of_many_gets_what_all_want(files):

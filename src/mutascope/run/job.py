@@ -29,6 +29,7 @@ from mutascope.run.shards import Shard
 from mutascope.run.spec import JobSpec
 from mutascope.run.units import Progress, Units, run_units
 from mutascope.store import ScreenFolder
+from mutascope.store.leases import Leases
 
 SpecT = TypeVar("SpecT", bound=JobSpec)
 
@@ -163,17 +164,21 @@ class Job(ABC, Generic[SpecT]):
         Raises:
             MutascopeError: when this process has other weights or numerics than the folder, or another wild type.
         """
-        self.check_here()
-        plan, units = self.listed, self.units()
-        return run_units(
-            names,
-            lambda name: plan.mutants(*units.span(name)),
-            self.session,
-            self.reader,
-            self.home,
-            progress,
-            stopped,
-        )
+        with Leases(
+            self.home.files
+        ) as leases:  # others leave a share to a process that still loads its model
+            self.check_here()
+            return run_units(
+                names,
+                self.listed,
+                self.units(),
+                self.session,
+                self.reader,
+                self.home,
+                leases,
+                progress,
+                stopped,
+            )
 
     def check_here(self) -> None:
         """Raise MutascopeError where records of this process would not mix with those of the folder."""

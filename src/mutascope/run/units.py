@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,17 +10,18 @@ from dataclasses import dataclass
 import polars as pl
 
 from mutascope.assays.phenotype import PhenotypeReader
+from mutascope.core.design import Plan
 from mutascope.core.errors import Terminated
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import Outcome, Session
 from mutascope.core.schema import MUTANT_KEY, RECORD_SCHEMA
 from mutascope.store import ScreenFolder, Shard
-from mutascope.store.leases import Leases
+from mutascope.store.leases import Leases, holders
 
 Progress = Callable[[bool], None]
 """Called once per mutant, with whether it is silent."""
 LOOK = 5.0
-"""Seconds for which the list of finished units is good: a store may take long to answer for each unit."""
+"""Seconds for which a list of what is stored and held is good: a store may take long to answer for each unit."""
 
 
 @dataclass(frozen=True)
@@ -55,87 +57,94 @@ def unit_size(mutants: int, least: int) -> int:
 
 def run_units(
     names: Sequence[str],
-    mutants: Callable[[str], list[Mutant]],
+    plan: Plan,
+    units: Units,
     session: Session,
     reader: PhenotypeReader,
     folder: ScreenFolder,
+    leases: Leases,
     progress: Progress | None,
     stopped: Callable[[], bool],
 ) -> int:
     """Run units, storing each in design order as soon as its last mutant is done; return the number of mutants run.
 
-    The session is fed across the borders of units, so that small units do not starve its batches. A unit that another
-    process holds is left to it; at the end, it is waited for, or run here if its holder dies. What an interrupt finds
-    done of units that are not is kept, and not run again.
+    The session is fed across the borders of units, so that small units do not starve its batches, and no more than this
+    process' share of what nobody holds, so that its batches do not starve others. A unit that another process holds is
+    left to it; at the end, it is waited for, or run here if its holder dies. What an interrupt finds done of units that
+    are not is kept, and not run again.
 
     Args:
         names: of units.
-        mutants: of a unit.
+        plan: the mutants of the folder.
+        units: of these.
         session: runs the mutants.
         reader: of the assay.
         folder: gets the units.
+        leases: of this process.
         progress: is told of every mutant, those that others run included; None: of no interest.
         stopped: asked after every mutant; what is done is kept where it says so.
     """
     folder.parts.tidy()
-    with Leases(folder.files) as leases:
-        running = _Running(reader, folder, leases, progress, stopped)
-        try:
-            ran = 0
-            while names:
-                ran += sum(running.take(outcome) for outcome in session.run(running.feed(names, mutants)))
-                names, running.elsewhere = running.elsewhere, []
-                if names:
-                    leases.wait()
-            return ran
-        except BaseException:
-            running.keep()
-            folder.parts.tidy()
-            raise
+    running = _Running(plan, units, reader, folder, leases, progress, stopped)
+    try:
+        ran = 0
+        while names:
+            now = sum(running.take(outcome) for outcome in session.run(running.feed(names)))
+            names, running.left = running.left, []
+            if names and not now:
+                leases.wait()
+            ran += now
+        return ran
+    except BaseException:
+        running.keep()
+        folder.parts.tidy()
+        raise
 
 
 class _Running:
     """The units whose mutants are being run.
 
     Attributes:
-        elsewhere: names of units that other processes hold.
+        left: names of units that other processes hold, or are to have.
     """
 
     def __init__(
         self,
+        plan: Plan,
+        units: Units,
         reader: PhenotypeReader,
         folder: ScreenFolder,
         leases: Leases,
         progress: Progress | None,
         stopped: Callable[[], bool],
     ) -> None:
-        self.reader, self.folder, self.leases, self.progress = reader, folder, leases, progress
-        self.stopped = stopped
-        self.finished, self.looked = set[str](), -LOOK
-        self.elsewhere: list[str] = []
+        self.plan, self.units, self.reader, self.folder = plan, units, reader, folder
+        self.leases, self.progress, self.stopped = leases, progress, stopped
+        self.finished, self.held, self.room, self.looked = set[str](), set[str](), 0.0, -LOOK
+        self.left: list[str] = []
         self.open: list[_Unit] = []
         self.home: dict[Mutant, _Unit] = {}
 
-    def feed(self, names: Sequence[str], mutants: Callable[[str], list[Mutant]]) -> Iterator[Mutant]:
+    def feed(self, names: Sequence[str]) -> Iterator[Mutant]:
         """Yield the mutants that are missing, opening units one by one."""
-        for name in names:
-            if self._was_finished(name):
+        for place, name in enumerate(names):
+            self._look()
+            if name in self.finished:
                 self._count_elsewhere(name)
                 continue
+            if self.room < 1 and name not in self.held:
+                self.left += names[place:]
+                self.looked = -LOOK
+                return
             if not self.leases.take(name):
-                self.elsewhere.append(name)
+                self.left.append(name)
                 continue
             if self.folder.is_finished(name):  # between the look and the lease
                 self.leases.release(name)
                 self._count_elsewhere(name)
                 continue
-            unit = _Unit(name, mutants(name), _usable(self.folder.parts.read(name), self.reader))
-            self.open.append(unit)
-            self._count(unit.known["silent"])
-            if not unit.missing:
-                self._close(unit)
-            self.home.update(dict.fromkeys(unit.missing, unit))
-            yield from unit.missing
+            self.room -= name not in self.held  # what a dead process left is nobody's share
+            yield from self._opened(name).missing
 
     def take(self, outcome: Outcome) -> int:
         """Note an outcome, store its unit when it is the last one, and return 1."""
@@ -155,10 +164,26 @@ class _Running:
             if unit.outcomes and not self.folder.is_finished(unit.name):
                 self.folder.parts.write(unit.name, unit.shard(self.reader))
 
-    def _was_finished(self, name: str) -> bool:
-        if name not in self.finished and time.monotonic() - self.looked >= LOOK:
-            self.finished, self.looked = self.folder.finished_units(), time.monotonic()
-        return name in self.finished
+    def _look(self) -> None:
+        """See now and then what is stored and held, and how many units this process may take until the next look."""
+        if time.monotonic() - self.looked < LOOK:
+            return
+        self.finished, self.room, self.looked = self.folder.finished_units(), math.inf, time.monotonic()
+        processes = holders(self.folder.files)
+        if processes > 1:
+            self.held = self.leases.names()
+            free = self.units.sizes().keys() - self.finished - self.held
+            self.room = math.ceil(len(free) / processes)
+
+    def _opened(self, name: str) -> _Unit:
+        mutants = self.plan.mutants(*self.units.span(name))
+        unit = _Unit(name, mutants, _usable(self.folder.parts.read(name), self.reader))
+        self.open.append(unit)
+        self._count(unit.known["silent"])
+        if not unit.missing:
+            self._close(unit)
+        self.home.update(dict.fromkeys(unit.missing, unit))
+        return unit
 
     def _count_elsewhere(self, name: str) -> None:
         if self.progress is not None:

@@ -84,6 +84,10 @@ class Leases:
         finally:
             self.release(name)
 
+    def names(self) -> set[str]:
+        """Return the names of what anybody holds, dead processes included."""
+        return {name for file in self._files.names("leases") if (name := file.rpartition(".")[0])}
+
     def wait(self) -> None:
         """Let the time pass until another look at what others hold is worth it."""
         time.sleep(POLL)
@@ -122,6 +126,15 @@ class Leases:
                 OSError, MutascopeError
             ):  # a store that is out of reach may be back at the next beat
                 self._beat()
+
+
+def holders(files: Files) -> int:
+    """Return how many processes show signs of life in a folder, those that died within a minute included.
+
+    The times are the store's own, and none is compared with the clock of a process. A store that knows none has 0.
+    """
+    moments = files.moments("leases/holders")
+    return sum(max(moments) - moment < EXPIRY for moment in moments)
 
 
 def _lease(name: str, number: int) -> str:

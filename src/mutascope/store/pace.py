@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mutascope.store.folder import ScreenFolder
+from mutascope.store.leases import holders
 
 RECENT = 20
 """Units that a pace is taken over."""
@@ -32,4 +33,4 @@ def pace_of(folder: ScreenFolder) -> Pace | None:
         return None
     size = folder.manifest().units.size
     rate = size * (len(moments) - 1) / (moments[-1] - moments[0])
-    return Pace(len(moments), rate, len(folder.files.names("leases/holders")))
+    return Pace(len(moments), rate, holders(folder.files))
