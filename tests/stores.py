@@ -158,7 +158,11 @@ def write_predictions(folder: Path, records: pl.DataFrame) -> Path:
     for (layer, kind), group in known.group_by(*LOCUS_KEY):
         store.write_predictions(f"{layer}.{kind}", group)
     sites = random_covariates(records)
-    store.write_baselines(sites.with_columns(gradient=pl.col("change_zero") - 1))
+    changes = {way: pl.col(f"change_{way}") for way in ("max", "min", "zero")}
+    wanda = {f"wanda_{way}": change * pl.col("input_norm") for way, change in changes.items()}
+    store.write_baselines(
+        sites.with_columns(**wanda, **{f"gradient_{way}": change - 1 for way, change in changes.items()})
+    )
     return folder
 
 

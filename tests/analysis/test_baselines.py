@@ -25,8 +25,9 @@ def calls(seed: int = 0, signal: float = 3.0) -> pl.DataFrame:
                         "mutation": ["max", "min"] * SITES,
                         "silent": ~nsm,
                         "probability": 1 / (1 + np.exp(-known[0])),
-                        "gradient": np.exp(known[1]),
-                        "norms": random.lognormal(size=2 * SITES),
+                        "gradient_change": np.exp(known[1]),
+                        "wanda": random.lognormal(size=2 * SITES),
+                        "gradient_weight": random.lognormal(size=2 * SITES),
                         "change": random.lognormal(size=2 * SITES),
                     }
                 ).with_columns(layer=pl.lit(layer), kind=pl.lit(kind), col=pl.lit(0), weight=pl.lit(1.0))
@@ -35,23 +36,24 @@ def calls(seed: int = 0, signal: float = 3.0) -> pl.DataFrame:
 
 
 def test_each_mutant_gets_the_change_that_it_makes():
-    sites = pl.DataFrame(
-        {
-            "layer": [0],
-            "kind": ["v"],
-            "row": [1],
-            "col": [2],
-            **{"change_max": [3.0], "change_min": [4.0], "change_zero": [5.0]},
-            **{"tile_norm": [2.0], "input_norm": [10.0], "gradient": [-7.0]},
-        }
-    )
+    scored = {
+        f"{name}_{way}": [sign * value]
+        for name, values, sign in (
+            ("change", (3, 4, 5), 1),
+            ("wanda", (6, 7, 8), 1),
+            ("gradient", (1, 2, 9), -1),
+        )
+        for way, value in zip(("max", "min", "zero"), values, strict=True)
+    }
+    sites = pl.DataFrame({"layer": [0], "kind": ["v"], "row": [1], "col": [2], **scored})
     mutants = sites.select("layer", "kind", "row", "col").join(
         pl.DataFrame({"mutation": ["max", "min", "zero", "random"]}), how="cross"
     )
     found = with_baselines(mutants, sites)
     assert found["change"].to_list() == [3, 4, 5, None]
-    assert found["norms"].to_list() == [20] * 4
-    assert found["gradient"].to_list() == [7] * 4
+    assert found["wanda"].to_list() == [6, 7, 8, None]
+    assert found["gradient_change"].to_list() == [1, 2, 9, None]
+    assert found["gradient_weight"].to_list() == [9] * 4
 
 
 def test_what_knows_scores_and_what_does_not_is_at_chance():
@@ -60,9 +62,9 @@ def test_what_knows_scores_and_what_does_not_is_at_chance():
     expected = auc(known["probability"].to_numpy(), (~known["silent"]).to_numpy())
     assert found["prediction"]["auc"] == pytest.approx(expected)
     assert found["prediction"]["gain"] == found["prediction"]["gain_high"] == 0
-    assert found["gradient"]["auc"] == pytest.approx(expected, abs=0.03)
-    assert found["gradient"]["gain_low"] < 0 < found["gradient"]["gain_high"]
-    for name in ("norms", "change"):
+    assert found["gradient_change"]["auc"] == pytest.approx(expected, abs=0.03)
+    assert found["gradient_change"]["gain_low"] < 0 < found["gradient_change"]["gain_high"]
+    for name in ("wanda", "gradient_weight", "change"):
         row = found[name]
         assert row["auc_low"] < 0.55
         assert row["gain_low"] > 0.3
@@ -70,14 +72,14 @@ def test_what_knows_scores_and_what_does_not_is_at_chance():
 
 
 def test_the_scale_of_a_baseline_does_not_count():
-    scaled = calls().with_columns(gradient=pl.col("gradient") * 1e6)
+    scaled = calls().with_columns(gradient_change=pl.col("gradient_change") * 1e6)
     assert baseline_scores(scaled).equals(baseline_scores(calls()))
 
 
 def test_mutants_without_a_baseline_are_left_out_of_all():
-    some = calls().with_columns(norms=pl.when(pl.col("layer") == 0).then("norms"))
+    some = calls().with_columns(wanda=pl.when(pl.col("layer") == 0).then("wanda"))
     found = baseline_scores(some)
-    assert found["mutants"].to_list() == [4 * SITES] * 4
+    assert found["mutants"].to_list() == [4 * SITES] * 5
 
 
 @pytest.mark.slow
@@ -87,7 +89,7 @@ def test_the_interval_of_a_gain_of_nothing_holds_zero_in_95_of_100():
     for seed in range(500):
         row = (
             baseline_scores(calls(seed, signal=1.5), resamples=100, seed=seed)
-            .filter(score="gradient")
+            .filter(score="gradient_change")
             .row(0, named=True)
         )
         missed += not row["gain_low"] <= 0 <= row["gain_high"]

@@ -15,25 +15,31 @@ from mutascope.analysis.calibration import (
 from mutascope.core.schema import SITE_KEY
 
 PREDICTION = "prediction"
-BASELINES = ("norms", "gradient", "change")
-"""Norm of the tile x norm of its inputs, after Wanda (Sun et al. 2024, arXiv:2306.11695); |gradient x weight|
-(Molchanov et al. 2019, arXiv:1906.10771); Frobenius norm of the change."""
+BASELINES = ("change", "wanda", "gradient_change", "gradient_weight")
+"""Frobenius norm of the change; sum over the tile of |change| x norm of the input feature, after Wanda (Sun et al.
+2024, arXiv:2306.11695); |sum of gradient x change|; |sum of gradient x weight| (Molchanov et al. 2019,
+arXiv:1906.10771), which is that of ``zero`` for every mutation."""
 
 
 def with_baselines(calls: pl.DataFrame, sites: pl.DataFrame) -> pl.DataFrame:
-    """Return mutants with their baselines, columns ``norms``, ``gradient`` and ``change``.
+    """Return mutants with their :data:`BASELINES`; those of other mutations than max, min and zero are null.
 
     Args:
         calls: columns layer, kind, row, col, mutation.
-        sites: columns layer, kind, row, col, change_max, change_min, change_zero, tile_norm, input_norm, gradient.
+        sites: columns layer, kind, row, col and, with the endings max, min and zero, ``change_``, ``wanda_`` and
+            ``gradient_``.
     """
     known = calls.join(sites, on=SITE_KEY, how="left", maintain_order="left")
-    changes = [pl.when(mutation=name).then(f"change_{name}") for name in ("max", "min", "zero")]
+
+    def of_mutation(name: str) -> pl.Expr:
+        return pl.coalesce(pl.when(mutation=way).then(f"{name}_{way}") for way in ("max", "min", "zero"))
+
     return known.select(
         *calls.columns,
-        norms=pl.col("tile_norm") * pl.col("input_norm"),
-        gradient=pl.col("gradient").abs(),
-        change=pl.coalesce(changes),
+        change=of_mutation("change"),
+        wanda=of_mutation("wanda"),
+        gradient_change=of_mutation("gradient").abs(),
+        gradient_weight=pl.col("gradient_zero").abs(),
     )
 
 

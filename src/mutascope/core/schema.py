@@ -35,7 +35,8 @@ COVARIATE_SCHEMA = {
 BASELINE_SCHEMA = {
     **SITE_SCHEMA,
     **dict.fromkeys(("change_max", "change_min", "change_zero"), pl.Float32),
-    **dict.fromkeys(("tile_norm", "input_norm", "gradient"), pl.Float32),
+    **dict.fromkeys(("wanda_max", "wanda_min", "wanda_zero"), pl.Float32),
+    **dict.fromkeys(("gradient_max", "gradient_min", "gradient_zero"), pl.Float32),
 }
 PREDICTION_SCHEMA = {
     **MUTANT_SCHEMA,

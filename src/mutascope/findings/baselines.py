@@ -23,9 +23,10 @@ _WITHOUT = (
 )
 _NAMES = {
     PREDICTION: "the prediction",
-    "norms": "norms of weights x inputs",
-    "gradient": "gradient x weight",
     "change": "norm of the change",
+    "wanda": "|change| x norm of inputs",
+    "gradient_change": "gradient x change",
+    "gradient_weight": "gradient x weight",
 }
 
 
@@ -79,8 +80,8 @@ FINDINGS = (
         " other sites.",
         scores,
         columns(
-            score="prediction, or a baseline: norms (of the tile x of its inputs), gradient (|gradient x weight|),"
-            " change (Frobenius norm)",
+            score="prediction, or a baseline: change (Frobenius norm), wanda (|change| x norm of the input, summed over"
+            " the tile), gradient_change and gradient_weight (|gradient x that|)",
             auc="chance that it puts an NSM above a silent mutant",
             auc_low="lower end of its 95 % interval",
             auc_high="upper end of its 95 % interval",
