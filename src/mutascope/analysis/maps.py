@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +37,7 @@ class MapData:
         left: int8 [rows, cols], the token at which the NSMs of a site leave the wild type's text: ``SILENT`` + n for
             the n-th of ``words``, from 1; UNSCREENED and SILENT as in ``status``. None: status decides the colour.
         words: what these tokens are called.
+        names: what statuses are called that mean something else here, ``no such NSM`` for SILENT.
         shown: makes what a notebook shows of the map, by media type; None: nothing but its name.
     """
 
@@ -51,6 +52,7 @@ class MapData:
     points: Sequence[tuple[str, int, int]] = ()
     left: np.ndarray | None = None
     words: Sequence[str] = ()
+    names: Mapping[Status, str] = field(default_factory=dict)
     shown: Callable[[MapData], dict[str, Any]] | None = field(default=None, repr=False)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Page:
 
     def add_legend(self, maps: Sequence[MapData], *, counted: bool = True) -> None:
         """Colours, with the number of sites of each status where wanted; how to tell those that were predicted."""
-        legend = legend_of(maps[0], self.palette)
+        legend = _common_legend(maps, self.palette)
         counts = np.sum([np.bincount(data.drawn.ravel(), minlength=len(legend)) for data in maps], axis=0)
         handles: list[Patch | Line2D] = [
             Patch(
@@ -168,6 +168,15 @@ def enlarge_screened(axes: Axes, data: MapData, palette: Palette) -> None:
         clip_on=False,
         zorder=3,
     )
+
+
+def _common_legend(maps: Sequence[MapData], palette: Palette) -> list[tuple[int, str, str]]:
+    """The legend of maps in which one colour may mean several things."""
+    legends = [legend_of(data, palette) for data in maps]
+    labels = [dict.fromkeys(told for _, _, told in entries) for entries in zip(*legends, strict=True)]
+    return [
+        (code, colour, " or\n".join(told)) for (code, colour, _), told in zip(legends[0], labels, strict=True)
+    ]
 
 
 def _wrapped(title: str, width: float) -> list[str]:

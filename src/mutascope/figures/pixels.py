@@ -44,7 +44,8 @@ def status_colours(palette: Palette) -> np.ndarray:
 def legend_of(data: MapData, palette: Palette) -> list[tuple[int, str, str]]:
     """Return code, colour and label of whatever the sites of a map can be, in the order of the legend."""
     if data.left is None:
-        return [(status, colour, LABELS[status]) for status, colour in palette.statuses.items()]
+        labels = {**LABELS, **data.names}
+        return [(status, colour, labels[status]) for status, colour in palette.statuses.items()]
     tints = [*palette.series[: len(data.words) - 1], palette.series[-1]]
     words = enumerate(zip(tints, data.words, strict=True), Status.SILENT + 1)
     rest = [

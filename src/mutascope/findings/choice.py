@@ -18,7 +18,7 @@ from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
-from mutascope.findings.galleries import WHITE, with_most
+from mutascope.findings.galleries import with_most
 from mutascope.findings.screens import ScreenSet, once, stack
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
         records = given.records[label]
         low = (pl.col("score") <= SCORE_THRESHOLDS[-1]) | pl.col("destructive")
         if rows := with_most(given, label, records, low, told):
-            title = f"{label}: loci with most underperforming or destructive NSMs ({WHITE})"
+            title = f"{label}: loci with most underperforming or destructive NSMs"
             yield label, figures.draw_gallery(rows, title, palette)
 
 

@@ -11,12 +11,12 @@ import polars as pl
 from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.analysis.severity import marked_sites
 from mutascope.analysis.status import Status, site_status
-from mutascope.core.schema import LOCUS_KEY
+from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.screens import ScreenSet
 
 _MOST_SCREENS = 6
-WHITE = "white: no such NSM"
-"""What is said of maps in which other NSMs are drawn as silent."""
+UNKNOWN = "not known"
+NOT_PANELLED = "not on the panel"
 
 
 def across(
@@ -35,11 +35,16 @@ def across(
 
 
 def marked(
-    given: ScreenSet, label: str, records: pl.DataFrame, locus: LocusKey, told: Sequence[tuple[str, pl.Expr]]
+    given: ScreenSet,
+    label: str,
+    records: pl.DataFrame,
+    locus: LocusKey,
+    told: Sequence[tuple[str, pl.Expr]],
+    unknown: str = UNKNOWN,
 ) -> list[MapData]:
-    """Return a map of a locus for every title and sort of NSMs: the other NSMs are silent there.
+    """Return a map of a locus for every title and sort of NSMs: the other NSMs are as white as silent mutants there.
 
-    Sites that were not run are unscreened in them.
+    Grey are sites that were not run, and those with an NSM of which the sort is null: ``unknown`` says why.
     """
     whole = given.locus_maps(label).get(locus)
     if whole is None:
@@ -48,11 +53,26 @@ def marked(
     screened = np.minimum(site_status(here, *whole.status.shape), Status.SILENT).astype(np.int8)
     maps = []
     for title, chosen in told:
-        found = marked_sites(here, chosen)
+        found, hidden = marked_sites(here, chosen), here.filter(~pl.col("silent"), chosen.is_null())
         status = screened.copy()
+        status[hidden["row"].to_numpy(), hidden["col"].to_numpy()] = Status.UNSCREENED
         status[found["row"].to_numpy(), found["col"].to_numpy()] = found["status"].to_numpy()
-        maps.append(replace(whole, status=status, exact=None, title=f"{whole.name} {title}".strip()))
+        names = {Status.SILENT: "no such NSM"}
+        if len(hidden):
+            names[Status.UNSCREENED] = f"unscreened or\n{unknown}"
+        title = f"{whole.name} {title}".strip()
+        maps.append(replace(whole, status=status, exact=None, title=title, names=names))
     return maps
+
+
+def flagged(records: pl.DataFrame, known: pl.DataFrame, chosen: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return records with a column that is true for chosen mutants, false for other known ones, null for the rest."""
+    flags = known.select(MUTANT_KEY).join(
+        chosen.select(*MUTANT_KEY, pl.lit(True).alias(name)), on=MUTANT_KEY, how="left", maintain_order="left"
+    )
+    return records.join(
+        flags.with_columns(pl.col(name).fill_null(False)), on=MUTANT_KEY, how="left", maintain_order="left"
+    )
 
 
 def top_loci(mutants: pl.DataFrame, count: int) -> list[LocusKey]:

@@ -21,7 +21,7 @@ from mutascope.analysis.maps import MapData
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.columns import columns, share
 from mutascope.findings.finding import Drawing, Finding, Pictures, need
-from mutascope.findings.galleries import WHITE, marked, top_loci
+from mutascope.findings.galleries import flagged, marked, top_loci
 from mutascope.findings.screens import ScreenSet, once, stack
 
 if TYPE_CHECKING:
@@ -110,8 +110,7 @@ def _with_marks(given: ScreenSet, choice: str, texts: list[str]) -> pl.DataFrame
     records = given.records[choice]
     for text in texts:
         named = malignant_mutants(given).filter(assay=choice, text_assay=text)
-        marks = named.select(*MUTANT_KEY, pl.lit(True).alias(f"malignant in {text}"))
-        records = records.join(marks, on=MUTANT_KEY, how="left", maintain_order="left")
+        records = flagged(records, given.records[text], named, f"malignant in {text}")
     return records
 
 
@@ -128,7 +127,7 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
             row for (label, _), part in zip(alike, parts, strict=True) for row in _maps(given, label, part)
         ]
         told = [_counted(given, label, part) for (label, _), part in zip(alike, parts, strict=True)]
-        title = f"Malignant mutants of {choice} and {text} ({WHITE}): {'; '.join(told)}"
+        title = f"Malignant mutants of {choice} and {text}: {'; '.join(told)}"
         yield f"{choice}_{text}", figures.draw_gallery(rows, title, palette)
 
 
@@ -139,8 +138,8 @@ def _counted(given: ScreenSet, label: str, mutants: pl.DataFrame) -> str:
 
 def _maps(given: ScreenSet, label: str, mutants: pl.DataFrame) -> list[list[MapData]]:
     """Rows of maps of one choice screen."""
-    named = mutants.select(*MUTANT_KEY, malignant=pl.lit(True))
-    records = given.records[label].join(named, on=MUTANT_KEY, how="left", maintain_order="left")
+    text = mutants["text_assay"][0]
+    records = flagged(given.records[label], given.records[text], mutants, "malignant")
     counts = {(layer, kind): count for layer, kind, count in mutants.group_by(LOCUS_KEY).len().iter_rows()}
     where = f", {given.model_names[label]}" if len(given.by_model(given.labels)) > 1 else ""
     maps = [

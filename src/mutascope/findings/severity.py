@@ -16,7 +16,7 @@ from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
-from mutascope.findings.galleries import WHITE, with_most
+from mutascope.findings.galleries import with_most
 from mutascope.findings.screens import ScreenSet, once, stack
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
     for label in given.text:
         records = given.severe[label]
         if rows := with_most(given, label, records, pl.col("cosine") < MALIGNANT_COSINE, told):
-            title = f"{label}: loci with most NSMs of cosine below {MALIGNANT_COSINE} ({WHITE})"
+            title = f"{label}: loci with most NSMs of cosine below {MALIGNANT_COSINE}"
             yield label, figures.draw_gallery(rows, title, palette)
 
 

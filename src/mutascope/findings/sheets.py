@@ -12,10 +12,10 @@ from mutascope import figures
 from mutascope.analysis.choice import SCORE_THRESHOLDS
 from mutascope.analysis.maps import MapData
 from mutascope.analysis.severity import COSINE_THRESHOLDS
-from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
+from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.choice import CHOICE
 from mutascope.findings.finding import Drawing, Finding, Pictures, need
-from mutascope.findings.galleries import WHITE, marked
+from mutascope.findings.galleries import NOT_PANELLED, UNKNOWN, flagged, marked
 from mutascope.findings.screens import ScreenSet
 from mutascope.findings.severity import TEXT
 from mutascope.findings.writers import PANEL, of_panel
@@ -42,10 +42,11 @@ def _cosines(given: ScreenSet, palette: Palette) -> Pictures:
 def _rare(given: ScreenSet, palette: Palette) -> Pictures:
     need(given.panels, PANEL)
     for panel in given.panels:
-        rare = of_panel(given, panel).filter("rare").select(*MUTANT_KEY, "rare")
+        panelled = of_panel(given, panel)
         text = given.text_of_panel(panel) or panel
-        records = given.records[text].join(rare, on=MUTANT_KEY, how="left", maintain_order="left")
-        yield from _drawn(given, panel, text, records, [("", "rare initial word", pl.col("rare"))], palette)
+        records = flagged(given.records[text], panelled, panelled.filter("rare"), "rare")
+        told = [("", "rare initial word", pl.col("rare"))]
+        yield from _drawn(given, panel, text, records, told, palette, NOT_PANELLED)
 
 
 def _drawn(
@@ -55,26 +56,31 @@ def _drawn(
     records: pl.DataFrame,
     told: Sequence[tuple[str, str, pl.Expr]],
     palette: Palette,
+    unknown: str = UNKNOWN,
 ) -> Pictures:
     """A sheet for every sort of NSMs, which has a suffix, a name and an expression, with the loci that have any."""
     loci = len(given.loci[label])
     parts = records.partition_by(LOCUS_KEY, as_dict=True, maintain_order=True)
     for suffix, sort, chosen in told:
-        maps = list(_maps(given, label, parts, chosen))
+        maps = list(_maps(given, label, parts, chosen, unknown))
         if maps:
-            title = f"{name}: {sort}, in {len(maps):,} of {loci:,} loci ({WHITE})"
+            title = f"{name}: {sort}, in {len(maps):,} of {loci:,} loci"
             maps = [replace(data, title=title) for data in maps]
             yield "_".join(filter(None, (name, suffix))), figures.draw_sheet(maps, palette)
 
 
 def _maps(
-    given: ScreenSet, label: str, parts: dict[tuple[object, ...], pl.DataFrame], chosen: pl.Expr
+    given: ScreenSet,
+    label: str,
+    parts: dict[tuple[object, ...], pl.DataFrame],
+    chosen: pl.Expr,
+    unknown: str,
 ) -> Iterator[MapData]:
     """The maps of the loci that have a chosen NSM."""
     for locus in given.locus_maps(label):
         part = parts.get(locus)
         if part is not None and part.select((~pl.col("silent") & chosen.fill_null(False)).any()).item():
-            yield from marked(given, label, part, locus, [("", chosen)])
+            yield from marked(given, label, part, locus, [("", chosen)], unknown)
 
 
 FINDINGS = (

@@ -11,10 +11,9 @@ from mutascope import figures
 from mutascope.analysis.choice import MALIGNANT_COSINE
 from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.analysis.writers import word_coordinates
-from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, need
-from mutascope.findings.galleries import WHITE, marked, top_loci
+from mutascope.findings.galleries import NOT_PANELLED, flagged, marked, top_loci
 from mutascope.findings.screens import ScreenSet, once, stack
 from mutascope.findings.writers import PANEL, of_panel, with_text
 
@@ -60,14 +59,16 @@ def _maps(given: ScreenSet, palette: Palette) -> Pictures:
     for label, text, rare in _rare(given):
         letters = _letters(rare)
         told = ", ".join(f"{letter}: {word}" for word, letter in list(letters.items())[:8])
-        panelled = rare.select(*MUTANT_KEY, "rare")
-        records = given.severe[text].join(panelled, on=MUTANT_KEY, how="left", maintain_order="left")
+        records = flagged(given.severe[text], of_panel(given, label), rare, "rare")
         sorts = [(f"cosine < {MALIGNANT_COSINE}", _LOW), ("rare words", pl.col("rare"))]
         rows = [
-            [_lettered(data, rare, letters, locus) for data in marked(given, text, records, locus, sorts)]
+            [
+                _lettered(data, rare, letters, locus)
+                for data in marked(given, text, records, locus, sorts, NOT_PANELLED)
+            ]
             for locus in top_loci(rare, _LOCI)
         ]
-        title = f"{text}: low cosines, and mutants of {label} with rare words ({told}; {WHITE})"
+        title = f"{text}: low cosines, and mutants of {label} with rare words ({told})"
         yield label, figures.draw_gallery(rows, title, palette)
 
 
