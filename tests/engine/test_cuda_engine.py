@@ -63,6 +63,10 @@ def test_greedy_texts_in_bfloat16_are_those_of_generate(small):
     check(small("qwen3", "bfloat16"), ("min",), steps=3, greedy=True)
 
 
+def test_texts_of_a_window_that_forgets_are_those_of_generate(small):
+    check(small("mistral", sliding_window=4), ("max",), steps=8, temperature=0.7)
+
+
 def test_the_numerics_have_a_name(small):
     model = small("llama")
     name = FastEngine(model, Tiling(TILE)).reference.numerics

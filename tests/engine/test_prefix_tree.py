@@ -46,7 +46,7 @@ def add(tree, wild, *texts):
 
 @torch.inference_mode()
 def test_rows_follow_the_commonest_text_that_begins_with_their_tokens(decoder, wild):
-    tree = PrefixTree(decoder, [WILD], 2**30)
+    tree = PrefixTree(decoder, [WILD], 2**30, 3)
     common, rare, other = (1, 2, 9, 4, 4, 4), (1, 2, 9, 4, 5, 5), (1, 8, 8, 8, 8, 8)
     add(tree, wild, *3 * [rare], *4 * [common], *2 * [other])
     some = rows(wild, (1, 2, 9), (1, 2, 9, 4), (1, 2, 9), (1, 2, 9, 4, 5), (1, 2, 7), *3 * [(1, 8)])
@@ -55,12 +55,12 @@ def test_rows_follow_the_commonest_text_that_begins_with_their_tokens(decoder, w
     assert {row.text.tokens for row in followers} == {common}
     assert some[3].text is wild
     assert tree.follow(rows(wild, (1, 2, 9, 4, 4))) != []  # the pass was made
-    assert tree.follow(rows(wild, *[(1, 2, 9, 4, 5)] * prefix_tree._WORTH))[0].text.tokens == rare
+    assert tree.follow(rows(wild, *[(1, 2, 9, 4, 5)] * 3))[0].text.tokens == rare
 
 
 @torch.inference_mode()
 def test_texts_of_other_prompts_are_not_followed(decoder, wild):
-    tree, text = PrefixTree(decoder, [WILD, WILD], 2**30), (1, 2, 9, 4, 4, 4)
+    tree, text = PrefixTree(decoder, [WILD, WILD], 2**30, 3), (1, 2, 9, 4, 4, 4)
     add(tree, wild, *3 * [text])
     some, others = (rows(wild, *3 * [(1, 2, 9)], index=index) for index in (0, 1))
     assert tree.follow([*others, *some]) == some
@@ -69,7 +69,7 @@ def test_texts_of_other_prompts_are_not_followed(decoder, wild):
 @torch.inference_mode()
 def test_the_tree_is_bounded(decoder, wild, monkeypatch):
     monkeypatch.setattr(prefix_tree, "_TEXTS", 10)
-    tree = PrefixTree(decoder, [WILD], most=1)
+    tree = PrefixTree(decoder, [WILD], most=1, worth=3)
     for round_ in range(3):
         for token in range(20, 20 + 8 * (round_ + 1)):
             add(tree, wild, (1, token, 3, 3), (1, 20, 3, 3))
@@ -80,7 +80,7 @@ def test_the_tree_is_bounded(decoder, wild, monkeypatch):
 
 @torch.inference_mode()
 def test_no_more_texts_are_followed_than_there_is_room_for(decoder, wild):
-    tree = PrefixTree(decoder, [WILD], most=1)
+    tree = PrefixTree(decoder, [WILD], most=1, worth=3)
     for token in 3 * (20, 21, 22):
         add(tree, wild, (1, token, 3, 3))
     some = rows(wild, *3 * [(1, 20), (1, 21)])
@@ -96,7 +96,7 @@ def test_no_more_texts_are_followed_than_there_is_room_for(decoder, wild):
 
 @torch.inference_mode()
 def test_a_text_that_rows_follow_is_found_though_nothing_is_kept(decoder, wild):
-    tree = PrefixTree(decoder, [WILD], most=1, keeps=False)
+    tree = PrefixTree(decoder, [WILD], most=1, worth=3, keeps=False)
     for token in 3 * (20, 21):
         add(tree, wild, (1, token, 3, 3))
     first = tree.follow(rows(wild, *3 * [(1, 20)]))

@@ -21,6 +21,7 @@ from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.loading import Model
 from mutascope.numerics import cpu, operations
+from mutascope.numerics.sampling import UNKNOWN
 
 
 def carried(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,10 +49,16 @@ def second_device(monkeypatch):
         *("new_cache", "attend", "attend_alone"),
     ):
         setattr(module, name, carried(getattr(cpu, name)))
+    module.pick = carried(_unknown)
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # what wraps tensors needs their versions
     module.SIZES, module.SYMMETRIC = cpu.SIZES, False
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(operations.BY_DEVICE, "meta", module.__name__)
+
+
+def _unknown(logits: Tensor, *_: Any) -> Tensor:
+    """What a device says that finds no token."""
+    return torch.full((len(logits),), UNKNOWN)
 
 
 def texts(model: Model, assay: TextAssay | PanelAssay, batch: int) -> tuple[Any, Callable[[], dict]]:

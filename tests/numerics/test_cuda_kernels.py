@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from cards import DEVICE
-from mutascope.numerics import cpu, cuda
+from mutascope.numerics import cpu, cuda, operations
+from mutascope.numerics.cuda.picks import pick
+from mutascope.numerics.sampling import UNKNOWN, Sampler
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -52,7 +54,7 @@ def test_maps_of_one_input_stand_side_by_side(dtype, transposed):
     x, half = normal(3, 2, 40, dtype=dtype), dtype == torch.bfloat16
     weights = [normal(*shape, seed=n, dtype=dtype) for n, shape in enumerate([(24, 40), (8, 40), (9, 40)])]
     if transposed:
-        weights = [weight.T.contiguous().T for weight in weights]
+        weights = list(torch.cat(weights).T.contiguous().T.split([24, 8, 9]))
     biases = [normal(24, seed=5, dtype=dtype), None, normal(9, seed=6, dtype=dtype)]
     together = cuda.linear(x, cuda.stack(weights, biases), half=half)
     alone = [
@@ -227,6 +229,7 @@ def test_a_query_sees_the_same_in_every_pass(name, dtype):
 def test_rows_stand_at_places_of_their_own():
     heads, dtype = ATTENTION["grouped"], torch.float32
     qkv, table = normal(4, 96, dtype=dtype), tables(12, dtype)
+    qkv[3] = qkv[2]  # the last of a row is repeated
     places = torch.tensor([[3, 4], [0, 0]], device=DEVICE)
     room = cached(heads, 2, dtype, 0.5)
     found = cuda.attend(qkv.clone(), heads, room.clone(), table, places, 2)
@@ -250,3 +253,24 @@ def test_what_is_not_finite_reaches_those_that_see_it(strange):
     assert torch.equal(found[:4], clean[:4])
     assert found[4:, 24:].isnan().all()
     assert found[4:, :24].isfinite().all()
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 20, 5000])
+@pytest.mark.parametrize("greedy", [False, True])
+def test_picks_are_those_of_a_cpu(top_k, greedy, monkeypatch):
+    """Rows with ties, and some that are not finite; the filter drops what the noise favours here and there."""
+    fields = {"max_new_tokens": 6, "do_sample": not greedy, "temperature": 0.8, "top_k": top_k}
+    sampler = Sampler(fields, 3, 5000)
+    logits = (normal(40, 5000) * 3).round(decimals=1)
+    logits[3, 7], logits[4, 8], logits[5, 9], logits[6] = torch.nan, torch.inf, -torch.inf, -torch.inf
+    logits[7], logits[8] = 1.0, 3e38
+    steps = torch.arange(40) % 6
+    wanted, sampled = sampler.sample(logits.cpu(), steps), sampler.sample_there
+    monkeypatch.setitem(operations.BY_DEVICE, "cpu", "mutascope.numerics.cuda")
+    assert wanted.tolist() == sampled(logits, steps).tolist()
+    assert set(wanted[[3, 4, 6]].tolist()) == {-1}
+    noise = None if greedy else sampler.noise
+    tokens = pick(logits, noise if noise is None else noise.to(DEVICE), steps.to(DEVICE), sampler.top_k, 0.8)
+    known = tokens.cpu() != UNKNOWN
+    assert known.all() if greedy or top_k == 5000 else known.any()
+    assert torch.equal(tokens.cpu()[known], wanted[known])

@@ -13,13 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from mutascope.engine.activation_cache import ActivationCache
 from mutascope.engine.decoder import Decoder, whole_blocks
 from mutascope.engine.edits import Edits
 from mutascope.engine.head import Head
 from mutascope.engine.rows import Row
+
+_NONE = -1
+"""In place of a slot: the row has none in this layer."""
+_LEADERS = 0.25
+"""Share of the mutants of higher layers that a layer has room for, before it grows."""
 
 
 def decode(decoder: Decoder, head: Head, rows: Iterable[Row]) -> Iterator[Row]:
@@ -30,85 +37,119 @@ def decode(decoder: Decoder, head: Head, rows: Iterable[Row]) -> Iterator[Row]:
     waiting = sorted(rows, key=lambda row: (row.position, row.asked.index), reverse=True)
     positions = max(row.asked.start + row.asked.steps for row in waiting)
     # one of its own: what mutants that wait have seen does not lie beside the cache of a batch that has ended
-    batch, position = BatchedDecoding(decoder, decoder.new_cache(len(waiting), positions)), 0
-    while waiting or batch.rows:
-        position = position + 1 if batch.rows else waiting[-1].position
+    batch, position = BatchedDecoding(decoder, [row.layer for row in waiting], positions), 0
+    while waiting or batch.count:
+        position = position + 1 if batch.count else waiting[-1].position
         new = []
         while waiting and waiting[-1].position == position:
             new.append(waiting.pop())
         batch.admit(new, position)
-        final = decoder.final(batch.step(position))
-        steps = torch.tensor([len(row.tokens) for row in batch.rows])
-        tokens = head.sample_families(final, steps, batch.families()).tolist()
-        for row, token in zip(batch.rows, tokens, strict=True):
+        final, rows = decoder.final(batch.step(position)), batch.rows
+        steps = torch.tensor([len(row.tokens) for row in rows])
+        families = batch.families() if head.has_shortlists else ()
+        tokens = head.sample_families(final, steps, families).tolist()
+        for row, token in zip(rows, tokens, strict=True):
             row.take(token)
-        ended = [row for row in batch.rows if row.ended]
+        ended = [row for row in rows if row.ended]
         batch.part(ended, position + 1)
         yield from ended
 
 
 class BatchedDecoding:
-    """Divergent mutants on their way from position to position.
+    """Divergent mutants on their way from position to position. Each has a number, in the order in which they came.
 
     Args:
         decoder: of the network.
-        cache: room for the keys and values of as many mutants as there will be (:meth:`Decoder.new_cache`).
+        mutated: layers of all mutants that there will be.
+        positions: of the longest text.
     """
 
-    def __init__(self, decoder: Decoder, cache: Tensor) -> None:
-        self.decoder, self.cache = decoder, cache
-        self._batches: list[list[Row]] = [[] for _ in decoder.layers]
-        self._slots: dict[Row, list[int | None]] = {}
-        self._leaders: dict[Row, Row] = {}
+    def __init__(self, decoder: Decoder, mutated: Sequence[int], positions: int) -> None:
+        layers, count = len(decoder.layers), len(mutated)
+        self.decoder, self._positions = decoder, positions
+        self._known: list[Row] = []
+        self._numbers: dict[Row, int] = {}
+        self._layers = np.zeros(count, dtype=np.int64)
+        self._leaders = np.zeros(count, dtype=np.int64)
+        self._slots = np.full((layers, count), _NONE)
+        self._members = np.zeros((layers, count), dtype=np.int64)
+        self._counts = [0] * layers
+        own = np.bincount(mutated, minlength=layers).cumsum().tolist()
+        rooms = [some + round(_LEADERS * (count - some)) for some in own]
+        self._caches = [decoder.new_layer_cache(room, positions) for room in rooms]
         self._edits: Edits | None = None
         # by layer above the first: rows of the layer below; none when they have changed
-        self._sources: list[Tensor] = []
+        self._sources: Sequence[Tensor] = ()
+
+    @property
+    def count(self) -> int:
+        """How many mutants are in decoding."""
+        return self._counts[-1]
 
     @property
     def rows(self) -> list[Row]:
         """The mutants in decoding, in the order of :meth:`step`'s result."""
-        return self._batches[-1]
+        return [self._known[number] for number in self._batch(-1).tolist()]
 
-    def admit(self, rows: Iterable[Row], position: int) -> None:
+    def admit(self, rows: Sequence[Row], position: int) -> None:
         """Take in mutants whose latest token stands at ``position`` and has left their text."""
-        families: dict[tuple[int, ...], list[Row]] = {}
-        for row in rows:
-            self._edits = None
-            families.setdefault((row.asked.index, *row.tokens), []).append(row)
-            self._slots[row] = [None] * len(self._batches)
-            for layer, seen in enumerate(row.take_seen(), start=row.layer):
-                self._join(row, layer)[:, :, : seen.shape[2]] = seen
+        if not rows:
+            return
+        first = len(self._known)
+        self._known += rows
+        numbers = np.arange(first, len(self._known))
+        self._numbers.update(zip(rows, numbers.tolist(), strict=True))
+        self._layers[numbers] = [row.layer for row in rows]
+        self._edits = None
+        seen = [row.take_seen().unbind(0) for row in rows]
+        for layer in range(len(self._caches)):
+            own = [index for index, row in enumerate(rows) if row.layer <= layer]
+            if own:
+                known = torch.stack([seen[index][layer - rows[index].layer] for index in own], dim=1)
+                self._join(layer, numbers[own], known)
+        families: dict[tuple[int, ...], list[int]] = {}
+        for number, row in enumerate(rows, first):
+            families.setdefault((row.asked.index, *row.tokens), []).append(number)
+        texts: dict[ActivationCache, list[int]] = {}
         for family in families.values():
-            leader = max(family, key=lambda row: row.layer)
-            self._lead(
-                leader, family, [leader.text.keys_values(layer, position) for layer in range(leader.layer)]
-            )
+            leader = self._deepest(family)
+            self._leaders[family] = leader
+            texts.setdefault(self._known[leader].text, []).append(leader)
+        for text, leaders in texts.items():
+            for layer in range(self._layers[leaders].max()):
+                above = [leader for leader in leaders if self._layers[leader] > layer]
+                self._join(layer, np.array(above), text.keys_values(layer, position)[:, None])
 
     def step(self, position: int) -> Tensor:
         """Feed every mutant its last token, which stands at ``position``; return the last layer's output."""
         decoder = self.decoder
         places = decoder.places(position, position + 1)
         if self._edits is None:
-            pairs = ((self._slot(row, row.layer), row.edit) for row in self.rows)
-            self._edits = Edits(pairs, decoder.operations.strips)
+            numbers = self._batch(-1)
+            slots = self._slots[self._layers[numbers], numbers].tolist()
+            edits = (row.edit for row in self.rows)
+            self._edits = Edits(zip(slots, edits, strict=True), decoder.operations.strips)
         if not self._sources:
-            self._sources = [
-                decoder.indices([self._slot(row, below) for row in batch])
-                for below, batch in enumerate(self._batches[1:])
-            ]
-        fed = decoder.indices([row.tokens[-1] for row in self._batches[0]])
+            above = [self._seats(layer - 1, self._batch(layer)) for layer in range(1, len(self._caches))]
+            together = decoder.indices(np.concatenate(above)) if above else decoder.indices([])
+            self._sources = together.split([len(some) for some in above])
+        fed = decoder.indices([self._known[number].tokens[-1] for number in self._batch(0).tolist()])
         hidden = decoder.embed(fed[:, None], places)
-        for layer in range(len(self._batches)):
+        for layer, cache in enumerate(self._caches):
             if layer:
                 hidden = hidden.index_select(0, self._sources[layer - 1])
-            hidden = decoder.layer(layer, hidden, self._edits, self.cache[layer], places)
+            hidden = decoder.layer(layer, hidden, self._edits, cache, places)
         return hidden[:, 0]
 
     def families(self) -> list[list[int]]:
         """Return the families as indices into ``rows``, the leader first."""
-        members: dict[Row, list[int]] = {leader: [] for leader in self._leaders.values()}
-        for index, row in enumerate(self.rows):
-            members[self._leaders[row]].insert(0 if self._leaders[row] is row else len(self.rows), index)
+        members: dict[int, list[int]] = {}
+        numbers = self._batch(-1)
+        for index, (number, leader) in enumerate(
+            zip(numbers.tolist(), self._leaders[numbers].tolist(), strict=True)
+        ):
+            family = members.setdefault(leader, [])
+            family.insert(0 if number == leader else len(family), index)
         return list(members.values())
 
     def part(self, ended: Sequence[Row], position: int) -> None:
@@ -118,56 +159,79 @@ class BatchedDecoding:
             ended: mutants to let go.
             position: where the tokens that were just picked stand.
         """
-        gone = set(ended)
-        families: dict[tuple[Row, int], list[Row]] = {}
-        for row in self.rows:
-            if row not in gone:
-                families.setdefault((self._leaders[row], row.tokens[-1]), []).append(row)
-        for (leader, _), family in families.items():
-            if leader not in family:
-                heir = max(family, key=lambda row: row.layer)
-                slots = [self._slot(leader, layer) for layer in range(heir.layer)]
-                blocks = whole_blocks(position)
-                below = [self.cache[layer][:, slot, :, :blocks] for layer, slot in enumerate(slots)]
-                self._lead(heir, family, below)
-        for row in ended:
+        gone = [self._numbers.pop(row) for row in ended]
+        left = np.setdiff1d(self._batch(-1), gone, assume_unique=True)
+        heirs = self._heirs(left, set(gone))
+        blocks = whole_blocks(position)
+        for layer in range(len(self._caches)):
+            new = [heir for heir in heirs if self._layers[heir] > layer]
+            if new:
+                known = self._taken(layer, self._slots[layer, [heirs[heir] for heir in new]], blocks)
+                self._join(layer, np.array(new), known)
+        if gone:
             self._edits = None
-            self._release(row, position)
+            for layer in range(len(self._caches)):
+                self._release(layer, np.array(gone), blocks)
 
-    def _lead(self, leader: Row, family: list[Row], below: Sequence[Tensor]) -> None:
-        """Make the deepest member the leader, with the keys and values of the layers below it."""
-        for layer, known in enumerate(below):
-            self._join(leader, layer)[:, :, : known.shape[2]] = known
-        for row in family:
-            self._leaders[row] = leader
-        self._sources = []
+    def _heirs(self, left: np.ndarray, gone: set[int]) -> dict[int, int]:
+        """Give families whose members have parted leaders of their own; return the old leader of each of these."""
+        families: dict[tuple[int, int], list[int]] = {}
+        for number, leader in zip(left.tolist(), self._leaders[left].tolist(), strict=True):
+            token = self._known[number].tokens[-1]
+            if leader in gone or token != self._known[leader].tokens[-1]:
+                families.setdefault((leader, token), []).append(number)
+        heirs = {}
+        for (leader, _), family in families.items():
+            heir = self._deepest(family)
+            heirs[heir] = leader
+            self._leaders[family] = heir
+        return heirs
 
-    def _join(self, row: Row, layer: int) -> Tensor:
-        """Give a row a slot in a layer and return its keys and values, [2, n_kv_heads, positions, head_dim]."""
-        self._sources = []
-        slot = self._slots[row][layer] = len(self._batches[layer])
-        self._batches[layer].append(row)
-        return self.cache[layer][:, slot]
+    def _deepest(self, family: list[int]) -> int:
+        """Return the member that is mutated in the deepest layer."""
+        return family[int(self._layers[family].argmax())]
 
-    def _slot(self, row: Row, layer: int) -> int:
-        """Return the slot in a layer of a row, or of the leader that computes it."""
-        own = self._slots[row][layer]
-        if own is None:
-            own = self._slots[self._leaders[row]][layer]
-        assert own is not None, "a leader has a slot in every layer"
-        return own
+    def _batch(self, layer: int) -> np.ndarray:
+        """Return the numbers of the rows of a layer, by slot."""
+        return self._members[layer, : self._counts[layer]]
 
-    def _release(self, row: Row, position: int) -> None:
-        """Take a row out; in every layer the last row moves into its slot, so that the batch stays dense."""
-        self._sources = []
-        for layer, slot in enumerate(self._slots.pop(row)):
-            if slot is None:
-                continue
-            last = self._batches[layer].pop()
-            if last is not row:
-                cache = self.cache[layer]
-                blocks = whole_blocks(position)
-                cache[:, slot, :, :blocks] = cache[:, len(self._batches[layer]), :, :blocks]
-                self._batches[layer][slot] = last
-                self._slots[last][layer] = slot
-        del self._leaders[row]
+    def _seats(self, layer: int, numbers: np.ndarray) -> np.ndarray:
+        """Return the slots in a layer of rows, or of the leaders that compute them."""
+        own = self._slots[layer, numbers]
+        return np.where(own == _NONE, self._slots[layer, self._leaders[numbers]], own)
+
+    def _join(self, layer: int, numbers: np.ndarray, known: Tensor) -> None:
+        """Give rows slots in a layer, with what is known of their keys and values, [2, rows or 1, n_kv_heads, positions,
+        head_dim]; the cache grows by half where it is full.
+        """
+        first, self._sources = self._counts[layer], ()
+        stop = self._counts[layer] = first + len(numbers)
+        self._slots[layer, numbers] = np.arange(first, stop)
+        self._members[layer, first:stop] = numbers
+        cache = self._caches[layer]
+        if stop > cache.shape[1]:
+            room = min(self._members.shape[1], max(stop, cache.shape[1] * 3 // 2))
+            self._caches[layer] = self.decoder.new_layer_cache(room, self._positions)
+            self._caches[layer][:, :first] = cache[:, :first]
+        self._caches[layer][:, first:stop, :, : known.shape[3]] = known
+
+    def _release(self, layer: int, gone: np.ndarray, blocks: int) -> None:
+        """Take rows out of a layer; its last rows move into their slots, so that the batch stays dense."""
+        slots = self._slots[layer, gone]
+        slots = slots[slots != _NONE]
+        if not len(slots):
+            return
+        self._sources = ()
+        self._slots[layer, gone] = _NONE
+        count = self._counts[layer] = self._counts[layer] - len(slots)
+        last = np.arange(count, count + len(slots))
+        holes, last = slots[slots < count], np.setdiff1d(last, slots, assume_unique=True)
+        if len(holes):
+            some = self._caches[layer][:, :, :, :blocks]
+            some.index_copy_(1, self.decoder.indices(holes), self._taken(layer, last, blocks))
+            numbers = self._members[layer, last]
+            self._members[layer, holes], self._slots[layer, numbers] = numbers, holes
+
+    def _taken(self, layer: int, slots: np.ndarray, blocks: int) -> Tensor:
+        """Return a copy of keys and values in some slots of a layer, at the first positions."""
+        return self._caches[layer][:, :, :, :blocks].index_select(1, self.decoder.indices(slots))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -116,14 +117,20 @@ class Decoder:
         shape = (len(self.layers), 2, rows, n_kv_heads)
         return self.operations.new_cache(*shape, positions=positions, head_dim=head_dim, like=self.head)
 
-    def affordable_rows(self, positions: int, most: int) -> int:
-        """Return how many rows of keys and values fit into a quarter of the free memory, between 1 and ``most``."""
-        free, row = self.operations.free_memory(self.head.device), self.new_cache(1, positions).nbytes
-        return max(1, min(most, free // 4 // row))
+    def new_layer_cache(self, rows: int, positions: int) -> Tensor:
+        """Return room for keys and values of one layer, [2, rows, n_kv_heads, positions, head_dim]."""
+        _, n_kv_heads, head_dim = self.architecture.sizes
+        shape = (2, rows, n_kv_heads)
+        return self.operations.new_cache(*shape, positions=positions, head_dim=head_dim, like=self.head)
 
-    def indices(self, numbers: Sequence[Any]) -> Tensor:
+    def affordable_rows(self, positions: int, most: int, share: float) -> int:
+        """Return how many rows of keys and values fit into a share of the free memory, between 1 and ``most``."""
+        free, row = self.operations.free_memory(self.head.device), self.new_cache(1, positions).nbytes
+        return max(1, min(most, int(free * share) // row))
+
+    def indices(self, numbers: Sequence[Any] | np.ndarray) -> Tensor:
         """Return whole numbers as a tensor beside the weights."""
-        return torch.tensor(numbers, dtype=torch.int64).to(self.head.device)
+        return torch.as_tensor(numbers, dtype=torch.int64).to(self.head.device)
 
     def places(self, start: int, stop: int) -> Places:
         """Return the places of a pass in which every row is fed positions ``start`` to ``stop``."""

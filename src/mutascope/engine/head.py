@@ -141,12 +141,12 @@ class Head:
         return tokens
 
     def sample_families(self, final: Tensor, steps: Tensor, families: Sequence[Sequence[int]]) -> Tensor:
-        """Return the tokens that states [n, hidden] pick at ``steps`` [n]; a family (indices) is near its first."""
-        large = {
-            family[0]: family[1:]
-            for family in families
-            if len(family) >= self._family and self.has_shortlists
-        }
+        """Return the tokens that states [n, hidden] pick at ``steps`` [n]; a family (indices) is near its first, and
+        where there are shortlists every state is in one.
+        """
+        if not self.has_shortlists:
+            return self.sample(final, steps)
+        large = {family[0]: family[1:] for family in families if len(family) >= self._family}
         doubtful = [index for family in families if family[0] not in large for index in family]
         tokens = torch.empty(len(final), dtype=torch.long)
         for first in range(0, len(large), self._states):

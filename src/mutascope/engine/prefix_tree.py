@@ -13,8 +13,6 @@ _TEXTS = 4096
 """Texts of a prompt that are remembered; when there are more, the rarer half is forgotten."""
 _PROMPTS = 4
 """Prompts that have room for as many."""
-_WORTH = 3
-"""Mutants that must have written a text, and that must wait for it, before the network is run on it."""
 
 Text = tuple[int, tuple[int, ...]]
 """Index of a prompt, and what was generated from it."""
@@ -27,13 +25,14 @@ class PrefixTree:
         decoder: of the network.
         wild: tokens of the wild type, by prompt.
         most: bytes that the network's activations may take, but for those of one text; the longest unused go first.
+        worth: mutants that must have written a text, and that must wait for it, before the network is run on it.
         keeps: whether activations are kept when no row needs them.
     """
 
     def __init__(
-        self, decoder: Decoder, wild: Sequence[Sequence[int]], most: int, *, keeps: bool = True
+        self, decoder: Decoder, wild: Sequence[Sequence[int]], most: int, worth: int, *, keeps: bool = True
     ) -> None:
-        self.decoder, self.wild, self.most = decoder, wild, most
+        self.decoder, self.wild, self.most, self.worth = decoder, wild, most, worth
         self._limit = _TEXTS * min(len(wild), _PROMPTS)
         self._counts: dict[Text, int] = {}
         self._texts: dict[Text, list[Text]] = {}
@@ -67,7 +66,7 @@ class PrefixTree:
         chosen = []
         for text, some in followers.items():
             branch = self._branches.pop(text, None)
-            worth = min(len(some), self._counts[text]) >= _WORTH
+            worth = min(len(some), self._counts[text]) >= self.worth
             if branch is None and worth and self._has_room(besides=followers):
                 wild = some[0].text.parent or some[0].text
                 branch = ActivationCache(self.decoder, wild.prompt, text[1], wild)

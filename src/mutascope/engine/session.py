@@ -102,15 +102,18 @@ class FastSession:
         self._positions, choice = positions, isinstance(readout, NextToken)
         sizes = self.decoder.operations.SIZES
         most = _CHOICE_COHORT if choice else sizes.rows
-        self.max_batch = engine.max_batch or self.decoder.affordable_rows(positions, most)
-        self.verified = self.max_batch if choice else min(sizes.verified, self.max_batch)
+        self.max_batch = engine.max_batch or self.decoder.affordable_rows(positions, most, sizes.decoded)
+        verified = self.decoder.affordable_rows(positions, sizes.verified, sizes.checked)
+        self.verified = self.max_batch if choice else min(verified, self.max_batch)
         self.cohort = self.verified if choice or len(prompts) == 1 else min(_PANEL_COHORT, self.verified)
         with torch.inference_mode(), threads_for_kernels():
             self.head = Head(self.decoder, self.sampler)
             self.wild = WildType(
                 engine.reference, self.decoder, self.head, prompts, self.asked, readout, self.max_batch
             )
-        self.tree = PrefixTree(self.decoder, self.wild.tokens, _BRANCHES, keeps=self.wild.keeps)
+        self.tree = PrefixTree(
+            self.decoder, self.wild.tokens, _BRANCHES, sizes.followers, keeps=self.wild.keeps
+        )
         self._verifier: Verifier | None = None
         self._in_flight: dict[Row, None] = {}
         self._said: dict[Mutant, dict[int, Output]] = {}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from mutascope.engine.activation_cache import ActivationCache
 from mutascope.engine.decoder import Decoder, Places, whole_blocks
 from mutascope.engine.edits import Edits
 from mutascope.engine.head import Head, Shortlist
@@ -54,9 +58,7 @@ class Verifier:
                     continue
                 self._retire(row, slot)
                 yield row
-            for to, slot in enumerate(keep):
-                if to != slot:
-                    self._move(rows[slot], slot, to, reach)
+            self._move([rows[slot].layer for slot in keep], keep, reach)
             rows, at = [rows[slot] for slot in keep], [spans[slot].stop for slot in keep]
 
     def measure(
@@ -121,10 +123,17 @@ class Verifier:
         if not row.ended:
             row.seen = self.cache[row.layer :, :, slot, :, : whole_blocks(row.position)].clone()
 
-    def _move(self, row: Row, slot: int, to: int, positions: int) -> None:
-        """Move the first positions of a row to another slot."""
-        layers, blocks = slice(row.layer, None), whole_blocks(positions)
-        self.cache[layers, :, to, :, :blocks] = self.cache[layers, :, slot, :, :blocks]
+    def _move(self, layers: Sequence[int], slots: Sequence[int], positions: int) -> None:
+        """Move the first positions of rows, by their layers, which ascend, from slots to the first slots."""
+        first = next((to for to, slot in enumerate(slots) if to != slot), len(slots))
+        if first == len(slots):
+            return
+        chosen, blocks = self.decoder.indices(slots[first:]), whole_blocks(positions)
+        for layer, cache in enumerate(self.cache):
+            end = bisect_right(layers, layer)
+            if end > first:
+                some = cache[:, :, :, :blocks]
+                some[:, first:end] = some.index_select(1, chosen[: end - first])
 
     def _states(self, rows: Sequence[Row], spans: Sequence[range]) -> Tensor:
         """Feed rows the tokens at their positions; return the final states after which tokens are picked.
@@ -142,10 +151,11 @@ class Verifier:
         active = 0
         for index in range(rows[0].layer, last + 1):
             while active < len(rows) and rows[active].layer == index:
-                span = spans[active]
-                known = rows[active].text.inputs(index, span.start, span.stop)
-                hidden[active, : len(span)], hidden[active, len(span) :] = known, known[-1]
-                active += 1
+                first, text, span = active, rows[active].text, spans[active]
+                while active < len(rows) and _begins(rows[active], spans[active], index, text, span):
+                    active += 1
+                known = text.inputs(index, span.start, span.stop)
+                hidden[first:active, : len(span)], hidden[first:active, len(span) :] = known, known[-1]
             if index < last or not unread:
                 hidden[:active] = decoder.layer(index, hidden[:active], edits, self.cache[index], places)
         if unread:
@@ -177,21 +187,29 @@ class Verifier:
         if shortlists:
             step = read[0].start - rows[0].asked.start + 1
             return self.head.sample_near(final, shortlists[step : step + len(read[0])]).tolist()
-        groups: dict[tuple[int, int], list[int]] = {}
-        fed = [(slot, at) for slot, span in enumerate(read) for at in span]
-        for index, (slot, at) in enumerate(fed):
-            groups.setdefault((id(rows[slot].text), at), []).append(index)
-        slots, at = torch.tensor(fed).T
-        begins, starts = torch.tensor(
-            [[span.start, row.asked.start] for span, row in zip(read, rows, strict=True)]
-        ).T
-        tokens = self.head.sample_families(
-            final[slots, at - begins[slots]], at - starts[slots] + 1, list(groups.values())
+        lengths = [len(span) for span in read]
+        slots = np.repeat(np.arange(len(rows)), lengths)
+        places = np.concatenate([np.arange(length) for length in lengths])
+        steps = places + np.repeat(
+            [at.start - row.asked.start + 1 for at, row in zip(read, rows, strict=True)], lengths
         )
-        table: list[list[int]] = [[] for _ in rows]
-        for (slot, _), token in zip(fed, tokens.tolist(), strict=True):
-            table[slot].append(token)
-        return table
+        states = final.flatten(0, 1)[self.decoder.indices(slots * final.shape[1] + places)]
+        families = self._families(rows, read) if self.head.has_shortlists else ()
+        tokens = iter(self.head.sample_families(states, torch.from_numpy(steps), families).tolist())
+        return [list(islice(tokens, length)) for length in lengths]
+
+    def _families(self, rows: Sequence[Row], read: Sequence[range]) -> list[list[int]]:
+        """Return the picks of one text and position, as indices into all picks, row after row."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        picks = ((id(row.text), at) for row, span in zip(rows, read, strict=True) for at in span)
+        for index, pick in enumerate(picks):
+            groups.setdefault(pick, []).append(index)
+        return list(groups.values())
+
+
+def _begins(row: Row, span: range, layer: int, text: ActivationCache, other: range) -> bool:
+    """Whether a row begins in a layer with what a text has at other positions."""
+    return row.layer == layer and row.text is text and span == other
 
 
 def _unread(rows: Sequence[Row], spans: Sequence[range]) -> int:

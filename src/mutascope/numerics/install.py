@@ -258,6 +258,7 @@ def _attention(
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    position_ids: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Attention of one row, causal, as transformers calls it: query [1, n_heads, tokens, head_dim], keys and values so
@@ -267,7 +268,10 @@ def _attention(
     q, k, v = (ops.operand(some[0]) for some in (query, key, value))
     window = sliding_window or k.shape[1]
     heads = cpu.Heads(len(q), len(k), q.shape[2], scaling or q.shape[2] ** -0.5, window, softcap or 0.0)
-    out = ops.attend_alone(q, k, v, heads, half=query.dtype == torch.bfloat16)
+    first = 0
+    if sliding_window is not None and position_ids is not None:  # its cache forgets
+        first = int(position_ids[0, -1]) + 1 - k.shape[1]
+    out = ops.attend_alone(q, k, v, heads, first=first, half=query.dtype == torch.bfloat16)
     return out[None].to(query.dtype), None
 
 

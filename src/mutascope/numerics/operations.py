@@ -99,6 +99,12 @@ class Operations(Protocol):
         """Return the hyperbolic tangent."""
         ...
 
+    def pick(
+        self, logits: Tensor, noise: Tensor | None, steps: Tensor, top_k: int, temperature: float
+    ) -> Tensor:
+        """Return the tokens that rows pick, or that these are not known; of cards only."""
+        ...
+
     def new_cache(self, *shape: int, positions: int, head_dim: int, like: Tensor) -> Tensor:
         """Return room for keys and values."""
         ...
@@ -119,7 +125,7 @@ class Operations(Protocol):
         ...
 
     def attend_alone(
-        self, q: Tensor, keys: Tensor, values: Tensor, heads: Heads, *, half: bool = False
+        self, q: Tensor, keys: Tensor, values: Tensor, heads: Heads, *, first: int = 0, half: bool = False
     ) -> Tensor:
         """Return what the last tokens of one text see."""
         ...

@@ -21,11 +21,14 @@ import torch
 from torch import Tensor
 
 from mutascope.numerics import cpu
+from mutascope.numerics.operations import operations_on
 
 SAMPLING = "fma32-1"
 """Name of the numerics of sampling (docs/numerics.md)."""
 _TIES = 14
 """Logits that are looked at beyond the top-k boundary, as they could equal the last."""
+UNKNOWN = -2
+"""In place of a token that a device has not found."""
 BEYOND = 8
 """Tokens looked at beyond the top-k boundary: they could cross it and win."""
 
@@ -55,6 +58,7 @@ class Sampler:
         self.top_p = 1.0 if self.greedy else float(resolved.get("top_p") or 1.0)
         self.min_p = 0.0 if self.greedy else float(resolved.get("min_p") or 0.0)
         self.noise = None if self.greedy else draw_noise(seed, self.steps, vocabulary).to(device)
+        self._noise: dict[torch.device, Tensor] = {}
 
     @cached_property
     def largest_noise(self) -> float:
@@ -76,9 +80,24 @@ class Sampler:
             shortlist: the tokens that may be picked, ascending, [m]; by default all.
             facts: as in :func:`mutascope.numerics.cpu.sample`.
         """
-        if logits.device.type != "cpu":
+        if logits.device.type == "cpu":
+            return self._sample(logits, self.noise, steps, shortlist, facts)
+        if self.top_p < 1 or self.min_p > 0:
             return self.sample_largest(logits, steps)
-        return self._sample(logits, self.noise, steps, shortlist, facts)
+        return self.sample_there(logits, steps)
+
+    def sample_there(self, logits: Tensor, steps: Tensor) -> Tensor:
+        """Return what :meth:`sample` does, without top-p and min-p; of logits on a card little leaves it."""
+        place = logits.device
+        if self.noise is not None and place not in self._noise:
+            self._noise[place] = self.noise.to(place)
+        noise = self._noise.get(place)
+        asked = (logits.contiguous(), noise, steps.to(place), self.top_k, self.temperature)
+        tokens = operations_on(place).pick(*asked).cpu()
+        unknown = (tokens == UNKNOWN).nonzero()[:, 0]
+        if len(unknown):
+            tokens[unknown] = self.sample_largest(logits[unknown.to(place)], steps[unknown])
+        return tokens
 
     def sample_largest(self, logits: Tensor, steps: Tensor) -> Tensor:
         """Return what :meth:`sample` does; of logits on a card, [n, vocabulary], only the largest leave it."""

@@ -6,16 +6,22 @@ from typing import NamedTuple
 
 
 class Sizes(NamedTuple):
-    """How much a device is given at a time, at most, whatever its memory.
+    """How much a device is given at a time.
 
     Attributes:
-        rows: divergent mutants in flight.
-        verified: mutants that are verified together.
+        rows: divergent mutants in flight, at most.
+        verified: mutants that are verified together, at most.
         tokens: of a pass: the fewer rows are left, the more positions each is fed before it is looked at.
         states: whose logits are computed together.
+        followers: mutants for which the network is run on a text that they may follow.
+        decoded, checked: shares of the free memory that keys and values of all divergent mutants would take if these
+            shared nothing, and those of mutants that are verified.
     """
 
     rows: int
     verified: int
     tokens: int
     states: int
+    followers: int
+    decoded: float
+    checked: float

@@ -90,13 +90,17 @@ def attend(
     return out
 
 
-def attend_alone(q: Tensor, keys: Tensor, values: Tensor, heads: Heads, *, half: bool = False) -> Tensor:
+def attend_alone(
+    q: Tensor, keys: Tensor, values: Tensor, heads: Heads, *, first: int = 0, half: bool = False
+) -> Tensor:
     """Return what the last tokens of one text see, of keys and values that lie as transformers keeps them.
 
     Args:
         q: of the last tokens, rotated, [n_heads, tokens, head_dim].
         keys, values: of all, [n_kv_heads, positions, head_dim].
         heads: their numbers.
+        first: position of the first key, where a window has left some behind; the sums here begin with the first key
+            that is seen, wherever it stands.
         half: round to bfloat16.
 
     Returns:

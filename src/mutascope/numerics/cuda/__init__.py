@@ -14,6 +14,7 @@ from mutascope.numerics.cuda.attention import attend, attend_alone, new_cache
 from mutascope.numerics.cuda.elementwise import activate, tanh
 from mutascope.numerics.cuda.maps import linear, pack, pack_pair, stack, strips
 from mutascope.numerics.cuda.norms import norm, norm_heads
+from mutascope.numerics.cuda.picks import pick
 from mutascope.numerics.cuda.truth import truth_of
 from mutascope.numerics.sizes import Sizes
 
@@ -32,12 +33,13 @@ __all__ = [
     "operand",
     "pack",
     "pack_pair",
+    "pick",
     "stack",
     "strips",
     "tanh",
 ]
 
-SIZES = Sizes(rows=4096, verified=1024, tokens=8192, states=2048)
+SIZES = Sizes(rows=4096, verified=1024, tokens=8192, states=2048, followers=32, decoded=0.6, checked=0.12)
 """What keeps a card busy."""
 SYMMETRIC = False
 """Whether a product has the same bits when its factors are exchanged: float32 is multiplied in three unlike parts."""

@@ -54,16 +54,19 @@ def attend(
     return _see(qkv, own, heads, (cache[0], cache[1]), positions, place, rows)
 
 
-def attend_alone(q: Tensor, keys: Tensor, values: Tensor, heads: Heads, *, half: bool = False) -> Tensor:
+def attend_alone(
+    q: Tensor, keys: Tensor, values: Tensor, heads: Heads, *, first: int = 0, half: bool = False
+) -> Tensor:
     """Return what the last tokens of one text see, of keys and values that lie as transformers keeps them.
 
     The arguments and the result are those of :func:`mutascope.numerics.cpu.attend_alone`.
     """
     (n_heads, tokens, width), count = q.shape, keys.shape[1]
-    places = torch.arange(count - tokens, count, device=q.device)[None]
+    places = torch.arange(first + count - tokens, first + count, device=q.device)[None]
     fed = q.transpose(0, 1).reshape(tokens, n_heads * width)
     known = (aligned(keys), aligned(values))
-    return _see(fed, n_heads * width, heads, known, places, (0, tokens), 1).view(tokens, n_heads, width)
+    seen = _see(fed, n_heads * width, heads, known, places, (0, tokens), 1, first)
+    return seen.view(tokens, n_heads, width)
 
 
 def _see(
@@ -74,9 +77,10 @@ def _see(
     positions: Tensor,
     place: tuple[int, int],
     rows: int,
+    origin: int = 0,
 ) -> Tensor:
     """Return what queries see, the first ``own`` features of every token, of keys and values
-    [..., n_kv_heads, positions, head_dim] each, dense.
+    [..., n_kv_heads, positions, head_dim] each, dense, from the position ``origin`` on.
     """
     truth = truth_of(q.dtype, q.device)
     assert truth is not None
@@ -84,7 +88,8 @@ def _see(
     launch(
         _attend,
         (rows, heads.n_kv_heads, triton.cdiv(place[1] * group, truth.queries)),
-        *(q, *known, out, positions, *place, known[0].shape[-2], heads.window, heads.scale, heads.cap),
+        *(q, *known, out, positions, *place, known[0].shape[-2], origin),
+        *(heads.window, float(heads.scale), float(heads.cap)),
         **{"features": q.shape[1], "own": own, "kv_heads": heads.n_kv_heads, "head_dim": heads.head_dim},
         **{"GROUP": group, "CAPPED": heads.cap > 0, "QUERIES": truth.queries, "KEYS": truth.keys},
         **{"WIDTH": max(_NARROWEST, power_of_two(heads.head_dim)), "PRECISION": truth.precision},
@@ -172,6 +177,7 @@ def _block(
     valid,
     keys,
     values,
+    origin,
     stop,
     window,
     scale,
@@ -186,8 +192,8 @@ def _block(
     was not finite.
     """
     key, feature = start + tl.arange(0, KEYS), tl.arange(0, WIDTH)
-    there = (key < stop)[:, None] & (feature < head_dim)[None, :]
-    at = key.to(tl.int64)[:, None] * head_dim + feature[None, :]
+    there = ((key >= origin) & (key < stop))[:, None] & (feature < head_dim)[None, :]
+    at = (key - origin).to(tl.int64)[:, None] * head_dim + feature[None, :]
     k = tl.load(keys + at, mask=there, other=0.0)
     v = tl.load(values + at, mask=there, other=0.0)
     seen = (key[None, :] <= position[:, None]) & (key[None, :] > position[:, None] - window) & valid[:, None]
@@ -210,7 +216,7 @@ def _block(
     return above, z, total, spoilt
 
 
-@triton.jit(do_not_specialize=["row_places", "steps", "room", "window", "scale", "cap"])
+@triton.jit(do_not_specialize=["row_places", "steps", "room", "origin", "window", "scale", "cap"])
 def _attend(
     qkv,
     keys,
@@ -220,6 +226,7 @@ def _attend(
     row_places,
     steps,
     room,
+    origin,
     window,
     scale,
     cap,
@@ -255,14 +262,14 @@ def _attend(
     if INTERPRETED:
         while start < stop:  # the interpreter has no loops over what is not constant
             top, z, total, spoilt = _block(
-                start, top, z, total, spoilt, q, position, valid, keys, values, stop, window, scale, cap,
+                start, top, z, total, spoilt, q, position, valid, keys, values, origin, stop, window, scale, cap,
                 head_dim, CAPPED, KEYS, WIDTH, PRECISION,
             )  # fmt: skip
             start += KEYS
     else:
         for begin in range(start, stop, KEYS):
             top, z, total, spoilt = _block(
-                begin, top, z, total, spoilt, q, position, valid, keys, values, stop, window, scale, cap,
+                begin, top, z, total, spoilt, q, position, valid, keys, values, origin, stop, window, scale, cap,
                 head_dim, CAPPED, KEYS, WIDTH, PRECISION,
             )  # fmt: skip
     made = tl.div_rn(total, z[:, None]) + 0.0  # a zero is +0, however many blocks were not seen

@@ -31,12 +31,23 @@ def tanh(x: Tensor) -> Tensor:
     return _apply(x, _TANH)
 
 
+def gated(x: Tensor, act: str | None, residual: Tensor | None = None) -> Tensor:
+    """Return act(first half) * second half of rows [n, 2 width], [n, width], plus a residual, in the dtype of x."""
+    width = x.shape[1] // 2
+    out = x.new_empty(len(x), width)
+    function = ACTIVATIONS[act] if act else 0
+    grid = (len(x), triton.cdiv(width, _BLOCK))
+    launch(_gated, grid, x, out, **{"width": width, "FUNCTION": function, "BLOCK": _BLOCK, "num_warps": 4})
+    return out if residual is None else out + residual.view(out.shape)
+
+
 def _apply(x: Tensor, function: int) -> Tensor:
     width = x.shape[-1]
     rows = x.flatten(0, -2) if x.ndim != 1 else x[None]
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     grid = (len(rows), triton.cdiv(width, _BLOCK))
-    launch(_elements, grid, rows, out, rows.stride(0), width, FUNCTION=function, BLOCK=_BLOCK, num_warps=4)
+    options = {"width": width, "FUNCTION": function, "BLOCK": _BLOCK, "num_warps": 4}
+    launch(_elements, grid, rows, out, rows.stride(0), **options)
     return out
 
 
@@ -55,18 +66,35 @@ def _sigmoid(x):
     return tl.div_rn(tl.where(x < 0, power, 1.0), 1.0 + power)
 
 
+@triton.jit
+def activated(x, FUNCTION: tl.constexpr):
+    """Return a function of float32 values; 0 leaves them as they are."""
+    if FUNCTION == 1:
+        x = x * _sigmoid(x)
+    elif FUNCTION == 2:
+        x = x * (0.5 + 0.5 * tl.erf(x * 0.7071067811865476))
+    elif FUNCTION == 3:
+        x = x * _sigmoid(x * (x * x * 0.0713548163 + 1.59576912))
+    elif FUNCTION == 4:
+        x = hyperbolic(x)
+    return x
+
+
 @triton.jit(do_not_specialize=["stride"], do_not_specialize_on_alignment=["x", "out"])
 def _elements(x, out, stride, width: tl.constexpr, FUNCTION: tl.constexpr, BLOCK: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     there = column < width
     value = tl.load(x + row * stride + column, mask=there, other=0.0).to(tl.float32)
-    if FUNCTION == 1:
-        made = value * _sigmoid(value)
-    elif FUNCTION == 2:
-        made = value * (0.5 + 0.5 * tl.erf(value * 0.7071067811865476))
-    elif FUNCTION == 3:
-        made = value * _sigmoid(value * (value * value * 0.0713548163 + 1.59576912))
-    else:
-        made = hyperbolic(value)
-    tl.store(out + row * width + column, rounded(made, out), mask=there)
+    tl.store(out + row * width + column, rounded(activated(value, FUNCTION), out), mask=there)
+
+
+@triton.jit
+def _gated(x, out, width: tl.constexpr, FUNCTION: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    there, at = column < width, x + row * 2 * width + column
+    gate = tl.load(at, mask=there, other=0.0).to(tl.float32)
+    up = tl.load(at + width, mask=there, other=0.0).to(tl.float32)
+    gate = rounded(activated(gate, FUNCTION), out).to(tl.float32)
+    tl.store(out + row * width + column, rounded(gate * up, out), mask=there)

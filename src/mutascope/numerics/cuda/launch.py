@@ -16,10 +16,43 @@ _ALIGNED = 16
 """Bytes. Triton compiles a kernel anew for other alignments, which could add up in another order."""
 
 
-def launch(kernel: Any, grid: tuple[int, ...], first: Tensor, *arguments: Any, **options: Any) -> None:
-    """Run a kernel on the card of its first argument; additions and products are not fused into one rounding."""
+_compiled: dict[tuple[Any, ...], tuple[Any, list[Any]]] = {}
+"""Kernels, and their constants, by all that they are compiled for: Triton asks so much at every launch that most take
+longer to begin than to run.
+"""
+
+
+def launch(
+    kernel: Any, grid: tuple[int, ...], first: Tensor, *arguments: Tensor | float | None, **options: Any
+) -> None:
+    """Run a kernel on the card of its first argument; additions and products are not fused into one rounding.
+
+    Args:
+        kernel: specialized on no number among its arguments.
+        grid: of programs.
+        first, arguments: its arguments that are not constant, in their order.
+        options: its constants, and those of the compiler.
+    """
     with torch.cuda.device_of(first):
-        kernel[grid](first, *arguments, enable_fp_fusion=False, **options)
+        if INTERPRETED.value:
+            kernel[grid](first, *arguments, enable_fp_fusion=False, **options)
+            return
+        kinds = tuple([_kind(argument) for argument in (first, *arguments)])
+        key = (kernel, first.device.index, kinds, *options.values())
+        if key not in _compiled:
+            constants = [options[name] for name in kernel.arg_names[1 + len(arguments) :]]
+            compiled = kernel[grid](first, *arguments, enable_fp_fusion=False, **options)
+            _compiled[key] = (compiled, constants)
+            return
+        compiled, constants = _compiled[key]
+        compiled[(*grid, 1, 1)[:3]](first, *arguments, *constants)
+
+
+def _kind(argument: Tensor | float | None) -> Any:
+    """Return what Triton compiles a kernel anew for."""
+    if isinstance(argument, Tensor):
+        return argument.dtype, argument.data_ptr() % _ALIGNED == 0
+    return argument is None, isinstance(argument, int) and abs(argument) >= 2**31
 
 
 def aligned(tensor: Tensor) -> Tensor:

@@ -16,12 +16,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mutascope.numerics.cuda.elementwise import activate
+from mutascope.numerics.cuda.elementwise import ACTIVATIONS, activated, gated
 from mutascope.numerics.cuda.launch import aligned, launch, operand, rounded
 from mutascope.numerics.cuda.truth import Blocks, Truth, truth_of
 
 _GROUP = 8
 """Blocks of rows that are next to each other in time for every block of outputs, which then stays in the L2 cache."""
+
+_MOST = 3
+"""Matrices that are packed together."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class Packed:
     def ins(self) -> int:
         """Input features."""
         return self.matrices[0].shape[1]
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Of all matrices."""
+        return self.matrices[0].stride(0), self.matrices[0].stride(1)
 
     @property
     def width(self) -> int:
@@ -87,6 +95,8 @@ def pack_pair(gate: Tensor, up: Tensor, biases: tuple[Tensor | None, Tensor | No
 def stack(matrices: Sequence[Tensor], biases: Sequence[Tensor | None], *, paired: bool = False) -> Packed:
     """Return weights [outs, ins] with the same input, one below the other, with their biases [outs]."""
     weights = tuple(matrix.detach() for matrix in matrices)
+    assert len(weights) <= _MOST
+    assert len({weight.stride() for weight in weights}) == 1
     if all(bias is None for bias in biases):
         return Packed(weights, None, paired)
     filled = [
@@ -151,65 +161,60 @@ def linear(
     assert truth is not None
     assert half == (x.dtype == torch.bfloat16)
     fed = aligned(x).view(-1, packed.ins)
+    after = (packed.bias, None if packed.paired or residual is None else aligned(residual))
+    function = 0 if packed.paired or act is None else ACTIVATIONS[act]
     out = fed.new_empty(len(fed), packed.width)
-    first = 0
-    for matrix in packed.matrices:
-        bias = None if packed.bias is None else packed.bias[first:]
-        _multiply(fed, matrix, bias, out[:, first:], truth)
-        first += len(matrix)
+    _multiply(fed, packed, after, function, out, truth)
     if strips is not None:
-        _multiply_strips(fed, packed, strips, steps, out, truth)
-    out = _finished(out, packed, act).view(*x.shape[:-1], packed.outs)
-    return out if residual is None else out + residual
+        _multiply_strips(fed, packed, strips, steps, after, function, out, truth)
+    if packed.paired:
+        out = gated(out, act, residual)
+    return out.view(*x.shape[:-1], packed.outs)
 
 
-def _finished(out: Tensor, packed: Packed, act: str | None) -> Tensor:
-    """Return what follows a product: an activation, and of a pair the product of the two."""
-    if not packed.paired:
-        return activate(out, act) if act else out
-    gate, up = out[:, : packed.outs], out[:, packed.outs :]
-    return (activate(gate, act) if act else gate) * up
+After = tuple[Tensor | None, Tensor | None]
+"""What is added to sums: a bias [outs], and behind the activation a residual [rows, outs]."""
 
 
-def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, truth: Truth) -> None:
-    """Write x W^T + bias into columns of a result."""
-    blocks, (outs, ins) = truth.linear, weight.shape
-    grid = (triton.cdiv(len(x), blocks.rows) * triton.cdiv(outs, blocks.outs),)
+def _multiply(x: Tensor, packed: Packed, after: After, function: int, out: Tensor, truth: Truth) -> None:
+    """Write act(x W^T + bias) + residual of all matrices into a result."""
+    blocks = truth.blocks(len(x))
+    outs = [*map(len, packed.matrices), 0, 0][:_MOST]
+    wide = sum(triton.cdiv(some, blocks.outs) for some in outs)
     launch(
         _linear,
-        grid,
-        *(x, weight, bias, out, len(x), out.stride(0)),
-        *(outs, ins, weight.stride(0), weight.stride(1)),
-        **_options(blocks, truth),
-        GROUP=_GROUP,
+        (triton.cdiv(len(x), blocks.rows) * wide,),
+        *(x, *packed.matrices, *[None] * (_MOST - len(packed.matrices)), *after, out, len(x)),
+        **dict(zip(("outs", "second_outs", "third_outs"), outs, strict=True)),
+        **{"ins": packed.ins, "out_stride": packed.strides[0], "in_stride": packed.strides[1]},
+        **{"FUNCTION": function, "GROUP": _GROUP, **_options(blocks, truth)},
     )
 
 
 def _multiply_strips(
-    x: Tensor, packed: Packed, strips: Strips, steps: int, out: Tensor, truth: Truth
+    x: Tensor,
+    packed: Packed,
+    strips: Strips,
+    steps: int,
+    after: After,
+    function: int,
+    out: Tensor,
+    truth: Truth,
 ) -> None:
     """Write the outputs of edited tiles over those of the matrix."""
-    blocks = truth.linear
-    grid = (len(strips.table), triton.cdiv(strips.most, blocks.outs), triton.cdiv(steps, blocks.rows))
-    options = _options(blocks, truth)
+    blocks = truth.strips
     launch(
         _strips,
-        grid,
-        x,
-        strips.table,
-        packed.bias,
-        out,
-        steps,
-        out.stride(0),
-        packed.outs,
-        packed.ins,
-        **options,
+        (len(strips.table), triton.cdiv(strips.most, blocks.outs), triton.cdiv(steps, blocks.rows)),
+        *(x, strips.table, *after, out, steps),
+        **{"width": packed.width, "outs": packed.outs, "ins": packed.ins},
+        **{"FUNCTION": function, **_options(blocks, truth)},
     )
 
 
 def _options(blocks: Blocks, truth: Truth) -> dict[str, object]:
     return {
-        **{"ROWS": blocks.rows, "OUTS": blocks.outs, "INS": blocks.ins, "PRECISION": truth.precision},
+        **{"ROWS": blocks.rows, "OUTS": blocks.outs, "INS": truth.ins, "PRECISION": truth.precision},
         **{"num_warps": blocks.warps, "num_stages": blocks.stages},
     }
 
@@ -251,23 +256,31 @@ def _sum(
 
 
 @triton.jit
-def _store(total, bias, out, row, column, keep, out_row):
-    """Write a block of sums with their biases (at columns) to rows and columns of the result."""
+def _store(total, bias, residual, out, row, column, keep, width: tl.constexpr, FUNCTION: tl.constexpr):
+    """Write a block of sums, and what follows them, to rows and columns of a result of some width."""
     if bias is not None:
-        total += tl.load(bias + column)[None, :]
-    at = out + row.to(tl.int64)[:, None] * out_row + column[None, :]
-    tl.store(at, rounded(total, out), mask=keep)
+        total += tl.load(bias + column[None, :], mask=keep, other=0.0)
+    made, at = rounded(total, out), row.to(tl.int64)[:, None] * width + column[None, :]
+    if FUNCTION > 0:
+        made = rounded(activated(made.to(tl.float32), FUNCTION), out)
+    if residual is not None:
+        made = rounded(made.to(tl.float32) + tl.load(residual + at, mask=keep, other=0.0).to(tl.float32), out)
+    tl.store(out + at, made, mask=keep)
 
 
 @triton.jit(do_not_specialize=["rows"])
 def _linear(
     x,
     weight,
+    second,
+    third,
     bias,
+    residual,
     out,
     rows,
-    out_row: tl.constexpr,
     outs: tl.constexpr,
+    second_outs: tl.constexpr,
+    third_outs: tl.constexpr,
     ins: tl.constexpr,
     out_stride: tl.constexpr,
     in_stride: tl.constexpr,
@@ -275,16 +288,30 @@ def _linear(
     OUTS: tl.constexpr,
     INS: tl.constexpr,
     PRECISION: tl.constexpr,
+    FUNCTION: tl.constexpr,
     GROUP: tl.constexpr,
 ):
-    program, high, wide = tl.program_id(0), tl.cdiv(rows, ROWS), tl.cdiv(outs, OUTS)
+    width: tl.constexpr = outs + second_outs + third_outs
+    to_second: tl.constexpr = (outs + OUTS - 1) // OUTS
+    to_third: tl.constexpr = to_second + (second_outs + OUTS - 1) // OUTS
+    wide: tl.constexpr = to_third + (third_outs + OUTS - 1) // OUTS
+    program, high = tl.program_id(0), tl.cdiv(rows, ROWS)
     group = program // (GROUP * wide)
     tall = tl.minimum(high - group * GROUP, GROUP)
     row = (group * GROUP + program % (GROUP * wide) % tall) * ROWS + tl.arange(0, ROWS)
-    column = program % (GROUP * wide) // tall * OUTS + tl.arange(0, OUTS)
-    total = _sum(x, weight, row, column, rows, outs, ins, out_stride, in_stride, ROWS, OUTS, INS, PRECISION)
-    keep = (row < rows)[:, None] & (column < outs)[None, :]
-    _store(total, bias, out, row, tl.where(column < outs, column, 0), keep, out_row)
+    block = program % (GROUP * wide) // tall
+    in_third, in_second = block >= to_third, block >= to_second
+    if second is not None:
+        weight = second if in_second else weight
+    if third is not None:
+        weight = third if in_third else weight
+    top = tl.where(in_third, outs + second_outs, tl.where(in_second, outs, 0))
+    own = tl.where(in_third, third_outs, tl.where(in_second, second_outs, outs))
+    block -= tl.where(in_third, to_third, tl.where(in_second, to_second, 0))
+    column = block * OUTS + tl.arange(0, OUTS)
+    total = _sum(x, weight, row, column, rows, own, ins, out_stride, in_stride, ROWS, OUTS, INS, PRECISION)
+    keep = (row < rows)[:, None] & (column < own)[None, :]
+    _store(total, bias, residual, out, row, top + column, keep, width, FUNCTION)
 
 
 @triton.jit(do_not_specialize=["steps"])
@@ -292,15 +319,17 @@ def _strips(
     x,
     table,
     bias,
+    residual,
     out,
     steps,
-    out_row: tl.constexpr,
+    width: tl.constexpr,
     outs: tl.constexpr,
     ins: tl.constexpr,
     ROWS: tl.constexpr,
     OUTS: tl.constexpr,
     INS: tl.constexpr,
     PRECISION: tl.constexpr,
+    FUNCTION: tl.constexpr,
 ):
     entry = table + tl.program_id(0) * 5
     first = tl.load(entry).to(tl.int64) * steps
@@ -310,4 +339,4 @@ def _strips(
     column = tl.program_id(1) * OUTS + tl.arange(0, OUTS)
     total = _sum(x + first * ins, weight, step, column, steps, high, ins, ins, 1, ROWS, OUTS, INS, PRECISION)
     keep = (step < steps)[:, None] & (column < high)[None, :]
-    _store(total, bias, out, first + step, top + tl.where(column < high, column, 0), keep, out_row)
+    _store(total, bias, residual, out, first + step, top + column, keep, width, FUNCTION)

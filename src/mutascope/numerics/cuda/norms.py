@@ -63,7 +63,7 @@ def _norm_vectors(
     launch(
         _norm,
         counts,
-        *(x, out, weight, bias, *strides, epsilon),
+        *(x, out, weight, bias, *strides, float(epsilon)),
         **{"width": width, "CENTRED": centred, "EARLY": early, "WIDTH": power_of_two(width), "num_warps": 4},
     )
 

@@ -18,17 +18,15 @@ _TF32 = 8
 
 @dataclass(frozen=True)
 class Blocks:
-    """What a program of a matrix kernel computes at a time.
+    """What a program of a matrix kernel computes at a time: no part of the arithmetic.
 
     Attributes:
         rows, outs: of the result.
-        ins: that are added up in one step.
         warps, stages: as Triton means them.
     """
 
     rows: int
     outs: int
-    ins: int
     warps: int
     stages: int
 
@@ -40,22 +38,31 @@ class Truth:
     Attributes:
         name: as a manifest says it.
         precision: of products, as ``triton.language.dot`` names it.
-        linear: blocks of linear maps.
+        ins: inputs that a linear map adds up in one step.
+        linear: blocks of linear maps, by the rows from which on they are taken.
+        strips: blocks of edited tiles.
         queries, keys: that attention takes at a time.
         attention_warps, attention_stages: as Triton means them.
     """
 
     name: str
     precision: str
-    linear: Blocks
+    ins: int
+    linear: tuple[tuple[int, Blocks], ...]
+    strips: Blocks
     queries: int = 16
     keys: int = 32
     attention_warps: int = 4
     attention_stages: int = 2
 
+    def blocks(self, rows: int) -> Blocks:
+        """Return the blocks of a linear map of some rows."""
+        return next(blocks for least, blocks in reversed(self.linear) if rows >= least)
 
-_SINGLE = Blocks(rows=64, outs=128, ins=32, warps=4, stages=3)
-_HALF = Blocks(rows=128, outs=128, ins=64, warps=8, stages=3)
+
+_SINGLE = ((0, Blocks(rows=64, outs=64, warps=4, stages=3)), (1024, Blocks(64, 128, 4, 3)))
+_HALF = ((0, Blocks(rows=64, outs=64, warps=4, stages=4)), (1024, Blocks(128, 256, 8, 3)))
+_STRIPS = Blocks(rows=64, outs=16, warps=4, stages=3)
 
 
 @cache
@@ -69,9 +76,9 @@ def truth_of(dtype: torch.dtype, device: torch.device) -> Truth | None:
         major, minor = torch.cuda.get_device_capability(device)
         place = f"sm{major}{minor}"
     if dtype == torch.float32 and major >= _TF32:
-        return Truth(f"tf32x3-{place}-{VERSION}", "tf32x3", _SINGLE)
+        return Truth(f"tf32x3-{place}-{VERSION}", "tf32x3", 32, _SINGLE, _STRIPS)
     if dtype == torch.float32:
-        return Truth(f"f32-{place}-{VERSION}", "ieee", _SINGLE)
+        return Truth(f"f32-{place}-{VERSION}", "ieee", 32, _SINGLE, _STRIPS)
     if dtype == torch.bfloat16 and major >= _TF32:
-        return Truth(f"bf16-{place}-{VERSION}", "ieee", _HALF)
+        return Truth(f"bf16-{place}-{VERSION}", "ieee", 64, _HALF, _STRIPS)
     return None
