@@ -18,9 +18,11 @@ from benchmarks.tables import filled
 from transformers import AutoTokenizer
 
 from builders import tiny_network
+from mutascope.assays.loading import PRESETS
 from mutascope.cli.main import app
 from mutascope.core.operators import OPERATORS
 from mutascope.model.aliases import fetch_alias
+from painting import Painter
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -129,6 +131,15 @@ def small_default(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def in_a_hurry(monkeypatch):
+    """Leaves out what tests of their own are about, and what most of the time would go into."""
+    monkeypatch.setattr("mutascope.run.controls.mismatches", lambda *arguments: [])  # replays
+    monkeypatch.setattr("mutascope.report.pictures.picture", Painter(0))
+    few = PRESETS["general21"].model_copy(update={"right": 3, "wrong": 3})
+    monkeypatch.setitem(PRESETS, "general21", few)
+
+
+@pytest.fixture
 def restored_operators():
     before = dict(OPERATORS)
     yield
@@ -136,14 +147,11 @@ def restored_operators():
     OPERATORS.update(before)
 
 
-@pytest.mark.usefixtures("restored_operators")
+@pytest.mark.usefixtures("restored_operators", "in_a_hurry")
 @pytest.mark.parametrize("page", GUIDE, ids=lambda page: page.stem)
 def test_what_the_guide_shows_runs(page, cli, small_default, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MUTASCOPE_CACHE", str(small_default))
-    monkeypatch.setattr(
-        "mutascope.run.controls.mismatches", lambda *arguments: []
-    )  # replays: most of the time
     names: dict[str, object] = {}
     for step in steps(page):
         if step.kind == "write":

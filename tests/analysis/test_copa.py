@@ -1,5 +1,7 @@
 """COPA by hand, against an independent correlation, with planted patterns, and its nulls on random maps."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -20,7 +22,7 @@ def status_of(signs: np.ndarray) -> np.ndarray:
     return np.array([1, 2, 3], dtype=np.int8)[signs]
 
 
-def copa_of(signs: np.ndarray, **options: int) -> dict[str, dict]:
+def copa_of(signs: np.ndarray, **options: Any) -> dict[str, dict]:
     """Rows of one locus by axis."""
     frame = copa(records_of_arrays({(0, "q"): status_of(signs)}), loci_of({(0, "q"): signs.shape}), **options)
     return {row["axis"]: row for row in frame.to_dicts()}
@@ -192,6 +194,8 @@ def test_a_locus_has_its_own_reproducible_shuffles():
     other = copa(records, loci, shuffles=20, seed=1)
     assert not other["strength_null"].equals(whole["strength_null"])
     assert other["strength"].equals(whole["strength"])
+    strength = copa(records, loci, shuffles=20, measures=["strength"]).drop("strength_q")
+    assert strength.equals(whole.select(strength.columns))
 
 
 def test_one_assay_with_a_stronger_pattern_than_another():

@@ -5,11 +5,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
 from mutascope.findings import ScreenSet
 from mutascope.report import pictures, report_html
-from mutascope.report.blocks import Picture
+from painting import Painter
 
 
 class Page(HTMLParser):
@@ -38,20 +37,13 @@ class Page(HTMLParser):
         return [attributes["id"] for attributes in self.all("section")]
 
 
-def unpainted(figure: Figure, caption: str) -> Picture:
-    """Return a picture without what a page needs most time for: its pixels or strokes."""
-    width = round(float(figure.get_size_inches()[0]) * 96)
-    return Picture("data:image/png;base64,", width, caption)
-
-
 @pytest.fixture(scope="session")
 def page_of() -> Callable[..., Page]:
-    """Return the report of some folders, read; its figures are made, and painted if that is wanted."""
+    """Return the report of some folders, read; all its figures are made, and so many pictures of each painted."""
 
-    def read(*folders: Path, painted: bool = False) -> Page:
+    def read(*folders: Path, painted: int = 0) -> Page:
         with pytest.MonkeyPatch.context() as patch:
-            if not painted:
-                patch.setattr(pictures, "picture", unpainted)
+            patch.setattr(pictures, "picture", Painter(painted))
             return Page(report_html(ScreenSet(folders)))
 
     return read

@@ -17,7 +17,7 @@ import polars as pl
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from mutascope.analysis.enrichment import AXES
+from mutascope.analysis.enrichment import AXES, FDR
 from mutascope.analysis.nulls import q_values
 from mutascope.analysis.sites import in_order, site_frame
 from mutascope.analysis.status import Status
@@ -46,7 +46,6 @@ _SCHEMA = {
     "vectors": pl.Int64,
     "reference": pl.Int32,
     "left": pl.Int64,
-    **{f"{name}{part}": pl.Float64 for name in MEASURES for part in ("", "_null", "_z", "_p")},
 }
 
 
@@ -97,7 +96,13 @@ def rearrange(signs: np.ndarray, axis: str) -> Rearrangement:
     return Rearrangement(order, reference, len(left))
 
 
-def copa(records: pl.DataFrame, loci: pl.DataFrame, shuffles: int = SHUFFLES, seed: int = 0) -> pl.DataFrame:
+def copa(
+    records: pl.DataFrame,
+    loci: pl.DataFrame,
+    shuffles: int = SHUFFLES,
+    seed: int = 0,
+    measures: Sequence[str] = MEASURES,
+) -> pl.DataFrame:
     """Return strength, asymmetry and mirror of the pattern of every locus, with nulls, for rows and for columns.
 
     Strength is the mean |r| over the pairs of non-constant vectors. Asymmetry looks at the map once rearranged: with
@@ -118,7 +123,8 @@ def copa(records: pl.DataFrame, loci: pl.DataFrame, shuffles: int = SHUFFLES, se
         records: columns layer, kind, row, col, mutation, silent.
         loci: columns layer, kind, site_rows, site_cols.
         shuffles: number of shuffled maps per locus.
-        seed: of the shuffles; a locus gets the same ones whatever other loci there are.
+        seed: of the shuffles; a locus gets the same ones whatever other loci and measures there are.
+        measures: those that are wanted. The null of the mirror takes most of the time.
 
     Returns:
         Columns layer, kind, axis (``row`` or ``col``), vectors (non-constant ones), reference (index), left (number
@@ -135,14 +141,21 @@ def copa(records: pl.DataFrame, loci: pl.DataFrame, shuffles: int = SHUFFLES, se
         raise MutascopeError(f"the null of COPA needs at least one shuffle, not {shuffles}")
     # Loci go in parallel, because numpy lets go of the interpreter; matrices so small gain nothing from more threads.
     with threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
-        rows = pool.map(partial(_locus_rows, shuffles=shuffles, seed=seed), _sign_maps(records, loci))
-        frame = pl.DataFrame([row for pair in rows for row in pair], schema=_SCHEMA)
-    for name in MEASURES:
+        of_locus = partial(_locus_rows, shuffles=shuffles, seed=seed, measures=measures)
+        rows = [row for pair in pool.map(of_locus, _sign_maps(records, loci)) for row in pair]
+    parts = ("", "_null", "_z", "_p")
+    frame = pl.DataFrame(rows, _SCHEMA | {f"{name}{part}": pl.Float64 for name in measures for part in parts})
+    for name in measures:
         frame = q_values(frame.rename({f"{name}_p": "p"}), ["axis"]).rename(
             {"p": f"{name}_p", "q": f"{name}_q"}
         )
-    columns = [f"{name}{part}" for name in MEASURES for part in ("", "_null", "_z", "_p", "_q")]
-    return frame.select(*LOCUS_KEY, "axis", "vectors", "reference", "left", *columns)
+    columns = [f"{name}{part}" for name in measures for part in (*parts, "_q")]
+    return frame.select(*_SCHEMA, *columns)
+
+
+def strong_patterns(records: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of :func:`copa`, with the strength alone, of patterns that are stronger than chance."""
+    return copa(records, loci, measures=("strength",)).filter(pl.col("strength_q") <= FDR)
 
 
 def strength_of_differences(
@@ -209,11 +222,14 @@ def _signed_rank(first: np.ndarray, second: np.ndarray) -> float:
     return float(found.pvalue)
 
 
-def _locus_rows(locus: tuple[int, str, np.ndarray], shuffles: int, seed: int) -> list[dict[str, Any]]:
+def _locus_rows(
+    locus: tuple[int, str, np.ndarray], shuffles: int, seed: int, measures: Sequence[str]
+) -> list[dict[str, Any]]:
     """A row per axis of one locus: layer, kind and codes [rows, cols]."""
     layer, kind, signs = locus
     random = np.random.default_rng([seed, layer, *kind.encode()])
-    shuffled, traded = _shuffled(signs, shuffles, random), _traded(signs, shuffles, random)
+    shuffled = _shuffled(signs, shuffles, random)
+    traded = _traded(signs, shuffles, random) if "mirror" in measures else None
     rows = []
     for axis in AXES:
         vectors, arrangement = _vectors(signs, axis), rearrange(signs, axis)
@@ -224,8 +240,9 @@ def _locus_rows(locus: tuple[int, str, np.ndarray], shuffles: int, seed: int) ->
         signed = np.asarray(vectors.any(axis=-1))
         signed[0] = True
         observed, null = _measure(vectors[None]), _measure(_vectors(shuffled, axis)[:, signed])
-        null["mirror"] = _measure(_vectors(traded, axis)[:, signed])["mirror"]
-        for name in MEASURES:
+        if traded is not None:
+            null["mirror"] = _measure(_vectors(traded, axis)[:, signed])["mirror"]
+        for name in measures:
             row |= _against_null(name, float(observed[name][0]), null[name])
         rows.append(row)
     return rows

@@ -63,6 +63,8 @@ def diff_to_html(diff: Diff) -> str:
 
 def visible(text: str) -> str:
     """Return ``text`` with every character that a terminal or browser would act on, but not show, as an escape."""
+    if text.isprintable():
+        return text
     return "".join(_escaped(c) if _is_hidden(c) else c for c in text)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from mutascope.analysis.bias import locus_bias
-from mutascope.analysis.copa import copa
-from mutascope.analysis.enrichment import FDR, nsm_enrichment
+from mutascope.analysis.copa import strong_patterns
+from mutascope.analysis.enrichment import nsm_enrichment
 from mutascope.analysis.sites import MAP_MUTATIONS
 from mutascope.core.schema import SITE_KEY
 
@@ -100,7 +100,7 @@ def _structure(
     """Return a row of :func:`within_tokens`, without the share."""
     left = records.filter(~pl.col("silent"))
     lines = nsm_enrichment(records).filter("enriched")
-    patterns = copa(records, loci).filter(pl.col("strength_q") <= FDR)
+    patterns = strong_patterns(records, loci)
     both = lines.join(of_map, on=_LINE, how="semi")
     return {
         "token": token,

@@ -15,7 +15,7 @@ import polars as pl
 from scipy import stats
 
 from mutascope.analysis.bias import bias_tests, locus_bias
-from mutascope.analysis.copa import copa, strength_of_differences
+from mutascope.analysis.copa import strength_of_differences, strong_patterns
 from mutascope.analysis.crossed import crossed_mean
 from mutascope.analysis.enrichment import AXES, FDR, nsm_enrichment
 from mutascope.analysis.nulls import q_values
@@ -220,7 +220,7 @@ def _of_map(records: pl.DataFrame, loci: pl.DataFrame) -> dict[str, Found]:
     rule = locus_bias(records).filter(pl.col("lean") != "none")
     difference = pl.col("max_nsm").cast(pl.Int64) - pl.col("min_nsm")
     tested = locus_bias(records).join(bias_tests(records), on=LOCUS_KEY).filter(pl.col("q") <= FDR)
-    patterns = copa(records, loci).filter(pl.col("strength_q") <= FDR)
+    patterns = strong_patterns(records, loci)
     return {
         **_by_axis("enriched {}", lines, _LINE),
         "lean (rule)": _keys(rule.with_columns(sign=difference.sign()), (*LOCUS_KEY, "sign")),
