@@ -201,8 +201,8 @@ class BatchedDecoding:
         return np.where(own == _NONE, self._slots[layer, self._leaders[numbers]], own)
 
     def _join(self, layer: int, numbers: np.ndarray, known: Tensor) -> None:
-        """Give rows slots in a layer, with what is known of their keys and values, [2, rows or 1, n_kv_heads, positions,
-        head_dim]; the cache grows by half where it is full.
+        """Give rows slots in a layer, with what is known of their keys and values,
+        [2, rows or 1, n_kv_heads, positions, head_dim]; the cache grows by half where it is full.
         """
         first, self._sources = self._counts[layer], ()
         stop = self._counts[layer] = first + len(numbers)
