@@ -5,10 +5,16 @@ import pytest
 
 from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.findings import ScreenSet, build_table, draw_figure
+from mutascope.findings.finding import Section
 from mutascope.findings.null import FINDINGS
 from stores import SHAPES, random_records, write_null, write_screen
 
 RECORDS = random_records(2, SHAPES)
+
+
+def _section() -> Section:
+    (section,) = [finding.section for finding in FINDINGS if finding.section]
+    return section
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +66,33 @@ def test_columns_that_crowd_in_the_real_screen_do_not_in_the_null_one(tmp_path):
     assert found["spread_col"]["value_shuffled"] == pytest.approx(1, abs=0.4)
     assert found["spread_col"]["p"] == pytest.approx(2 / 2**8)
     assert found["spread_col"]["loci"] == 8
+    assert found["spread_col"]["least_p"] == 2 / 2**8
+    said = " ".join(_section().sentences(given))
+    assert f"In 8 loci of say, the spread of columns is {found['spread_col']['value']:.3f}, and " in said
+    assert "No measure of structure" not in said
 
 
 def test_report_and_figure_show_both(given):
     (figure,) = draw_figure(given, "null_maps").values()
     titles = [str(axes.get_label()) for axes in figure.axes]
     assert sum("shuffled" in title for title in titles) == 2
-    (section,) = [finding.section for finding in FINDINGS if finding.section]
+    assert all("% NSM sites" in title for title in titles)
+    section = _section()
     told = [type(block).__name__ for block in section.blocks(given)]
     assert told == ["Prose", "Rows", "Figures"]
     said = " ".join(section.sentences(given))
     assert "Of 12 rows of drosophila with a null screen, " in said
     assert "Of 16 columns of drosophila with a null screen, " in said
+    assert "2 loci cannot give a p below 0.500" in said
+
+
+def test_real_lines_are_counted_in_a_family_of_the_size_of_the_shuffled_ones(given, tmp_path):
+    kind = RECORDS["kind"][0]
+    alone = ScreenSet([write_screen(tmp_path / "drosophila", RECORDS.filter(kind=kind))])
+    columns = build_table(alone, "enrichment").filter("enriched", axis="col")
+    any_, both = (columns.filter(hit=hit).height for hit in ("any", "both"))
+    told = f"Of 16 columns of drosophila with a null screen, {any_} are enriched in NSM sites and {both} in double"
+    assert told in " ".join(_section().sentences(given))
 
 
 def test_a_null_screen_alone_is_a_screen_of_a_model_of_its_own(tmp_path):

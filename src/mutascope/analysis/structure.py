@@ -48,8 +48,8 @@ def compare_structure(real: pl.DataFrame, null: pl.DataFrame) -> pl.DataFrame:
         real, null: of :func:`locus_structure`; the loci that both have count.
 
     Returns:
-        Columns measure, loci, value, value_shuffled (means over the loci), p (two-sided; null below two loci), q (over
-        the measures).
+        Columns measure, loci, value, value_shuffled (means over the loci), least_p (the smallest that so many loci can
+        give), p (two-sided; null below two loci), q (over the measures).
     """
     pairs = real.join(
         null, on=[*LOCUS_KEY, "measure"], suffix="_shuffled", maintain_order="left"
@@ -57,8 +57,10 @@ def compare_structure(real: pl.DataFrame, null: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for (measure,), group in pairs.group_by(["measure"], maintain_order=True):
         a, b = group["value"].to_numpy(), group["value_shuffled"].to_numpy()
-        rows.append((measure, len(group), a.mean(), b.mean(), _signed_rank(a, b)))
-    names = ("value", "value_shuffled", "p")
+        rows.append(
+            (measure, len(group), a.mean(), b.mean(), min(1.0, 2 / 2 ** len(group)), _signed_rank(a, b))
+        )
+    names = ("value", "value_shuffled", "least_p", "p")
     schema = {"measure": pl.String, "loci": pl.Int64, **dict.fromkeys(names, pl.Float64)}
     return q_values(pl.DataFrame(rows, schema=schema, orient="row"))
 
