@@ -35,6 +35,10 @@ _COUNTED = 10
 """Null maps that must reach a value for p to be their share; below it, p is the tail of a fitted distribution."""
 _BLOCK = 2**17
 """Correlations held at a time: what fits the cache of a processor goes several times as fast."""
+_OPPOSITE = 1 ^ -1
+"""What the codes +1 and -1 differ by, bit by bit; no other two codes do."""
+_SHORT = 2**11
+"""Vectors of signs up to this length have covariances that fit into float32."""
 _STEPS = 1e5
 """Differences of chances are counted in such parts of 1: their sums are whole numbers."""
 _DECIMALS = 9
@@ -86,13 +90,13 @@ def rearrange(signs: np.ndarray, axis: str) -> Rearrangement:
     if not signs.size:
         raise MutascopeError("a map without a site has no order: give at least one row and one column")
     vectors = _vectors(signs, axis)[None]
-    known = correlations(vectors)
-    references, r = _reference(known, np.abs(known))
-    reference = int(references[0])
+    covariance, scale = _covariance(vectors)
+    reference = int(_reference(_magnitude(covariance, scale))[0])
+    r = covariance[0, reference] * scale[0, reference] * scale[0]
     others = np.delete(np.arange(vectors.shape[1]), reference)
-    outwards = others[np.argsort(-np.abs(np.round(r[0, others], _DECIMALS)), kind="stable")]
-    left = outwards[r[0, outwards] < 0][::-1]
-    order = np.concatenate([left, [reference], outwards[r[0, outwards] >= 0]])
+    outwards = others[np.argsort(-np.abs(np.round(r[others], _DECIMALS)), kind="stable")]
+    left = outwards[r[outwards] < 0][::-1]
+    order = np.concatenate([left, [reference], outwards[r[outwards] >= 0]])
     return Rearrangement(order, reference, len(left))
 
 
@@ -241,7 +245,8 @@ def _locus_rows(
         signed[0] = True
         observed, null = _measure(vectors[None]), _measure(_vectors(shuffled, axis)[:, signed])
         if traded is not None:
-            null["mirror"] = _measure(_vectors(traded, axis)[:, signed])["mirror"]
+            observed["mirror"] = _mirror(vectors[None])
+            null["mirror"] = _mirror(_vectors(traded, axis)[:, signed])
         for name in measures:
             row |= _against_null(name, float(observed[name][0]), null[name])
         rows.append(row)
@@ -293,20 +298,28 @@ def _sweeps(maps: np.ndarray, sweeps: int, random: np.random.Generator) -> np.nd
     Where two rows have opposite signs in a column, either may have the +1: so many columns of each sort as before.
     """
     maps, (number, height, _) = maps.copy(), maps.shape
-    each = np.arange(number)[:, None]
+    start = np.arange(number)[:, None] * height
     for _ in range(sweeps if height > 1 else 0):
-        order = random.permuted(np.tile(np.arange(height), (number, 1)), axis=1)
-        first, second = order[:, : height // 2], order[:, height // 2 : height // 2 * 2]
-        above, below = maps[each, first], maps[each, second]
-        opposite = above * below < 0
-        positive = ((above > 0) & opposite).sum(axis=2, keepdims=True)
-        keys = np.where(opposite, random.random(above.shape, dtype=np.float32), 2)
-        turned = np.empty_like(above)
-        signs = np.where(np.arange(keys.shape[2]) < positive, np.int8(1), np.int8(-1))
-        np.put_along_axis(turned, np.argsort(keys, axis=2), signs, 2)
-        maps[each, first] = np.where(opposite, turned, above)
-        maps[each, second] = np.where(opposite, -turned, below)
+        order = start + random.permuted(np.tile(np.arange(height), (number, 1)), axis=1)
+        pairs = order[:, : height // 2 * 2].reshape(number, 2, -1).swapaxes(0, 1).reshape(2, -1)
+        keys = random.random((pairs.shape[1], maps.shape[2]), dtype=np.float32)
+        _trade(maps.reshape(-1, maps.shape[2]), *pairs, keys)
     return maps
+
+
+def _trade(lines: np.ndarray, first: np.ndarray, second: np.ndarray, keys: np.ndarray) -> None:
+    """Trade signs between lines [lines, length] at two places [pairs]: the least keys [pairs, length] have the +1."""
+    above, length = lines.take(first, axis=0), lines.shape[1]
+    places = np.flatnonzero((above ^ lines.take(second, axis=0)) == _OPPOSITE)
+    pair, column = np.divmod(places, length)
+    opposite, key = above.ravel()[places], (keys.ravel()[places] * 2**24).astype(np.int64)
+    # Ordered by pair, key (a multiple of 2^-24) and column, as one whole number each: three sorts in one.
+    column = np.sort((pair * 2**24 + key) * length + column) % length
+    number = np.bincount(pair, minlength=len(first))
+    positive = np.bincount(pair[opposite > 0], minlength=len(first))
+    sorts = np.stack([positive, number - positive], axis=1)
+    signs = np.repeat(np.tile(np.array([1, -1], dtype=np.int8), len(first)), sorts.ravel())
+    lines[first[pair], column], lines[second[pair], column] = signs, -signs
 
 
 def _vectors(signs: np.ndarray, axis: str) -> np.ndarray:
@@ -321,51 +334,73 @@ def _varies(vectors: np.ndarray) -> np.ndarray:
 def correlations(vectors: np.ndarray) -> np.ndarray:
     """Return Pearson's r of every pair of vectors [maps, vectors, length]; 0 for constant ones.
 
-    Length times covariance is a whole number, which floats hold exactly: r = 0 comes out as 0, with no sign.
+    r = 0 comes out as 0, with no sign.
     """
-    exact = vectors.astype(np.float64)
-    sums, length = exact.sum(axis=-1), vectors.shape[-1]
-    covariance = length * (exact @ np.swapaxes(exact, -1, -2)) - sums[..., :, None] * sums[..., None, :]
-    deviation = np.sqrt(length * (exact * exact).sum(axis=-1) - sums * sums)
-    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
-    covariance *= scale[..., :, None]
-    covariance *= scale[..., None, :]
-    return covariance
+    covariance, scale = _covariance(vectors)
+    return covariance * scale[..., :, None] * scale[..., None, :]
 
 
-def _reference(r: np.ndarray, magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the reference [maps] of correlations [maps, vectors, vectors], and its correlations [maps, vectors].
+def _covariance(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What r is made of: squared length times covariance, [maps, vectors, vectors], and the factors [maps, vectors].
 
-    ``magnitude`` holds the absolute values of the correlations.
+    The former is a whole number, which floats hold exactly; a factor is 0 for a constant vector.
     """
-    sums = magnitude.sum(axis=2) - np.diagonal(magnitude, axis1=1, axis2=2)
-    reference = np.round(sums, _DECIMALS).argmax(axis=1)
-    return reference, r[np.arange(len(r)), reference]
+    length = vectors.shape[-1]
+    signs = vectors.dtype == np.int8 and length <= _SHORT
+    exact = vectors.astype(np.float32 if signs else np.float64)
+    sums = exact.sum(axis=-1)
+    covariance = exact @ np.swapaxes(exact, -1, -2)
+    squares = np.diagonal(covariance, axis1=-2, axis2=-1).astype(np.float64)
+    covariance *= length
+    covariance -= sums[..., :, None] * sums[..., None, :]
+    deviation = np.sqrt(length * squares - sums.astype(np.float64) ** 2)
+    return covariance, np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+
+
+def _blocks(vectors: np.ndarray) -> Iterator[np.ndarray]:
+    """Maps [maps, vectors, length] in parts of as many as have their correlations in the cache."""
+    block = max(1, _BLOCK // vectors.shape[1] ** 2)
+    return (vectors[start : start + block] for start in range(0, len(vectors), block))
+
+
+def _reference(magnitude: np.ndarray) -> np.ndarray:
+    """Index of the reference [maps], from the sums [maps, vectors] of |r| over the other vectors."""
+    return np.round(magnitude, _DECIMALS).argmax(axis=1)
 
 
 def _measure(vectors: np.ndarray) -> dict[str, np.ndarray]:
-    """The measures [maps] of maps [maps, vectors, length]; NaN below two non-constant vectors, but for asymmetry."""
-    maps, number, _ = vectors.shape
-    block = max(1, _BLOCK // number**2)
-    strengths, asymmetries, mirrors = [], [], []
-    for start in range(0, maps, block):
-        part = vectors[start : start + block]
-        r = correlations(part)
-        magnitude = np.abs(r)
-        varying = _varies(part).sum(axis=1)
-        pairs = varying * (varying - 1)
-        total = magnitude.sum(axis=(1, 2)) - varying
-        strengths.append(np.divide(total, pairs, out=np.full(len(part), np.nan), where=pairs > 0))
-        negative = (r < -(10.0**-_DECIMALS)).sum(axis=(1, 2))
-        mirrors.append(np.divide(negative, pairs, out=np.full(len(part), np.nan), where=pairs > 0))
-        reference, to_reference = _reference(r, magnitude)
-        asymmetries.append(_asymmetry(part, reference, to_reference))
-    found = {"strength": strengths, "asymmetry": asymmetries, "mirror": mirrors}
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+    """Strength and asymmetry [maps] of maps [maps, vectors, length]; no strength (NaN) below two non-constant vectors."""
+    strengths, asymmetries = [], []
+    for part in _blocks(vectors):
+        covariance, scale = _covariance(part)
+        magnitude = _magnitude(covariance, scale)
+        strengths.append(_per_pair(magnitude.sum(axis=1), scale))
+        reference = _reference(magnitude)
+        asymmetries.append(_asymmetry(part, reference, covariance[np.arange(len(part)), reference]))
+    return {"strength": np.concatenate(strengths), "asymmetry": np.concatenate(asymmetries)}
+
+
+def _mirror(vectors: np.ndarray) -> np.ndarray:
+    """Share of the pairs with r < 0 [maps] of maps [maps, vectors, length]; NaN below two non-constant vectors."""
+    known = (_covariance(part) for part in _blocks(vectors))
+    return np.concatenate([_per_pair((r < 0).sum(axis=(1, 2)), scale) for r, scale in known])
+
+
+def _magnitude(covariance: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Sums of |r| over the other vectors, [maps, vectors]."""
+    products = np.abs(covariance, dtype=np.float64) @ scale[..., None]
+    return scale * products[..., 0] - (scale > 0)
+
+
+def _per_pair(total: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """A sum [maps] over the ordered pairs of non-constant vectors, divided by their number; NaN where there is none."""
+    varying = (scale > 0).sum(axis=1)
+    pairs = varying * (varying - 1)
+    return np.divide(total, pairs, out=np.full(len(scale), np.nan), where=pairs > 0)
 
 
 def _asymmetry(vectors: np.ndarray, reference: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Half the difference of the balances of signs right and left of the reference, [maps]."""
+    """Half the difference of the balances of signs right and left of the reference, [maps]; ``r`` may have any scale."""
     net = vectors.sum(axis=2, dtype=np.int64)
     signed = np.abs(vectors).sum(axis=2, dtype=np.int64)
     balances = []
