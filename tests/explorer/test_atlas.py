@@ -114,6 +114,22 @@ def test_predicted_mutants_are_told_from_those_that_were_run(tmp_path):
     assert arrays["max.chance"].max() > 127
 
 
+def test_a_prediction_notes_norms_and_massive_activations(tmp_path):
+    records = records_of({(0, "v"): "+-#.\n.#.+"})
+    folder = write_predictions(
+        write_screen(tmp_path / "some", records.head(6), shapes={(0, "v"): (2, 4)}), records
+    )
+    store = ScreenFolder(folder)
+    sites = store.baselines()
+    assert sites is not None
+    _, arrays = page(Atlas([str(folder)]), "data/0/loci/0.v.bin")
+    assert arrays["col.input_norm"].tolist() == sites.filter(row=0).sort("col")["input_norm"].to_list()
+    assert arrays["col.massive"].tolist() == [0, 0, 1, 0]
+    store.files.write_table("baselines.parquet", sites.drop("input_norm", "massive"))
+    _, arrays = page(Atlas([str(folder)]), "data/0/loci/0.v.bin")  # earlier versions wrote such files
+    assert "col.input_norm" not in arrays
+
+
 def test_sparse_loci_name_their_sites(tmp_path):
     folder = write_screen(tmp_path / "s", records_of({(0, "v"): "  +\n#  "}), shapes={(0, "v"): (40, 50)})
     _, arrays = page(Atlas([str(folder)]), "data/0/loci/0.v.bin")

@@ -369,7 +369,7 @@ def _reference(magnitude: np.ndarray) -> np.ndarray:
 
 
 def _measure(vectors: np.ndarray) -> dict[str, np.ndarray]:
-    """Strength and asymmetry [maps] of maps [maps, vectors, length]; no strength (NaN) below two non-constant vectors."""
+    """Strength and asymmetry [maps] of maps [maps, vectors, length]; strength is NaN below two non-constant vectors."""
     strengths, asymmetries = [], []
     for part in _blocks(vectors):
         covariance, scale = _covariance(part)
@@ -400,7 +400,7 @@ def _per_pair(total: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def _asymmetry(vectors: np.ndarray, reference: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Half the difference of the balances of signs right and left of the reference, [maps]; ``r`` may have any scale."""
+    """Half the difference of the balances of signs right and left of the reference, [maps]; r may have any scale."""
     net = vectors.sum(axis=2, dtype=np.int64)
     signed = np.abs(vectors).sum(axis=2, dtype=np.int64)
     balances = []

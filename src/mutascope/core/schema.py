@@ -37,7 +37,11 @@ BASELINE_SCHEMA = {
     **dict.fromkeys(("change_max", "change_min", "change_zero"), pl.Float32),
     **dict.fromkeys(("wanda_max", "wanda_min", "wanda_zero"), pl.Float32),
     **dict.fromkeys(("gradient_max", "gradient_min", "gradient_zero"), pl.Float32),
+    "input_norm": pl.Float32,
+    "massive": pl.Boolean,
 }
+COMPARED = {name: kind for name, kind in BASELINE_SCHEMA.items() if name not in ("input_norm", "massive")}
+"""What all files of baselines have; what a column reads came later."""
 PREDICTION_SCHEMA = {
     **MUTANT_SCHEMA,
     "margin": pl.Float32,

@@ -12,10 +12,11 @@ from importlib.resources import files
 from typing import Any, TypeVar
 
 from mutascope.core.errors import MutascopeError
+from mutascope.explorer.elsewhere import found_elsewhere
 from mutascope.explorer.pages import page_names
 from mutascope.explorer.panels import PanelPages
 from mutascope.explorer.prepared import Pages, pages_of, stamp
-from mutascope.explorer.told import Told, findings
+from mutascope.explorer.told import Told, findings, found_here
 from mutascope.figures.palette import PALETTES
 from mutascope.findings import ScreenSet, open_many
 from mutascope.findings.labels import labelled
@@ -107,7 +108,13 @@ class Atlas:
         )
 
     def _told(self) -> Told:
-        return Told(findings(lambda: self._given or open_many(self._folders), self.screens))
+        elsewhere = self.served and self._given is None
+        found = (
+            found_elsewhere(self._folders)
+            if elsewhere
+            else found_here(lambda: self._given or open_many(self._folders))
+        )
+        return Told(findings(found, self.screens))
 
     def refresh(self) -> None:
         """Open again what holds other units or predictions than it did, and panels that have come into a screen."""

@@ -40,7 +40,7 @@ def locus_page(
         mutations: of the screen.
         measures: numbers that records have beyond those that all have.
         lines: tests of the rows and columns of the locus: axis, index, hit, q.
-        covariates: of the sites of the locus, where they are known.
+        covariates: of the sites of the locus, where they are known: columns col, input_norm, massive.
     """
     arrays = {}
     for mutation in mutations:

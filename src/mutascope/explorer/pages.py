@@ -77,8 +77,10 @@ class ScreenPages:
 
     @cached_property
     def _covariates_of(self) -> dict[LocusKey, pl.DataFrame]:
+        """Norms and massive activations: noted when the screen was run, or when it was predicted."""
         known = self.given.covariates.get(self.label)
-        return {} if known is None else _by_locus(known)
+        known = self.results.folder.baselines() if known is None else known
+        return {} if known is None or "input_norm" not in known.columns else _by_locus(known)
 
     @cached_property
     def phenotypes(self) -> PhenotypePages:

@@ -13,7 +13,7 @@ from mutascope.explorer.pages import ScreenPages, page_names
 from mutascope.store import ScreenFolder
 
 FOLDER = "atlas"
-VERSION = 3
+VERSION = 4
 """Of the pages; those of another version are made again."""
 
 

@@ -80,6 +80,7 @@ def free_socket(port: int) -> socket.socket:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise MutascopeError(f"cannot listen on {HOST}: {error.strerror}") from error
         else:
+            listening.listen()  # whoever is told the address is answered
             return listening
     raise MutascopeError(f"no port from {port} on is free: choose another with --port")
 

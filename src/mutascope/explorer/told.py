@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from mutascope.core.errors import MutascopeError
@@ -29,22 +29,27 @@ class Place(Protocol):
         ...
 
 
-def findings(open_set: Callable[[], ScreenSet], screens: Sequence[Place]) -> Iterator[bytes]:
+def findings(found: Iterable[tuple[str, Sequence[str]]], screens: Sequence[Place]) -> Iterator[bytes]:
     """Yield lines of JSON: the sentences of a section as soon as they are found.
 
     A line has ``section`` and ``sentences``, each with ``sentence``, and ``screen`` and ``locus`` that it speaks of,
     which are null where it speaks of none, or of several screens. The last line may be ``refused``: why no more comes.
 
     Args:
-        open_set: opens the screens.
+        found: title and sentences of every section.
         screens: of the atlas, by number.
     """
     try:
-        for section, said in sentences(open_set()):
+        for title, said in found:
             placed = [{"sentence": sentence, **place_of(sentence, screens)} for sentence in said]
-            yield _line({"section": section.title, "sentences": placed})
+            yield _line({"section": title, "sentences": placed})
     except MutascopeError as error:
         yield _line({"refused": str(error)})
+
+
+def found_here(open_set: Callable[[], ScreenSet]) -> Iterator[tuple[str, list[str]]]:
+    """Yield title and sentences of every section on the screens that are opened."""
+    yield from ((section.title, said) for section, said in sentences(open_set()))
 
 
 def place_of(sentence: str, screens: Sequence[Place]) -> dict[str, Any]:

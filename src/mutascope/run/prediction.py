@@ -268,7 +268,7 @@ class Prediction(Job[PredictSpec]):
             written = [output.tokens for output in self.home.manifest().wild_type]
             found = site_baselines(self.model, self.plan, self.tiling, self.resolved.prompts, written)
             others = [] if known is None else [known.join(found, on=LOCUS_KEY, how="anti")]
-            self.home.write_baselines(pl.concat([*others, found]))
+            self.home.write_baselines(pl.concat([*others, found], how="diagonal"))
 
     def _run_pending(self, executor: Executor, shard: Shard | None, *, quiet: bool) -> None:
         pending = self.pending(shard)

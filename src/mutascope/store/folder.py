@@ -13,6 +13,7 @@ from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest
 from mutascope.core.schema import (
     BASELINE_SCHEMA,
+    COMPARED,
     COVARIATE_SCHEMA,
     MUTANT_SCHEMA,
     PREDICTED,
@@ -154,7 +155,9 @@ class ScreenFolder:
         self.files.write_table("baselines.parquet", baselines.select(list(BASELINE_SCHEMA)))
 
     def baselines(self) -> pl.DataFrame | None:
-        """Return a row per site of the predicted loci (columns: ``BASELINE_SCHEMA``), None where none was written.
+        """Return a row per site of the predicted loci, None where none was written.
+
+        Columns are those of ``BASELINE_SCHEMA``; files of earlier versions have ``COMPARED`` alone.
 
         Raises:
             MutascopeError: when they are damaged.
@@ -162,7 +165,7 @@ class ScreenFolder:
         if not self.files.exists("baselines.parquet"):
             return None
         try:
-            return self.files.read_table("baselines.parquet", BASELINE_SCHEMA)
+            return self.files.read_table("baselines.parquet", COMPARED)
         except DamagedError as error:
             raise MutascopeError(
                 f"{self.path}/baselines.parquet is damaged ({error}); delete it and run the same `mutascope predict`"
