@@ -298,12 +298,12 @@ def _sweeps(maps: np.ndarray, sweeps: int, random: np.random.Generator) -> np.nd
     Where two rows have opposite signs in a column, either may have the +1: so many columns of each sort as before.
     """
     maps, (number, height, _) = maps.copy(), maps.shape
-    start = np.arange(number)[:, None] * height
+    start, half = np.arange(number)[:, None] * height, height // 2
     for _ in range(sweeps if height > 1 else 0):
         order = start + random.permuted(np.tile(np.arange(height), (number, 1)), axis=1)
-        pairs = order[:, : height // 2 * 2].reshape(number, 2, -1).swapaxes(0, 1).reshape(2, -1)
-        keys = random.random((pairs.shape[1], maps.shape[2]), dtype=np.float32)
-        _trade(maps.reshape(-1, maps.shape[2]), *pairs, keys)
+        first, second = order[:, :half].ravel(), order[:, half : 2 * half].ravel()
+        keys = random.random((len(first), maps.shape[2]), dtype=np.float32)
+        _trade(maps.reshape(-1, maps.shape[2]), first, second, keys)
     return maps
 
 
