@@ -56,12 +56,12 @@ def coverage(calls: pl.DataFrame, loci: pl.DataFrame, resamples: int, sites: int
         low, high = rates[f"{prefix}low"], rates[f"{prefix}high"]
         held = ((low <= truth) & (truth <= high)).mean()
         print(
-            f"{name}: holds the true rate {truth:.4f} in {100 * held:.1f} % of {resamples},"  # pyright: ignore
+            f"{name}: holds the true rate {truth:.4f} in {100 * held:.1f} % of {resamples},"
             f" mean width {(high - low).mean():.4f}, mean {rates[f'{prefix}rate'].mean():.4f}",
             flush=True,
         )
     narrower = ((rates["high"] - rates["low"]) < (rates["sample_high"] - rates["sample_low"])).mean()
-    print(f"the combined interval is the shorter one in {100 * narrower:.1f} %")  # pyright: ignore
+    print(f"the combined interval is the shorter one in {100 * narrower:.1f} %")
 
 
 def adaptive(calls: pl.DataFrame, target: float, seed: int) -> tuple[float, float]:
@@ -98,7 +98,7 @@ def main() -> None:
     judged = cross_fitted(calls)
     p, y = judged["probability"].to_numpy().astype(float), (~judged["silent"]).to_numpy()
     print(f"cross-fitted AUC {auc(p, y):.4f}, right {((p >= 0.5) == y).mean():.4f}", end=", ")
-    print(f"ECE {expected_calibration_error(p, y):.4f}")
+    print(f"ECE {expected_calibration_error(p, y, np.ones(len(p))):.4f}")
     coverage(calls, loci, options.resamples, options.sites)
     figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
     for part in every:

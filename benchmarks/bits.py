@@ -76,8 +76,9 @@ def main() -> None:
     asked = (assay.prompts, assay.readout)
     engine = FastEngine(model, tiling)
     session = engine.prepare(*asked)
-    where = {"rows": (0,), "cols": (0,)} if options.outlier else {"sample": 3 * options.mutants // 2}
-    mutants = Design(**where).plan(model.genome, tiling).mutants()
+    sample = Design(sample=3 * options.mutants // 2)
+    design = Design(rows=(0,), cols=(0,)) if options.outlier else sample
+    mutants = design.plan(model.genome, tiling).mutants()
     outcomes = {outcome.mutant: outcome for outcome in session.run(mutants)}
     wild = session.wild_type
     silent = [mutant for mutant in mutants if outcomes[mutant].outputs == wild]

@@ -77,7 +77,7 @@ def main() -> None:
     controls = run_controls(session, reader, plan, tiling, shard.records, shard.outputs)
     total = time.perf_counter() - start
     records, account, whole = shard.records, session.account, reference_flop(model, assay)
-    print(f"{len(mutants)} mutants, {100 * (1 - records['silent'].mean()):.0f} % NSM,", end=" ")
+    print(f"{len(mutants)} mutants, {100 * (~records['silent']).to_numpy().mean():.0f} % NSM,", end=" ")
     print(f"{records['phenotype'].n_unique()} phenotypes, {records['destructive'].sum()} destructive")
     print(
         f"fast: {screened / len(mutants):.3f} s a mutant screened, {total / len(mutants):.3f} with controls"
@@ -97,7 +97,7 @@ def main() -> None:
         if [o.tokens for o in mine] != [o.tokens for o in outcome.outputs]:
             different.append(str(outcome.mutant))
         for one, other in zip(mine, outcome.outputs, strict=True):
-            errors = [abs(one.values[k] - v) for k, v in other.values.items() if v is not None]  # pyright: ignore[reportOptionalOperand]
+            errors = [abs(one.values[k] - v) for k, v in other.values.items() if v is not None]
             largest = max(largest, *errors)
         if count % 10 == 0:
             print(f"{count} replayed after {time.perf_counter() - start:.0f} s", flush=True)

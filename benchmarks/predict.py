@@ -34,9 +34,8 @@ LAYERS, TOKENS, PROMPT = 32, 142, 8
 
 
 def random_model(width: str) -> Model:
-    config = LlamaConfig(
-        hidden_size=4096, num_attention_heads=32, num_hidden_layers=2, vocab_size=32000, **WIDTHS[width]
-    )
+    sizes = {"hidden_size": 4096, "num_attention_heads": 32, "num_hidden_layers": 2, "vocab_size": 32000}
+    config = LlamaConfig.from_dict({**sizes, **WIDTHS[width]})
     torch.manual_seed(0)
     with torch.device("meta"):
         empty = LlamaForCausalLM(config)

@@ -186,7 +186,7 @@ def choice_model(folder: str | Path, letters: str = "ABCD") -> Path:
     network = tiny_network("llama", max_position_embeddings=2048)
     tokenizer = tiny_tokenizer()
     with torch.no_grad():
-        for token in tokenizer.convert_tokens_to_ids(list(letters)):
+        for token in map(tokenizer.convert_tokens_to_ids, letters):
             network.lm_head.weight[token] *= 4
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

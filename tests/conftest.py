@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -23,6 +24,13 @@ from stores import write_every_assay, write_predicted
 
 settings.register_profile("mutascope", deadline=None, derandomize=True)
 settings.load_profile("mutascope")
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage rarely, and not among what is imported: that would be a fifth of the suite's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def declared() -> set[str]:
     """Return the names of all dependencies and extras, in the form that compares."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
-    return {normal(re.match(r"[\w.-]+", line).group()) for line in lines}
+    return {normal(re.findall(r"^[\w.-]+", line)[0]) for line in lines}
 
 
 def normal(name: str) -> str:

@@ -26,7 +26,7 @@ CONFIG = {**SIZES, "num_attention_heads": 2, "num_key_value_heads": 2}
 
 @pytest.fixture
 def network() -> PreTrainedModel:
-    return AutoModelForCausalLM.from_config(LlamaConfig(**CONFIG))
+    return AutoModelForCausalLM.from_config(LlamaConfig.from_dict(CONFIG))
 
 
 def test_generation_config_is_resolved_as_generate_does(network):

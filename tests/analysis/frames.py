@@ -59,4 +59,4 @@ def records_of_arrays(maps: Mapping[tuple[int, str], np.ndarray]) -> pl.DataFram
                     phenotype=pl.when("silent").then(pl.lit("wild type")).otherwise(pl.lit("text")),
                 )
             )
-    return pl.concat(frames).cast(RECORDS)  # pyright: ignore[reportArgumentType]
+    return pl.concat(frames).cast(RECORDS)

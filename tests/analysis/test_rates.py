@@ -43,7 +43,7 @@ LOCI = loci_of({(0, "q"): 10, (0, "v"): 30})
 
 def wilson(rate: float, variance: float, freedom: int) -> tuple[float, float]:
     """Roots of (p - rate)^2 = t^2 p (1 - p) / n at n = rate (1 - rate) / variance, solved as a quadratic."""
-    t, n = stats.t.ppf(0.975, freedom), rate * (1 - rate) / variance
+    t, n = float(stats.t.ppf(0.975, freedom)), rate * (1 - rate) / variance
     a, b, c = 1 + t * t / n, -(2 * rate + t * t / n), rate * rate
     root = math.sqrt(b * b - 4 * a * c)
     return (-b - root) / (2 * a), (-b + root) / (2 * a)
@@ -147,7 +147,7 @@ def test_intervals_cover_the_true_rate(each):
         rates.append(row["rate"])
         widths.append(row["high"] - row["low"])
     assert covered >= 270
-    assert np.mean(rates) == pytest.approx(truth, abs=4 * np.std(rates) / math.sqrt(300))
+    assert np.mean(rates) == pytest.approx(truth, abs=4 * float(np.std(rates)) / math.sqrt(300))
     assert np.mean(widths) < 2.6 * 1.96 * np.std(rates)  # not covering by being useless
 
 
@@ -158,7 +158,7 @@ def test_the_estimator_equals_an_independent_computation():
     rate = variance = 0.0
     for (layer, kind), flags in loci.items():
         mine = records.filter(layer=layer, kind=kind)
-        shares = [float((~mine.filter(col=col)["silent"]).mean()) for col in mine["col"].unique()]
+        shares = [float((~mine.filter(col=col)["silent"]).to_numpy().mean()) for col in mine["col"].unique()]
         weight = len(flags) / total
         rate += weight * float(np.mean(shares))
         variance += weight**2 * (1 - 9 / len(flags)) * float(np.var(shares, ddof=1)) / 9

@@ -1,5 +1,7 @@
 """Text assays: the paper's presets, YAML, and sampling fields that are those of a plain ``generate``."""
 
+from typing import Any
+
 import pytest
 import torch
 import yaml
@@ -39,6 +41,7 @@ def test_presets_are_those_of_the_paper():
 
 def test_a_preset_takes_overrides():
     assay = load_assay("newton", seed=4, max_length=40)
+    assert isinstance(assay, TextAssay)
     assert (assay.seed, assay.max_length, assay.prompt) == (4, 40, TABLE["newton"][0])
     with pytest.raises(MutascopeError, match="temperature"):
         load_assay("newton", temperature=-1)
@@ -124,7 +127,7 @@ def checkpoints(tmp_path_factory):
 @pytest.mark.parametrize("stated", list(ASSAYS))
 def test_the_wild_type_is_that_of_a_plain_generate(checkpoints, config, stated):
     folder, fields = str(checkpoints[config]), ASSAYS[stated]
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokens = tokenizer(PROMPT, return_tensors="pt").input_ids
     arguments = {key: value for key, value in fields.items() if key != "greedy"}
@@ -141,7 +144,7 @@ def test_the_wild_type_is_that_of_a_plain_generate(checkpoints, config, stated):
 
     # what was resolved is what was in force: stated in full, to a model without a config of its own, it does the same
     resolved = screen.resolved.readout.resolved
-    bare = AutoModelForCausalLM.from_pretrained(checkpoints["none"], dtype=torch.float32)
+    bare: Any = AutoModelForCausalLM.from_pretrained(checkpoints["none"], dtype=torch.float32)
     names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "do_sample", "max_new_tokens")
     torch.manual_seed(6)
     again = bare.generate(

@@ -32,7 +32,7 @@ def in_order(memory: torch.Tensor, stop: int, width: int) -> torch.Tensor:
 
 
 @torch.inference_mode()
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck(each) for each in HealthCheck])
 @given(
     tokens=st.lists(st.integers(0, 20), min_size=1, max_size=6),
     shared=st.integers(0, 5),

@@ -22,7 +22,9 @@ from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model, load_model
 
 MUTATIONS = ("max", "min", "zero", "noop", "random")
-FIXED = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+FIXED = settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck(each) for each in HealthCheck]
+)
 
 
 def disagreements(

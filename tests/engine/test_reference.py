@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from typing import Any
 
 import polars as pl
 import pytest
@@ -85,7 +86,7 @@ class PlainLoop:
     """The paper's loop: edit the weight by hand, seed, generate, decode, put the weight back."""
 
     def __init__(self, folder: str, family: str, arguments: dict) -> None:
-        self.network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        self.network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.family, self.arguments = family, arguments
 
@@ -110,12 +111,13 @@ class PlainLoop:
 def random_mutants(family: str, seed: int) -> list[Mutant]:
     """A mutant per kind at a random site, and one in the ragged corner."""
     draw = random.Random(f"{family} {seed}")
-    mutants = []
+    mutants, corners = [], []
     for kind, (_, shape) in MATRICES[family].items():
         rows, cols = (-(-side // TILE) for side in shape)
         mutation = draw.choice(["max", "min", "zero"])
         mutants.append(Mutant(1, kind, draw.randrange(rows), draw.randrange(cols), mutation))
-    return [*mutants, Mutant(1, kind, rows - 1, cols - 1, "max")]
+        corners.append(Mutant(1, kind, rows - 1, cols - 1, "max"))
+    return [*mutants, corners[-1]]
 
 
 def write_list(mutants: list[Mutant], path) -> str:
@@ -229,22 +231,23 @@ SMOLLM2_MODULES = {
 
 def independent_texts(folder: str, mutants: list[Mutant], tile: int, length: int) -> list[str]:
     """The wild type's text, then the mutants', without a line of mutascope."""
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer("The life cycle of Drosophila:", return_tensors="pt")
-    texts = []
-    for mutant in [None, *mutants]:
-        if mutant:
-            weight = network.get_submodule(
-                f"model.layers.{mutant.layer}.{SMOLLM2_MODULES[mutant.kind]}"
-            ).weight
-            wild, rows = weight.data.clone(), slice(mutant.row * tile, (mutant.row + 1) * tile)
-            weight.data[rows, mutant.col * tile : (mutant.col + 1) * tile] = getattr(wild, mutant.mutation)()
+
+    def text() -> str:
         torch.manual_seed(0)
         sequence = network.generate(**inputs, max_length=length, do_sample=True, temperature=0.7)
-        texts.append(tokenizer.decode(sequence[0]))
-        if mutant:
-            weight.data[:] = wild
+        return tokenizer.decode(sequence[0])
+
+    texts = [text()]
+    for mutant in mutants:
+        module = network.get_submodule(f"model.layers.{mutant.layer}.{SMOLLM2_MODULES[mutant.kind]}")
+        weight = module.weight.data
+        wild, rows = weight.clone(), slice(mutant.row * tile, (mutant.row + 1) * tile)
+        weight[rows, mutant.col * tile : (mutant.col + 1) * tile] = getattr(wild, mutant.mutation)()
+        texts.append(text())
+        weight[:] = wild
     return texts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from mutascope.assays import TextAssay
 from mutascope.engine.fast import FastEngine
 from mutascope.model.loading import Model
 
-SHAPE = {
+SHAPE: dict[str, Any] = {
     **{"hidden_size": 64, "intermediate_size": 160, "head_dim": 16, "num_hidden_layers": 5},
     **{"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 512},
 }

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -21,7 +23,7 @@ def random_status(rows: int, cols: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, len(Status), (rows, cols), dtype=np.int8)
 
 
-def site_colours(figure: Figure, axes=None) -> list[list[str]]:
+def site_colours(figure: Figure, axes: Any = None) -> list[list[str]]:
     """The hex colour in the middle of every site as rendered, [rows down][columns across]."""
     axes = axes or figure.axes[0]
     canvas = FigureCanvasAgg(figure)
@@ -43,8 +45,8 @@ def legend_labels(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def axes_by_name(figure: Figure) -> dict[str, object]:
-    return {axes.get_label(): axes for axes in figure.axes}
+def axes_by_name(figure: Figure) -> dict[str, Any]:
+    return {str(axes.get_label()): axes for axes in figure.axes}
 
 
 def test_colours_are_red_max_blue_min_green_both_white_silent_grey_unscreened():
@@ -81,8 +83,9 @@ def test_gate_and_up_are_transposed_and_the_axis_labels_say_so(kind, transposed)
 def test_the_grid_is_visible_and_leaves_most_of_a_site_in_its_colour(shape):
     status = np.full(shape, Status.MAX_ONLY, dtype=np.int8)
     figure = draw_map(MapData(0, "q", status))
-    site_colours(figure)
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     box = figure.axes[0].get_window_extent()
     inside = pixels[
         pixels.shape[0] - int(box.y1) + 3 : pixels.shape[0] - int(box.y0) - 3,
@@ -243,12 +246,12 @@ def test_predicted_sites_are_lighter_the_others_have_a_dot_and_unscreened_ones_s
     status = np.array([[Status.BOTH, Status.BOTH], [Status.UNSCREENED, Status.SILENT]], dtype=np.int8)
     exact = np.array([[True, False], [False, True]])
     figure = draw_map(MapData(0, "gate", status, exact))
-    drawn = figure.axes[0].images[0].get_array()
+    drawn = np.asarray(figure.axes[0].images[0].get_array())
     green, grey = (to_rgb(COLOURS[status]) for status in (Status.BOTH, Status.UNSCREENED))
     assert drawn[0, 0].tolist() == pytest.approx(green)
     assert drawn[0, 1].tolist() == pytest.approx(grey)
     assert drawn[1, 0].tolist() == pytest.approx([0.45 + 0.55 * part for part in green])
-    assert figure.axes[0].collections[0].get_offsets().tolist() == [[0, 0], [1, 1]]
+    assert np.asarray(figure.axes[0].collections[0].get_offsets()).tolist() == [[0, 0], [1, 1]]
 
 
 def test_an_empty_sheet_is_refused():
@@ -266,6 +269,7 @@ def test_a_map_coloured_by_first_divergence_names_the_tokens():
     ((_, data),) = locus_maps(records, loci, 1, "by token").items()
     (coloured,) = by_token([data], records, ["The", "a", "b", " $x", "c", "d"], most=2)
     assert coloured.words == ["3 ' $x'", "5 'd'", "another"]
+    assert coloured.left is not None
     assert coloured.left.tolist() == [[2, 3, 2, 1], [1, 1, 3, 0]]  # the earlier of max and min counts
     figure = draw_map(coloured)
     silent, unscreened = COLOURS[Status.SILENT], COLOURS[Status.UNSCREENED]

@@ -114,7 +114,7 @@ def asking(base, tmp_path):
 
 def screened(model, folder, engine):
     assay = TextAssay(name="t", prompt=PROMPT, max_new_tokens=8)
-    screen = Screen(model, assay, Design(sample=2, kinds=["v"]), tile=16, engine=engine)
+    screen = Screen(model, assay, Design(sample=2, kinds=("v",)), tile=16, engine=engine)
     screen.run(folder, quiet=True)
     return screen
 
@@ -131,7 +131,9 @@ def test_a_field_of_a_checkpoint_runs_alike_on_both_engines_or_is_refused(field,
     fast = screened(model, str(tmp_path / "f"), "fast")
     assert reference.records().equals(fast.records())
     assert reference.wild_type == fast.wild_type
-    assert reference.folder.manifest().controls.replay_mismatches == []
+    controls = reference.results.manifest.controls
+    assert controls
+    assert controls.replay_mismatches == []
     by_torch = reference.described_numerics.sampling == "stock"
     assert by_torch is (FIELDS[field] is Use.GENERATE)
     assert fast.session.engine.name == ("reference" if by_torch else "fast")
@@ -145,16 +147,17 @@ def test_the_cache_is_used_whatever_the_config_says(tmp_path):
     folder = tiny_model(tmp_path / "m", "llama", num_hidden_layers=1, use_cache=False)
     (folder / "generation_config.json").unlink()
     screen = screened(load_model(str(folder)), str(tmp_path / "f"), "fast")
-    assert screen.folder.manifest().generation["use_cache"] is True
+    assert screen.results.manifest.generation["use_cache"] is True
 
 
 def test_stop_strings_end_a_text(asking, tmp_path):
     plain = screened(asking(), str(tmp_path / "p"), "reference")
     said = plain.resolved.continuation(plain.model, plain.wild_type[0])
+    assert said
     (tmp_path / "m").rename(tmp_path / "before")
     stopped = screened(asking(stop_strings=said[3:5]), str(tmp_path / "s"), "reference")
     assert len(stopped.wild_type[0].tokens) <= 8
-    assert stopped.folder.manifest().generation["stop_strings"] == said[3:5]
+    assert stopped.results.manifest.generation["stop_strings"] == said[3:5]
 
 
 @pytest.mark.parametrize(
@@ -216,4 +219,4 @@ def test_what_transformers_does_not_load_is_one_sentence(asking):
 def test_fields_that_no_library_knows_have_no_effect(asking, tmp_path):
     screen = screened(asking(chat_format="chatml", max_window_size=6144), str(tmp_path / "f"), "fast")
     assert screen.session.engine.name == "fast"
-    assert "chat_format" not in screen.folder.manifest().generation
+    assert "chat_format" not in screen.results.manifest.generation

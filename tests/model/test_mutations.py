@@ -62,7 +62,7 @@ def test_each_mutation_writes_its_value_over_the_tile_and_nothing_else(networks,
     rows, cols = (slice(i * TILE, min((i + 1) * TILE, 48)) for i in site)
     values = {"max": wild.max(), "min": wild.min(), "zero": 0.0, "noop": wild[rows, cols]}
     expected[rows, cols] = values[mutation]
-    with mutagen_of(network).mutated(Mutant(1, "q", *site, mutation)) as mutated:
+    with mutagen_of(network).mutated(Mutant(1, "q", *site, mutation=mutation)) as mutated:
         assert mutated is network
         assert torch.equal(weight, expected)
     assert torch.equal(weight, wild)

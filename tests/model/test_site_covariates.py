@@ -111,7 +111,7 @@ def test_a_massive_activation_marks_the_columns_that_read_it(tmp_path):
     assert fingerprint(model.network) == before
     massive = frame.filter("massive").select("layer", "kind", "col").unique()
     assert set(massive.rows()) == {(layer, kind, 1) for layer in range(3) for kind in READERS}
-    assert frame.filter("massive")["stream_ratio"].min() > 1000
+    assert (frame.filter("massive")["stream_ratio"] > 1000).all()
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.network.modules())
     with torch.no_grad():
         model.network.model.embed_tokens.weight[0, 13] = 90  # far above the median, but of no great magnitude

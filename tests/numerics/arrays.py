@@ -45,9 +45,13 @@ def assert_same(result, expected):
     np.testing.assert_array_equal(bits(result), bits(expected))
 
 
+def tensor(array: np.ndarray | None) -> Any:
+    return None if array is None else torch.from_numpy(array)
+
+
 def tensors(*arrays: np.ndarray | None) -> list[Any]:
-    return [None if array is None else torch.from_numpy(array) for array in arrays]
+    return [*map(tensor, arrays)]
 
 
 def packed(weight, bias=None):
-    return cpu.pack(*tensors(weight, bias))
+    return cpu.pack(tensor(weight), tensor(bias))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import spec
 import torch
-from arrays import SEEDS, assert_same, draw, few, tensors
+from arrays import SEEDS, assert_same, draw, few, tensor, tensors
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,7 +82,7 @@ def test_attention(seed, rows, groups, each, width, turned, chunks, before, apar
         expected = attend(x, heads, rotary, positions, known, half)
         own = x if read else x[:, heads.n_heads * width :].copy()
         out = cpu.attend(
-            *(*tensors(own), heads, cache, given_rotary, *tensors(positions), rows), read=read, half=half
+            tensor(own), heads, cache, given_rotary, tensor(positions), rows, read=read, half=half
         )
         if read:
             assert_same(out, expected)
@@ -103,13 +103,11 @@ def test_attention_fed_in_chunks_of_any_size_is_the_same(chunk, window):
     def run(chunk):
         cache = room(1, heads, steps)
         places = torch.arange(steps)
-        return torch.cat(
-            [
-                cpu.attend(*tensors(part.copy()), heads, cache, None, places[start : start + chunk][None], 1)
-                for start in range(0, steps, chunk)
-                for part in [x[start : start + chunk]]
-            ]
-        )
+        out = []
+        for start in range(0, steps, chunk):
+            part, own = tensor(x[start : start + chunk].copy()), places[start : start + chunk][None]
+            out.append(cpu.attend(part, heads, cache, None, own, 1))
+        return torch.cat(out)
 
     assert_same(run(chunk), run(steps))
 
@@ -120,9 +118,9 @@ def test_attention_without_queries_leaves_the_same_keys_and_values():
     x = draw(0, 9, 8 * 16)
     caches = [room(1, heads, 9) for _ in range(2)]
     for cache, own, read in zip(caches, (x.copy(), x[:, 64:].copy()), (True, False), strict=True):
-        cpu.attend(*tensors(own), heads, cache, rotary, torch.arange(9)[None], 1, read=read)
+        cpu.attend(tensor(own), heads, cache, rotary, torch.arange(9)[None], 1, read=read)
     last = [
-        cpu.attend(*tensors(x[-1:].copy()), heads, cache, rotary, torch.tensor([[8]]), 1) for cache in caches
+        cpu.attend(tensor(x[-1:].copy()), heads, cache, rotary, torch.tensor([[8]]), 1) for cache in caches
     ]
     assert_same(*last)
 
@@ -134,5 +132,5 @@ def test_attention_to_a_strange_key_or_value(strange):
     for feature in range(2, 6):
         x = np.abs(draw(1, 20, 6))
         x[7, feature] = strange
-        out = cpu.attend(*tensors(x.copy()), heads, room(1, heads, 20), None, torch.arange(20)[None], 1)
+        out = cpu.attend(tensor(x.copy()), heads, room(1, heads, 20), None, torch.arange(20)[None], 1)
         assert_same(out, attend(x, heads, None, np.arange(20)[None], [{}], False))

@@ -126,6 +126,8 @@ def hook(monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     path = Path(__file__).parents[2] / "hatch_build.py"
     spec = importlib.util.spec_from_file_location("hatch_build", path)
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     commands = []

@@ -1,7 +1,7 @@
 """Linear maps against spec.py, bit for bit."""
 
 import spec
-from arrays import ACTS, KINDS, SEEDS, SIZES, SMALL, assert_same, draw, few, packed, tensors
+from arrays import ACTS, KINDS, SEEDS, SIZES, SMALL, assert_same, draw, few, packed, tensor, tensors
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from mutascope.numerics import cpu
 def test_linear(seed, rows, ins, outs, kind, half, biased):
     x, weight = draw(seed, rows, ins, kind=kind, half=half), draw(seed + 1, outs, ins, kind=kind, half=half)
     bias = draw(seed + 2, outs, kind=kind, half=half) if biased else None
-    assert_same(cpu.linear(*tensors(x), packed(weight, bias), half=half), spec.linear(x, weight, bias, half))
+    assert_same(cpu.linear(tensor(x), packed(weight, bias), half=half), spec.linear(x, weight, bias, half))
 
 
 @given(
@@ -29,13 +29,15 @@ def test_linear(seed, rows, ins, outs, kind, half, biased):
 @few()
 def test_linear_is_followed_by_activation_and_residual(seed, rows, ins, outs, kind, half, act, added):
     x, weight = draw(seed, rows, ins, half=half), draw(seed + 1, outs, ins, half=half)
-    residual = draw(seed + 2, rows, outs, kind=kind, half=half) if added else None
+    more = draw(seed + 2, rows, outs, kind=kind, half=half)
     expected = spec.linear(x, weight, None, half)
     if act:
         expected = ACTS[act](expected, half)
     if added:
-        expected = spec.bf(expected + residual, half)
-    result = cpu.linear(*tensors(x), packed(weight), act=act, residual=tensors(residual)[0], half=half)
+        expected = spec.bf(expected + more, half)
+    result = cpu.linear(
+        tensor(x), packed(weight), act=act, residual=tensor(more) if added else None, half=half
+    )
     assert_same(result, expected)
 
 
@@ -60,13 +62,13 @@ def test_paired_weights(seed, rows, ins, outs, kind, half, act, biased):
     x = draw(seed, rows, ins, kind=kind, half=half)
     gate, up = draw(seed + 1, 2, outs, ins, half=half)
     biases = tuple(draw(seed + 2, 2, outs, half=half)) if biased else (None, None)
-    together = cpu.pack_pair(*tensors(gate, up), tuple(tensors(*biases)))
-    assert_same(cpu.linear(*tensors(x), together, act=act, half=half), pair(x, gate, up, biases, act, half))
+    together = cpu.pack_pair(tensor(gate), tensor(up), tuple(tensors(*biases)))
+    assert_same(cpu.linear(tensor(x), together, act=act, half=half), pair(x, gate, up, biases, act, half))
 
 
 def test_leading_axes_are_rows():
     x, weight = draw(0, 2, 3, 17), draw(1, 5, 17)
-    assert_same(cpu.linear(*tensors(x), packed(weight)).reshape(6, 5), spec.linear(x.reshape(6, 17), weight))
+    assert_same(cpu.linear(tensor(x), packed(weight)).reshape(6, 5), spec.linear(x.reshape(6, 17), weight))
 
 
 @given(
@@ -85,26 +87,26 @@ def test_a_mutated_strip_has_the_bits_of_an_edited_weight(seed, members, steps, 
     members = list({row: (row, top, min(height, outs - top)) for row, top, height in members}.values())
     x = draw(seed, rows * steps, ins, kind=kind, half=half)
     weights, biases = draw(seed + 1, 2, outs, ins, half=half), draw(seed + 2, 2, outs, half=half)
-    residual = None if paired else draw(seed + 3, rows * steps, outs, half=half)
+    added = draw(seed + 3, rows * steps, outs, half=half)
+    residual = None if paired else tensor(added)
     tiles = [draw(seed + 9 + row, 2, height, ins, kind=kind, half=half) for row, _, height in members]
-    pack = (lambda both: cpu.pack_pair(*tensors(*both))) if paired else (lambda both: packed(both[0]))
+    pack = (lambda both: cpu.pack_pair(*map(tensor, both))) if paired else (lambda both: packed(both[0]))
     strips = cpu.Strips([(row, top, pack(tile)) for (row, top, _), tile in zip(members, tiles, strict=True)])
     if paired:
-        whole = cpu.pack_pair(*tensors(*weights), tuple(tensors(*biases)))
+        whole = cpu.pack_pair(tensor(weights[0]), tensor(weights[1]), tuple(tensors(*biases)))
     else:
         whole = packed(weights[0], biases[0])
     act = "silu" if paired else None
-    result = cpu.linear(
-        *tensors(x), whole, act=act, residual=tensors(residual)[0], strips=strips, steps=steps, half=half
-    )
+    result = cpu.linear(tensor(x), whole, act=act, residual=residual, strips=strips, steps=steps, half=half)
     edited = {row: weights.copy() for row in range(rows)}
     for (row, top, height), tile in zip(members, tiles, strict=True):
         edited[row][:, top : top + height] = tile
     for row in range(rows):
         own = slice(row * steps, (row + 1) * steps)
         if paired:
-            expected = pair(x[own], *edited[row], biases, act, half)
+            gate, up = edited[row]
+            expected = pair(x[own], gate, up, biases, act, half)
         else:
             expected = spec.linear(x[own], edited[row][0], biases[0], half)
-            expected = spec.bf(expected + residual[own], half)
+            expected = spec.bf(expected + added[own], half)
         assert_same(result[own], expected)

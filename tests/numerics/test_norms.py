@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import spec
 import torch
-from arrays import ACTS, KINDS, SEEDS, SIZES, SMALL, assert_same, draw, few, packed, tensors
+from arrays import ACTS, KINDS, SEEDS, SIZES, SMALL, assert_same, draw, few, packed, tensor, tensors
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,7 +56,7 @@ def test_norms_of_heads_change_those_heads_alone(seed, rows, heads, width, half,
 @pytest.mark.parametrize("kind", ["plain", "wild", "spiced", "tiny"])
 def test_activations(act, kind, half):
     x = draw(5, 1500, kind=kind, half=half) * np.float32(3 if kind == "plain" else 1)
-    assert_same(cpu.activate(*tensors(x), act, half=half), ACTS[act](x, half))
+    assert_same(cpu.activate(tensor(x), act, half=half), ACTS[act](x, half))
 
 
 @given(SEEDS)
@@ -65,4 +65,4 @@ def test_a_result_is_rounded_to_bfloat16_with_ties_to_even(seed):
     x = draw(seed, 500, 1, kind="wild")
     x.view(np.uint32)[::2] = (x.view(np.uint32)[::2] & 0xFFFF0000) | 0x8000
     one = np.ones((1, 1), np.float32)
-    assert_same(cpu.linear(*tensors(x), packed(one), half=True), spec.bf(x + np.float32(0)))
+    assert_same(cpu.linear(tensor(x), packed(one), half=True), spec.bf(x + np.float32(0)))

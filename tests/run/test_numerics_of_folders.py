@@ -88,6 +88,7 @@ def test_stock_numerics_are_those_of_torch_on_the_reference_engine(command, llam
     assert result.code == 0, result.err
     results = ScreenData(tmp_path / "s")
     assert results.manifest.numerics == STOCK
+    assert results.manifest.controls
     assert results.manifest.controls.engine == "reference"
     assert len(results.records()) == 12
 
@@ -173,5 +174,7 @@ def test_a_folder_is_opened_again_with_its_numerics(
 def test_the_processor_is_named(llama, tmp_path):
     screen = Screen(llama, TALE, DESIGN, tile=8)
     screen.run(tmp_path / "s", quiet=True)
+    assert screen.results.manifest.platform
+    assert screen.results.manifest.platform.processor
     assert screen.results.manifest.platform.processor.strip()
     assert load_model(llama.name).fingerprint == screen.results.manifest.model.fingerprint
