@@ -145,6 +145,5 @@ def test_mirror_images_keep_their_level_in_maps_that_lean(spread):
         share = (found.filter(axis=axis)["mirror_p"].to_numpy() < 0.05).mean()
         assert LOW <= share <= HIGH, (axis, share)
     if spread > 1:
-        assert (
-            found["strength_p"].to_numpy() < 0.05
-        ).mean() > 0.2  # what leans is strong, and no mirror image
+        for name in ("strength_p", "asymmetry_p"):  # what leans is strong and asymmetric, and no mirror image
+            assert (found[name].to_numpy() < 0.05).mean() > 0.2

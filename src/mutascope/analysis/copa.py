@@ -115,9 +115,9 @@ def copa(
     their share of both signs, 1 where one side is all max and the other all min. The null of both keeps every site that
     is +1 or -1 and shuffles the signs among them, and goes through choice of the reference and rearrangement again.
 
-    Rows that lean, each to one sign, make strength large without any mirror image. *Mirror* is the share of pairs with
-    r < 0, and its null keeps, besides the sites, the total of every row and of every column: under it the chance of a
-    sign is made of a part of its row and a part of its column (a Rasch model), whatever they are.
+    Lines that lean, each to one sign, make strength and asymmetry large without any mirror image. *Mirror* is the share
+    of pairs with r < 0, and its null keeps, besides the sites, the total of every row and of every column: under it the
+    chance of a sign is made of a part of its row and a part of its column (a Rasch model), whatever they are.
 
     Values that at least 10 shuffled maps reach have the share of such maps as p, the observed map included. Beyond, p
     is the tail of a Pearson type III distribution with the null's mean, standard deviation and skewness (Winkler et

@@ -117,8 +117,9 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     need(len(pattern(given).filter(_KNOWN)), _NO_PATTERN)
     yield Prose(
         "Where rows or columns are mirror images of each other (max only here, min only there), more pairs of them have"
-        " r < 0 than in maps that keep the totals of every row and column. The strength, the mean |r|, is also large"
-        " where rows merely lean to one sign each. Rearranged around a reference vector, the pattern shows."
+        " r < 0 than in maps that keep the totals of every row and column. The strength, the mean |r|, and the"
+        " asymmetry are also large where rows or columns merely lean to one sign each. Rearranged around a reference"
+        " vector, the pattern shows."
     )
     yield Rows(
         "copa",
