@@ -300,3 +300,21 @@ def test_the_line_that_one_screen_has_alone_is_marked_there_and_not_in_the_other
     for layer in range(6):
         assert marks[f"{layer}.v alone"] == [[2]]
         assert marks[f"{layer}.v other"] == []
+
+
+def test_lines_over_layers_are_told_apart_from_chance(tmp_path):
+    """Column 2 is full in 8 of 8 layers; rows of another screen in two, which chance does too."""
+
+    def rows(layer: int) -> str:
+        return "\n".join("#" * 8 if line in (layer % 4, 5 + layer % 4) else "........" for line in range(10))
+
+    full = dict.fromkeys(range(8), "..#.....\n" * 10)
+    folders = []
+    for name, maps in (("full", full), ("rare", {layer: rows(layer) for layer in range(8)})):
+        parts = [records_of({(layer, "v"): picture}) for layer, picture in maps.items()]
+        folders.append(write_screen(tmp_path / name, pl.concat(parts), name=name))
+    drawn = draw(ScreenSet(folders), "conserved_layers")
+    told = {label: " ".join(" ".join(texts(figure)).split()) for label, figure in drawn.items()}
+    assert "column 2 of v, NSM sites in 8 of 8 layers (q = " in told["full"]
+    assert "the first 6 of which are shown)" in told["full"]
+    assert "of v, NSM sites in 2 of 8 layers (no more than chance, q = " in told["rare"]

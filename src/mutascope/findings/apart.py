@@ -47,13 +47,24 @@ def _layers(given: ScreenSet, palette: Palette) -> Pictures:
     found = found.unique(["assay", "kind", "axis", "index"], keep="first", maintain_order=True)
     need(len(found), "no line is enriched in two layers of a kind")
     for label in found["assay"].unique(maintain_order=True):
-        rows = []
+        rows, lines = [], []
         for line in found.filter(assay=label).head(_LINES).iter_rows(named=True):
-            told = f"{_LINE[line['axis']]} {line['index']}"
-            maps = _maps_of(given, label, line, _enriched_layers(given, label, line))
+            told, layers = f"{_LINE[line['axis']]} {line['index']}", _enriched_layers(given, label, line)
+            maps = _maps_of(given, label, line, layers)
             rows.append([replace(data, title=f"{data.name} {told}") for data in maps])
-        title = f"{label}: conserved lines, in layers where they are enriched (marked)"
+            lines.append(f"{told} of {line['kind']}, {_counted(line, len(maps))}")
+        title = f"{label}: lines that are enriched in several layers (marked)\n{'; '.join(lines)}"
         yield label, figures.draw_gallery(rows, title, palette)
+
+
+def _counted(line: dict, drawn: int) -> str:
+    """What a line is enriched in, in how many layers, and whether that is more than chance."""
+    verdict = "" if line["conserved"] else "no more than chance, "
+    first = f", the first {drawn} of which are shown" if line["enriched"] > drawn else ""
+    return (
+        f"{HITS_IN_WORDS[line['hit']]} in {line['enriched']} of {line['tested']} layers"
+        f" ({verdict}q = {chance(line['q'])}{first})"
+    )
 
 
 def _apart(given: ScreenSet, palette: Palette) -> Pictures:
