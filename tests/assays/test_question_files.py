@@ -120,7 +120,8 @@ def test_names_that_no_source_has(source, says):
 
 
 def row(text: Any = "a?", choices: Any = ("x", "y", "z"), key: Any = "B") -> dict[str, Any]:
-    return {"question": text, "choices": list(choices), "answer": key}
+    held = choices if isinstance(choices, dict) else list(choices)
+    return {"question": text, "choices": held, "answer": key}
 
 
 ARC = {
@@ -161,6 +162,18 @@ ACCEPTED = {
     "digits from 0": ([row(key="0"), row(key="2")], "AC"),
     "a number that is a choice": ([row(choices=["4", "5", "6"], key="5")], "B"),
     "letters that are choices too": ([row(choices=["B", "A", "O"], key="A")], "A"),
+    "whole numbers as floats": ([row(key=1.0), row(key=0.0)], "BA"),
+    "whole numbers as floats in texts": ([row(key="1.0"), row(key="0.0")], "BA"),
+    "a number that is a label": ([row(choices={"text": [*"xyz"], "label": ["1", "2", "3"]}, key=1)], "A"),
+    "labels that are numbers": ([row(choices={"text": [*"xyz"], "label": [1, 2, 3]}, key=3)], "C"),
+    "labels in another order": ([row(choices={"text": [*"xyz"], "label": ["b)", "a)", "c)"]}, key="A")], "B"),
+    "labels that are missing": ([row(choices={"text": [*"xyz"], "label": [None] * 3})], "B"),
+    "no labels": ([row(choices={"text": [*"xyz"]})], "B"),
+    "two keys that agree": ([{**row(), "target": "y", "answer_idx": 1}], "B"),
+    "an index as a text": ([{**MMLU_PRO, "answer_index": "8"}], "I"),
+    "a key that is missing beside another": ([{**row(key=None), "answerKey": "C"}], "C"),
+    "a passage that is missing": ([{**row(), "passage": None}], "B"),
+    "a letter of something else": ([{**LETTERED, "n": 4}], "B"),
     "the same choice twice": ([row(choices=["x", "x", "y"], key="C")], "C"),
 }
 
@@ -171,6 +184,7 @@ def test_forms_that_are_read(tmp_path, rows, keys):
         ("q.jsonl", "\n".join(map(json.dumps, rows))),
         ("q.json", json.dumps(rows, indent=1)),
         ("lines.json", "\n".join(map(json.dumps, rows))),
+        ("list.jsonl", json.dumps(rows)),
     ):
         (tmp_path / name).write_text(content)
         found = load_questions(str(tmp_path / name), shots=0)
@@ -207,7 +221,7 @@ REFUSED = {
     "a key without a choice left": ([row(key="")], "a cell is missing"),
     "an index of another choice": (
         [{**MMLU_PRO, "answer_index": 3}],
-        "the key 'I' and the index 3, which are two",
+        "the keys 'I' and 3, which are two",
     ),
     "two labels alike": (
         [{**ARC, "choices": {"text": [*"xyz"], "label": ["1", "1", "2"]}}],
@@ -217,6 +231,30 @@ REFUSED = {
         [{**row(), "choices": "['x' 'y' 'z']"}],
         "choices must be a list of texts",
     ),
+    "two keys that do not agree": (
+        [{**row(key="y"), "answer_idx": "A"}],
+        "the keys 'y' and 'A', which are two",
+    ),
+    "two targets": ([{**row(), "target": "C"}], "the keys 'B' and 'C', which are two"),
+    "a field twice": ([{**row(), "Question": "b?"}], "has 'question' twice"),
+    "a passage that would not be asked": (
+        [{**row(), "article": "long"}],
+        "has 'article' beside the question",
+    ),
+    "labels of fewer choices": (
+        [row(choices={"text": [*"xyz"], "label": ["A", "B"]})],
+        "has 3 choices and 2 labels",
+    ),
+    "choices in one text": (
+        [row(choices={"text": "xyz", "label": "ABC"})],
+        "choices must be a list of texts",
+    ),
+    "choices that are missing": (
+        [row(choices={"text": None, "label": None})],
+        "choices must be a list of texts",
+    ),
+    "half an index": ([row(key=1.5)], "has the key 1.5"),
+    "no end of an index": ([row(key=float("inf"))], "has the key inf"),
     "no choices": ([{"question": "a?", "answer": "yes"}], "has no 'choices'"),
     "a number": ([7], "has no 'question'"),
 }
@@ -234,6 +272,19 @@ def test_a_table_of_columns_with_lists(tmp_path):
     assert [question.key for question in load_questions(str(path), shots=0).asked] == ["C", "A"]
     (tmp_path / "q.csv").write_text('Question,choices,Answer\na?,"[""x"", ""y""]",B\n')
     assert load_questions(str(tmp_path / "q.csv"), shots=0).asked[0].choices == ("x", "y")
+
+
+def test_an_object_over_several_lines(tmp_path):
+    for name in ("q.json", "q.jsonl"):
+        (tmp_path / name).write_text(json.dumps(row(), indent=1))
+        assert len(load_questions(str(tmp_path / name), shots=0).asked) == 1
+
+
+@pytest.mark.parametrize("kind", [pl.Float64, pl.Decimal(5, 0), pl.UInt8])
+def test_keys_of_a_table_in_another_type(tmp_path, kind):
+    frame = pl.DataFrame([row(key=2), row(key=0)]).with_columns(pl.col("answer").cast(kind))
+    frame.write_parquet(tmp_path / "q.parquet")
+    assert [q.key for q in load_questions(str(tmp_path / "q.parquet"), shots=0).asked] == ["C", "A"]
 
 
 TABLES = {
@@ -254,6 +305,27 @@ def test_tables_that_are_read(tmp_path, name, content):
 
 
 BAD_FILES = {
+    "a quote behind a backslash": (
+        "q.csv",
+        b'question,A,B,answer\n"a \\"b\\" c?",x,y,B\n',
+        "row 2 cannot be read: ',' expected after",
+    ),
+    "a quote that does not end": (
+        "q.csv",
+        b'question,A,B,answer\n"a?,x,y,B\nb?,x,y,A\n',
+        "cannot be read: unexpected end of data",
+    ),
+    "a pointer of Git LFS as a table": (
+        "q.csv",
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "git lfs pull",
+    ),
+    "a list nested without end in a cell": (
+        "q.csv",
+        b"question,choices,answer\na?," + b"[" * 100_000 + b",B\n",
+        "nested too deeply",
+    ),
+    "a list within an object": ("q.json", b'{\n"data": []\n}', "has no 'question'"),
     "semicolons": ("q.csv", b"question;A;B;answer\na?;x;y;A\n", "separates its columns with ';'"),
     "Latin-1": (
         "q.csv",
@@ -268,7 +340,7 @@ BAD_FILES = {
         "names the column 'option_a' twice",
     ),
     "no Parquet": ("q.parquet", b"PAR1", "cannot be read"),
-    "a Git LFS pointer": ("q.parquet", b"version https://git-lfs.github.com/spec/v1\n", "cannot be read"),
+    "a Git LFS pointer": ("q.parquet", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     "half a list": ("q.json", b'[{"question": "a?"', "is not JSON"),
     "an empty file": ("q.jsonl", b"", "holds no question besides 0 examples"),
     "an object of columns": (

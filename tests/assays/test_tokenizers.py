@@ -91,6 +91,11 @@ def test_an_added_token_without_an_embedding_is_named(llama_folder, tmp_path):
         ("{% if %}", "Expected an expression"),
         ("{{ undefined_tool_format(messages) }}", "is undefined"),
         ("{{ 1 / (messages | length - 2) }}", "division by zero"),
+        ("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "maximum recursion depth"),
+        ("{{ 'x' * 10 ** 12 }}", "MemoryError"),
+        ("{{ raise_exception('\\nfirst words') }}", "first words"),
+        ("{{ raise_exception('') }}", "TemplateError"),
+        ("{{ '{x}'.format() }}", "has no 'x'"),
         (
             "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
             "{{ raise_exception('Conversation roles must alternate user/assistant') }}{% endif %}{% endfor %}",
@@ -105,9 +110,40 @@ def test_a_chat_template_that_raises_is_one_sentence(with_template, template, wo
         chat("system", "user").resolve(model)
 
 
-def test_a_chat_template_that_says_nothing_is_an_empty_prompt(with_template):
-    with pytest.raises(MutascopeError, match="empty prompt"):
-        chat("user").resolve(load_model(with_template("{# nothing #}")))
+@pytest.mark.parametrize(
+    "template, which",
+    [
+        ("{# nothing #}", "message 1 .*system"),
+        ("{{ messages[0]['content'] }}", "message 2 .*user"),
+        (
+            "{% for m in messages %}{% for c in m['content'] %}{{ c['text'] }}{% endfor %}x{% endfor %}",
+            "message 1",
+        ),
+        (
+            "{% for m in messages if m['role'] != 'system' %}{{ m['content'] }}{% endfor %}",
+            "message 1 .*system",
+        ),
+    ],
+    ids=["all", "the second", "texts where it expects parts", "no system role"],
+)
+def test_a_chat_template_that_leaves_out_a_message_is_refused(with_template, template, which):
+    model = load_model(with_template(template))
+    with pytest.raises(MutascopeError, match=f"leaves out what {which}"):
+        chat("system", "user").resolve(model)
+
+
+def test_a_prompt_that_is_no_text_is_refused(llama_folder):
+    with pytest.raises(MutascopeError, match="half of a surrogate pair"):
+        TextAssay(name="t", prompt="a\ud800b", max_new_tokens=2).resolve(load_model(str(llama_folder)))
+
+
+def test_a_tokenizer_that_fails_on_a_text_is_one_sentence(llama_folder, tmp_path):
+    folder = copy_model(llama_folder, tmp_path / "m")
+    path = folder / "tokenizer.json"
+    words = {"type": "WordLevel", "vocab": {"Hi": 3}, "unk_token": "<none>"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model": words}))
+    with pytest.raises(MutascopeError, match=r"does not take 'odd': .*UNK"):
+        TextAssay(name="t", prompt="odd", max_new_tokens=2).resolve(load_model(str(folder)))
 
 
 def test_a_template_beside_the_tokenizer(llama_folder, tmp_path):

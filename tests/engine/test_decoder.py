@@ -81,3 +81,11 @@ def test_an_operator_may_return_another_dtype(monkeypatch, tmp_path):
 def test_activations_that_are_not_implemented_are_refused():
     with pytest.raises(Unsupported, match="activation relu"):
         Decoder(tiny_network("llama", hidden_act="relu"), 3)
+
+
+@pytest.mark.parametrize("field", ["sliding_window", "attention_chunk_size"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox"])
+def test_a_window_that_only_the_cache_of_transformers_has_is_refused(family, field):
+    """The attention of these networks has none, and the cache forgets keys all the same."""
+    with pytest.raises(Unsupported, match="has a sliding window, and its attention has none"):
+        Decoder(tiny_network(family, **{field: 4}), 3)

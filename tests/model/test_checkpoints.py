@@ -4,6 +4,7 @@ in a sentence that names the file and the cause."""
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -123,9 +124,47 @@ def resized(folder):
     save(folder, {**tensors, name: torch.cat((tensors[name], tensors[name][:8]))})
 
 
-def integers(folder):
+def coded(dtype):
+    """A matrix stored in a dtype whose numbers mean nothing without scales."""
+
+    def change(folder):
+        tensors = load_file(folder / WEIGHTS)
+        save(folder, {**tensors, DOWN: torch.zeros(tensors[DOWN].shape).to(dtype)})
+
+    return change
+
+
+def gptq_tensors(folder):
     tensors = load_file(folder / WEIGHTS)
-    save(folder, {**tensors, DOWN: torch.zeros(tensors[DOWN].shape, dtype=torch.int8)})
+    del tensors[DOWN]
+    save(folder, {**tensors, DOWN.replace("weight", "qweight"): torch.zeros(10, 48, dtype=torch.int32)})
+
+
+def headed(header):
+    """A safetensors file with a header, and four bytes behind it."""
+    content = header.encode()
+    return write(WEIGHTS, len(content).to_bytes(8, "little") + content + b"0000")
+
+
+def index(**fields):
+    def change(folder):
+        sharded(folder)
+        (folder / INDEX).write_text(json.dumps(fields))
+
+    return change
+
+
+def without_metadata(folder):
+    placed = sharded(folder)
+    (folder / INDEX).write_text(json.dumps({"weight_map": placed}))
+
+
+def pickled(content=None, name="pytorch_model.bin"):
+    def change(folder):
+        (folder / WEIGHTS).unlink()
+        (folder / name).write_bytes(content)
+
+    return change
 
 
 def write(name, content):
@@ -135,8 +174,12 @@ def write(name, content):
     return change
 
 
+def edited(name, **fields):
+    return lambda folder: edit_json(folder / name, **fields)
+
+
 def config(**fields):
-    return lambda folder: edit_json(folder / CONFIG, **fields)
+    return edited(CONFIG, **fields)
 
 
 def lacking(*names):
@@ -145,6 +188,11 @@ def lacking(*names):
         (folder / CONFIG).write_text(json.dumps({k: v for k, v in held.items() if k not in names}))
 
     return change
+
+
+def nameless_template(folder):
+    (folder / "chat_template.jinja").unlink()
+    edit_json(folder / "tokenizer_config.json", chat_template=[{"name": "default"}])
 
 
 def tokenizer_model(folder):
@@ -178,7 +226,34 @@ REFUSED = {
     "a shard that is not there": (lost_shard, "model-00002-of-00002.safetensors", "No such file"),
     "an index of other files": (stale_index, "model-00003-of-00003.safetensors", "No such file"),
     "an index that is wrong about a tensor": (moved_in_index, INDEX, DOWN),
-    "an index without a map": (lambda f: (sharded(f), (f / INDEX).write_text("{}")), INDEX, "no weight_map"),
+    "an index without a map": (index(), INDEX, "no weight_map"),
+    "an index of numbers": (index(metadata={}, weight_map={DOWN: 7}), INDEX, "no weight_map"),
+    "an index of nothing": (index(metadata={}, weight_map={}), INDEX, "no weight_map"),
+    "an index without metadata": (without_metadata, INDEX, "has no metadata"),
+    "shards without an index": (
+        lambda f: (sharded(f), (f / INDEX).unlink()),
+        "model-00001-of-00002.safetensors",
+        "transformers looks for model.safetensors",
+    ),
+    "weights of a variant": (
+        lambda f: (f / WEIGHTS).rename(f / "model.fp16.safetensors"),
+        "model.fp16.safetensors",
+        "rename it",
+    ),
+    "a header that is a list": (headed("[1, 2]"), WEIGHTS, "damaged header"),
+    "a header that is nothing": (headed("null"), WEIGHTS, "damaged header"),
+    "a header without places": (headed('{"a": {"dtype": "F32", "shape": [1]}}'), WEIGHTS, "damaged header"),
+    "a header of words": (
+        headed('{"a": {"dtype": "F32", "shape": [1], "data_offsets": ["x", "y"]}}'),
+        WEIGHTS,
+        "damaged header",
+    ),
+    "a header with half a place": (
+        headed('{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}'),
+        WEIGHTS,
+        "damaged header",
+    ),
+    "a header nested without end": (headed("[" * 50_000), WEIGHTS, "damaged header"),
     "an index that is not JSON": (lambda f: (sharded(f), (f / INDEX).write_text("{")), INDEX, "is not JSON"),
     "a whole file beside shards": (stray_whole_file, WEIGHTS, "holds both"),
     "a matrix that is missing": (lambda f: without(f, DOWN), "lack", DOWN),
@@ -207,10 +282,28 @@ REFUSED = {
         "cannot be mutated",
     ),
     "FP8": (config(quantization_config={"quant_method": "fp8"}), "fp8", "cannot be mutated"),
-    "MLX": (config(quantization={"group_size": 64, "bits": 4}), "MLX", "cannot be mutated"),
+    "MLX": (config(quantization={"group_size": 64, "bits": 4}), "says config.json", "cannot be mutated"),
+    "4 bits without a method": (
+        config(quantization_config={"load_in_4bit": True}),
+        "(says config.json)",
+        "cannot be mutated",
+    ),
+    "a quantisation as a text": (config(quantization_config="gptq"), "gptq", "cannot be mutated"),
+    "compressed tensors by their old name": (
+        config(compression_config={"quant_method": "compressed-tensors"}),
+        "compressed-tensors",
+        "cannot be mutated",
+    ),
+    "a matrix of whole numbers": (coded(torch.int8), DOWN, "in I8: quantised"),
+    "a matrix of 8-bit floats": (coded(torch.float8_e4m3fn), DOWN, "in F8_E4M3: quantised"),
+    "matrices of GPTQ, and a config that does not say so": (gptq_tensors, "qweight", "in I32: quantised"),
     # configurations
     "a config that is empty": (write(CONFIG, ""), CONFIG, "is not JSON"),
     "a config with a comma too many": (write(CONFIG, '{"a": 1,}'), CONFIG, "is not JSON"),
+    "a config nested without end": (write(CONFIG, "[" * 100_000), CONFIG, "nested too deeply"),
+    "a type that is a list": (config(model_type=["llama"]), CONFIG, "which must be a text"),
+    "a dtype that there is not": (config(dtype="float99"), "'float99'", "torch does not know"),
+    "a dtype with its module": (config(dtype="torch.bfloat16"), "'torch.bfloat16'", "torch does not know"),
     "a config that is a list": (write(CONFIG, "[]"), CONFIG, "must hold an object, not list"),
     "a config in UTF-16": (write(CONFIG, '{"a": 1}'.encode("utf-16")), CONFIG, "is not UTF-8"),
     "no type of model": (lacking("model_type", "architectures"), "model_type", "cannot be loaded"),
@@ -266,7 +359,33 @@ REFUSED = {
         "no vocabulary",
         "copy it",
     ),
+    "a vocabulary that is a pointer": (
+        lambda f: ((f / "tokenizer.json").unlink(), (f / "tokenizer.model").write_bytes(LFS)),
+        "tokenizer.model",
+        "git lfs pull",
+    ),
+    "a chat template that is a pointer": (
+        write("chat_template.jinja", LFS),
+        "chat_template.jinja",
+        "git lfs pull",
+    ),
+    "a chat template in Latin-1": (write("chat_template.jinja", b"\xe9"), "chat_template.jinja", "not UTF-8"),
+    "a list of templates without texts": (
+        nameless_template,
+        "the tokenizer of",
+        "it has no 'template'",
+    ),
     # other settings
+    "a padding token as a text": (
+        edited("generation_config.json", pad_token_id="</s>"),
+        "the generation config of",
+        "cannot be loaded",
+    ),
+    "settings of a compiler": (
+        edited("generation_config.json", compile_config={"mode": "max-autotune"}),
+        "the generation config of",
+        "compile_config",
+    ),
     "settings of texts that are no JSON": (
         write("generation_config.json", "{"),
         "generation_config.json",
@@ -298,6 +417,35 @@ def test_folders_that_are_refused(llama_folder, tmp_path, change, first, second)
     assert str(folder) in sentence
     assert "\n" not in sentence
     assert len(sentence) < 600
+
+
+PICKLED = {
+    "a pointer": (pickled(LFS), "pytorch_model.bin", "git lfs pull"),
+    "an empty file": (pickled(b""), "pytorch_model.bin", "is empty"),
+    "what could run": (
+        pickled(pickle.dumps(print, protocol=2)),
+        "the pickled weights of",
+        "more than tensors",
+    ),
+    "words": (pickled(b"no weights"), "the pickled weights of", "damaged"),
+    "another name": (pickled(b"PK", "consolidated.pt"), "consolidated.pt", "looks for pytorch_model.bin"),
+    "an index of files that are not there": (
+        pickled(b'{"metadata": {}, "weight_map": {"a": "x.bin"}}', "pytorch_model.bin.index.json"),
+        "x.bin",
+        "No such file",
+    ),
+}
+
+
+@pytest.mark.parametrize("change, first, second", PICKLED.values(), ids=PICKLED)
+def test_pickled_weights_that_are_refused(llama_folder, tmp_path, change, first, second):
+    folder = copy_model(llama_folder, tmp_path / "model")
+    change(folder)
+    with pytest.raises(MutascopeError) as told:
+        load_model(str(folder), allow_pickle=True)
+    assert first in str(told.value)
+    assert second in str(told.value)
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from transformers import GenerationConfig
 from builders import copy_model, tiny_model
 from mutascope import Design, MutascopeError, Screen, load_model
 from mutascope.assays.text import TextAssay
-from mutascope.model.generation import FIELDS, Use
+from mutascope.model.generation import FIELDS, Use, unsupported_fields
 
 ASKED = {
     "do_sample": False,
@@ -204,7 +204,7 @@ def test_a_value_of_another_type_is_one_sentence(asking, fields):
         TextAssay(name="t", prompt=PROMPT, max_new_tokens=3).resolve(model)
 
 
-@pytest.mark.parametrize("fields", [{"repetition_penalty": -2.0}, {"bad_words_ids": []}, {"top_h": 3.0}])
+@pytest.mark.parametrize("fields", [{"repetition_penalty": -2.0}, {"bad_words_ids": [[-1]]}, {"top_h": 3.0}])
 def test_what_generate_refuses_is_one_sentence(asking, fields):
     model = asking(**fields)
     with pytest.raises(MutascopeError, match="generate refuses"):
@@ -212,7 +212,9 @@ def test_what_generate_refuses_is_one_sentence(asking, fields):
 
 
 def test_what_transformers_does_not_load_is_one_sentence(asking):
-    with pytest.raises(MutascopeError, match=r"cannot be loaded .* `compile_config`"):
+    with pytest.raises(
+        MutascopeError, match=r"the generation config of .* cannot be loaded: .* `compile_config`"
+    ):
         asking(compile_config=ASKED["compile_config"])
 
 
@@ -220,3 +222,33 @@ def test_fields_that_no_library_knows_have_no_effect(asking, tmp_path):
     screen = screened(asking(chat_format="chatml", max_window_size=6144), str(tmp_path / "f"), "fast")
     assert screen.session.engine.name == "fast"
     assert "chat_format" not in screen.results.manifest.generation
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stop_strings": [], "bad_words_ids": [], "sequence_bias": {}, "suppress_tokens": []},
+        {"stop_strings": "", "prefill_chunk_size": 0, "prompt_lookup_num_tokens": 0},
+        {"guidance_scale": 1.0, "penalty_alpha": 0.0, "min_new_tokens": 0},
+    ],
+    ids=["empty lists", "zeros", "factors of one"],
+)
+def test_values_that_ask_for_nothing(fields, asking, base, tmp_path):
+    screen = screened(asking(do_sample=True, **fields), str(tmp_path / "f"), "fast")
+    plain = screened(load_model(str(base)), str(tmp_path / "p"), "fast")
+    assert screen.session.engine.name == "fast"
+    assert screen.records().equals(plain.records())
+
+
+@pytest.mark.parametrize(
+    "fields", [{"forced_bos_token_id": 0}, {"guidance_scale": 0.0}, {"suppress_tokens": 0}]
+)
+def test_a_zero_may_ask_for_something(fields):
+    assert unsupported_fields(fields)
+
+
+@pytest.mark.parametrize("field", ["forced_bos_token_id", "forced_eos_token_id"])
+@pytest.mark.parametrize("token", [99_999, -1, [5, 99_999]])
+def test_a_forced_token_that_there_is_not(field, token, asking):
+    with pytest.raises(MutascopeError, match=f"has {field}=.*, and the model has 103 tokens|a token id"):
+        TextAssay(name="t", prompt=PROMPT, max_new_tokens=3).resolve(asking(**{field: token}))

@@ -31,6 +31,10 @@ REASONS = {
         ValueError("You need to have sentencepiece installed"),
         "needs the package sentencepiece",
     ),
+    "a package by its repository": (
+        ValueError("Unrecognized model. pip install git+https://github.com/huggingface/transformers"),
+        "Unrecognized model",
+    ),
     "code": (ValueError("contains custom code; pass trust_remote_code=True"), "--trust-remote-code"),
     "a key": (KeyError("full_attention"), "does not know 'full_attention'"),
     "nothing": (AssertionError(), "AssertionError"),

@@ -14,8 +14,10 @@ from transformers import GenerationConfig
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import Manifest, PromptInfo
 from mutascope.core.protocol import Output, Probe, Prompt, Readout
+from mutascope.core.words import is_unicode
 from mutascope.model import generation
 from mutascope.model.loading import Model
+from mutascope.model.loading_errors import short
 
 AssayT = TypeVar("AssayT", bound="Assay", covariant=True)
 ReadoutT = TypeVar("ReadoutT", bound=Readout, covariant=True)
@@ -167,9 +169,17 @@ def tokenise(model: Model, text: str, *, special_tokens: bool = True) -> tuple[i
     """Return the tokens of a text, with the tokenizer's own special tokens or without.
 
     Raises:
-        MutascopeError: when the model has no embedding for one of them.
+        MutascopeError: when the tokenizer does not take the text, or the model has no embedding for a token.
     """
-    tokens: tuple[int, ...] = tuple(model.tokenizer(text, add_special_tokens=special_tokens)["input_ids"])
+    if not is_unicode(text):
+        raise MutascopeError(f"{text[:60]!r} holds half of a surrogate pair, which is no text")
+    try:
+        found = model.tokenizer(text, add_special_tokens=special_tokens)["input_ids"]
+    except Exception as error:  # its library in Rust raises the base class
+        raise MutascopeError(
+            f"the tokenizer of {model.name} does not take {text[:60]!r}: {short(error, 'the tokenizer')}"
+        ) from error
+    tokens: tuple[int, ...] = tuple(found)
     last = max(tokens, default=0)
     if last >= model.embeddings:
         word = model.tokenizer.convert_ids_to_tokens(last)
@@ -195,7 +205,7 @@ def resolve_generation(model: Model, arguments: dict[str, Any], prompt_length: i
         for key, value in config.to_dict().items()
         if value is not None and key in known - _NOT_SAMPLING
     }
-    generation.check(fields, model.name)
+    generation.check(fields, model.name, model.embeddings)
     limit = fields.get("max_new_tokens")
     fields["max_new_tokens"] = limit if limit is not None else fields["max_length"] - prompt_length
     fields["max_length"] = prompt_length + fields["max_new_tokens"]

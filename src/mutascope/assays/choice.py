@@ -94,6 +94,11 @@ class ChoiceAssay(Assay):
         else:
             assert probe is not None, "the wild type says which questions are asked"
             chosen = self._choose(model, subjects, readout, probe)
+        if not chosen:
+            raise MutascopeError(
+                f"{model.name} answers none of the questions of {self.questions} {'right' if self.right else 'wrong'}:"
+                " ask for others with --right and --wrong"
+            )
         selected = [pool[number] for number in chosen]
         prompts = tuple(few_shot_prompt(model, *each) for each in selected)
         readout = replace(readout, resolved=resolve_generation(model, arguments, len(prompts[0].tokens)))

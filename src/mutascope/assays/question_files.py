@@ -13,6 +13,7 @@ import polars as pl
 
 from mutascope.assays.question_rows import KEYS, LISTS, TEXTS, Row, column_of, make_row, row_of
 from mutascope.core.errors import MutascopeError
+from mutascope.model.files import POINTER, pointer
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -44,11 +45,14 @@ def read_cells(path: Path, delimiter: str = ",") -> Iterator[tuple[str, list[str
     number = 0
     try:
         lines = io.StringIO(_text(path), newline="")
-        for number, row in enumerate(csv.reader(lines, delimiter=delimiter), 1):
+        for number, row in enumerate(csv.reader(lines, delimiter=delimiter, strict=True), 1):
             if len(row) > 1 or "".join(row).strip():
                 yield f"{path}, row {number}", row
     except csv.Error as error:
-        raise MutascopeError(f"{path}, row {number + 1} cannot be read: {error}") from error
+        raise MutascopeError(
+            f"{path}, row {number + 1} cannot be read: {error} (a quote within a cell is written twice, and the cell"
+            " stands in quotes)"
+        ) from error
 
 
 def _read_csv(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
@@ -96,27 +100,35 @@ def _check_header(path: Path, header: list[str], columns: list[str], delimiter: 
         )
 
 
-def _read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(_text(path).split("\n"), 1):  # splitlines would cut inside texts
-        if line.strip():
-            where = f"{path}, line {number}"
-            yield where, _json(line, where)
-
-
 def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the objects of a list; a file with an object per line is read line by line."""
+    """Yield the objects of a list, or of a file that is one object; else those of every line."""
     text = _text(path)
-    if not text.lstrip().startswith("["):
-        yield from _read_json_lines(path)
-        return
-    for number, fields in enumerate(_json(text, str(path)), 1):
-        yield f"{path}, item {number}", fields
+    if text.lstrip().startswith("["):
+        for number, fields in enumerate(_json(text, str(path)), 1):
+            yield f"{path}, item {number}", fields
+    elif (whole := _whole(text)) is not None:
+        yield f"{path}, line 1", whole
+    else:
+        for number, line in enumerate(text.split("\n"), 1):  # splitlines would cut inside texts
+            if line.strip():
+                where = f"{path}, line {number}"
+                yield where, _json(line, where)
+
+
+def _whole(text: str) -> Any:
+    """Return the object that a text is, over several lines; None where it is none, or a line holds it all."""
+    try:
+        return json.loads(text) if text.strip().count("\n") else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         frame = pl.read_parquet(path)
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        if path.is_file() and path.read_bytes().startswith(POINTER.encode()):
+            raise MutascopeError(pointer(path)) from error
         raise MutascopeError(
             f"the questions {path} cannot be read: {str(error).partition(chr(10))[0]}"
         ) from error
@@ -128,8 +140,8 @@ READERS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
     ".csv": _read_csv,
     ".tsv": _read_tsv,
     ".json": _read_json,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
     ".parquet": _read_parquet,
 }
 """What reads a file, by its suffix: each yields what an error calls a row, and its fields."""
@@ -146,7 +158,7 @@ def _json(text: str, where: str) -> Any:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise MutascopeError(f"the questions {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -156,3 +168,6 @@ def _text(path: Path) -> str:
         ) from error
     except ValueError as error:  # a NUL in the name
         raise MutascopeError(f"the questions {str(path)!r} cannot be read: {error}") from error
+    if text.startswith(POINTER):
+        raise MutascopeError(pointer(path))
+    return text

@@ -12,19 +12,23 @@ import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from string import ascii_uppercase
+from decimal import Decimal
+from itertools import takewhile
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from mutascope.core.errors import MutascopeError
+from mutascope.core.words import is_unicode
 
 TEXTS = ("question", "question_stem", "stem", "input")
 KEYS = ("answer", "answerkey", "answer_index", "answer_idx", "target")
-_INDICES = ("answer_index", "answer_idx")
 LISTS = ("choices", "options")
 """What fields of a row are called, in lower case."""
+_BESIDE = ("passage", "article", "context", "paragraph", "image")
+"""What a question may be about; it would not be asked."""
 _LETTER_COLUMN = re.compile(r"(?:(?:option|choice)[ _])?([a-z])")
 _LETTERED_KEY = re.compile(r"\(?([A-Za-z])[).]?")
-_NUMBER = re.compile(r"\d{1,2}")
+_NUMBER = re.compile(r"(\d{1,2})(?:\.0+)?")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Row:
         choices: without those at the end that are missing.
         labels: of the choices, where the file gives them any.
         key: as it is written; a number counts from 0.
-        index: place of the right choice, where the file states it beside the key.
+        others: what else the file states as the key.
     """
 
     where: str
@@ -59,7 +63,7 @@ class Row:
     choices: tuple[str, ...]
     labels: tuple[str, ...]
     key: str | int
-    index: int | None = None
+    others: tuple[str | int, ...] = ()
 
     @property
     def letters(self) -> str:
@@ -69,15 +73,20 @@ class Row:
     @property
     def number(self) -> int | None:
         """The number that the key is as a text, where it is one and no label."""
-        numeric = isinstance(self.key, str) and self.key not in self.labels and _NUMBER.fullmatch(self.key)
-        return int(self.key) if numeric else None
+        match = _NUMBER.fullmatch(self.key) if isinstance(self.key, str) else None
+        return int(match.group(1)) if match and self.label is None else None
+
+    @property
+    def label(self) -> int | None:
+        """The place of the choice whose label is the key, as it is written or as a letter."""
+        named = [_plain(label) for label in self.labels]
+        return named.index(_plain(str(self.key))) if _plain(str(self.key)) in named else None
 
     @property
     def letter(self) -> str | None:
         """The letter of a choice that the key is, as in ``B``, ``b`` and ``(B)``."""
-        match = _LETTERED_KEY.fullmatch(self.key) if isinstance(self.key, str) else None
-        found = match.group(1).upper() if match else ""
-        return found if found and found in self.letters else None
+        found = _plain(self.key) if isinstance(self.key, str) else ""
+        return found if len(found) == 1 and found in self.letters else None
 
     @property
     def places(self) -> list[int]:
@@ -96,6 +105,12 @@ def column_of(name: str) -> str:
     return match.group(1) if match else plain
 
 
+def _plain(key: str) -> str:
+    """Return the letter of a key such as ``b``, ``(B)`` and ``B.``; another one as it is."""
+    match = _LETTERED_KEY.fullmatch(key)
+    return match.group(1).upper() if match else key
+
+
 def row_of(fields: Any, where: str) -> Row:
     """Return the row that a mapping states.
 
@@ -104,22 +119,35 @@ def row_of(fields: Any, where: str) -> Row:
     """
     if not isinstance(fields, Mapping):
         raise MutascopeError(f"{where} has no 'question': it must have question, choices and answer")
-    named = {column_of(name): value for name, value in fields.items()}
+    named = _named(fields, where)
     nested = named.get("question")
     if isinstance(nested, Mapping):  # as in the release of ARC
         named |= {"question": nested.get("stem"), "choices": nested.get("choices")}
-    told, key = (_first(named, names) for names in (TEXTS, KEYS))
-    lettered = sorted(name for name in named if len(name) == 1)
-    given = named[lists[0]] if (lists := [name for name in LISTS if name in named]) else None
-    if told is None or key is None or not (lists or lettered):
-        missing = "question" if told is None else "answer" if lists or lettered else "choices"
+    told, given, key = (_first(named, names) for names in (TEXTS, LISTS, KEYS))
+    lettered = [*takewhile(named.__contains__, ascii_lowercase)]
+    if told is None or key is None or not (given or lettered):
+        missing = "question" if told is None else "answer" if given or lettered else "choices"
         raise MutascopeError(f"{where} has no {missing!r}: it must have question, choices and answer")
-    choices, labels = _choices(given, where) if lists else ([named[name] for name in lettered], [])
+    choices, labels = _choices(named[given], where) if given else ([named[name] for name in lettered], [])
     row = make_row(named[told], choices, named[key], where, labels)
-    index = next(
-        (value for name in _INDICES if name != key and isinstance(value := named.get(name), int)), None
-    )
-    return replace(row, index=index)
+    others = [value for name in KEYS if name != key and not _is_missing(value := named.get(name))]
+    return replace(row, others=tuple(_key(value, row.letters, where) for value in others))
+
+
+def _named(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the fields of a row by what they are called; refuse one that is there twice, and what is not asked."""
+    names = [column_of(str(name)) for name in fields]
+    known = {*TEXTS, *KEYS, *LISTS, *ascii_lowercase}
+    twice = next((name for name in names if name in known and names.count(name) > 1), None)
+    if twice:
+        raise MutascopeError(f"{where} has {twice!r} twice: it must name each field once")
+    named = dict(zip(names, fields.values(), strict=True))
+    beside = next((name for name in _BESIDE if not _is_missing(named.get(name))), None)
+    if beside:
+        raise MutascopeError(
+            f"{where} has {beside!r} beside the question, which would not be asked: write it into the question"
+        )
+    return named
 
 
 def make_row(text: Any, choices: Sequence[Any], key: Any, where: str, labels: Sequence[Any] = ()) -> Row:
@@ -128,6 +156,10 @@ def make_row(text: Any, choices: Sequence[Any], key: Any, where: str, labels: Se
     Raises:
         MutascopeError: for what is not a question with two choices or more and a key.
     """
+    if all(map(_is_missing, labels)):
+        labels = ()
+    elif len(labels) != len(choices):
+        raise MutascopeError(f"{where} has {len(choices)} choices and {len(labels)} labels")
     last = max((place for place, choice in enumerate(choices) if not _is_missing(choice)), default=-1)
     choices, labels = choices[: last + 1], labels[: last + 1]
     if len(choices) > len(ascii_uppercase):
@@ -141,14 +173,21 @@ def make_row(text: Any, choices: Sequence[Any], key: Any, where: str, labels: Se
         raise MutascopeError(f"{where} is no question: it must be a text, and its choices texts or numbers")
     if any(not str(cell).strip() for cell in told):
         raise MutascopeError(f"{where} is no question: a cell holds only blanks")
-    if any(not _is_unicode(str(cell)) for cell in told):
+    if any(not is_unicode(str(cell)) for cell in told):
         raise MutascopeError(f"{where} holds half of a surrogate pair, which is no text")
-    if len(set(labels)) < len(labels):
+    if len({_plain(str(label)) for label in labels}) < len(labels):
         raise MutascopeError(f"{where} labels two choices alike: {reprlib.repr(list(labels))}")
-    if isinstance(key, bool) or not isinstance(key, str | int):
-        raise MutascopeError(_outside(key, ascii_uppercase[: len(choices)], where))
-    stated = key.strip() if isinstance(key, str) else key
+    stated = _key(key, ascii_uppercase[: len(choices)], where)
     return Row(where, text, tuple(map(str, choices)), tuple(str(label).strip() for label in labels), stated)
+
+
+def _key(key: Any, letters: str, where: str) -> str | int:
+    """Return a key as text or whole number; tables hold whole numbers as floats where one is missing."""
+    if isinstance(key, float | Decimal) and key == key // 1:
+        return int(key)
+    if isinstance(key, bool) or not isinstance(key, str | int):
+        raise MutascopeError(_outside(key, letters, where))
+    return key.strip() if isinstance(key, str) else key
 
 
 def keyed(rows: Sequence[Row]) -> tuple[Question, ...]:
@@ -162,15 +201,22 @@ def keyed(rows: Sequence[Row]) -> tuple[Question, ...]:
     from_1 = any(number == len(row.choices) for row, number in numbers)
     first = 0 if from_0 else 1 if from_1 else None
     by_text = any(_is_a_text(row) for row in rows)
-    return tuple(_question(row, _place(row, first, by_text=by_text)) for row in rows)
+    return tuple(_question(row, first, by_text=by_text) for row in rows)
 
 
-def _question(row: Row, place: int) -> Question:
-    if row.index not in (None, place):
-        raise MutascopeError(
-            f"{row.where} has the key {reprlib.repr(row.key)} and the index {row.index}, which are two choices"
-        )
-    return Question(row.text, row.choices, row.letters[place])
+def _question(row: Row, first: int | None, *, by_text: bool) -> Question:
+    found = _places(row, first, by_text=by_text)
+    if not found:
+        raise MutascopeError(_outside(row.key, row.letters, row.where))
+    if len(found) > 1:
+        could = " or ".join(row.letters[place] for place in sorted(found))
+        raise MutascopeError(f"{row.where} has the key {reprlib.repr(row.key)}, which could be {could}")
+    for other in row.others:
+        if not found & _places(replace(row, key=other), first, by_text=by_text):
+            raise MutascopeError(
+                f"{row.where} has the keys {reprlib.repr(row.key)} and {reprlib.repr(other)}, which are two choices"
+            )
+    return Question(row.text, row.choices, row.letters[found.pop()])
 
 
 def _is_a_text(row: Row) -> bool:
@@ -178,40 +224,32 @@ def _is_a_text(row: Row) -> bool:
     return bool(row.places) and not row.labels and row.letter is None and row.number is None
 
 
-def _place(row: Row, first: int | None, *, by_text: bool) -> int:
-    """Return the place of the right choice, from 0.
+def _places(row: Row, first: int | None, *, by_text: bool) -> set[int]:
+    """Return the places of the choices that the key can be, from 0.
 
     Args:
         row: with the key.
         first: what the numbers among the keys of the file count from, where it is known.
         by_text: keys of the file are texts of choices.
     """
-    outside = MutascopeError(_outside(row.key, row.letters, row.where))
+    if row.label is not None:
+        return {row.label}
     if isinstance(row.key, int):
-        if 0 <= row.key < len(row.choices):
-            return row.key
-        raise outside
-    if row.key in row.labels:
-        return row.labels.index(row.key)
-    readings = set(row.places)
-    if row.letter and (not by_text or not readings):
-        return row.letters.index(row.letter)
+        return {row.key} & {*range(len(row.choices))}
+    found = set(row.places)
+    if row.letter and not (by_text and found):
+        return {row.letters.index(row.letter)}
     if row.letter:
-        readings.add(row.letters.index(row.letter))
+        found.add(row.letters.index(row.letter))
     if row.number is not None:
-        readings |= {row.number - start for start in ((0, 1) if first is None else (first,))}
-    readings &= set(range(len(row.choices)))
-    if len(readings) > 1:
-        could = " or ".join(row.letters[place] for place in sorted(readings))
-        raise MutascopeError(f"{row.where} has the key {reprlib.repr(row.key)}, which could be {could}")
-    if not readings:
-        raise outside
-    return readings.pop()
+        found |= {row.number - start for start in ((0, 1) if first is None else (first,))}
+    return found & {*range(len(row.choices))}
 
 
 def _first(named: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """Return the first of some names that a row has."""
-    return next((name for name in names if name in named), None)
+    """Return the first of some names that a row has; of tables that were joined, the first with a value."""
+    there = [name for name in names if name in named]
+    return next((name for name in there if not _is_missing(named[name])), there[0] if there else None)
 
 
 def _choices(given: Any, where: str) -> tuple[list[Any], list[Any]]:
@@ -220,15 +258,20 @@ def _choices(given: Any, where: str) -> tuple[list[Any], list[Any]]:
     """
     if isinstance(given, str):
         given = _json_list(given, where)
+    if isinstance(given, Mapping) and "text" in given:
+        return _list(given["text"], where), _list(given.get("label") or [], where)
     if isinstance(given, Mapping):
-        if {*given} >= {"text", "label"}:
-            return list(given["text"]), list(given["label"])
         return list(given.values()), list(given)
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise MutascopeError(f"{where}: choices must be a list of texts")
+    given = _list(given, where)
     if given and all(isinstance(each, Mapping) and {*each} >= {"text", "label"} for each in given):
         return [each["text"] for each in given], [each["label"] for each in given]
-    return list(given), []
+    return given, []
+
+
+def _list(given: Any, where: str) -> list[Any]:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise MutascopeError(f"{where}: choices must be a list of texts")
+    return list(given)
 
 
 def _json_list(text: str, where: str) -> Any:
@@ -239,6 +282,8 @@ def _json_list(text: str, where: str) -> Any:
         raise MutascopeError(
             f"{where}: choices must be a list of texts, written as JSON, or stand in columns A, B, ..."
         ) from error
+    except RecursionError as error:
+        raise MutascopeError(f"{where} is no question: its lists are nested too deeply") from error
 
 
 def _outside(key: Any, letters: str, where: str) -> str:
@@ -249,12 +294,3 @@ def _outside(key: Any, letters: str, where: str) -> str:
 
 def _is_missing(cell: Any) -> bool:
     return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether a text can be encoded: the escapes of JSON may leave half of a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -26,6 +26,21 @@ from mutascope.core.manifest import Manifest, PromptInfo
 from mutascope.core.protocol import Generation, Output, Probe, Prompt
 from mutascope.model.generation import unsupported_fields
 from mutascope.model.loading import Model
+from mutascope.model.loading_errors import short
+
+_OF_TEMPLATES = (
+    *(
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+        MemoryError,
+        OSError,
+    ),
+)
+"""What a template raises beside the errors of its own language."""
 
 
 class Message(BaseModel):
@@ -135,17 +150,33 @@ class TextAssay(Assay):
         return ResolvedAssay(self, stored_prompts(manifest), readout)
 
     def _render_chat(self, model: Model) -> str:
+        """Return the prompt that the tokenizer's chat template makes of the messages.
+
+        Raises:
+            MutascopeError: when there is no template, it does not take the messages, or it leaves one of them out.
+        """
         if not model.tokenizer.chat_template:
             raise MutascopeError(
                 f"{model.name} has no chat template: give assay {self.name!r} a prompt, not messages"
             )
         messages = [message.model_dump() for message in self.messages or ()]
+        text = self._rendered(model, messages)
+        for place, message in enumerate(messages):
+            other = {**message, "content": message["content"] + "x"}
+            if self._rendered(model, [*messages[:place], other, *messages[place + 1 :]]) == text:
+                raise MutascopeError(
+                    f"the chat template of {model.name} leaves out what message {place + 1} of assay {self.name!r} says"
+                    f" ({message['role']}): give the assay a prompt, not messages"
+                )
+        return text
+
+    def _rendered(self, model: Model, messages: list[dict[str, str]]) -> str:
         try:
             text = model.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except (TemplateError, *_OF_TEMPLATES) as error:
             raise MutascopeError(
                 f"the chat template of {model.name} does not take the messages of assay {self.name!r}"
-                f" ({', '.join(message.role for message in self.messages or ())}): {str(error).partition(chr(10))[0]}"
+                f" ({', '.join(message['role'] for message in messages)}): {short(error, 'the template')}"
             ) from error
         return str(text)
 

@@ -23,3 +23,12 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit} {seconds % size // part:02d} {name}"
     return f"{seconds} s"
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be encoded: the escapes of JSON and YAML may leave half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -44,7 +45,7 @@ class Architecture:
         self.spec = spec = family_of(network)
         if spec.activation not in cpu.ACTIVATION_NAMES:
             raise Unsupported(f"the activation {spec.activation} is not implemented")
-        if reason := config_refusal(network.config):
+        if reason := config_refusal(network.config) or _cache_refusal(network.config, spec.windows):
             raise Unsupported(reason)
         self.activation = cpu.ACTIVATION_NAMES[spec.activation]
         self.sizes = head_sizes(network.config)
@@ -115,3 +116,13 @@ class Architecture:
         biases = (self.bias(layer, "gate"), self.bias(layer, "up"))
         pair = (self.matrix(layer, "gate"), self.matrix(layer, "up"))
         return self._numerics.operations.pack_pair(*pair, biases)
+
+
+def _cache_refusal(config: Any, windows: Sequence[int | None]) -> str | None:
+    """Return why a cache of transformers forgets keys that attention looks at: it goes by the config alone."""
+    types = getattr(config, "layer_types", None)
+    stated = any(getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    forgets = [kind != "full_attention" for kind in types] if types else [stated] * len(windows)
+    if any(one and window is None for one, window in zip(forgets, windows, strict=True)):
+        return "its config has a sliding window, and its attention has none"
+    return None

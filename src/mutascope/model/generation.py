@@ -91,6 +91,12 @@ _RANGES = {
     "min_p": (lambda value: 0 <= value <= 1, "between 0 and 1"),
 }
 """Values with which a token can be sampled."""
+_FORCED = ("forced_bos_token_id", "forced_eos_token_id")
+"""Fields that put tokens into a text."""
+_EMPTY = ([], {}, "")
+"""Lists of nothing, for which ``generate`` would look or which it would refuse."""
+_ASK_NOTHING = {"guidance_scale": 1.0, "penalty_alpha": 0.0, "min_new_tokens": 0}
+"""Values beside the library's defaults that ask for nothing."""
 _TYPES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "true or false": (bool, ("renormalize_logits",)),
     "a whole number": (
@@ -132,16 +138,18 @@ def reset(network: PreTrainedModel) -> None:
     config, usual = network.generation_config, GenerationConfig(use_cache=True)
     for name, use in FIELDS.items():
         value, unasked = getattr(config, name, None), getattr(usual, name, None)
-        if use is Use.RESET and value is not None and value != unasked and (value or unasked):
+        changed = value is not None and value != unasked and (value is not False or unasked)
+        if (use is Use.RESET and changed) or (use is Use.GENERATE and value in _EMPTY):
             setattr(config, name, None)
 
 
-def check(resolved: Mapping[str, Any], model: str) -> None:
+def check(resolved: Mapping[str, Any], model: str, vocabulary: int) -> None:
     """Raise MutascopeError when the fields in force cannot be run.
 
     Args:
         resolved: every field in force.
         model: name of the model, for the sentence.
+        vocabulary: number of its tokens.
     """
     whose = f"the generation config of {model}"
     for words, (type_, names) in _TYPES.items():
@@ -149,6 +157,11 @@ def check(resolved: Mapping[str, Any], model: str) -> None:
         for name in names:
             if resolved.get(name) is not None and not _fits(adapter, resolved[name]):
                 raise MutascopeError(f"{whose} has {name}={resolved[name]!r}, which must be {words}")
+    for name in _FORCED:
+        ids = resolved.get(name)
+        outside = [token for token in _listed(ids) if not 0 <= token < vocabulary]
+        if outside:
+            raise MutascopeError(f"{whose} has {name}={ids}, and the model has {vocabulary} tokens")
     for name in asked(resolved):
         if FIELDS.get(name) is Use.REFUSED:
             raise MutascopeError(
@@ -163,6 +176,10 @@ def check(resolved: Mapping[str, Any], model: str) -> None:
                     f"{whose} has {name}={value}, with which no token can be sampled: it must be {range_}; state"
                     f" {name} in the assay, or greedy: true"
                 )
+
+
+def _listed(ids: int | list[int] | None) -> list[int]:
+    return [] if ids is None else ids if isinstance(ids, list) else [ids]
 
 
 def _fits(adapter: TypeAdapter[Any], value: object) -> bool:
@@ -183,5 +200,9 @@ def asked(resolved: Mapping[str, Any]) -> list[str]:
     """Return the names of the fields that are not at the library's default."""
     neutral = GenerationConfig._get_default_generation_params()
     return [
-        name for name, value in resolved.items() if value != neutral.get(name) and value not in (None, False)
+        name
+        for name, value in resolved.items()
+        if value is not None
+        and value is not False
+        and value not in (neutral.get(name), _ASK_NOTHING.get(name))
     ]

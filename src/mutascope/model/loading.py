@@ -16,6 +16,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -136,6 +137,7 @@ def load_model(
     except LOAD_ERRORS as error:
         raise MutascopeError(explain(name, error, unreachable)) from error
     tokenizer = _load_tokenizer(name, path, options, unreachable)
+    _check_generation_config(name, Path(path))
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
@@ -167,6 +169,15 @@ def _load_tokenizer(
                 " from the model that it was made from"
             ) from error
         raise MutascopeError(explain(name, error, unreachable, part="the tokenizer")) from error
+
+
+def _check_generation_config(name: str, folder: Path) -> None:
+    """Raise MutascopeError for a generation config that transformers refuses."""
+    if (folder / "generation_config.json").exists():
+        try:
+            GenerationConfig.from_pretrained(folder)
+        except LOAD_ERRORS as error:
+            raise MutascopeError(explain(name, error, part="the generation config")) from error
 
 
 def _check_tensors(name: str, report: dict[str, Any]) -> None:

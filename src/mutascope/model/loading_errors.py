@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import re
 from collections.abc import Iterator
 
@@ -21,15 +22,17 @@ from mutascope.model.aliases import ALIASES, HUB_ERRORS
 
 LOAD_ERRORS = (
     *(OSError, ValueError, ImportError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError),
-    *(ArithmeticError, MemoryError, SafetensorError, StrictDataclassError),
+    *(ArithmeticError, MemoryError, EOFError, SafetensorError, StrictDataclassError, pickle.UnpicklingError),
 )
 """What transformers raises for a checkpoint that it cannot load: its code meets configurations that nobody tried."""
 _AS = " as a causal language model"
 _WORDS = 40
 """Of a foreign message that are passed on."""
 _PACKAGE = re.compile(
-    r"requires the `?([\w-]+)`? library|need to have `?([\w-]+)|pip install ([A-Za-z][\w-]*)|No module named '([\w.]+)'"
+    r"requires the `?([\w-]+)`? library|need to have `?([\w-]+)|pip install (?!git\+)([A-Za-z][\w-]*)"
+    r"|No module named '([\w.]+)'"
 )
+_DTYPE = re.compile(r"module 'torch' has no attribute '([^']*)'")
 _MODEL_TYPE = re.compile(r"model type [`']([^`']+)[`']")
 
 
@@ -49,10 +52,11 @@ def explain(
     return (
         _of_access(name, told)
         or _of_memory(name, told, text)
+        or _of_pickle(name, told)
         or _of_type(name, text)
         or _of_package(name, told)
         or (_of_network(name) if unreachable is not None else None)
-        or f"{f'{part} of ' if part else ''}{name} cannot be loaded{'' if part else _AS}: {_short(error)}"
+        or f"{f'{part} of ' if part else ''}{name} cannot be loaded{'' if part else _AS}: {short(error, part)}"
     )
 
 
@@ -95,6 +99,16 @@ def _of_memory(name: str, told: list[BaseException], text: str) -> str | None:
     return None
 
 
+def _of_pickle(name: str, told: list[BaseException]) -> str | None:
+    """Return what is said of pickled weights: torch reads tensors from them, and nothing that could run."""
+    if any(isinstance(each, pickle.UnpicklingError | EOFError) for each in told):
+        return (
+            f"the pickled weights of {name} are damaged, or hold more than tensors: download them again, or take a"
+            " checkpoint with safetensors"
+        )
+    return None
+
+
 def _of_package(name: str, told: list[BaseException]) -> str | None:
     """Return which package is missing."""
     for each in told:
@@ -109,6 +123,9 @@ def _of_type(name: str, text: str) -> str | None:
     """Return what is wrong with the type of the model."""
     if "trust_remote_code" in text:
         return f"{name} brings code of its own, which mutascope does not run; pass --trust-remote-code if you trust it"
+    dtype = _DTYPE.search(text)
+    if dtype:
+        return f"{name} cannot be loaded: its config.json has the dtype {dtype.group(1)!r}, which torch does not know"
     match = _MODEL_TYPE.search(text)
     if match and "does not recognize" in text:
         return (
@@ -123,10 +140,17 @@ def _of_type(name: str, text: str) -> str | None:
     return None
 
 
-def _short(error: BaseException) -> str:
-    """Return the first words of a message, or the kind of an error that has none."""
+def short(error: BaseException, part: str | None = None) -> str:
+    """Return the first words of a message, or the kind of an error that has none.
+
+    Args:
+        error: what was raised.
+        part: of the model, where it is known which.
+    """
     if isinstance(error, KeyError) and len(str(error).split()) == 1:
-        return f"transformers {transformers.__version__} does not know {error}"
+        return (
+            f"it has no {error}" if part else f"transformers {transformers.__version__} does not know {error}"
+        )
     words = str(error).split()
     more = " ..." if len(words) > _WORDS else ""
     kind = "" if isinstance(error, OSError | ValueError | RuntimeError) else f"{type(error).__name__} "
