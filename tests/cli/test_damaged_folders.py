@@ -172,6 +172,8 @@ def test_show_does_not_write_into_a_folder_that_is_not_empty(cli, screened):
 def test_a_map_of_what_was_not_screened(cli, screened):
     check_refused(cli("map", screened, "--layer", 2, "--kind", "v", "--out", "a.png"), "no locus 2.v")
     check_refused(cli("map", screened, "--layer", 2, "--out", "a.png"), "give both --layer and --kind")
+    check_refused(cli("map", screened, "--silence", "--out", "a.png"), "no chance of silence")
+    check_refused(cli("map", screened, "--silence", "--tokens", "--out", "a.png"), "not by both")
     check_refused(cli("map", screened, "--out", "a.docx"), "docx")
     check_refused(cli("map", screened, "--out", "nowhere/a.png"), "nowhere")
     assert not tree()

@@ -3,12 +3,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mutascope.analysis.maps import MapData, by_token, locus_maps
+from mutascope.analysis.maps import MapData, by_silence, by_token, locus_maps
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError
 from mutascope.figures import PAPER, draw_map, draw_sheet, save_figure
@@ -268,9 +269,9 @@ def test_a_map_coloured_by_first_divergence_names_the_tokens():
     loci = pl.DataFrame({"layer": [0], "kind": ["v"], "site_rows": [2], "site_cols": [4]})
     ((_, data),) = locus_maps(records, loci, 1, "by token").items()
     (coloured,) = by_token([data], records, ["The", "a", "b", " $x", "c", "d"], most=2)
-    assert coloured.words == ["3 ' $x'", "5 'd'", "another"]
-    assert coloured.left is not None
-    assert coloured.left.tolist() == [[2, 3, 2, 1], [1, 1, 3, 0]]  # the earlier of max and min counts
+    assert coloured.labels == ["3 ' $x'", "5 'd'", "another"]
+    assert coloured.coded is not None
+    assert coloured.coded.tolist() == [[2, 3, 2, 1], [1, 1, 3, 0]]  # the earlier of max and min counts
     figure = draw_map(coloured)
     silent, unscreened = COLOURS[Status.SILENT], COLOURS[Status.UNSCREENED]
     first, second = PAPER.series[:2]
@@ -279,3 +280,22 @@ def test_a_map_coloured_by_first_divergence_names_the_tokens():
         *("3 ' \\$x': 2", "5 'd': 2", "another: 0", "silent: 3", "unscreened: 1"),
     ]
     assert draw_sheet([coloured]).legends[0].get_title().get_text() == "first divergence\nat token"
+
+
+def test_a_map_coloured_by_silence_is_a_scale_of_the_mean_chance_of_max_and_min():
+    records = records_of({(0, "v"): "+-\n. "})
+    chances = records.with_columns(silence=pl.Series([1.0, 1.0, 0.85, 0.25, 0.0, 0.0]))
+    loci = pl.DataFrame({"layer": [0], "kind": ["v"], "site_rows": [2], "site_cols": [2]})
+    ((_, data),) = locus_maps(records, loci, 1, "by silence").items()
+    (coloured,) = by_silence([data], chances)
+    assert coloured.coded is not None
+    assert coloured.coded.tolist() == [[1, 5], [10, 0]]
+    figure = draw_map(coloured)
+    steps = [to_hex(tint) for tint in colormaps[PAPER.sequential](np.linspace(0, 1, 10))]
+    assert site_colours(figure) == [[steps[0], steps[4]], [steps[9], COLOURS[Status.UNSCREENED]]]
+    assert legend_labels(figure)[:5] == [
+        "0.0 to 0.1: 1",
+        *(f"0.{n} to 0.{n + 1}: 0" for n in (1, 2, 3)),
+        "0.4 to 0.5: 1",
+    ]
+    assert legend_labels(figure)[-1] == "unscreened: 1"

@@ -23,7 +23,7 @@ RESAMPLES = 200
 CONFIDENCE = 0.95
 _SPAN = (-12.0, 8.0)
 """Logarithms of risks beyond are cut to it: there is nothing to learn there."""
-_POOLED_RIDGE, _KIND_RIDGE = 0.01, 1.0
+_POOLED_RIDGE, _KIND_RIDGE = 0.01, 16.0
 _PRIOR = np.array([0.0, 1.0])
 """Intercept and slope without any call: the probability is risk / (1 + risk)."""
 _SURE = 0.01

@@ -18,6 +18,9 @@ from mutascope.core.schema import LOCUS_KEY, SITE_KEY
 LocusKey = tuple[int, str]
 """Layer and kind."""
 
+_TENTHS = 10
+"""Steps of the scale of chances."""
+
 
 @dataclass(frozen=True, eq=False)
 class MapData:
@@ -34,9 +37,11 @@ class MapData:
         rows: rows that get a mark at the edge.
         cols: columns that get a mark at the edge.
         points: sites that get a letter, by letter: row and column.
-        left: int8 [rows, cols], the token at which the NSMs of a site leave the wild type's text: ``SILENT`` + n for
-            the n-th of ``words``, from 1; UNSCREENED and SILENT as in ``status``. None: status decides the colour.
-        words: what these tokens are called.
+        coded: int8 [rows, cols], what decides the colours instead of the status: UNSCREENED, SILENT, and SILENT + n
+            for the n-th of ``labels``, from 1; on a scale nothing is SILENT, and the labels count from 0. None: status.
+        labels: of these codes.
+        scale: whether the labels are steps of a magnitude, in ascending order.
+        legend: its heading.
         names: what statuses are called that mean something else here, ``no such NSM`` for SILENT.
         shown: makes what a notebook shows of the map, by media type; None: nothing but its name.
     """
@@ -50,8 +55,10 @@ class MapData:
     rows: Sequence[int] = ()
     cols: Sequence[int] = ()
     points: Sequence[tuple[str, int, int]] = ()
-    left: np.ndarray | None = None
-    words: Sequence[str] = ()
+    coded: np.ndarray | None = None
+    labels: Sequence[str] = ()
+    scale: bool = False
+    legend: str = "sites"
     names: Mapping[Status, str] = field(default_factory=dict)
     shown: Callable[[MapData], dict[str, Any]] | None = field(default=None, repr=False)
 
@@ -71,8 +78,8 @@ class MapData:
 
     @property
     def drawn(self) -> np.ndarray:
-        """The codes of the colours, statuses or tokens, as they are drawn: [down, across]."""
-        codes = self.status if self.left is None else self.left
+        """The codes of the colours, as they are drawn: [down, across]."""
+        codes = self.status if self.coded is None else self.coded
         return codes.T if self.transposed else codes
 
     @property
@@ -152,6 +159,30 @@ def by_token(
 
 def _coloured(data: MapData, sites: pl.DataFrame, words: Sequence[str]) -> MapData:
     """Return a map with the codes of its NSM sites (columns row, col, code)."""
-    left = np.minimum(data.status, Status.SILENT)
-    left[sites["row"].to_numpy(), sites["col"].to_numpy()] = sites["code"].to_numpy()
-    return replace(data, left=left, words=words)
+    coded = np.minimum(data.status, Status.SILENT)
+    coded[sites["row"].to_numpy(), sites["col"].to_numpy()] = sites["code"].to_numpy()
+    return replace(data, coded=coded, labels=words, legend="first divergence\nat token")
+
+
+def by_silence(maps: Sequence[MapData], chances: pl.DataFrame) -> list[MapData]:
+    """Return the maps coloured by the chance over the noise that a site is not silent, mean of max and min, in tenths.
+
+    Args:
+        maps: of one screen.
+        chances: columns layer, kind, row, col, mutation, silence.
+    """
+    tenth = ((1 - pl.col("silence").mean()) * _TENTHS).floor().clip(0, _TENTHS - 1)
+    sites = (
+        chances.filter(pl.col("mutation").is_in(MAP_MUTATIONS))
+        .group_by(SITE_KEY)
+        .agg(code=(tenth + Status.SILENT).cast(pl.Int8))
+    )
+    labels = [f"{low / _TENTHS:.1f} to {(low + 1) / _TENTHS:.1f}" for low in range(_TENTHS)]
+    return [_scaled(data, sites.filter(layer=data.layer, kind=data.kind), labels) for data in maps]
+
+
+def _scaled(data: MapData, sites: pl.DataFrame, labels: Sequence[str]) -> MapData:
+    """Return a map with the codes of its sites (columns row, col, code) on a scale."""
+    coded = np.full_like(data.status, Status.UNSCREENED)
+    coded[sites["row"].to_numpy(), sites["col"].to_numpy()] = sites["code"].to_numpy()
+    return replace(data, coded=coded, labels=labels, scale=True, legend="chance of an NSM")

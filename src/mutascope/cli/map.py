@@ -26,6 +26,10 @@ def draw_map(
             "--tokens", help="colour sites by the token that their NSMs leave the wild type's text at"
         ),
     ] = False,
+    silence: Annotated[
+        bool,
+        typer.Option("--silence", help="colour sites by the chance that they are silent, whatever the noise"),
+    ] = False,
 ) -> None:
     """Draw the NSM map of a locus (--layer and --kind), or a sheet of all screened loci (neither)."""
     if (layer is None) != (kind is None):
@@ -33,8 +37,8 @@ def draw_map(
     colours = palette_named(palette)
     results = ScreenData(folder)
     if layer is None or kind is None:
-        figure = draw_sheet(results.maps(tokens=tokens), colours)
+        figure = draw_sheet(results.maps(tokens=tokens, silence=silence), colours)
     else:
-        figure = picture(results.map(layer, kind, tokens=tokens), colours)
+        figure = picture(results.map(layer, kind, tokens=tokens, silence=silence), colours)
     save_figure(figure, out)
     typer.echo(str(out))

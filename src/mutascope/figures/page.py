@@ -110,7 +110,7 @@ class Page:
             handles += [light, dot]
         self.figure.legend(
             handles=handles,
-            title="sites" if maps[0].left is None else "first divergence\nat token",
+            title=maps[0].legend,
             loc="upper left",
             bbox_to_anchor=self._fraction(self.body_width + 0.15, 0),
             borderaxespad=0,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 
 from mutascope.analysis.maps import MapData
 from mutascope.analysis.status import Status
@@ -28,7 +30,7 @@ def map_pixels(data: MapData, palette: Palette, *, grown: bool = False) -> np.nd
 
     Args:
         data: the map; sites that were predicted are lighter.
-        palette: colours of the statuses, or of the tokens.
+        palette: colours of the statuses, of the tokens, or of a scale.
         grown: screened sites also colour the unscreened ones next to them, to be seen where they are few.
     """
     colours = code_colours(data, palette)
@@ -43,15 +45,19 @@ def status_colours(palette: Palette) -> np.ndarray:
 
 def legend_of(data: MapData, palette: Palette) -> list[tuple[int, str, str]]:
     """Return code, colour and label of whatever the sites of a map can be, in the order of the legend."""
-    if data.left is None:
+    if data.coded is None:
         labels = {**LABELS, **data.names}
         return [(status, colour, labels[status]) for status, colour in palette.statuses.items()]
-    tints = [*palette.series[: len(data.words) - 1], palette.series[-1]]
-    words = enumerate(zip(tints, data.words, strict=True), Status.SILENT + 1)
-    rest = [
-        (status, palette.statuses[status], LABELS[status]) for status in (Status.SILENT, Status.UNSCREENED)
-    ]
-    return [*((code, tint, word) for code, (tint, word) in words), *rest]
+    if data.scale:
+        steps = np.linspace(0, 1, len(data.labels))
+        tints = [to_hex(tint) for tint in colormaps[palette.sequential](steps)]
+        first, others = Status.SILENT, (Status.UNSCREENED,)
+    else:
+        tints = [*palette.series[: len(data.labels) - 1], palette.series[-1]]
+        first, others = Status.SILENT + 1, (Status.SILENT, Status.UNSCREENED)
+    coded = enumerate(zip(tints, data.labels, strict=True), first)
+    rest = [(status, palette.statuses[status], LABELS[status]) for status in others]
+    return [*((code, tint, label) for code, (tint, label) in coded), *rest]
 
 
 def code_colours(data: MapData, palette: Palette) -> np.ndarray:

@@ -216,24 +216,22 @@ class ScreenData:
         rows = self.outputs().filter(**asdict(mutant)).sort("prompt")
         return rows.join(self.phenotypes(), on="phenotype", how="left", maintain_order="left")
 
-    def map(self, layer: int, kind: str, *, tokens: bool = False) -> MapData:
+    def map(self, layer: int, kind: str, *, tokens: bool = False, silence: bool = False) -> MapData:
         """Return the NSM map of a locus, for :func:`mutascope.draw_map`; a notebook shows it as the atlas does.
 
         Args:
             layer: of the locus.
             kind: of the locus.
             tokens: colour sites not by status, but by the token of the wild type's text that their NSMs leave at first.
+            silence: colour sites by the chance over the noise that they are silent, measured or predicted.
 
         Raises:
-            MutascopeError: when the locus was not part of the screen.
+            MutascopeError: when the locus was not part of the screen, or nothing is known of what colours it.
         """
-        from mutascope.analysis.maps import by_token, locus_maps
-
         locus, name = self._locus(layer, kind), f"{layer}.{kind}"
         records = self.records().filter(layer=layer, kind=kind)
         calls = self.calls(name) if name in self.folder.predicted_loci() else records
-        found = locus_maps(calls, locus, self.manifest.tile, f"{self.title}, {name}")[layer, kind]
-        found = by_token([found], calls, self._pieces())[0] if tokens else found
+        (found,) = self._coloured(calls, locus, f"{self.title}, {name}", tokens=tokens, silence=silence)
         return replace(found, shown=self._shown)
 
     def _shown(self, data: MapData) -> dict[str, Any]:
@@ -242,17 +240,49 @@ class ScreenData:
 
         return mime_bundle(self, data)
 
-    def maps(self, *, tokens: bool = False) -> list[MapData]:
+    def maps(self, *, tokens: bool = False, silence: bool = False) -> list[MapData]:
         """Return the NSM maps of all loci of the screen, for :func:`mutascope.draw_sheet`.
 
         Args:
-            tokens: colour sites by first divergence, as in :meth:`map`.
+            tokens, silence: colour sites by first divergence or by chance, as in :meth:`map`.
         """
-        from mutascope.analysis.maps import by_token, locus_maps
-
         calls = self.calls() if self.predicted else self.records()
-        found = list(locus_maps(calls, self.loci, self.manifest.tile, self.title).values())
+        return self._coloured(calls, self.loci, self.title, tokens=tokens, silence=silence)
+
+    def _coloured(
+        self, calls: pl.DataFrame, loci: pl.DataFrame, title: str, *, tokens: bool, silence: bool
+    ) -> list[MapData]:
+        from mutascope.analysis.maps import by_silence, by_token, locus_maps
+
+        if tokens and silence:
+            raise MutascopeError("a map is coloured by token or by silence, not by both")
+        if silence:
+            title += ": predicted where not measured" if self.predicted else ""
+            found = locus_maps(calls.drop("source", strict=False), loci, self.manifest.tile, title)
+            return by_silence(list(found.values()), self._chances())
+        found = list(locus_maps(calls, loci, self.manifest.tile, title).values())
         return by_token(found, calls, self._pieces()) if tokens else found
+
+    def _chances(self) -> pl.DataFrame:
+        """Return the chance of silence of every mutant, the mean over seeds where there are several.
+
+        Raises:
+            MutascopeError: when none is known.
+        """
+        records = self.records()
+        column = next((name for name in ("mean_silence", "silence") if name in records.columns), None)
+        known = [] if column is None else [records.select(*MUTANT_KEY, silence=column)]
+        if self.predicted:
+            known.append(self.predictions().select(*MUTANT_KEY, "silence"))
+        chances = (
+            pl.concat(part.cast({"silence": pl.Float64}).drop_nulls() for part in known) if known else None
+        )
+        if chances is None or chances.is_empty():
+            raise MutascopeError(
+                f"{self.folder.path} holds no chance of silence: screen a sampled text with --measure, or run"
+                " mutascope predict on it"
+            )
+        return chances.unique(MUTANT_KEY, keep="first")
 
     def _pieces(self) -> list[str]:
         """Return the texts of the tokens of the wild type's text, as far as they are known.
