@@ -77,7 +77,7 @@ def main() -> None:
     }
     print(json.dumps(found, indent=1))
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{asked.name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS / f"{asked.name}-{options.error}.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

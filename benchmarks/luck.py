@@ -22,17 +22,21 @@ from mutascope.analysis.overlap import layer_correlations
 from mutascope.analysis.seeds import map_of_seed, nsm_chances, seed_rates, silence_columns, survival
 from mutascope.store.reader import ScreenData
 
-TILE, SEEDS = 48, "0-7"
-LOCI = Design(layers=(10, 19, 28), kinds=("q", "k", "v", "o"))
-LAYERS = Design(sample=210)
+SEEDS = "0-7"
+COMPLETE = {
+    "loci": (48, Design(layers=(10, 19, 28), kinds=("q", "k", "v", "o"))),
+    "mlp": (96, Design(layers=(10, 28), kinds=("gate", "up", "down"))),
+}
+"""Complete loci by screen, with its tile; matrices of the MLP are larger."""
+TILE, LAYERS = 48, Design(sample=210)
 LENGTHS = {"drosophila": 17, "python0": 20}
 """Tokens with the prompt: longer texts would leave hardly a silent mutant at this tile."""
 
 
-def screen(work: Path, name: str, assay: str, design: Design) -> ScreenData:
+def screen(work: Path, name: str, assay: str, design: Design, tile: int = TILE) -> ScreenData:
     """Run a screen, or go on with it, and return what is stored."""
     stated = load_assay(assay, seeds=SEEDS, max_length=LENGTHS[assay])
-    job = Screen("smollm2-135m", stated, design, tile=TILE)
+    job = Screen("smollm2-135m", stated, design, tile=tile)
     job.run(work / name)
     return job.results
 
@@ -94,23 +98,32 @@ def layers(screens: Mapping[str, pl.DataFrame]) -> dict[str, float]:
     }
 
 
+def of_complete_loci(results: ScreenData) -> dict[str, object]:
+    """What is there whatever the seed, in the loci of a screen."""
+    records = results.records()
+    return {
+        "tile": results.manifest.tile,
+        "loci": [locus.name for locus in results.manifest.loci],
+        "mutants": len(records),
+        "tokens": len(results.manifest.wild_type[0].tokens),
+        "findings": survival(records, results.loci).to_dicts(),
+        "rates": seed_rates(records).to_dicts(),
+        "agreement": agreement(records),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, default=Path("screens/luck"))
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/luck.json"))
     options = parser.parse_args()
-    whole = screen(options.work, "loci", "drosophila", LOCI)
+    whole = [
+        screen(options.work, name, "drosophila", design, tile) for name, (tile, design) in COMPLETE.items()
+    ]
     several = {name: screen(options.work, name, name, LAYERS).records() for name in LENGTHS}
-    records = whole.records()
     told = {
-        "model": whole.manifest.model.name,
-        "tile": TILE,
-        "loci": [locus.name for locus in whole.manifest.loci],
-        "mutants": len(records),
-        "tokens": len(whole.manifest.wild_type[0].tokens),
-        "findings": survival(records, whole.loci).to_dicts(),
-        "rates": seed_rates(records).to_dicts(),
-        "agreement": agreement(records),
+        "model": whole[0].manifest.model.name,
+        "complete": [of_complete_loci(results) for results in whole],
         "layers": layers(several),
         "layer_mutants": {name: len(part) for name, part in several.items()},
     }

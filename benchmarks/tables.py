@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -162,6 +163,17 @@ def workers_table() -> str:
 def luck_table() -> str:
     """What benchmarks.luck found: findings of the map of one seed, in other seeds' maps and in the mean of these."""
     run = json.loads((RESULTS / "luck.json").read_text())
+    layers = run["layers"]
+    told = (
+        f"Layer correlations (r squared, {min(run['layer_mutants'].values()):,} mutants an assay, sites of every"
+        f" locus): two seeds of one prompt {layers['two_seeds']:.2f}; two prompts {layers['two_prompts']:.2f}, from"
+        f" {layers['two_prompts_least']:.2f} to {layers['two_prompts_most']:.2f} by seed. Of mean chances: two halves"
+        f" of the seeds {layers['halves_of_seeds']:.2f}; two prompts {layers['means_of_two_prompts']:.2f}."
+    )
+    return "\n\n".join([*map(_complete_loci, run["complete"]), told])
+
+
+def _complete_loci(run: dict[str, Any]) -> str:
     columns = (
         "finding",
         "one seed",
@@ -175,22 +187,36 @@ def luck_table() -> str:
             f"{100 * row[name]:.0f} %" if row[name] is not None else "-" for name in ("again", "survive")
         )
         lines.append(_row([row["finding"], f"{row['found']:.1f}", *shares, str(row["of_mean"])]))
-    alike, layers = run["agreement"], run["layers"]
-    shares = sorted(100 * row["nsm"] / row["mutants"] for row in run["rates"])
-    told = [
+    alike, rates = run["agreement"], sorted(100 * row["nsm"] / row["mutants"] for row in run["rates"])
+    told = (
         f"{run['mutants']:,} mutants in {len(run['loci'])} complete loci ({', '.join(run['loci'])}),"
-        f" tile {run['tile']}, {run['tokens']} tokens, {len(shares)} seeds; NSMs are {shares[0]:.0f} to"
-        f" {shares[-1]:.0f} %, by seed.",
-        f"Two seeds make the same call of {100 * alike['alike']:.0f} % of the mutants"
+        f" tile {run['tile']}, {run['tokens']} tokens, {len(rates)} seeds; NSMs are {rates[0]:.0f} to"
+        f" {rates[-1]:.0f} %, by seed. Two seeds make the same call of {100 * alike['alike']:.0f} % of the mutants"
         f" ({100 * alike['alike_by_chance']:.0f} % by chance). Calls of two seeds correlate with"
         f" r = {alike['r_of_calls']:.2f}, chances of silence with {alike['r_of_chances']:.2f}; the mean of all seeds"
-        f" has a reliability of {alike['reliability_of_mean']:.2f}.",
-        f"Layer correlations (r squared, {min(run['layer_mutants'].values()):,} mutants an assay, sites of every"
-        f" locus): two seeds of one prompt {layers['two_seeds']:.2f}; two prompts {layers['two_prompts']:.2f}, from"
-        f" {layers['two_prompts_least']:.2f} to {layers['two_prompts_most']:.2f} by seed. Of mean chances: two halves"
-        f" of the seeds {layers['halves_of_seeds']:.2f}; two prompts {layers['means_of_two_prompts']:.2f}.",
-    ]
-    return "\n\n".join(["\n".join(lines), *told])
+        f" has a reliability of {alike['reliability_of_mean']:.2f}."
+    )
+    return "\n".join([*lines, "", told])
+
+
+def adaptive_table() -> str:
+    """A line per run of benchmarks.atlas."""
+    columns = ("prompt", "mutants", "`--error`", "run", "checked", "of these not run", "wrong", "right")
+    lines = [_row(columns), _row(["---"] * len(columns))]
+    for path in sorted((RESULTS / "atlas").glob("*.json")):
+        run = json.loads(path.read_text())
+        cells = (
+            f"`{run['prompt']}`",
+            f"{run['mutants']:,}",
+            f"{run['error']}",
+            f"{run['run']:,} ({100 * run['run'] / run['mutants']:.1f} %)",
+            f"{run['checked']:,}",
+            f"{run['checked'] - run['checked_run']:,}",
+            f"{run['wrong']}",
+            f"{100 * run['right']:.1f} %",
+        )
+        lines.append(_row(cells))
+    return "\n".join(lines)
 
 
 TABLES = {
@@ -201,6 +227,7 @@ TABLES = {
     "stock": stock_table,
     "unseen": unseen_table,
     "luck": luck_table,
+    "adaptive": adaptive_table,
 }
 PAGES = (
     "docs/engine.md",
