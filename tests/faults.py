@@ -126,7 +126,7 @@ class Ground:
         assert mine.records().equals(ScreenData(self.whole).records())
         shown = (out / "records").glob("[!.]*")  # a kill leaves scratch files
         assert {path.name: path.read_bytes() for path in shown} == self.shards
-        assert [path for path in (out / "partial").rglob("*") if path.is_file()] == []
+        assert [path for path in (out / "partial").rglob("[!.]*") if path.is_file()] == []
 
     def check_unfinished(self, out: Path) -> None:
         """Assert that what is there can be read, is of the screen, and is not called finished for want of any."""

@@ -15,20 +15,29 @@ from mutascope.run.job import Job
 @contextmanager
 def resumable(job: Job[Any]) -> Iterator[None]:
     """Turn an interrupt or SIGTERM of a job into a sentence: what is stored, and how to go on."""
-    before = signal.signal(signal.SIGTERM, _terminate)
+    came: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_IGN)  # a second one would interrupt what is being stored
+        raise Terminated
+
+    heard = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
+        heard.append(signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
-    except KeyboardInterrupt as stop:
-        # a library that was at work may have made a KeyboardInterrupt of it
-        terminated = isinstance(stop, Terminated) or signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-        code = 143 if terminated else 130
+    except BaseException as error:
+        # a library that was at work may have made another one of it, and polars a panic, which is no Exception
+        if isinstance(error, Exception) or not (came or isinstance(error, KeyboardInterrupt)):
+            raise
+        code = 143 if isinstance(error, Terminated) or signal.SIGTERM in came else 130
         if job.folder is None or not job.folder.exists():
             raise Stopped("interrupted", code) from None
         raise Stopped(f"stopped: {job.state()}; run the same command again to go on", code) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt what is being stored
-    raise Terminated
+        for number, handler in before.items():
+            signal.signal(number, handler)

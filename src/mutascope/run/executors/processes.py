@@ -68,15 +68,15 @@ class _Process:
 
 def _work(work: Work, names: Sequence[str], gpu: str | None, of: int, say: Connection) -> None:
     """Be a worker: run units, and say why that is refused where it is."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
-    threading.Thread(target=_stop_with_driver, daemon=True).start()
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    else:
-        cores.share(of)
-        torch.set_num_threads(min(torch.get_num_threads(), cores.available_cores()))
     try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _stop)
+        threading.Thread(target=_stop_with_driver, daemon=True).start()
+        if gpu is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        else:
+            cores.share(of)
+            torch.set_num_threads(min(torch.get_num_threads(), cores.available_cores()))
         work.run_units(names)
     except MutascopeError as error:
         say.send_bytes(str(error).encode())
