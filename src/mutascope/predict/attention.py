@@ -163,12 +163,16 @@ class _Head:
         for at, keys, some in reach.chunks(asking, max(1, _SCORES // (reach.layout.longest * mutants))):
             lever = self._lever(query, segment, at, keys)  # [queries, keys, features (+ 1)]
             if self.of_queries:
-                scores = lever @ moved[done : done + len(lever)]
+                scores = moved[done : done + len(lever)].transpose(1, 2) @ lever.transpose(1, 2)
             else:
-                scores = (lever.transpose(0, 1) @ moved[keys]).transpose(0, 1)
+                by_key = lever.transpose(0, 1) @ moved[keys]  # [keys, queries, mutants]
+                scores = by_key.flatten(1).T.contiguous().unflatten(0, (len(lever), mutants))
             done += len(lever)
-            weights = scores.add_(self._scores(query, at, keys)[..., None]).softmax(1)
-            after = (values[keys].T @ weights).sub_(wild[at, :, None])  # [queries, w, mutants]
+            # [queries, mutants, keys]: along another dimension than the last, softmax depends on the number of threads
+            weights = scores.add_(self._scores(query, at, keys)[:, None]).softmax(-1)
+            after = (values[keys].T @ weights.transpose(1, 2)).sub_(
+                wild[at, :, None]
+            )  # [queries, w, mutants]
             changes[some] += mixed[some, at].flatten(1) @ after.flatten(0, 1)
         return changes
 
