@@ -20,6 +20,8 @@ from hypothesis import settings
 from builders import tiny_model
 from mutascope import Model, load_model
 from mutascope.cli.main import main
+from mutascope.report import pictures
+from painting import Painter
 from stores import write_every_assay, write_predicted
 
 settings.register_profile("mutascope", deadline=None, derandomize=True)
@@ -49,6 +51,12 @@ def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def llama(llama_folder: Path) -> Model:
     """The tiny Llama, loaded; tests leave its weights as they were."""
     return load_model(str(llama_folder))
+
+
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the pictures of reports empty: they are made, and not painted."""
+    monkeypatch.setattr(pictures, "picture", Painter(0))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,6 @@ from mutascope.assays.loading import PRESETS
 from mutascope.cli.main import app
 from mutascope.core.operators import OPERATORS
 from mutascope.model.aliases import fetch_alias
-from painting import Painter
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -134,7 +133,6 @@ def small_default(tmp_path_factory) -> Path:
 def in_a_hurry(monkeypatch):
     """Leaves out what tests of their own are about, and what most of the time would go into."""
     monkeypatch.setattr("mutascope.run.controls.mismatches", lambda *arguments: [])  # replays
-    monkeypatch.setattr("mutascope.report.pictures.picture", Painter(0))
     few = PRESETS["general21"].model_copy(update={"right": 3, "wrong": 3})
     monkeypatch.setitem(PRESETS, "general21", few)
 
@@ -147,7 +145,7 @@ def restored_operators():
     OPERATORS.update(before)
 
 
-@pytest.mark.usefixtures("restored_operators", "in_a_hurry")
+@pytest.mark.usefixtures("restored_operators", "in_a_hurry", "unpainted")
 @pytest.mark.parametrize("page", GUIDE, ids=lambda page: page.stem)
 def test_what_the_guide_shows_runs(page, cli, small_default, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

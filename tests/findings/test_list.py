@@ -65,6 +65,7 @@ def with_toy(tmp_path, monkeypatch):
     all_findings.cache_clear()
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_one_file_makes_a_table_a_figure_a_section_and_documentation(with_toy, tmp_path):
     assert build_table(with_toy, "toy")["toys"].to_list() == [16]
     assert list(draw_figure(with_toy, "toys")) == [""]

@@ -218,6 +218,7 @@ def unrun(tmp_path) -> Path:
     )
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_predictions_alone_make_tables_figures_and_a_report(unrun):
     given = ScreenSet([unrun])
     made: dict[str, Any] = {table.name: found for table, found in build_tables(given)}

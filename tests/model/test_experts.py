@@ -156,6 +156,7 @@ def test_a_kind_stands_for_those_of_all_experts(mixtral):
         Design(kinds=("upp",)).plan(mixtral.genome, tiling)
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_mixture_is_screened_mapped_and_reported(mixtral, tmp_path, cli, capfd):
     assay = TextAssay(name="t", prompt="Hi", max_new_tokens=3)
     design = Design(kinds=("gate.e10", "down.e2", "router", "v"), layers=(1,), sample=12)

@@ -142,6 +142,7 @@ def test_the_names_of_mlps(name, fields, names):
     assert [each.rpartition(".0.")[2] for each in found] == [f"{each}.weight" for each in names]
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_the_share_that_is_screened_is_said_everywhere(tmp_path, cli, capfd):
     model = load_model(str(tiny_model(tmp_path / "m", "falcon", num_hidden_layers=1)))
     assay = TextAssay(name="t", prompt="Hi", max_new_tokens=3)

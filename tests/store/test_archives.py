@@ -69,6 +69,7 @@ def test_records_of_a_text():
         }
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize("name", FINISHED)
 def test_every_verb_that_reads(cli, archives, name):
     folder, kind = archives / name, name.partition("/")[2]

@@ -9,6 +9,8 @@ from functools import cached_property
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
@@ -154,14 +156,15 @@ def _map_source(pixels: np.ndarray) -> str:
 def _svg(figure: Figure) -> str:
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "mutascope"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # savefig draws twice
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _png(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=figure.dpi)
-    return _encoded(Image.open(buffer).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    return _encoded(image.quantize(_COLOURS, dither=Image.Dither.NONE))
 
 
 def _encoded(image: Image.Image, **options: int) -> str:
