@@ -35,7 +35,8 @@ def test_white_is_known_and_grey_is_not(given):
         [grey, grey, grey, white],  # a silent mutant is none of them, whatever is known
         [grey] * 4,
     ]
-    assert legend(draw_gallery([[data]], ""))[-2:] == ["no such NSM", "unscreened or\nnot asked"]
+    told = ["max", "min", "both", "no such NSM", "unscreened or\nnot asked"]
+    assert legend(draw_gallery([[data]], "")) == told
 
 
 def test_the_legend_of_maps_in_which_white_means_two_things_says_both(given):

@@ -58,7 +58,8 @@ def marked(
         status[hidden["row"].to_numpy(), hidden["col"].to_numpy()] = Status.UNSCREENED
         status[found["row"].to_numpy(), found["col"].to_numpy()] = found["status"].to_numpy()
         names = {Status.SILENT: "no such NSM"}
-        if len(hidden):
+        if len(hidden):  # of the other mutant of a site nothing may be known
+            names |= {Status.MAX_ONLY: "max", Status.MIN_ONLY: "min"}
             names[Status.UNSCREENED] = f"unscreened or\n{unknown}"
         title = f"{whole.name} {title}".strip()
         maps.append(replace(whole, status=status, exact=None, title=title, names=names))
