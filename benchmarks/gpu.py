@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,14 @@ import transformers
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
 
 from mutascope import Design, Tiling, load_model
+from mutascope.analysis.calibration import auc
 from mutascope.assays.assay import resolve_generation
-from mutascope.core.protocol import Generation, Prompt
+from mutascope.assays.loading import load_assay
+from mutascope.core.genome import Mutant
+from mutascope.core.protocol import Generation, Output, Prompt
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
+from mutascope.engine.session import FastSession
 from mutascope.model import generation
 from mutascope.model.discovery import find_genome
 from mutascope.model.loading import Model
@@ -59,6 +64,8 @@ CONFIGS: dict[str, Any] = {
         hidden_size=32, intermediate_size=48, num_attention_heads=2, num_hidden_layers=2, vocab_size=61
     ),
 }
+_BEGINNING = 32
+"""Tokens that are compared with the reference engine's."""
 PROMPT = (1, 45, 7, 22, 31, 16, 9)
 """Token ids that all of the models have."""
 
@@ -73,6 +80,7 @@ class Run:
         seconds: that all steps may take together.
         json: gets the results.
         found: results, by step.
+        silent: mutants of the small model in float32 that were screened, and whether they are silent.
         begun: when it started.
     """
 
@@ -81,6 +89,7 @@ class Run:
     seconds: float
     json: Path | None
     found: dict[str, Any] = field(default_factory=dict)
+    silent: dict[Mutant, bool] = field(default_factory=dict)
     begun: float = field(default_factory=time.perf_counter)
 
     def step(self, name: str, share: float, work: Callable[[float], dict[str, Any]]) -> None:
@@ -138,7 +147,10 @@ class Run:
 
 
 def ask(model: Model, steps: int) -> tuple[list[Prompt], Generation]:
-    """Return a prompt and how a model answers it: at temperature 0.7, top-k 50, as the paper's assays do."""
+    """Return a prompt and how a model answers it: drosophila, or of random weights at temperature 0.7, top-k 50."""
+    if model.tokenizer is not None:
+        assay = load_assay("drosophila", max_new_tokens=steps, max_length=None).resolve(model)
+        return list(assay.prompts), assay.readout
     arguments = {"max_new_tokens": steps, "do_sample": True, "temperature": 0.7, "top_k": 50}
     prompt = Prompt("", PROMPT)
     resolved = resolve_generation(model, arguments, len(prompt.tokens))
@@ -227,49 +239,68 @@ def exactness(run: Run, _: float) -> dict[str, Any]:
 def screen(
     run: Run, model: Model, tile: int, count: int, steps: int, seconds: float, rate: float | None
 ) -> dict[str, Any]:
-    """Mutants on the fast engine: milliseconds each, share of the card's rate, memory."""
+    """Mutants on the fast engine: milliseconds each, share of the card's rate, memory; then some of them in small
+    batches, and on the reference engine.
+    """
     run.peak()
+    begun = time.perf_counter()
     prompts, readout = ask(model, steps)
     mutants = Design(sample=max(1, count // 2)).plan(model.genome, Tiling(tile)).mutants()
-    start = time.perf_counter()
     session = FastEngine(model, Tiling(tile)).prepare(prompts, readout)
-    prepared, flop = time.perf_counter() - start, session.flop
-    start, done, silent = time.perf_counter(), 0, 0
-    for outcome in session.run(mutants):
-        done += 1
+    warmed = min(len(mutants) // 4, 2 * session.verified)
+    for _ in session.run(mutants[:warmed]):
+        pass
+    run.synchronize()
+    prepared, flop = time.perf_counter() - begun, session.flop
+    before, start, silent, said = dict(vars(session.account)), time.perf_counter(), 0, {}
+    for outcome in session.run(mutants[warmed:]):
+        said[outcome.mutant] = outcome.outputs
         silent += outcome.outputs == session.wild_type
-        if time.perf_counter() - start > seconds - prepared:
+        if time.perf_counter() - start > 0.7 * (seconds - prepared):
             break
     run.synchronize()
-    spent, whole = time.perf_counter() - start, done + session.underway
-    speed = (session.flop - flop) / spent / 1e12
-    return {
-        **{"mutants": done, "silent": silent, "ms_a_mutant": round(1e3 * spent / whole, 3)},
-        **{"tflops": round(speed, 2), "share": round(speed / rate, 3) if rate else None},
-        **{"batch": session.max_batch, "prepared_s": round(prepared, 1), "peak_gb": run.peak()},
-        "where": {name: round(value, 2) for name, value in vars(session.account).items()},
-    }
-
-
-def agreement(run: Run, model: Model, tile: int, count: int, steps: int, seconds: float) -> dict[str, Any]:
-    """Mutants on both engines, in two batches: texts, and what the reference engine takes."""
-    prompts, readout = ask(model, steps)
-    mutants = Design(sample=max(1, count // 2), sample_seed=1).plan(model.genome, Tiling(tile)).mutants()
-    ways = []
-    for batch in (None, 7):
-        session = FastEngine(model, Tiling(tile), batch).prepare(prompts, readout)
-        ways.append({outcome.mutant: outcome.outputs for outcome in session.run(mutants)})
-    reference = ReferenceEngine(model, Tiling(tile)).prepare(prompts, readout)
-    start, compared, equal = time.perf_counter(), 0, 0
-    for outcome in reference.run(mutants):
-        compared += 1
-        equal += outcome.outputs == ways[0][outcome.mutant]
-        if time.perf_counter() - start > seconds:
-            break
     spent = time.perf_counter() - start
+    speed = (session.flop - flop) / spent / 1e12
+    if model.network.dtype == torch.float32 and tile < 64:
+        run.silent = {each: outputs == session.wild_type for each, outputs in said.items()}
+    found = {
+        **{"mutants": len(said), "silent": silent, "tokens": steps, "prepared_s": round(prepared, 1)},
+        "ms_a_mutant": round(1e3 * spent / (len(said) + session.underway), 3),
+        **{"tflops": round(speed, 2), "share": round(speed / rate, 3) if rate else None},
+        **{"batch": session.max_batch, "verified": session.verified, "peak_gb": run.peak()},
+        "where": {name: round(value - before[name], 2) for name, value in vars(session.account).items()},
+    }
+    print(json.dumps(found), flush=True)
+    return found | agreement(model, tile, session, said, seconds - (time.perf_counter() - begun))
+
+
+def agreement(
+    model: Model, tile: int, session: FastSession, said: dict[Mutant, tuple[Output, ...]], seconds: float
+) -> dict[str, Any]:
+    """Mutants of a session in batches of 7, and the beginnings of their texts on the reference engine."""
+    some = list(said)[:: max(1, len(said) // 200)]
+    session.max_batch = session.verified = session.cohort = 7
+    start, few = time.perf_counter(), {}
+    for outcome in session.run(some):
+        few[outcome.mutant] = outcome.outputs
+        if time.perf_counter() - start > seconds / 3:
+            break
+    prompts, readout = ask(model, _BEGINNING)
+    reference, compared, equal = ReferenceEngine(model, Tiling(tile)).prepare(prompts, readout), 0, 0
+    start = time.perf_counter()
+    for outcome in reference.run(some):
+        compared += 1
+        equal += outcome.outputs[0].tokens == said[outcome.mutant][0].tokens[:_BEGINNING]
+        if time.perf_counter() - start > seconds / 2:
+            break
     return {
-        **{"mutants": compared, "equal": equal, "same_in_batches": ways[0] == ways[1]},
-        **{"tokens": steps, "reference_s": round(spent / compared, 3)},
+        **{"in_batches_of_7": len(few), "same_there": sum(said[each] == few[each] for each in few)},
+        **{
+            "on_reference": compared,
+            "equal_there": equal,
+            "tokens_there": min(_BEGINNING, session.asked[0].steps),
+        },
+        "reference_s": round((time.perf_counter() - start) / max(1, compared), 3),
     }
 
 
@@ -296,87 +327,65 @@ def stock(run: Run, model: Model, tile: int, count: int, steps: int, seconds: fl
 
 
 def predicted(run: Run, model: Model, tile: int, steps: int, seconds: float) -> dict[str, Any]:
-    """Every mutant's margin from gradients."""
+    """Every mutant's margin from gradients, and how well it tells the NSMs among those that were screened before."""
     prompts, readout = ask(model, steps)
     start = time.perf_counter()
     predictor = Predictor(model, Tiling(tile), prompts, readout, ("max", "min"))
     prepared = time.perf_counter() - start
     kinds: dict[str, float] = {}
-    start, mutants, last = time.perf_counter(), 0, time.perf_counter()
-    for locus, changes in predictor.changes():
+    start, mutants, last, margins = time.perf_counter(), 0, time.perf_counter(), {}
+    for locus, calls in predictor.calls():
         run.synchronize()
         now = time.perf_counter()
         kinds[locus.kind], last = round(kinds.get(locus.kind, 0.0) + now - last, 3), now
-        count, rows, _, cols = changes.shape
-        mutants += count * rows * cols
+        mutants += calls.margin.numel()
+        margins[locus.layer, locus.kind] = calls.margin.cpu().numpy()
         if now - start > seconds - prepared:
             break
+    known = [each for each in run.silent if (each.layer, each.kind) in margins and tile < 64]
+    scores = [
+        -margins[each.layer, each.kind][("max", "min").index(each.mutation), each.row, each.col]
+        for each in known
+    ]
+    hits = np.array([not run.silent[each] for each in known])
     return {
         **{"mutants": mutants, "prepared_s": round(prepared, 2), "spent_s": round(last - start, 2)},
         **{"seconds_by_kind": kinds, "targets": len(predictor.targets), "peak_gb": run.peak()},
+        **{
+            "known": len(known),
+            "auc": round(auc(np.array(scores), hits), 4) if 0 < sum(hits) < len(hits) else None,
+        },
     }
+
+
+def seven_of(run: Run) -> Model:
+    """Return 8 layers of Llama-2-7b's dimensions."""
+    return run.random_model("llama-2-7b", "bfloat16", 8)
 
 
 def steps_of(run: Run) -> Iterator[tuple[str, float, Callable[[float], dict[str, Any]]]]:
     """Yield the steps: name, share of the time, work."""
     small, big = (8, 64) if not SMOKE else (16, 16)
-    long, short, count = (140, 24, 200) if not SMOKE else (3, 2, 4)
+    long, few = (140, 24) if not SMOKE else (3, 8)
+    counts = {"small": 20_000, "llama-2-7b": 2_000, "zephyr": 500} if not SMOKE else {}
     yield "card", 0.01, lambda _: card(run, _)
     yield "exactness", 0.05, lambda _: exactness(run, _)
     yield "products", 0.05, lambda _: products(run, _)
-    rates = run.found.get("products", {})
 
-    def rate(dtype: str) -> float | None:
-        speeds = [value["stock"] for key, value in rates.items() if key.startswith(dtype)]
-        return max(speeds, default=None)
+    def screened(name: str, dtype: str, tile: int) -> Callable[[float], dict[str, Any]]:
+        speeds = [value["stock"] for key, value in run.found.get("products", {}).items() if dtype in key]
+        make = partial(run.small_model, dtype) if name == "small" else partial(run.random_model, name, dtype)
+        rate = max(speeds, default=None)
+        return lambda seconds: screen(run, make(), tile, counts.get(name, few), long, seconds, rate)
 
-    for dtype in DTYPES:
-        model = run.small_model
-        yield (
-            f"small {dtype} agreement",
-            0.08,
-            lambda s, d=dtype, m=model: agreement(run, m(d), small, count, short, s),
-        )
-        mutants = 20_000 if not SMOKE else 8
-        yield (
-            f"small {dtype} screen",
-            0.12,
-            lambda s, d=dtype, m=model, n=mutants: screen(run, m(d), small, n, long, s, rate(d)),
-        )
-    yield "small stock loop", 0.05, lambda s: stock(run, run.small_model("float32"), small, 24, long, s)
-    yield "small predict", 0.05, lambda s: predicted(run, run.small_model("float32"), small, long, s)
-    for dtype, share in (("bfloat16", 0.1), ("float32", 0.2)):
-        mutants = 2_000 if not SMOKE else 8
-        yield (
-            f"llama-2-7b {dtype} screen",
-            share,
-            lambda s, d=dtype, n=mutants: screen(
-                run, run.random_model("llama-2-7b", d), big, n, long, s, rate(d)
-            ),
-        )
-        yield (
-            f"llama-2-7b {dtype} agreement",
-            0.05,
-            lambda s, d=dtype: agreement(run, run.random_model("llama-2-7b", d), big, 8, short, s),
-        )
-    yield (
-        "zephyr bfloat16 screen",
-        0.06,
-        lambda s: screen(
-            run,
-            run.random_model("zephyr", "bfloat16"),
-            big,
-            500 if not SMOKE else 4,
-            long,
-            s,
-            rate("bfloat16"),
-        ),
-    )
-    yield (
-        "llama-2-7b predict",
-        0.06,
-        lambda s: predicted(run, run.random_model("llama-2-7b", "bfloat16", 8), big, long, s),
-    )
+    yield "small float32 screen", 0.16, screened("small", "float32", small)
+    yield "llama-2-7b bfloat16 screen", 0.17, screened("llama-2-7b", "bfloat16", big)
+    yield "small predict", 0.08, lambda s: predicted(run, run.small_model("float32"), small, long, s)
+    yield "llama-2-7b float32 screen", 0.22, screened("llama-2-7b", "float32", big)
+    yield "small bfloat16 screen", 0.1, screened("small", "bfloat16", small)
+    yield "small stock loop", 0.06, lambda s: stock(run, run.small_model("float32"), small, few, long, s)
+    yield "zephyr bfloat16 screen", 0.07, screened("zephyr", "bfloat16", big)
+    yield "llama-2-7b predict", 0.06, lambda s: predicted(run, seven_of(run), big, long, s)
 
 
 def interpret() -> None:

@@ -219,7 +219,47 @@ def adaptive_table() -> str:
     return "\n".join(lines)
 
 
+def card_table() -> str:
+    """A line per product and per screen of benchmarks.gpu."""
+    found = json.loads((RESULTS / "gpu.json").read_text())
+    columns = ("product", "cuBLAS, TFLOP/s", "mutascope, TFLOP/s")
+    lines = [_row(columns), _row(["---"] * len(columns))]
+    lines += [
+        _row((name, f"{each['stock']:.0f}", f"{each['own']:.0f}"))
+        for name, each in found["products"].items()
+        if name != "seconds"
+    ]
+    columns = (
+        "screen",
+        "mutants",
+        "ms a mutant",
+        "TFLOP/s",
+        "batch",
+        "peak memory",
+        "equal in batches of 7, on `generate`",
+    )
+    lines += ["", _row(columns), _row(["---"] * len(columns))]
+    for name, run in found.items():
+        if "ms_a_mutant" not in run:
+            continue
+        complete = run["where"]["decoding"] > 0
+        cells = (
+            name.removesuffix(" screen").replace("small", "SmolLM2-135M"),
+            f"{run['mutants']:,}",
+            f"{run['ms_a_mutant']}" + ("" if complete else " (verification alone)"),
+            f"{run['tflops']:.0f}",
+            f"{run['batch']:,}",
+            f"{run['peak_gb']:.0f} GB",
+            f"{run['same_there']} of {run['in_batches_of_7']}, {run['equal_there']} of {run['on_reference']}",
+        )
+        lines.append(_row(cells))
+    facts = found["card"]
+    where = f"{facts['card']}, torch {facts['torch']}, Triton {facts['triton']}"
+    return "\n".join([*lines, "", f"Measured on one {where}."])
+
+
 TABLES = {
+    "card": card_table,
     "workers": workers_table,
     "assays": assays_table,
     "engine": engine_table,
@@ -231,6 +271,7 @@ TABLES = {
 }
 PAGES = (
     "docs/engine.md",
+    "docs/guide/gpu.md",
     "docs/guide/luck.md",
     "docs/guide/cluster.md",
     "docs/guide/predict.md",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from mutascope.model.loading import Model
 from mutascope.numerics.install import STOCK
 from mutascope.predict.predictor import Predictor
 
+cuda = pytest.importorskip("mutascope.numerics.cuda", reason="Triton is not installed")
+maps, truth = (pytest.importorskip(f"mutascope.numerics.cuda.{name}") for name in ("maps", "truth"))
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no card")
 
 CARDS = [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cuda"]
@@ -94,3 +97,15 @@ def test_a_mutant_too_many_is_run_again(tmp_path: Path) -> None:
     assert len(list(session.run(mutants))) == len(mutants)
     torch.cuda.set_per_process_memory_fraction(1.0)
     assert session.max_batch < 10**9
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_blocks_are_no_part_of_the_arithmetic(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = (torch.randn(*shape, device="cuda").to(dtype) for shape in ((300, 1100), (500, 1100)))
+    known, found = truth.truth_of(dtype, torch.device("cuda")), []
+    assert known is not None
+    for blocks in {each for table in (truth._SINGLE, truth._HALF) for _, each in table} | {known.strips}:
+        other = replace(known, linear=((0, blocks),))
+        monkeypatch.setattr(maps, "truth_of", lambda *_, other=other: other)
+        found.append(cuda.linear(x, cuda.pack(weight), half=dtype == torch.bfloat16))
+    assert all(torch.equal(each, found[0]) for each in found)

@@ -270,7 +270,13 @@ def test_picks_are_those_of_a_cpu(top_k, greedy, monkeypatch):
     assert wanted.tolist() == sampled(logits, steps).tolist()
     assert set(wanted[[3, 4, 6]].tolist()) == {-1}
     noise = None if greedy else sampler.noise
-    tokens = pick(logits, noise if noise is None else noise.to(DEVICE), steps.to(DEVICE), sampler.top_k, 0.8)
+    tokens = pick(
+        logits,
+        noise if noise is None else noise.to(DEVICE),
+        steps.to(DEVICE),
+        sampler.top_k,
+        sampler.temperature,
+    )
     known = tokens.cpu() != UNKNOWN
     assert known.all() if greedy or top_k == 5000 else known.any()
     assert torch.equal(tokens.cpu()[known], wanted[known])

@@ -39,7 +39,7 @@ __all__ = [
     "tanh",
 ]
 
-SIZES = Sizes(rows=4096, verified=1024, tokens=8192, states=2048, followers=32, decoded=0.6, checked=0.12)
+SIZES = Sizes(rows=4096, verified=1024, tokens=2048, states=2048, followers=32, decoded=0.6, checked=0.12)
 """What keeps a card busy."""
 SYMMETRIC = False
 """Whether a product has the same bits when its factors are exchanged: float32 is multiplied in three unlike parts."""

@@ -38,7 +38,7 @@ def launch(
             kernel[grid](first, *arguments, enable_fp_fusion=False, **options)
             return
         kinds = tuple([_kind(argument) for argument in (first, *arguments)])
-        key = (kernel, first.device.index, kinds, *options.values())
+        key = (id(kernel), first.device.index, kinds, *options.values())
         if key not in _compiled:
             constants = [options[name] for name in kernel.arg_names[1 + len(arguments) :]]
             compiled = kernel[grid](first, *arguments, enable_fp_fusion=False, **options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import triton
@@ -55,6 +56,12 @@ class Packed:
     def strides(self) -> tuple[int, int]:
         """Of all matrices."""
         return self.matrices[0].stride(0), self.matrices[0].stride(1)
+
+    @cached_property
+    def places(self) -> list[tuple[int, int, Tensor]]:
+        """Of every matrix: output features, and the address where it lies dense, in the tensor that is last."""
+        dense = [aligned(matrix) for matrix in self.matrices]
+        return [(len(matrix), matrix.data_ptr(), matrix) for matrix in dense]
 
     @property
     def width(self) -> int:
@@ -108,28 +115,22 @@ def stack(matrices: Sequence[Tensor], biases: Sequence[Tensor | None], *, paired
 
 def strips(groups: Mapping[Hashable, Sequence[Member]]) -> dict[Hashable, Strips]:
     """Return the strips of every group of rows, with one copy to the card."""
-    weights = {
+    owned = {
         key: [
-            (row, which, top, aligned(matrix))
+            (row, which, top, *each)
             for row, top, packed in members
-            for which, matrix in enumerate(packed.matrices)
+            for which, each in enumerate(packed.places)
         ]
         for key, members in groups.items()
     }
-    entries = [
-        (row, which, top, len(matrix), matrix.data_ptr())
-        for some in weights.values()
-        for row, which, top, matrix in some
-    ]
+    entries = [entry[:5] for some in owned.values() for entry in some]
     if not entries:
         return {}
-    device = next(iter(weights.values()))[0][3].device
-    tables = (
-        torch.tensor(entries, dtype=torch.int64).to(device).split([len(some) for some in weights.values()])
-    )
+    device = next(iter(owned.values()))[0][5].device
+    tables = torch.tensor(entries, dtype=torch.int64).to(device).split([len(some) for some in owned.values()])
     return {
-        key: Strips(table, max(len(matrix) for *_, matrix in some), tuple(matrix for *_, matrix in some))
-        for (key, some), table in zip(weights.items(), tables, strict=True)
+        key: Strips(table, max(entry[3] for entry in some), tuple(entry[5] for entry in some))
+        for (key, some), table in zip(owned.items(), tables, strict=True)
     }
 
 

@@ -48,9 +48,10 @@ def _sums(logits, noise, column, temperature, vocabulary: tl.constexpr):
     """Return logits at columns, and what they are compared by."""
     value = tl.load(logits + column, mask=column < vocabulary, other=float("-inf"))
     if noise is None:
-        return value, value
-    loud = tl.load(noise + column, mask=column < vocabulary, other=0.0)
-    return value, tl.div_rn(value, temperature) + loud
+        total = value
+    else:
+        total = tl.div_rn(value, temperature) + tl.load(noise + column, mask=column < vocabulary, other=0.0)
+    return value, total
 
 
 @triton.jit(do_not_specialize=["top_k", "temperature"])
@@ -86,7 +87,7 @@ def _pick(
             wild = tl.maximum(wild, tl.where(value <= 3.40282347e38, 0, 1))
         last = tl.max(best, 0)
         at = tl.min(tl.where(best == last, token, vocabulary), 0)
-        most = tl.max(top, 0) if noise is None else tl.div_rn(tl.max(top, 0), temperature)
+        most = tl.div_rn(tl.max(top, 0), temperature)  # which is 1 where there is no noise
         own = tl.load(logits + at, mask=at < vocabulary, other=float("inf"))
         larger = tl.zeros([BLOCK], tl.int32)
         for first in range(0, vocabulary, BLOCK):
