@@ -218,18 +218,31 @@ def test_outputs_on_a_panel_are_searched(browser, folders, tmp_path):
 
 
 def test_what_is_asked_live_streams_side_by_side(browser, folders, llama):
-    speaker = Live(llama, 4)
-    said = {0: "", 1: ""}
-    for piece in speaker.say("the egg", [[], [Mutant(0, "v", 0, 0, "max")]], seed=1, max_new_tokens=9):
-        said[piece.column] += piece.text
+    speaker, mutant = Live(llama, 4), Mutant(0, "v", 0, 0, "max")
+
+    def says(dose: float) -> list[list[str]]:
+        """Words of the wild type and of the mutant."""
+        said = ["", ""]
+        for piece in speaker.say("the egg", [[], [mutant]], dose=dose, seed=1, max_new_tokens=9):
+            said[piece.column] += piece.text
+        return [text.split() for text in said]
+
+    wild, full = says(1)
+    _, half = says(0.5)
+    assert half not in (wild, full)
     for address in served(Atlas([str(folders["drosophila"])], live=True), speaker):
         for page in opened(browser, address):
             look(page, "view=live&mutants=0.v:0,0:max&prompt=the+egg&seed=1&length=9")
             page.get_by_role("button", name="say").click()
             page.wait_for_selector(".sides.live[data-done]")
             assert page.locator(".liveview [role=alert]").text_content() == ""
-            shown = page.locator(".sides.live p").all_text_contents()
-            assert [text.split() for text in shown] == [said[0].split(), said[1].split()]
+            shown = page.locator(".sides.live p")
+            assert [text.split() for text in shown.all_text_contents()] == [wild, full]
+            page.get_by_label("Dose", exact=True).fill("0.5")  # moving the slider asks again
+            assert page.get_by_label("Dose in percent").inner_text() == "50 %"
+            page.wait_for_selector(".sides.live:not([data-done])")
+            page.wait_for_selector(".sides.live[data-done]")
+            assert [text.split() for text in shown.all_text_contents()] == [wild, half]
             page.locator("input.name").first.fill("99.v:0,0:max")
             page.get_by_role("button", name="say").click()
             page.get_by_text("has no 99.v:0,0:max").wait_for()

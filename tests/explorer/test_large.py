@@ -72,7 +72,7 @@ def server(large) -> Iterator[Served]:
     served = Served(large)
     yield served
     served.process.terminate()
-    served.process.wait()
+    served.process.communicate()  # which closes the pipe, too
 
 
 def write_quickly(folder: Path, home: Path) -> int:

@@ -24,7 +24,7 @@ export function statusColours(atlas, palette) {
   return STATUSES.map((status) => rgb(chosen[status]));
 }
 
-/** How far what is predicted is on the way to the colour of silent sites: a site, or a locus of which most is predicted. */
+/** How far what is predicted is on the way to the colour of silent sites: a site, or a locus beside such as were run whole. */
 export const PALE = { site: 0.36, locus: 0.2 };
 export const paler = (colours, part) => colours.map((colour, status) => (status ? mix(colour, colours[1], part) : colour));
 

@@ -5,7 +5,7 @@ import * as data from "./data.js";
 import { choice, count, counted, el, share } from "./dom.js";
 import { Plane } from "./plane.js";
 import { address, go, note } from "./state.js";
-import { flatColours, layout, MODES, nsms, Pictures, screened } from "./world.js";
+import { flatColours, layout, mixed, MODES, nsms, Pictures, screened } from "./world.js";
 
 const ENTER = 0.75; // of the size that the map of a locus has on its own, at which a zoom goes over into it
 
@@ -15,11 +15,11 @@ export async function modelView(atlas, at, lit) {
   const mode = MODES[at.colour] ? at.colour : "status";
   const flat = MODES[mode].of ? flatColours(screen, mode) : null;
   const shown = MODES[mode].percent ? (v) => share(v, 1) : (v) => (Number.isInteger(v) ? count(v) : v.toFixed(2));
-  const map = new ModelMap(screen, at, lit, new Pictures(atlas, arrays, at.palette), flat, shown);
+  const map = new ModelMap(screen, at, lit, new Pictures(atlas, screen, arrays, at.palette), flat, shown);
   return el("section", { class: "model" }, el("h2", {}, screen.title), headline(screen),
     el("div", { class: "controls" },
       choice("colour", Object.entries(MODES).map(([key, { word }]) => [key, word]), mode, (colour) => go({ colour })),
-      flat ? scaleLegend(flat.low, flat.high, { shown }) : statusLegend(atlas, at.palette, null, screen.predicted && PALE.locus),
+      flat ? scaleLegend(flat.low, flat.high, { shown }) : statusLegend(atlas, at.palette, null, mixed(screen) && PALE.locus),
       lit.length ? el("output", { id: "lit" }, `${count(lit.length)} mutants say the same: circles`) : null,
       el("button", { type: "button", onclick: () => go({ cam: null }) }, "show all")),
     map.frame, map.tip);

@@ -6,6 +6,8 @@ import { el } from "./dom.js";
 export const drawnSize = (l) => (l.transposed ? [l.cols, l.rows] : [l.rows, l.cols]); // down, across
 export const screened = (l) => l.counts[1] + nsms(l);
 export const nsms = (l) => l.counts[2] + l.counts[3] + l.counts[4];
+/** Whether some loci were run whole, and others predicted: only then do colours tell them apart. */
+export const mixed = (screen) => screen.loci.some((l) => l.exact < screened(l)) && screen.loci.some((l) => l.exact && l.exact === screened(l));
 const GAP = 0.035; // between loci, of the width of a layer
 const LABEL = 0.045; // left of the layers and above the kinds
 
@@ -40,8 +42,8 @@ export function layout(screen, width, height) {
 
 /** Pictures of the loci by level of the pyramid, drawn once. */
 export class Pictures {
-  constructor(atlas, arrays, palette) {
-    Object.assign(this, { arrays, colours: statusColours(atlas, palette), known: new Map() });
+  constructor(atlas, screen, arrays, palette) {
+    Object.assign(this, { arrays, mixed: mixed(screen), colours: statusColours(atlas, palette), known: new Map() });
   }
 
   /** The picture whose cells are not smaller than a pixel of the screen, and how many sites a cell is wide. */
@@ -58,7 +60,7 @@ export class Pictures {
 
   paint(l, cells) {
     const [rows, cols, several] = cells.shape;
-    const colours = l.exact < screened(l) ? paler(this.colours, PALE.locus) : this.colours;
+    const colours = this.mixed && l.exact < screened(l) ? paler(this.colours, PALE.locus) : this.colours;
     const [height, width] = l.transposed ? [cols, rows] : [rows, cols];
     const image = new ImageData(width, height);
     for (let at = 0; at < rows * cols; at++) {
