@@ -253,6 +253,19 @@ REFUSED = {
         WEIGHTS,
         "damaged header",
     ),
+    "tensors in one place": (
+        headed(
+            '{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},'
+            ' "b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
+        ),
+        WEIGHTS,
+        "is damaged",
+    ),
+    "a dtype of a later version": (
+        headed('{"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}'),
+        WEIGHTS,
+        "is damaged",
+    ),
     "a header nested without end": (headed("[" * 50_000), WEIGHTS, "damaged header"),
     "an index that is not JSON": (lambda f: (sharded(f), (f / INDEX).write_text("{")), INDEX, "is not JSON"),
     "a whole file beside shards": (stray_whole_file, WEIGHTS, "holds both"),

@@ -47,7 +47,7 @@ def genome(
             f"NOT COVERED: {name} {list(shape)} looks like a matrix, but no rule names its kind", markup=False
         )
     for name, shape in found.embeddings:
-        console.print(f"left alone (embedding or output): {name} {list(shape)}", markup=False)
+        console.print(f"left alone (outside the layers): {name} {list(shape)}", markup=False)
     sites = sum(tiling.sites(locus) for locus in found)
     cost = ScreenCost(sum(p.numel() for p in network.parameters()), sites * mutations, tokens)
     machine = measure_machine()

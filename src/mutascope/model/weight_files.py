@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
+from safetensors import SafetensorError, safe_open
+
 from mutascope.core.errors import MutascopeError
 from mutascope.model.files import check_start, read_object
 
@@ -117,6 +119,10 @@ def _check_tensors(path: Path) -> dict[str, Stored]:
     expected = 8 + header_size + max((tensor.stop for tensor in held.values()), default=0)
     if size != expected:
         raise MutascopeError(f"{path} has {size:,} bytes, and its header tells of {expected:,}: {_AGAIN}")
+    try:
+        safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise MutascopeError(f"{path} is damaged ({error}): {_AGAIN}") from error
     for name, tensor in held.items():
         if name.endswith("weight") and tensor.dimensions > 1 and tensor.dtype not in _FLOATS:
             raise MutascopeError(
