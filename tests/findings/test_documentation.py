@@ -1,5 +1,7 @@
 """The pages that list tables and figures are made from the list of findings."""
 
+import re
+
 from pages import figures_page, tables_page
 
 from mutascope.findings import figures, tables
@@ -13,6 +15,15 @@ def test_every_table_is_documented_with_its_columns():
         in page
     )
     assert "Left out" not in page
+
+
+def test_every_p_of_a_table_has_its_q():
+    for section in tables_page().split("\n## ")[1:]:
+        names = re.findall(r"^\| (\w+) \|", section, re.MULTILINE)
+        for name in names:
+            if name not in ("least_p", "top_p", "min_p") and "p" in name.split("_"):
+                corrected = "_".join("q" if part == "p" else part for part in name.split("_"))
+                assert corrected in names, section.partition("\n")[0]
 
 
 def test_every_figure_is_documented():

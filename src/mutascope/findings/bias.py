@@ -42,7 +42,7 @@ def bias_of(maps: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 @once
 def bias_beside(given: ScreenSet) -> pl.DataFrame:
     """Return score, lean and test of every locus, and what they are in the null screens."""
-    keys, names = ("assay", *LOCUS_KEY), ("max_nsm", "min_nsm", "score", "lean", "p")
+    keys, names = ("assay", *LOCUS_KEY), ("max_nsm", "min_nsm", "score", "lean", "p", "q")
     return beside(given, bias_by_locus(given), lambda given: bias_of(given.null_maps), keys, names)
 
 

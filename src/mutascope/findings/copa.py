@@ -51,7 +51,7 @@ def null_pattern(given: ScreenSet) -> pl.DataFrame:
 @once
 def pattern_beside(given: ScreenSet) -> pl.DataFrame:
     """Return COPA of every locus, and what it is in the null screens."""
-    names = [f"{name}{part}" for name in MEASURES for part in ("", "_z", "_p")]
+    names = [f"{name}{part}" for name in MEASURES for part in ("", "_z", "_p", "_q")]
     return beside(given, pattern(given), null_pattern, ("assay", *LOCUS_KEY, "axis"), names)
 
 

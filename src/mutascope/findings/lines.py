@@ -109,7 +109,7 @@ def null_lines(given: ScreenSet) -> pl.DataFrame:
 def enrichment_beside(given: ScreenSet) -> pl.DataFrame:
     """Return the test of every line, and what it finds in the null screens."""
     keys = ("assay", *LOCUS_KEY, "axis", "hit", "index")
-    return beside(given, enrichment(given), null_lines, keys, ("hits", "fold", "p", "enriched"))
+    return beside(given, enrichment(given), null_lines, keys, ("hits", "fold", "p", "q", "enriched"))
 
 
 @once
