@@ -158,6 +158,11 @@ def test_a_spec_with_a_misspelt_key_names_the_right_one(cli):
     check_refused(cli("screen", "spec.yaml"), "spec.yaml", "unknown key 'asay'", "did you mean 'assay'")
 
 
+def test_a_spec_with_a_number_for_a_key_is_refused(cli):
+    Path("spec.yaml").write_text("model: x\n9: drosophila\nout: out\n")
+    check_refused(cli("screen", "spec.yaml"), "spec.yaml: unknown key 9; known are: ")
+
+
 @pytest.mark.parametrize(
     "content, words",
     [

@@ -35,13 +35,17 @@ class NotHere(MutascopeError):
     """Sound data that cannot make one table or figure; the message says what that takes. The others go on."""
 
 
-def nearest(name: str, known: list[str]) -> str:
+def nearest(name: object, known: list[str]) -> str:
     """Return a hint that names the known word nearest to ``name``, or lists them all.
+
+    Args:
+        name: what was stated; keys of YAML may be of any type.
+        known: words.
 
     >>> nearest("temprature", ["seed", "temperature"])
     "did you mean 'temperature'?"
     """
     import difflib
 
-    match = difflib.get_close_matches(name, known, n=1)
+    match = difflib.get_close_matches(str(name), known, n=1)
     return f"did you mean {match[0]!r}?" if match else f"known are: {', '.join(known)}"
