@@ -46,7 +46,7 @@ def second_device(monkeypatch):
         setattr(module, name, getattr(cpu, name))
     for name in (
         *("operand", "stack", "pack", "pack_pair", "linear", "norm", "norm_heads", "activate", "tanh"),
-        *("new_cache", "attend", "attend_alone"),
+        *("new_cache", "copy_rows", "put_rows", "attend", "attend_alone"),
     ):
         setattr(module, name, carried(getattr(cpu, name)))
     module.pick = carried(_unknown)

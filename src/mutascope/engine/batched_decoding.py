@@ -25,8 +25,6 @@ from mutascope.engine.rows import Row
 
 _NONE = -1
 """In place of a slot: the row has none in this layer."""
-_LEADERS = 0.25
-"""Share of the mutants of higher layers that a layer has room for, before it grows."""
 
 
 def decode(decoder: Decoder, head: Head, rows: Iterable[Row]) -> Iterator[Row]:
@@ -74,8 +72,9 @@ class BatchedDecoding:
         self._slots = np.full((layers, count), _NONE)
         self._members = np.zeros((layers, count), dtype=np.int64)
         self._counts = [0] * layers
+        leaders = decoder.operations.SIZES.leaders
         own = np.bincount(mutated, minlength=layers).cumsum().tolist()
-        rooms = [some + round(_LEADERS * (count - some)) for some in own]
+        rooms = [some + round(leaders * (count - some)) for some in own]
         self._caches = [decoder.new_layer_cache(room, positions) for room in rooms]
         self._edits: Edits | None = None
         # by layer above the first: rows of the layer below; none when they have changed
@@ -95,9 +94,9 @@ class BatchedDecoding:
         """Take in mutants whose latest token stands at ``position`` and has left their text."""
         if not rows:
             return
-        first = len(self._known)
+        decoder, known_before = self.decoder, len(self._known)
         self._known += rows
-        numbers = np.arange(first, len(self._known))
+        numbers = np.arange(known_before, len(self._known))
         self._numbers.update(zip(rows, numbers.tolist(), strict=True))
         self._layers[numbers] = [row.layer for row in rows]
         self._edits = None
@@ -105,20 +104,27 @@ class BatchedDecoding:
         for layer in range(len(self._caches)):
             own = [index for index, row in enumerate(rows) if row.layer <= layer]
             if own:
-                known = torch.stack([seen[index][layer - rows[index].layer] for index in own], dim=1)
-                self._join(layer, numbers[own], known)
+                known = [seen[index][layer - rows[index].layer] for index in own]
+                first = self._join(layer, numbers[own])
+                decoder.operations.put_rows(self._caches[layer], first, known)
         families: dict[tuple[int, ...], list[int]] = {}
-        for number, row in enumerate(rows, first):
+        for number, row in enumerate(rows, known_before):
             families.setdefault((row.asked.index, *row.tokens), []).append(number)
+        self._found([*families.values()], position)
+
+    def _found(self, families: Sequence[list[int]], position: int) -> None:
+        """Give new families leaders, who see below their layer what the text that they leave has before a position."""
         texts: dict[ActivationCache, list[int]] = {}
-        for family in families.values():
+        for family in families:
             leader = self._deepest(family)
             self._leaders[family] = leader
             texts.setdefault(self._known[leader].text, []).append(leader)
         for text, leaders in texts.items():
             for layer in range(self._layers[leaders].max()):
                 above = [leader for leader in leaders if self._layers[leader] > layer]
-                self._join(layer, np.array(above), text.keys_values(layer, position)[:, None])
+                known = text.keys_values(layer, position)
+                first = self._join(layer, np.array(above))
+                self._caches[layer][:, first : first + len(above), :, : known.shape[2]] = known[:, None]
 
     def step(self, position: int) -> Tensor:
         """Feed every mutant its last token, which stands at ``position``; return the last layer's output."""
@@ -166,8 +172,10 @@ class BatchedDecoding:
         for layer in range(len(self._caches)):
             new = [heir for heir in heirs if self._layers[heir] > layer]
             if new:
-                known = self._taken(layer, self._slots[layer, [heirs[heir] for heir in new]], blocks)
-                self._join(layer, np.array(new), known)
+                known = self._slots[layer, [heirs[heir] for heir in new]].tolist()
+                first = self._join(layer, np.array(new))
+                slots = range(first, first + len(new))
+                self.decoder.operations.copy_rows(self._caches[layer], known, slots, blocks)
         if gone:
             self._edits = None
             for layer in range(len(self._caches)):
@@ -200,10 +208,8 @@ class BatchedDecoding:
         own = self._slots[layer, numbers]
         return np.where(own == _NONE, self._slots[layer, self._leaders[numbers]], own)
 
-    def _join(self, layer: int, numbers: np.ndarray, known: Tensor) -> None:
-        """Give rows slots in a layer, with what is known of their keys and values,
-        [2, rows or 1, n_kv_heads, positions, head_dim]; the cache grows by half where it is full.
-        """
+    def _join(self, layer: int, numbers: np.ndarray) -> int:
+        """Give rows slots in a layer, and return the first of these; the cache grows by half where it is full."""
         first, self._sources = self._counts[layer], ()
         stop = self._counts[layer] = first + len(numbers)
         self._slots[layer, numbers] = np.arange(first, stop)
@@ -213,7 +219,7 @@ class BatchedDecoding:
             room = min(self._members.shape[1], max(stop, cache.shape[1] * 3 // 2))
             self._caches[layer] = self.decoder.new_layer_cache(room, self._positions)
             self._caches[layer][:, :first] = cache[:, :first]
-        self._caches[layer][:, first:stop, :, : known.shape[3]] = known
+        return first
 
     def _release(self, layer: int, gone: np.ndarray, blocks: int) -> None:
         """Take rows out of a layer; its last rows move into their slots, so that the batch stays dense."""
@@ -227,11 +233,6 @@ class BatchedDecoding:
         last = np.arange(count, count + len(slots))
         holes, last = slots[slots < count], np.setdiff1d(last, slots, assume_unique=True)
         if len(holes):
-            some = self._caches[layer][:, :, :, :blocks]
-            some.index_copy_(1, self.decoder.indices(holes), self._taken(layer, last, blocks))
+            self.decoder.operations.copy_rows(self._caches[layer], last.tolist(), holes.tolist(), blocks)
             numbers = self._members[layer, last]
             self._members[layer, holes], self._slots[layer, numbers] = numbers, holes
-
-    def _taken(self, layer: int, slots: np.ndarray, blocks: int) -> Tensor:
-        """Return a copy of keys and values in some slots of a layer, at the first positions."""
-        return self._caches[layer][:, :, :, :blocks].index_select(1, self.decoder.indices(slots))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -125,15 +125,14 @@ class Verifier:
 
     def _move(self, layers: Sequence[int], slots: Sequence[int], positions: int) -> None:
         """Move the first positions of rows, by their layers, which ascend, from slots to the first slots."""
-        first = next((to for to, slot in enumerate(slots) if to != slot), len(slots))
-        if first == len(slots):
-            return
-        chosen, blocks = self.decoder.indices(slots[first:]), whole_blocks(positions)
-        for layer, cache in enumerate(self.cache):
-            end = bisect_right(layers, layer)
-            if end > first:
-                some = cache[:, :, :, :blocks]
-                some[:, first:end] = some.index_select(1, chosen[: end - first])
+        moved = (
+            (layer, slot, to)
+            for to, (layer, slot) in enumerate(zip(layers, slots, strict=True))
+            if slot != to
+        )
+        for layer, group in groupby(moved, key=itemgetter(0)):
+            _, sources, targets = zip(*group, strict=True)
+            self.decoder.operations.copy_rows(self.cache[layer:], sources, targets, whole_blocks(positions))
 
     def _states(self, rows: Sequence[Row], spans: Sequence[range]) -> Tensor:
         """Feed rows the tokens at their positions; return the final states after which tokens are picked.

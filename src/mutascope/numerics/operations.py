@@ -109,6 +109,16 @@ class Operations(Protocol):
         """Return room for keys and values."""
         ...
 
+    def copy_rows(
+        self, cache: Tensor, sources: Sequence[int], targets: Sequence[int], positions: int
+    ) -> None:
+        """Copy the first positions of rows of keys and values."""
+        ...
+
+    def put_rows(self, cache: Tensor, first: int, rows: Sequence[Tensor]) -> None:
+        """Write keys and values into rows from the first on."""
+        ...
+
     def attend(
         self,
         qkv: Tensor,

@@ -16,6 +16,8 @@ class Sizes(NamedTuple):
         followers: mutants for which the network is run on a text that they may follow.
         decoded, checked: shares of the free memory that keys and values of all divergent mutants would take if these
             shared nothing, and those of mutants that are verified.
+        leaders: share of the mutants of higher layers that a layer has room for before it grows; main memory is not
+            taken until it is written.
     """
 
     rows: int
@@ -25,3 +27,4 @@ class Sizes(NamedTuple):
     followers: int
     decoded: float
     checked: float
+    leaders: float

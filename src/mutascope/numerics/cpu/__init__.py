@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from mutascope.core.cores import available_memory
-from mutascope.numerics.cpu.attention import Heads, attend, attend_alone, new_cache
+from mutascope.numerics.cpu.attention import Heads, attend, attend_alone, copy_rows, new_cache, put_rows
 from mutascope.numerics.cpu.functions import cos_sin, exp, gumbel, log, power, tanh
 from mutascope.numerics.cpu.library import SUMS, floats, threads_for_kernels
 from mutascope.numerics.cpu.maps import (
@@ -44,6 +44,7 @@ __all__ = [
     "activate",
     "attend",
     "attend_alone",
+    "copy_rows",
     "cos_sin",
     "exp",
     "floats",
@@ -60,6 +61,7 @@ __all__ = [
     "pack",
     "pack_pair",
     "power",
+    "put_rows",
     "rough",
     "sample",
     "sample_rough",
@@ -73,7 +75,9 @@ __all__ = [
 
 NAMES = {torch.float32: "fma32-1", torch.bfloat16: "fma32-bf16-1"}
 """Name of the numerics of weights of a dtype; the number goes up when a bit of a result changes."""
-SIZES = Sizes(rows=576, verified=128, tokens=1024, states=128, followers=3, decoded=0.25, checked=0.25)
+SIZES = Sizes(
+    rows=576, verified=128, tokens=1024, states=128, followers=3, decoded=0.25, checked=0.25, leaders=1.0
+)
 """What keeps the caches of a processor warm."""
 SYMMETRIC = True
 """Whether a product has the same bits when its factors are exchanged."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +36,20 @@ class Heads:
     scale: float
     window: int
     cap: float = 0.0
+
+
+def copy_rows(cache: Tensor, sources: Sequence[int], targets: Sequence[int], positions: int) -> None:
+    """Copy the first positions of rows of keys and values, [..., rows, n_kv_heads, positions, head_dim], one after the
+    other: no target is the source of a later one.
+    """
+    for source, target in zip(sources, targets, strict=True):
+        cache[..., target, :, :positions, :] = cache[..., source, :, :positions, :]
+
+
+def put_rows(cache: Tensor, first: int, rows: Sequence[Tensor]) -> None:
+    """Write keys and values [2, n_kv_heads, positions, head_dim] into rows of a cache from the first on."""
+    for target, row in enumerate(rows, first):
+        cache[:, target, :, : row.shape[2]] = row
 
 
 def attend(

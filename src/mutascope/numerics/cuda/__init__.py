@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mutascope.numerics.cuda.attention import attend, attend_alone, new_cache
+from mutascope.numerics.cuda.attention import attend, attend_alone, copy_rows, new_cache, put_rows
 from mutascope.numerics.cuda.elementwise import activate, tanh
 from mutascope.numerics.cuda.maps import linear, pack, pack_pair, stack, strips
 from mutascope.numerics.cuda.norms import norm, norm_heads
@@ -24,6 +24,7 @@ __all__ = [
     "activate",
     "attend",
     "attend_alone",
+    "copy_rows",
     "free_memory",
     "linear",
     "name_of",
@@ -34,12 +35,15 @@ __all__ = [
     "pack",
     "pack_pair",
     "pick",
+    "put_rows",
     "stack",
     "strips",
     "tanh",
 ]
 
-SIZES = Sizes(rows=4096, verified=1024, tokens=2048, states=2048, followers=32, decoded=0.6, checked=0.12)
+SIZES = Sizes(
+    rows=4096, verified=1024, tokens=2048, states=2048, followers=32, decoded=0.6, checked=0.12, leaders=0.25
+)
 """What keeps a card busy."""
 SYMMETRIC = False
 """Whether a product has the same bits when its factors are exchanged: float32 is multiplied in three unlike parts."""

@@ -7,6 +7,8 @@ sees), whatever else is in the pass: a block in which it sees nothing leaves its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
@@ -28,6 +30,21 @@ def new_cache(*shape: int, positions: int, head_dim: int, like: Tensor) -> Tenso
     the device and in the dtype of ``like``.
     """
     return like.new_empty(*shape, -(-positions // SUMS) * SUMS, head_dim)
+
+
+def copy_rows(cache: Tensor, sources: Sequence[int], targets: Sequence[int], positions: int) -> None:
+    """Copy the first positions of rows of keys and values, [..., rows, n_kv_heads, positions, head_dim]; no target is
+    the source of a later one.
+    """
+    some, axis = cache[..., :positions, :], cache.ndim - 4
+    place = torch.tensor([[*sources], [*targets]]).to(cache.device)
+    some.index_copy_(axis, place[1], some.index_select(axis, place[0]))
+
+
+def put_rows(cache: Tensor, first: int, rows: Sequence[Tensor]) -> None:
+    """Write keys and values [2, n_kv_heads, positions, head_dim] into rows of a cache from the first on."""
+    known = torch.stack(list(rows), dim=1)
+    cache[:, first : first + len(rows), :, : known.shape[3]] = known
 
 
 def attend(
