@@ -26,6 +26,7 @@ def test_the_palette_changes_the_pictures(cli, folder, tmp_path):
     assert (tmp_path / "paper.html").read_text() != (tmp_path / "colourblind.html").read_text()
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize(
     "out, words",
     [(".", "is a folder: choose a file for --out"), ("say/manifest.json/report.html", "cannot be written")],

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
-from mutascope.explorer.packing import pack, unpack
+from mutascope.explorer.packing import pack
 
 LETTERS = 40
 """Of a longer word, so many letters count."""
@@ -59,28 +58,3 @@ def _packed(places: dict[str, array[int]]) -> bytes:
     start = np.cumsum([0, *map(len, places.values())])
     steps = np.diff(numbers, prepend=np.uint32(0)).astype(np.uint32)
     return pack({"start": start.astype(np.uint32), "steps": steps}, words=list(places))
-
-
-def texts_with(query: str, first: Sequence[str], pieces: Sequence[bytes]) -> set[int] | None:
-    """Return the numbers of the texts that have every word of a query, as the page does it; None without a word.
-
-    A word of three letters or more stands for all that begin with it.
-    """
-    found = None
-    for word in words_of(query):
-        mine = _with_word(word, first, pieces)
-        found = mine if found is None else found & mine
-    return found
-
-
-def _with_word(word: str, first: Sequence[str], pieces: Sequence[bytes]) -> set[int]:
-    last = word + "\uffff" if len(word) > 2 else word
-    found: set[int] = set()
-    begins = max(bisect_right(first, _order(word), key=_order) - 1, 0)
-    for piece in pieces[begins : bisect_right(first, _order(last), key=_order)]:
-        facts, arrays = unpack(piece)
-        numbers = np.cumsum(arrays["steps"], dtype=np.uint32)
-        for place, other in enumerate(facts["words"]):
-            if other == word or (len(word) > 2 and other.startswith(word)):
-                found.update(numbers[arrays["start"][place] : arrays["start"][place + 1]].tolist())
-    return found
