@@ -35,8 +35,11 @@ def test_white_is_known_and_grey_is_not(given):
         [grey, grey, grey, white],  # a silent mutant is none of them, whatever is known
         [grey] * 4,
     ]
-    told = ["max", "min", "both", "no such NSM", "unscreened or\nnot asked"]
+    one_sided = ["max only, or\nmin not known", "min only, or\nmax not known"]
+    told = [*one_sided, "both", "no such NSM", "unscreened or\nnot asked"]
     assert legend(draw_gallery([[data]], "")) == told
+    (plain,) = marked(given, label, records, LOCUS, [("", pl.col("col") == 0)])
+    assert legend(draw_gallery([[plain, data]], "")) == told
 
 
 def test_the_legend_of_maps_in_which_white_means_two_things_says_both(given):

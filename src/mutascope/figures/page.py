@@ -173,10 +173,16 @@ def enlarge_screened(axes: Axes, data: MapData, palette: Palette) -> None:
 def _common_legend(maps: Sequence[MapData], palette: Palette) -> list[tuple[int, str, str]]:
     """The legend of maps in which one colour may mean several things."""
     legends = [legend_of(data, palette) for data in maps]
-    labels = [dict.fromkeys(told for _, _, told in entries) for entries in zip(*legends, strict=True)]
+    labels = [_distinct([told for _, _, told in entries]) for entries in zip(*legends, strict=True)]
     return [
         (code, colour, " or\n".join(told)) for (code, colour, _), told in zip(legends[0], labels, strict=True)
     ]
+
+
+def _distinct(labels: Sequence[str]) -> list[str]:
+    """The labels, without those with which a longer one begins."""
+    known = list(dict.fromkeys(labels))
+    return [told for told in known if not any(other != told and other.startswith(told) for other in known)]
 
 
 def _wrapped(title: str, width: float) -> list[str]:

@@ -59,7 +59,10 @@ def marked(
         status[found["row"].to_numpy(), found["col"].to_numpy()] = found["status"].to_numpy()
         names = {Status.SILENT: "no such NSM"}
         if len(hidden):  # of the other mutant of a site nothing may be known
-            names |= {Status.MAX_ONLY: "max", Status.MIN_ONLY: "min"}
+            names |= {
+                Status.MAX_ONLY: "max only, or\nmin not known",
+                Status.MIN_ONLY: "min only, or\nmax not known",
+            }
             names[Status.UNSCREENED] = f"unscreened or\n{unknown}"
         title = f"{whole.name} {title}".strip()
         maps.append(replace(whole, status=status, exact=None, title=title, names=names))
