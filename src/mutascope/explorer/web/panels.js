@@ -5,6 +5,8 @@ import { wordDiff } from "./diff.js";
 import { choice, count, el, visible } from "./dom.js";
 import { address, go } from "./state.js";
 
+const NOTHING = "(ends)";
+
 export async function panelsView(atlas, at) {
   const number = Number(at.panel ?? 0);
   const panel = atlas.panels[number];
@@ -32,7 +34,7 @@ export async function panelsView(atlas, at) {
 function row(panel, prompt, i, text) {
   const wild = panel.wild_type[i];
   const parts = text === null ? [] : wordDiff(wild, text).filter(([op]) => op !== "delete");
-  const mutant = text === null ? ["not finite"] : text === wild ? ["the same"] : parts.map(([op, part]) => el(op === "insert" ? "ins" : "span", {}, visible(part)));
+  const mutant = text === null ? ["not finite"] : text === wild ? ["the same"] : !text ? [NOTHING] : parts.map(([op, part]) => el(op === "insert" ? "ins" : "span", {}, visible(part)));
   const cell = (...children) => el("td", { class: "said", dir: "auto" }, ...children);
-  return { element: el("tr", { "data-prompt": i }, cell(visible(prompt), panel.genres[i] ? el("small", {}, panel.genres[i]) : null), cell(visible(wild)), cell(...mutant)), text: `${prompt}\n${text ?? ""}`.toLowerCase() };
+  return { element: el("tr", { "data-prompt": i }, cell(visible(prompt), panel.genres[i] ? el("small", {}, panel.genres[i]) : null), cell(visible(wild) || NOTHING), cell(...mutant)), text: `${prompt}\n${text ?? ""}`.toLowerCase() };
 }
