@@ -60,8 +60,11 @@ def crossed_mean(sites: pl.DataFrame, value: str) -> Mean:
 
 def _part(centred: pl.DataFrame, axis: str) -> tuple[float, float]:
     """Sum of squares of the sums of the lines of an axis, corrected for their number, and its degrees of freedom."""
-    lines = centred.group_by(*LOCUS_KEY, axis).agg(pl.col("rest").sum())
-    loci = lines.group_by(LOCUS_KEY).agg(squares=(pl.col("rest") ** 2).sum(), lines=pl.len())
+    # in the order of the sites: sums of floats depend on it
+    lines = centred.group_by(*LOCUS_KEY, axis, maintain_order=True).agg(pl.col("rest").sum())
+    loci = lines.group_by(LOCUS_KEY, maintain_order=True).agg(
+        squares=(pl.col("rest") ** 2).sum(), lines=pl.len()
+    )
     squares, number = loci["squares"].to_numpy(), loci["lines"].to_numpy()
     corrected = squares * number / np.maximum(number - 1, 1)
     weight = (corrected**2 / np.maximum(number - 1, 1)).sum()
