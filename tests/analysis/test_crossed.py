@@ -1,5 +1,7 @@
 """The mean of sites whose rows and columns depend on each other, by its definition, and the levels of what uses it."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import polars as pl
 import pytest
@@ -29,6 +31,19 @@ def test_the_mean_by_its_definition():
     assert found.variance == pytest.approx(variance)
     assert found.freedom == pytest.approx(freedom)
     assert found.p == pytest.approx(2 * stats.t.sf(values.mean() / np.sqrt(variance), freedom))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_mean_has_the_same_bits_every_time(seed):
+    """Groups come in any order where several threads ask for them."""
+    places = np.indices((7, 7)).reshape(2, -1)
+    values = np.random.default_rng(seed).normal(size=49)
+    sites = pl.DataFrame({"row": places[0], "col": places[1], "x": values}).with_columns(
+        layer=0, kind=pl.lit("q")
+    )
+    with ThreadPoolExecutor(3) as pool:
+        found = pool.map(lambda _: crossed_mean(sites, "x"), range(600))
+    assert len(set(found)) == 1
 
 
 def statuses(random: np.random.Generator, row: float, col: float, rate: float) -> np.ndarray:
