@@ -142,7 +142,7 @@ def test_totals_are_of_all_mutations_and_rates_of_max_and_min(tmp_path):
     given = ScreenSet([write_screen(tmp_path / "s", pl.concat([maps, zero]))])
     assert build_table(given, "nsm_total").select("nsm", "mutants", "rate").row(0) == (8, 24, 0.25)
     assert headline(given) == [
-        "s: 8 of 24 mutants are NSMs (rate of max and min 25.0 %, every site was screened)"
+        "s: 8 of 24 mutants are NSMs (rate of max and min 25.0 %, every site that was planned was screened)"
     ]
     assert build_table(given, "supplementary_1_nsms").rows() == [("tiny", 0, "q", 5), ("tiny", 1, "q", 3)]
     assert build_table(given, "layer_counts")["nsm"].to_list() == pytest.approx([5, 3])

@@ -65,7 +65,9 @@ def test_screens_of_every_sort_make_every_section(whole):
 def test_headline_numbers_are_those_of_the_tables(tmp_path, page_of):
     records = records_of({(0, "v"): "+-#.\n....", (1, "v"): "....\n...."}, ["fly", "a larva"])
     page = page_of(write_screen(tmp_path / "say", records))
-    assert "say: 4 of 32 mutants are NSMs (rate 12.5 %, every site was screened)" in page.text
+    assert (
+        "say: 4 of 32 mutants are NSMs (rate 12.5 %, every site that was planned was screened)" in page.text
+    )
     assert "The NSMs of say have 2 distinct outputs and lie in 1 of 2 loci." in page.text
     assert "writers" not in page.sections
     assert "Writers: left out, it takes a writer panel." in page.text

@@ -217,7 +217,7 @@ def _basis(given: ScreenSet, row: dict[str, Any]) -> str:
     if row["low"] is None:
         return "no random sample: no interval"
     if row["low"] == row["high"]:
-        return "every site was screened"
+        return "every site that was planned was screened"
     return f"95 %: {100 * row['low']:.1f} to {100 * row['high']:.1f}"
 
 
