@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -418,13 +420,18 @@ REFUSED = {
 }
 
 
+def refusal_of(folder: Path, change: Callable[[Path], object], **options: Any) -> str:
+    """What is said of a folder with a change."""
+    change(folder)
+    with pytest.raises(MutascopeError) as told:
+        load_model(str(folder), **options)
+    return str(told.value)
+
+
 @pytest.mark.parametrize("change, first, second", REFUSED.values(), ids=REFUSED)
 def test_folders_that_are_refused(llama_folder, tmp_path, change, first, second):
     folder = copy_model(llama_folder, tmp_path / "model")
-    change(folder)
-    with pytest.raises(MutascopeError) as told:
-        load_model(str(folder))
-    sentence = str(told.value)
+    sentence = refusal_of(folder, change)
     assert first in sentence
     assert second in sentence
     assert str(folder) in sentence
@@ -452,13 +459,10 @@ PICKLED = {
 
 @pytest.mark.parametrize("change, first, second", PICKLED.values(), ids=PICKLED)
 def test_pickled_weights_that_are_refused(llama_folder, tmp_path, change, first, second):
-    folder = copy_model(llama_folder, tmp_path / "model")
-    change(folder)
-    with pytest.raises(MutascopeError) as told:
-        load_model(str(folder), allow_pickle=True)
-    assert first in str(told.value)
-    assert second in str(told.value)
-    assert "\n" not in str(told.value)
+    sentence = refusal_of(copy_model(llama_folder, tmp_path / "model"), change, allow_pickle=True)
+    assert first in sentence
+    assert second in sentence
+    assert "\n" not in sentence
 
 
 @pytest.mark.parametrize(
