@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,7 @@ def ground(tmp_path_factory) -> Ground:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator:
     """A head without room for actors, and two nodes of one core."""
-    from ray.cluster_utils import Cluster
-
+    Cluster = import_module("ray.cluster_utils").Cluster
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PATHS)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -46,9 +46,7 @@ def cluster() -> Iterator:
         for _ in range(2):
             made.add_node(num_cpus=1, **small)
         yield made
-        import ray
-
-        ray.shutdown()
+        import_module("ray").shutdown()
         made.shutdown()
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 
@@ -53,8 +54,7 @@ def bucket(proxy, tmp_path, monkeypatch) -> Iterator[str]:
     monkeypatch.setitem(fsspec.config.conf, "s3", QUICK)
     monkeypatch.setattr(persistence, "PAUSES", (0.1, 0.1, 0.1))
     monkeypatch.setattr(files, "UPLOAD", 2.0)
-    import s3fs
-
+    s3fs = import_module("s3fs")
     s3fs.S3FileSystem.clear_instance_cache()
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 2)
     name = f"bucket-{time.monotonic_ns()}"
@@ -129,8 +129,7 @@ def test_a_bucket_that_is_not_there_is_told(bucket, llama):
 
 
 def test_no_credentials_are_told_at_once(bucket, monkeypatch):
-    import s3fs
-
+    s3fs = import_module("s3fs")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
