@@ -48,8 +48,9 @@ NOT_RUN = {
     "part1": "needs two parts",
     "drosophila/panel": "is of such a screen",
     "drosophila --select": "is of such a screen",
+    "embedding_frame": "needs an extra",
 }
-"""Commands that are parsed and not run, by a part of them."""
+"""Commands that are parsed and not run, and Python that is compiled and not run, by a part of them."""
 
 
 class Step(NamedTuple):
@@ -152,11 +153,15 @@ def test_what_the_guide_shows_runs(page, cli, small_default, tmp_path, monkeypat
     monkeypatch.setenv("MUTASCOPE_CACHE", str(small_default))
     names: dict[str, object] = {}
     for step in steps(page):
+        told = step.text if step.kind == "python" else step.name
+        left_out = any(part in told for part in NOT_RUN)
         if step.kind == "write":
             Path(step.name).write_text(step.text)
         elif step.kind == "python":
-            exec(compile(step.text, page.name, "exec"), names)
-        elif not any(part in step.name for part in NOT_RUN):
+            code = compile(step.text, page.name, "exec")
+            if not left_out:
+                exec(code, names)
+        elif not left_out:
             result = cli(*shlex.split(step.name, comments=True)[1:])
             assert result.code == (2 if step.text.startswith("mutascope: ") else 0), (step.name, result.err)
 

@@ -1,4 +1,5 @@
 from .analysis.diff import word_diff
+from .analysis.embeddings import embedding_frame
 from .assays import ChoiceAssay, PanelAssay, TextAssay, load_assay
 from .core.design import Design
 from .core.errors import MutascopeError
@@ -32,6 +33,7 @@ __all__ = [
     "draw_figure",
     "draw_map",
     "draw_sheet",
+    "embedding_frame",
     "load_assay",
     "load_genome",
     "load_model",

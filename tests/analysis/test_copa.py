@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as npst
 
 from analysis.frames import loci_of, records_of, records_of_arrays
 from mutascope import MutascopeError
-from mutascope.analysis.copa import _traded, copa, copa_contrasts, rearrange, sign_map, tail
+from mutascope.analysis.copa import copa, copa_contrasts, rearrange, sign_map, tail
+from mutascope.analysis.sign_nulls import traded_signs
 from mutascope.analysis.sites import by_assay
 
 SIGNS = npst.arrays(np.int8, st.tuples(st.integers(1, 6), st.integers(1, 7)), elements=st.integers(-1, 1))
@@ -137,7 +138,7 @@ def test_mirror_images_are_found_beside_leaning_rows():
 
 def test_traded_maps_keep_sites_and_totals():
     signs = np.random.default_rng(1).choice([-1, 0, 1], (9, 14)).astype(np.int8)
-    maps = _traded(signs, 30, np.random.default_rng(2))
+    maps = traded_signs(signs, 30, np.random.default_rng(2))
     assert (maps.sum(axis=1) == signs.sum(axis=0)).all()
     assert (maps.sum(axis=2) == signs.sum(axis=1)).all()
     assert ((maps != 0) == (signs != 0)).all()

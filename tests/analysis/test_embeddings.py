@@ -6,8 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mutascope import MutascopeError
-from mutascope.analysis.embeddings import embedding_frame
+from mutascope import MutascopeError, embedding_frame
 
 WILD_TYPE = "The fruit fly has four stages of life: egg, larva, pupa and adult."
 PHENOTYPES = pl.DataFrame(

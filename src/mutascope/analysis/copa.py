@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from mutascope.analysis.enrichment import AXES, FDR
 from mutascope.analysis.nulls import q_values
+from mutascope.analysis.sign_nulls import shuffled_signs, traded_signs
 from mutascope.analysis.sites import in_order, site_frame
 from mutascope.analysis.status import Status
 from mutascope.core.cores import available_cores
@@ -27,16 +28,10 @@ from mutascope.core.schema import LOCUS_KEY
 
 MEASURES = ("strength", "asymmetry", "mirror")
 SHUFFLES = 200
-_TRADES = 3
-"""Times that a sign may be traded, on average, between two maps of the null that keeps the totals of lines."""
-_SWEEPS = 24
-"""Times that every row trades, at most."""
 _COUNTED = 10
 """Null maps that must reach a value for p to be their share; below it, p is the tail of a fitted distribution."""
 _BLOCK = 2**17
 """Correlations held at a time: what fits the cache of a processor goes several times as fast."""
-_OPPOSITE = 1 ^ -1
-"""What the codes +1 and -1 differ by, bit by bit; no other two codes do."""
 _SHORT = 2**11
 """Vectors of signs up to this length have covariances that fit into float32."""
 _STEPS = 1e5
@@ -232,8 +227,8 @@ def _locus_rows(
     """A row per axis of one locus: layer, kind and codes [rows, cols]."""
     layer, kind, signs = locus
     random = np.random.default_rng([seed, layer, *kind.encode()])
-    shuffled = _shuffled(signs, shuffles, random)
-    traded = _traded(signs, shuffles, random) if "mirror" in measures else None
+    shuffled = shuffled_signs(signs, shuffles, random)
+    traded = traded_signs(signs, shuffles, random) if "mirror" in measures else None
     rows = []
     for axis in AXES:
         vectors, arrangement = _vectors(signs, axis), rearrange(signs, axis)
@@ -262,64 +257,6 @@ def _sign_maps(records: pl.DataFrame, loci: pl.DataFrame) -> Iterator[tuple[int,
         status = np.zeros(shapes[layer, kind], dtype=np.int8)
         status[group["row"].to_numpy(), group["col"].to_numpy()] = group["status"].to_numpy()
         yield layer, kind, sign_map(status)
-
-
-def _shuffled(signs: np.ndarray, shuffles: int, random: np.random.Generator) -> np.ndarray:
-    """Maps [shuffles, rows, cols] with the signs shuffled among the sites that have one."""
-    maps = np.zeros((shuffles, signs.size), dtype=np.int8)
-    places = np.flatnonzero(signs)
-    values = np.broadcast_to(signs.ravel()[places], (shuffles, len(places)))
-    maps[:, places] = random.permuted(values, axis=1)
-    return maps.reshape(shuffles, *signs.shape)
-
-
-def _traded(signs: np.ndarray, maps: int, random: np.random.Generator) -> np.ndarray:
-    """Maps [maps, rows, cols] with the sites of the signs and the total of every row and column kept.
-
-    All start at one map, some sweeps away from the observed one, and go as many: then the observed one is one of them
-    under the null, however few the sweeps (Besag and Clifford 1989).
-    """
-    signed = signs.any(axis=1)
-    rows = signs[signed]
-    plus, minus = (rows > 0).sum(axis=0), (rows < 0).sum(axis=0)
-    opposite = (
-        2 * (plus * minus).sum() / max(len(rows) * (plus + minus).sum(), 1)
-    )  # in another row, to a sign
-    sweeps = min(_SWEEPS, int(np.ceil(_TRADES / max(opposite, 1 / _SWEEPS))))
-    chains = np.repeat(_sweeps(rows[None], sweeps, random), maps, axis=0)
-    out = np.zeros((maps, *signs.shape), dtype=np.int8)
-    out[:, signed] = _sweeps(chains, sweeps, random)
-    return out
-
-
-def _sweeps(maps: np.ndarray, sweeps: int, random: np.random.Generator) -> np.ndarray:
-    """Trade signs between random pairs of rows of maps [maps, rows, cols], each row so often (Strona et al. 2014).
-
-    Where two rows have opposite signs in a column, either may have the +1: so many columns of each sort as before.
-    """
-    maps, (number, height, _) = maps.copy(), maps.shape
-    start, half = np.arange(number)[:, None] * height, height // 2
-    for _ in range(sweeps if height > 1 else 0):
-        order = start + random.permuted(np.tile(np.arange(height), (number, 1)), axis=1)
-        first, second = order[:, :half].ravel(), order[:, half : 2 * half].ravel()
-        keys = random.random((len(first), maps.shape[2]), dtype=np.float32)
-        _trade(maps.reshape(-1, maps.shape[2]), first, second, keys)
-    return maps
-
-
-def _trade(lines: np.ndarray, first: np.ndarray, second: np.ndarray, keys: np.ndarray) -> None:
-    """Trade signs between lines [lines, length] at two places [pairs]: the least keys [pairs, length] have the +1."""
-    above, length = lines.take(first, axis=0), lines.shape[1]
-    places = np.flatnonzero((above ^ lines.take(second, axis=0)) == _OPPOSITE)
-    pair, column = np.divmod(places, length)
-    opposite, key = above.ravel()[places], (keys.ravel()[places] * 2**24).astype(np.int64)
-    # Ordered by pair, key (a multiple of 2^-24) and column, as one whole number each: three sorts in one.
-    column = np.sort((pair * 2**24 + key) * length + column) % length
-    number = np.bincount(pair, minlength=len(first))
-    positive = np.bincount(pair[opposite > 0], minlength=len(first))
-    sorts = np.stack([positive, number - positive], axis=1)
-    signs = np.repeat(np.tile(np.array([1, -1], dtype=np.int8), len(first)), sorts.ravel())
-    lines[first[pair], column], lines[second[pair], column] = signs, -signs
 
 
 def _vectors(signs: np.ndarray, axis: str) -> np.ndarray:
