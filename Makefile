@@ -15,6 +15,9 @@ export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
+# Puts the checkers of the atlas's modules into node_modules, unless they are there.
+NPM_CI := test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund --fetch-retries=0 --fetch-timeout=20000
+
 .PHONY: help
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
@@ -45,6 +48,8 @@ lint: setup ## Check style, format and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pyright
+	@if $(NPM_CI) >/dev/null 2>&1; then npm run --silent lint; \
+	else echo "The modules of the atlas were not checked: npm, or a registry that has the packages of package-lock.json, is missing."; fi
 
 .PHONY: docs
 docs: setup ## Build the documentation into build/docs; runs its notebook
@@ -53,5 +58,5 @@ docs: setup ## Build the documentation into build/docs; runs its notebook
 
 .PHONY: clean
 clean: ## Remove what make created: .venv, demo output, caches, builds
-	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules demo build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

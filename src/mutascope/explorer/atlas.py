@@ -16,6 +16,7 @@ from mutascope.explorer.elsewhere import found_elsewhere
 from mutascope.explorer.pages import page_names
 from mutascope.explorer.panels import PanelPages
 from mutascope.explorer.prepared import Pages, pages_of, stamp
+from mutascope.explorer.shapes import AtlasIndex, ScreenIndex
 from mutascope.explorer.told import Told, findings, found_here
 from mutascope.figures.palette import PALETTES
 from mutascope.findings import ScreenSet, open_many
@@ -45,7 +46,7 @@ class Screen:
     pages: Pages
 
     @property
-    def index(self) -> dict[str, Any]:
+    def index(self) -> ScreenIndex:
         """What the screen is and how far it is, and every locus with its counts."""
         manifest, index, total = self.results.manifest, self.pages.index, self.results.total
         return {
@@ -154,7 +155,7 @@ class Atlas:
                 return screen.pages.read(page.removesuffix(".bin"))
         return web()[path]
 
-    def index(self) -> dict[str, Any]:
+    def index(self) -> AtlasIndex:
         """Return what the whole atlas holds."""
         return {
             "version": version("mutascope"),

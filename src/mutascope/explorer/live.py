@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
+from mutascope.explorer.shapes import Said
 
 
 class Speaker(Protocol):
@@ -50,7 +51,7 @@ def live_route(speaker: Speaker, headers: Mapping[str, str]) -> Route:
                 for said in speaker.say(**asked(query)):
                     if mine != turn[0]:
                         return
-                    yield _event("said", {"column": said.column, "text": said.text, "end": said.end})
+                    yield _event("said", Said(column=said.column, text=said.text, end=said.end))
             except MutascopeError as refused:
                 yield _event("refused", str(refused))
         yield _event("done", None)

@@ -16,6 +16,7 @@ from mutascope.explorer.loci import locus_page
 from mutascope.explorer.packing import pack
 from mutascope.explorer.phenotypes import PIECE, PhenotypePages
 from mutascope.explorer.pyramid import packed_levels, status_counts
+from mutascope.explorer.shapes import LocusIndex, PagesIndex
 from mutascope.findings import ScreenSet
 
 OVERVIEW_SIDE = 512
@@ -24,7 +25,7 @@ NAMES = ("overview", "phenotypes", "words")
 """Pages that every screen has one of."""
 
 
-def page_names(index: dict[str, Any]) -> Iterator[str]:
+def page_names(index: PagesIndex) -> Iterator[str]:
     """Yield the names of all pages of a screen, from its index."""
     yield from NAMES
     yield from (f"loci/{locus['name']}" for locus in index["loci"])
@@ -114,7 +115,7 @@ class ScreenPages:
         return {f"{layer}.{kind}": part for (layer, kind), part in parts.items()}
 
     @cached_property
-    def index(self) -> dict[str, Any]:
+    def index(self) -> PagesIndex:
         """What the screen is, and every locus with its counts."""
         outputs, assay = self.manifest.wild_type, self.manifest.assay
         facts = self._facts
@@ -215,7 +216,7 @@ class ScreenPages:
         return answers_page(outputs, nsms, data.status.shape[1], self.mutations, self.letters)
 
 
-def _locus_facts(data: MapData, known: dict[str, Any]) -> dict[str, Any]:
+def _locus_facts(data: MapData, known: dict[str, Any]) -> LocusIndex:
     rows, cols = data.status.shape
     counts = status_counts(data.status).sum(axis=(0, 1)).tolist()
     return {
@@ -227,7 +228,9 @@ def _locus_facts(data: MapData, known: dict[str, Any]) -> dict[str, Any]:
         "transposed": data.transposed,
         "counts": counts,
         "exact": int(data.run.sum()) if data.exact is not None else sum(counts[1:]),
-        **{"phenotypes": 0, "cosine": None, "enriched": 0, **known},
+        "phenotypes": known.get("phenotypes", 0),
+        "cosine": known.get("cosine"),
+        "enriched": known.get("enriched", 0),
     }
 
 

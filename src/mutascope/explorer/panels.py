@@ -11,6 +11,7 @@ import polars as pl
 from mutascope.core.genome import Mutant
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.explorer.prepared import compressed, stamp
+from mutascope.explorer.shapes import PanelIndex
 from mutascope.store import ScreenFolder
 from mutascope.store.reader import ScreenData
 
@@ -33,7 +34,7 @@ class PanelPages:
         return [Mutant(*row) for row in self.results.records().select(MUTANT_KEY).iter_rows()]
 
     @cached_property
-    def index(self) -> dict[str, Any]:
+    def index(self) -> PanelIndex:
         """What the panel asks, what the wild type says, and which mutants are on it."""
         manifest = self.results.manifest
         return {

@@ -6,10 +6,11 @@ import gzip
 import hashlib
 import json
 import os
-from typing import Any, Protocol
+from typing import Protocol
 
 from mutascope.core.errors import MutascopeError
 from mutascope.explorer.pages import ScreenPages, page_names
+from mutascope.explorer.shapes import PagesIndex
 from mutascope.store import ScreenFolder
 
 FOLDER = "atlas"
@@ -21,7 +22,7 @@ class Pages(Protocol):
     """The pages of a screen: read from its folder, or made."""
 
     @property
-    def index(self) -> dict[str, Any]:
+    def index(self) -> PagesIndex:
         """What the screen is, and every locus with its counts."""
         ...
 
@@ -53,7 +54,7 @@ class MadePages:
         self._known: dict[str, bytes] = {}
 
     @property
-    def index(self) -> dict[str, Any]:
+    def index(self) -> PagesIndex:
         """What the screen is, and every locus with its counts."""
         return self._pages.index
 
@@ -79,7 +80,7 @@ class StoredPages:
         index: as it stands there.
     """
 
-    def __init__(self, folder: ScreenFolder, index: dict[str, Any]) -> None:
+    def __init__(self, folder: ScreenFolder, index: PagesIndex) -> None:
         self._files, self.index, self._names = folder.files, index, set(page_names(index))
 
     def read(self, name: str) -> bytes:
@@ -111,7 +112,7 @@ def pages_of(folder: ScreenFolder, now: str, *, keep: bool = True) -> Pages:
     return MadePages(folder.path, keep=keep) if index is None else StoredPages(folder, index)
 
 
-def _stored_index(folder: ScreenFolder, now: str) -> dict[str, Any] | None:
+def _stored_index(folder: ScreenFolder, now: str) -> PagesIndex | None:
     """The index that stands in the folder; None where there is none of the screen as it is now."""
     try:
         stored = json.loads(folder.files.read(f"{FOLDER}/index.json"))

@@ -6,9 +6,10 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from mutascope.core.errors import MutascopeError
+from mutascope.explorer.shapes import PagesIndex, Placed, Refused, Section, Sentence
 from mutascope.findings import ScreenSet
 from mutascope.findings.sentences import sentences
 
@@ -24,7 +25,7 @@ class Place(Protocol):
         ...
 
     @property
-    def index(self) -> dict[str, Any]:
+    def index(self) -> PagesIndex:
         """What it is, with its ``loci``."""
         ...
 
@@ -41,10 +42,10 @@ def findings(found: Iterable[tuple[str, Sequence[str]]], screens: Sequence[Place
     """
     try:
         for title, said in found:
-            placed = [{"sentence": sentence, **place_of(sentence, screens)} for sentence in said]
-            yield _line({"section": title, "sentences": placed})
+            placed = [Sentence(sentence=sentence, **place_of(sentence, screens)) for sentence in said]
+            yield _line(Section(section=title, sentences=placed))
     except MutascopeError as error:
-        yield _line({"refused": str(error)})
+        yield _line(Refused(refused=str(error)))
 
 
 def found_here(open_set: Callable[[], ScreenSet]) -> Iterator[tuple[str, list[str]]]:
@@ -52,7 +53,7 @@ def found_here(open_set: Callable[[], ScreenSet]) -> Iterator[tuple[str, list[st
     yield from ((section.title, said) for section, said in sentences(open_set()))
 
 
-def place_of(sentence: str, screens: Sequence[Place]) -> dict[str, Any]:
+def place_of(sentence: str, screens: Sequence[Place]) -> Placed:
     """Return the ``screen`` (number) and the ``locus`` that a sentence names; null where it names none, or several."""
     named, rest = [], sentence
     for number, screen in sorted(enumerate(screens), key=lambda item: -len(item[1].label)):
@@ -64,7 +65,7 @@ def place_of(sentence: str, screens: Sequence[Place]) -> dict[str, Any]:
     return {"screen": number, "locus": loci[0] if loci else None}
 
 
-def _line(told: dict[str, Any]) -> bytes:
+def _line(told: Section | Refused) -> bytes:
     return json.dumps(told, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 

@@ -1,53 +1,88 @@
 // The map of one locus on a canvas, with tracks in the margins; several charts share one camera.
 
 import { dark } from "./colours.js";
-import { el } from "./dom.js";
+import { el, pen, ringed } from "./dom.js";
 import { drawTrack, TRACK } from "./tracks.js";
 
+/** @import { DrawnMap, Moved } from "./types.d.ts" */
+
 const INK = () => (dark() ? "#aeb7c4" : "#444c58");
-const ease = (t) => 1 - (1 - t) ** 3;
+const ease = (/** @type {number} */ t) => 1 - (1 - t) ** 3;
 
 const SMALL = 0.4; // share of a map below which what was screened is shown larger
 const LEAVE = 0.5; // of the size at which the whole map is seen, below which a zoom goes over into the model
 
 /** What part of a map is seen: top left in sites, as drawn, and pixels per site. */
 export class Camera {
-  /** `start`: [x, y, scale] of the middle, where that is known; `onmove` and `onleave` are given such. */
+  x = 0;
+  y = 0;
+  scale = 0;
+  moved = false;
+  /** Row and column of the site that is pointed at. @type {[number, number] | null} */
+  cursor = null;
+  /** @type {Set<Chart>} */
+  charts = new Set();
+
+  /**
+   * `start`: [x, y, scale] of the middle, where that is known; `onmove` and `onleave` are given such.
+   * @param {number[] | null} start
+   * @param {{ onmove: (...middle: number[]) => void, onleave: (...middle: number[]) => void }} owner
+   */
   constructor(start, { onmove, onleave }) {
-    Object.assign(this, { x: 0, y: 0, scale: 0, charts: new Set(), cursor: null, moved: false, start, onmove, onleave });
+    this.start = start;
+    this.onmove = onmove;
+    this.onleave = onleave;
   }
   redraw() { for (const chart of this.charts) chart.draw(); }
 }
 
 export class Chart {
-  /** `map`: rows, cols, transposed, pixels (3 per site), colours of the statuses, rowTrack and colTrack, orders, marks. */
+  moving = 0; // number of the frame
+  width = 0; // of the box, in pixels
+  height = 0;
+  least = 0.05; // scale at which the whole map is seen
+
+  /**
+   * @param {Camera} camera @param {DrawnMap} map
+   * @param {{ onpick: (row: number, col: number) => void, onpoint: (site: [number, number] | null) => void }} owner
+   */
   constructor(camera, map, { onpick, onpoint }) {
-    Object.assign(this, { camera, map, onpick, onpoint, moving: 0 });
+    this.camera = camera;
+    this.map = map;
+    this.onpick = onpick;
+    this.onpoint = onpoint;
     this.canvas = el("canvas", { class: "chart", tabindex: 0, role: "application", "aria-label": map.label });
     this.element = el("div", { class: "frame" }, this.canvas);
+    this.image = this.picture();
     camera.charts.add(this);
-    this.setMap(map, false);
     this.listen();
     new ResizeObserver(() => { this.fit(!camera.moved); this.draw(); }).observe(this.element);
   }
 
-  /** Show another map of the same shape; where only the order differs, lines move to their places. */
+  /** Show another map of the same shape; where only the order differs, lines move to their places. @param {DrawnMap} map @param {boolean} animated */
   setMap(map, animated) {
     const old = this.map;
     this.map = map;
-    [this.down, this.across] = map.transposed ? [map.cols, map.rows] : [map.rows, map.cols];
-    [this.yOrder, this.xOrder] = map.transposed ? [map.colOrder, map.rowOrder] : [map.rowOrder, map.colOrder];
-    [this.yTrack, this.xTrack] = map.transposed ? [map.colTrack, map.rowTrack] : [map.rowTrack, map.colTrack];
     this.image = this.picture();
     if (animated && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.animate(old);
     else this.draw();
   }
 
-  site(y, x) { // row and column of the site drawn there
+  // What is drawn down and across: gate and up stand on their side.
+  get down() { return this.map.transposed ? this.map.cols : this.map.rows; }
+  get across() { return this.map.transposed ? this.map.rows : this.map.cols; }
+  get yOrder() { return this.map.transposed ? this.map.colOrder : this.map.rowOrder; }
+  get xOrder() { return this.map.transposed ? this.map.rowOrder : this.map.colOrder; }
+  get yTrack() { return this.map.transposed ? this.map.colTrack : this.map.rowTrack; }
+  get xTrack() { return this.map.transposed ? this.map.rowTrack : this.map.colTrack; }
+
+  /** Row and column of the site drawn there. @param {number} y @param {number} x @returns {[number, number]} */
+  site(y, x) {
     return this.map.transposed ? [this.xOrder[x], this.yOrder[y]] : [this.yOrder[y], this.xOrder[x]];
   }
 
-  get first() { // where the first screened site is drawn
+  /** Where the first screened site is drawn. */
+  get first() {
     const { status, cols } = this.map;
     for (let y = 0; y < this.down; y++) for (let x = 0; x < this.across; x++) {
       const [row, col] = this.site(y, x);
@@ -56,7 +91,8 @@ export class Chart {
     return [0, 0];
   }
 
-  place(row, col) { // where a site is drawn
+  /** Where a site is drawn. @param {number} row @param {number} col */
+  place(row, col) {
     const [line, across] = this.map.transposed ? [col, row] : [row, col];
     return [this.yOrder.indexOf(line), this.xOrder.indexOf(across)];
   }
@@ -71,19 +107,21 @@ export class Chart {
       }
     }
     const canvas = el("canvas", { width: this.across, height: this.down });
-    canvas.getContext("2d").putImageData(image, 0, 0);
+    pen(canvas).putImageData(image, 0, 0);
     return canvas;
   }
 
+  /** Move the lines from where they were to where they are. @param {DrawnMap} old */
   animate(old) {
-    const byColumn = old.transposed ? old.rowOrder.some((v, i) => v !== this.xOrder[i]) : old.colOrder.some((v, i) => v !== this.xOrder[i]);
-    const before = byColumn ? (old.transposed ? old.rowOrder : old.colOrder) : (old.transposed ? old.colOrder : old.rowOrder);
+    const [down, across] = old.transposed ? [old.colOrder, old.rowOrder] : [old.rowOrder, old.colOrder];
+    const byColumn = across.some((/** @type {number} */ line, /** @type {number} */ i) => line !== this.xOrder[i]);
+    const before = byColumn ? across : down;
     const now = byColumn ? this.xOrder : this.yOrder;
     const from = new Map([...before].map((line, at) => [line, at]));
     const began = performance.now();
-    const frame = (time) => {
+    const frame = (/** @type {number} */ time) => {
       const t = Math.min((time - began) / 700, 1);
-      const places = [...now].map((line, at) => from.get(line) + (at - from.get(line)) * ease(Math.max(t, 0)));
+      const places = [...now].map((line, at) => (from.get(line) ?? at) + (at - (from.get(line) ?? at)) * ease(Math.max(t, 0)));
       this.draw(t < 1 ? { byColumn, places } : null);
       if (t < 1) this.moving = requestAnimationFrame(frame);
     };
@@ -91,7 +129,7 @@ export class Chart {
     this.moving = requestAnimationFrame(frame);
   }
 
-  /** Size the canvas for its box and, the first time or when asked, show the whole map. */
+  /** Size the canvas for its box and, the first time or when asked, show the whole map. @param {boolean} whole */
   fit(whole) {
     const ratio = devicePixelRatio || 1;
     this.width = this.element.clientWidth;
@@ -122,10 +160,11 @@ export class Chart {
     return [x + (this.width - TRACK) / 2 / scale, y + (this.height - TRACK) / 2 / scale, scale];
   }
 
+  /** @param {Moved | null} [moved] */
   draw(moved = null) {
     if (!this.width) return;
     const { x, y, scale } = this.camera;
-    const context = this.canvas.getContext("2d");
+    const context = pen(this.canvas);
     const ratio = devicePixelRatio || 1;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, this.width, this.height);
@@ -144,6 +183,7 @@ export class Chart {
     this.drawMargins(context);
   }
 
+  /** @param {CanvasRenderingContext2D} context @param {Moved} moved */
   drawMoved(context, { byColumn, places }) {
     places.forEach((place, i) => {
       if (byColumn) context.drawImage(this.image, i, 0, 1, this.down, place, 0, 1, this.down);
@@ -151,7 +191,8 @@ export class Chart {
     });
   }
 
-  drawLines(context, scale) { // between sites, once they are large; and around the map
+  /** Between sites, once they are large; and around the map. @param {CanvasRenderingContext2D} context @param {number} scale */
+  drawLines(context, scale) {
     context.strokeStyle = dark() ? "#000000" : "#d9dde3";
     context.lineWidth = 1 / scale;
     if (scale >= 7) {
@@ -164,16 +205,14 @@ export class Chart {
     context.strokeRect(0, 0, this.across, this.down);
   }
 
+  /** @param {CanvasRenderingContext2D} context @param {number} scale */
   drawMarks(context, scale) {
     const size = Math.max(0.5, 5 / scale);
     for (const { row, col, chosen } of this.map.marks) {
       const [y, x] = this.place(row, col);
       context.beginPath();
       context.arc(x + 0.5, y + 0.5, chosen ? size * 1.6 : size, 0, 2 * Math.PI);
-      for (const [colour, width] of [["#ffffff", 4], [chosen ? "#b3004b" : "#d55e00", 2]]) { // seen on any ground
-        Object.assign(context, { strokeStyle: colour, lineWidth: width / scale });
-        context.stroke();
-      }
+      ringed(context, chosen ? "#b3004b" : "#d55e00", 1 / scale);
     }
     const cursor = this.camera.cursor;
     if (!cursor) return;
@@ -189,6 +228,7 @@ export class Chart {
     context.globalAlpha = 1;
   }
 
+  /** @param {CanvasRenderingContext2D} context */
   drawMargins(context) {
     const { x, y, scale } = this.camera;
     const { colours } = this.map;
@@ -202,8 +242,9 @@ export class Chart {
 
   listen() {
     const { canvas } = this;
+    /** @type {{ x: number, y: number, moved: boolean } | null} */
     let drag = null;
-    const under = (event) => {
+    const under = (/** @type {PointerEvent} */ event) => {
       const box = canvas.getBoundingClientRect();
       const { x, y, scale } = this.camera;
       const [across, down] = [Math.floor(x + (event.clientX - box.left - TRACK) / scale), Math.floor(y + (event.clientY - box.top - TRACK) / scale)];
@@ -234,7 +275,7 @@ export class Chart {
     canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** Zoom by a factor about a point, in pixels from the corner of the map. */
+  /** Zoom by a factor about a point, in pixels from the corner of the map. @param {number} factor */
   zoom(factor, px = (this.width - TRACK) / 2, py = (this.height - TRACK) / 2) {
     const { camera } = this;
     const scale = Math.min(Math.max(camera.scale * factor, 0.05), 80);
@@ -246,13 +287,16 @@ export class Chart {
     else camera.onmove(...this.middle);
   }
 
+  /** @param {[number, number] | null} site */
   point(site) {
     this.camera.cursor = site;
     this.onpoint(site);
     this.camera.redraw();
   }
 
+  /** @param {KeyboardEvent} event */
   key(event) {
+    /** @type {Record<string, [number, number]>} */
     const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
     const { cursor } = this.camera;
     if (steps[event.key]) {

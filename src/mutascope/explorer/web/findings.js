@@ -4,8 +4,12 @@ import * as data from "./data.js";
 import { el } from "./dom.js";
 import { address } from "./state.js";
 
+/** @import { At, Atlas, Changes, Sentence } from "./types.d.ts" */
+
+/** @type {Record<string, Changes>} */
 const SECTION_VIEWS = { "The strangest phenotypes": { view: "phenotypes", sort: "strangeness" } };
 
+/** @param {Atlas} atlas @param {At} at */
 export async function findingsView(atlas, at) {
   const state = el("p", { class: "quiet", role: "status" }, "Looking at the screens …");
   const element = el("section", { class: "findings" }, el("h2", {}, "Findings"), state);
@@ -13,8 +17,9 @@ export async function findingsView(atlas, at) {
   return element;
 }
 
+/** @param {HTMLElement} element @param {HTMLElement} state @param {At} at */
 async function fill(element, state, at) {
-  for await (const { section, sentences, refused } of data.findings()) {
+  for await (const { section = "", sentences = [], refused } of data.findings()) {
     if (refused) return state.replaceChildren(refused);
     state.before(el("h3", {}, section), el("ul", {}, sentences.map((said) => el("li", {}, link(at, section, said)))));
     state.textContent = "Looking for more …";
@@ -23,7 +28,8 @@ async function fill(element, state, at) {
   else state.textContent = "The report has no sentence to say on these screens yet.";
 }
 
+/** @param {At} at @param {string} section @param {Sentence} said */
 function link(at, section, { sentence, screen, locus }) {
-  const place = locus ? { view: "locus", locus } : SECTION_VIEWS[section] ?? { view: "model", locus: null };
+  const place = locus ? { view: "locus", locus } : (SECTION_VIEWS[section] ?? { view: "model", locus: null });
   return el("a", { href: address({ ...place, screen: String(screen ?? at.screen), mutant: null }) }, sentence, " ", el("small", {}, `→ ${locus ?? place.view}`));
 }

@@ -4,19 +4,30 @@ import { wordDiff } from "./diff.js";
 import { count, el, visible } from "./dom.js";
 import { go } from "./state.js";
 
+/** @import { At, Atlas, Attributes } from "./types.d.ts" */
+
 const COLUMNS = 3; // of mutants
+/** @type {Record<string, string>} */
+const ENDS = { end: " · ended", length: "", "non-finite": " · not finite" };
+/** @type {EventSource | null} */
 let source = null;
 
+/** @param {string} name @param {string} value @param {Attributes} attributes */
+const field = (name, value, attributes) => el("label", { class: "control" }, el("span", {}, name), el("input", { name, value, ...attributes }));
+
+/** @param {Atlas} atlas @param {At} at */
 export async function liveView(atlas, at) {
   const screen = atlas.screens[0];
-  const field = (name, value, attributes) => el("label", { class: "control" }, el("span", {}, name), el("input", { name, value, ...attributes }));
   const names = (at.mutants ?? at.mutant ?? "").split(";");
   const prompt = el("textarea", { name: "prompt", rows: 3, "aria-label": "Prompt" }, at.prompt ?? screen.prompt);
   const mutants = Array.from({ length: COLUMNS }, (_, i) => el("input", { class: "name", value: names[i] ?? "", "aria-label": `Mutant ${i + 1}`, placeholder: i ? "another, or a sum: a + b" : "15.v:3,7:max" }));
+  /** @type {HTMLInputElement} */
   const dose = el("input", { type: "range", name: "dose", min: 0, max: 1, step: 0.05, value: at.dose ?? 1, "aria-label": "Dose", oninput: () => { told.textContent = percent(dose.value); }, onchange: () => ask() });
+  /** @type {HTMLOutputElement} */
   const told = el("output", { "aria-label": "Dose in percent" }, percent(dose.value));
   const sides = el("div", { class: "sides live" });
   const problem = el("p", { role: "alert", hidden: true });
+  /** @type {HTMLFormElement} */
   const form = el("form", { class: "live", onsubmit: (event) => { event.preventDefault(); ask(); } },
     prompt,
     el("div", { class: "controls" }, mutants),
@@ -30,31 +41,32 @@ export async function liveView(atlas, at) {
   function ask() {
     source?.close();
     const sums = mutants.map((input) => input.value.trim()).filter(Boolean);
-    const query = new URLSearchParams([["column", ""], ...sums.map((sum) => ["column", sum]), ...new FormData(form)]);
+    const query = new URLSearchParams([["column", ""], ...sums.map((sum) => ["column", sum]), .../** @type {Iterable<[string, string]>} */ (new FormData(form))]);
     const columns = ["wild type", ...sums].map((name) => column(name));
     sides.replaceChildren(...columns.map(({ element }) => element));
     problem.hidden = true;
-    source = new EventSource(`live?${query}`);
-    source.addEventListener("said", ({ data }) => columns[JSON.parse(data).column].add(JSON.parse(data)));
-    source.addEventListener("refused", ({ data }) => { problem.textContent = JSON.parse(data); problem.hidden = false; sides.replaceChildren(); });
+    const asked = source = new EventSource(`live?${query}`);
+    asked.addEventListener("said", ({ data }) => columns[JSON.parse(data).column].add(JSON.parse(data)));
+    asked.addEventListener("refused", ({ data }) => { problem.textContent = JSON.parse(data); problem.hidden = false; sides.replaceChildren(); });
     const [wild, ...others] = columns;
-    for (const name of ["done", "error"]) source.addEventListener(name, () => {
-      source.close();
+    for (const name of ["done", "error"]) asked.addEventListener(name, () => {
+      asked.close();
       for (const other of others) other.compare(wild);
       sides.dataset.done = "true";
     });
     delete sides.dataset.done;
   }
 
-  const share = () => go({ mutants: mutants.map((input) => input.value.trim()).filter(Boolean).join(";"), prompt: prompt.value, mutant: null, dose: dose.value, seed: new FormData(form).get("seed") }, true);
+  const share = () => go({ mutants: mutants.map((input) => input.value.trim()).filter(Boolean).join(";"), prompt: prompt.value, mutant: null, dose: dose.value, seed: String(new FormData(form).get("seed")) }, true);
   return el("section", { class: "liveview" }, el("h2", {}, `Ask ${screen.model} and its mutants`),
     el("p", { class: "quiet" }, `Tiles of ${count(screen.tile)} by ${count(screen.tile)} weights. The seed is the same for all, so what differs comes from the mutation. At full dose and with the sampling of a screen, a mutant says what the screen recorded.`),
     form, problem, sides);
 }
 
-const percent = (value) => `${Math.round(100 * value)} %`;
+/** @param {string | number} value */
+const percent = (value) => `${Math.round(100 * Number(value))} %`;
 
-/** A text that grows; once it is whole, what the wild type does not say is underlined. */
+/** A text that grows; once it is whole, what the wild type does not say is underlined. @param {string} name */
 function column(name) {
   const text = el("p", { "aria-live": "off" });
   const state = el("span", { class: "quiet" }, " …");
@@ -62,12 +74,12 @@ function column(name) {
   return {
     element,
     text,
-    add: (said) => {
+    add: (/** @type {{ text: string, end: string | null }} */ said) => {
       text.append(visible(said.text));
-      if (said.end) state.textContent = { end: " · ended", length: "", "non-finite": " · not finite" }[said.end];
+      if (said.end) state.textContent = ENDS[said.end] ?? "";
     },
-    compare: (wild) => {
-      const parts = wordDiff(wild.text.textContent, text.textContent).filter(([op]) => op !== "delete");
+    compare: (/** @type {{ text: HTMLElement }} */ wild) => {
+      const parts = wordDiff(wild.text.textContent ?? "", text.textContent ?? "").filter(([op]) => op !== "delete");
       text.replaceChildren(...parts.map(([op, part]) => el(op === "insert" ? "ins" : "span", {}, part)));
     },
   };

@@ -10,12 +10,19 @@ import { lookUp, mutantPanel } from "./mutant.js";
 import { panelsView } from "./panels.js";
 import { phenotypesView } from "./phenotypes.js";
 import { address, go, state } from "./state.js";
+import { nsms } from "./world.js";
 
+/** @import { At, Atlas, Mutant, Screen } from "./types.d.ts" */
+
+/** Word and maker of every view. @type {Record<string, [string, (atlas: Atlas, at: At, lit: Mutant[]) => Promise<HTMLElement>]>} */
 const VIEWS = { model: ["Model", modelView], locus: ["Locus", locusView], phenotypes: ["Phenotypes", phenotypesView], findings: ["Findings", findingsView], panels: ["Panels", panelsView], live: ["Live", liveView] };
+/** @param {Atlas} atlas @param {string} view */
 const there = (atlas, view) => VIEWS[view] && (view !== "live" || atlas.live) && (view !== "panels" || atlas.panels.length > 0) && (view !== "findings" || !globalThis.embedded);
 const POLL = 5000; // milliseconds between looks at a folder that grows
-const main = document.getElementById("main");
-const aside = document.getElementById("mutant");
+/** @param {string} id */
+const part = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const main = part("main");
+const aside = part("mutant");
 let turn = 0;
 
 async function draw() {
@@ -24,12 +31,13 @@ async function draw() {
   try {
     const atlas = await data.atlas();
     const at = state();
-    if (!atlas.screens[at.screen]) return go({ screen: null });
+    const screen = atlas.screens[Number(at.screen)];
+    if (!screen) return go({ screen: null });
     if (!there(atlas, at.view)) return go({ view: null });
-    if (at.view === "locus" && !at.locus) return go({ locus: fullest(atlas.screens[at.screen]) });
+    if (at.view === "locus" && !at.locus) return go({ locus: fullest(screen) });
     const found = at.mutant ? await lookUp(atlas, at) : null;
     aside.hidden = !at.mutant || ["phenotypes", "panels", "live"].includes(at.view);
-    if (at.mutant) aside.replaceChildren(...(await mutantPanel(atlas, at, found)).flat().filter(Boolean));
+    if (at.mutant) aside.replaceChildren(...(await mutantPanel(atlas, at, at.mutant, found)));
     const lit = at.phenotype !== undefined ? await data.mutantsOf(at.screen, Number(at.phenotype)) : found ? [...found.same, found] : [];
     const view = await VIEWS[at.view][1](atlas, at, lit);
     if (mine !== turn) return; // the address has changed meanwhile
@@ -38,26 +46,28 @@ async function draw() {
     document.title = `${at.mutant ?? at.locus ?? VIEWS[at.view][0]} · mutascope atlas`;
     main.dataset.ready = location.hash || "#";
   } catch (error) {
-    if (mine === turn) main.replaceChildren(el("p", { role: "alert" }, `This cannot be shown: ${error.message}.`));
+    if (mine === turn) main.replaceChildren(el("p", { role: "alert" }, `This cannot be shown: ${error instanceof Error ? error.message : error}.`));
   } finally {
     clearTimeout(busy);
     if (mine === turn) main.removeAttribute("aria-busy");
   }
 }
 
+/** The locus with the most NSM sites. @param {Screen} screen */
 const fullest = ({ loci }) => loci.reduce((best, l) => (nsms(l) > nsms(best) ? l : best)).name;
-const nsms = ({ counts }) => counts[2] + counts[3] + counts[4];
 
+/** @param {Atlas} atlas @param {At} at */
 function header(atlas, at) {
-  document.getElementById("views").replaceChildren(...Object.entries(VIEWS).filter(([name]) => there(atlas, name)).map(([name, [word]]) =>
+  part("views").replaceChildren(...Object.entries(VIEWS).filter(([name]) => there(atlas, name)).map(([name, [word]]) =>
     el("a", { href: address({ view: name, colour: null, limit: null, phenotype: null }), "aria-current": name === at.view ? "page" : null }, word)));
   const screens = atlas.screens.map(({ label }, i) => [String(i), label]);
-  document.getElementById("settings").replaceChildren(
+  part("settings").replaceChildren(
     choice("screen", screens, at.screen, (screen) => go({ screen, mutant: null, phenotype: null, limit: null })),
-    choice("palette", Object.keys(atlas.palettes).map((name) => [name, name]).reverse(), at.palette, (palette) => go({ palette })),
+    choice("palette", Object.keys(atlas.palettes).map((name) => [name, name]).toReversed(), at.palette, (palette) => go({ palette })),
     el("button", { type: "button", "aria-label": "Dark or light", onclick: () => theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark") }, "◐"));
 }
 
+/** @param {string} name */
 function theme(name) {
   document.documentElement.dataset.theme = name;
   draw();
@@ -75,10 +85,11 @@ async function watch() {
   setTimeout(watch, POLL);
 }
 
+/** @param {Atlas} atlas */
 const stamps = ({ screens, panels }) => [...screens, ...panels].map(({ stamp }) => stamp).join();
 
 addEventListener("hashchange", draw);
-addEventListener("keydown", ({ key, target }) => { if (key === "Escape" && !aside.hidden && !target.matches("input, select, textarea")) go({ mutant: null }); });
+addEventListener("keydown", ({ key, target }) => { if (key === "Escape" && !aside.hidden && !(target instanceof Element && target.matches("input, select, textarea"))) go({ mutant: null }); });
 const wanted = state().theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 theme(wanted);
 setTimeout(watch, POLL);

@@ -3,14 +3,18 @@
 import { identity, PALE, paler, sequential, statusColours } from "./colours.js";
 import { NONE, NSM, PREDICTED } from "./data.js";
 
+/** @import { Arrays, Atlas, Colour, LocusPage, Mode, Packed, Screen } from "./types.d.ts" */
+
+/** @param {number} v */
 const two = (v) => v.toFixed(2);
 
-/** The ways to colour a locus, by name: word, value of a mutant, which end a threshold keeps, how a value is shown. */
+/** The ways to colour a locus, by name. @param {Screen} screen @param {Packed | null} table */
 export function modes(screen, table) {
   const cosine = table?.arrays.cosine;
-  const found = { status: { word: "status" }, divergence: { word: "first divergence", of: (m, i) => (m.divergence[i] < 0 ? NaN : m.divergence[i]), keep: "low", shown: (v) => String(Math.round(v)) } };
-  if (screen.severity) found.cosine = { word: "cosine with the wild type", of: (m, i) => (m.phenotype?.[i] < NONE ? cosine[m.phenotype[i]] : NaN), keep: "low", flipped: true, shown: two };
-  if (screen.phenotypes) found.phenotype = { word: "phenotype, by frequency", of: (m, i) => (m.phenotype?.[i] < NONE ? m.phenotype[i] : NaN), keep: "low", identity: true, shown: (v) => `#${Math.round(v) + 1}` };
+  /** @type {Record<string, Mode>} */
+  const found = { status: { word: "status", keep: "low", shown: String }, divergence: { word: "first divergence", of: (m, i) => (m.divergence[i] < 0 ? NaN : m.divergence[i]), keep: "low", shown: (v) => String(Math.round(v)) } };
+  if (screen.severity) found.cosine = { word: "cosine with the wild type", of: (m, i) => (spoken(m, i) < NONE && cosine ? cosine[spoken(m, i)] : NaN), keep: "low", flipped: true, shown: two };
+  if (screen.phenotypes) found.phenotype = { word: "phenotype, by frequency", of: (m, i) => (spoken(m, i) < NONE ? spoken(m, i) : NaN), keep: "low", identity: true, shown: (v) => `#${Math.round(v) + 1}` };
   if (screen.predicted) {
     found.chance = { word: "predicted chance of an NSM", of: (m, i) => (m.state[i] && m.chance ? m.chance[i] / 255 : NaN), keep: "high", silent: true, shown: two };
     found.source = { word: "run or predicted", of: (m, i) => (m.state[i] ? (m.state[i] & PREDICTED ? 0 : 1) : NaN), keep: "high", silent: true, shown: (v) => (v ? "run" : "predicted") };
@@ -19,26 +23,26 @@ export function modes(screen, table) {
   return found;
 }
 
-/** Status of every site by max and min, as in the store: 0 unscreened, 1 silent, 2 max only, 3 min only, 4 both. */
+/** Number of the phenotype of a mutant. @param {Arrays} m @param {number} i */
+const spoken = (m, i) => m.phenotype?.[i] ?? NONE;
+
+/** Status of every site by max and min, as in the store: 0 unscreened, 1 silent, 2 max only, 3 min only, 4 both. @param {LocusPage} locus */
 export function statuses(locus) {
   const status = new Uint8Array(locus.rows * locus.cols);
-  for (const [mutation, amount] of [["max", 1], ["min", 2]]) {
-    const { state } = locus.of[mutation] ?? {};
-    for (let i = 0; state && i < status.length; i++) {
-      if (!state[i]) continue;
-      status[i] = (status[i] || 1) + (state[i] & NSM ? amount : 0);
-    }
+  for (const [mutation, amount] of Object.entries({ max: 1, min: 2 })) {
+    locus.of[mutation]?.state?.forEach((/** @type {number} */ state, /** @type {number} */ i) => {
+      if (state) status[i] = (status[i] || 1) + (state & NSM ? amount : 0);
+    });
   }
   return status;
 }
 
-/** Whether no mutant of a site was run, although some are called. */
+/** Whether no mutant of a site was run, although some are called. @param {LocusPage} locus @param {number} i */
 export function guessed(locus, i) {
-  const states = Object.values(locus.of).map((m) => m.state?.[i] ?? 0).filter(Boolean);
-  return states.length > 0 && states.some((state) => state & PREDICTED);
+  return Object.values(locus.of).some((m) => (m.state?.[i] ?? 0) & PREDICTED);
 }
 
-/** A number per site: of one mutation, or with `any` the most extreme of all; NaN where there is none. */
+/** A number per site: of one mutation, or with `any` the most extreme of all; NaN where there is none. @param {LocusPage} locus @param {Mode} mode @param {string} mutation */
 export function valuesOf(locus, mode, mutation) {
   const among = (mutation === "any" ? Object.values(locus.of) : [locus.of[mutation]]).filter((m) => m?.state);
   const pick = mode.keep === "high" ? Math.max : Math.min;
@@ -46,14 +50,14 @@ export function valuesOf(locus, mode, mutation) {
   for (const m of among) {
     for (let i = 0; i < values.length; i++) {
       if (!m.state[i] || (!mode.silent && !(m.state[i] & NSM))) continue;
-      const value = mode.of(m, i);
+      const value = mode.of?.(m, i) ?? NaN;
       if (!Number.isNaN(value)) values[i] = Number.isNaN(values[i]) ? value : pick(values[i], value);
     }
   }
   return values;
 }
 
-/** Lowest and highest of the values. */
+/** Lowest and highest of the values. @param {Float32Array} values */
 export function extent(values) {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) {
@@ -63,10 +67,13 @@ export function extent(values) {
   return low > high ? [0, 1] : [low, high];
 }
 
-/** How many values a threshold keeps. */
+/** Whether a threshold keeps a value. @param {Mode} mode @param {number} value @param {number} limit */
 export const kept = (mode, value, limit) => (mode.keep === "high" ? value >= limit : value <= limit);
 
-/** Colour of every site, [red, green, blue] each. */
+/**
+ * Colour of every site, [red, green, blue] each.
+ * @param {Atlas} atlas @param {LocusPage} locus @param {Mode} mode @param {Float32Array} values @param {number[]} range @param {number} limit @param {string} palette
+ */
 export function paintSites(atlas, locus, mode, values, range, limit, palette) {
   const colours = statusColours(atlas, palette);
   const predicted = paler(colours, PALE.site);
@@ -81,7 +88,7 @@ export function paintSites(atlas, locus, mode, values, range, limit, palette) {
   return pixels;
 }
 
-/** What stands out is what is far from the wild type: a low cosine, or else a large number. */
+/** What stands out is what is far from the wild type: a low cosine, or else a large number. @param {Mode} mode @param {number} value @param {number[]} range */
 function shade({ flipped }, value, [low, high]) {
   const part = (value - low) / (high - low || 1);
   return sequential(flipped ? 1 - part : part);

@@ -5,12 +5,14 @@ import { wordDiff } from "./diff.js";
 import { count, el, visible } from "./dom.js";
 import { address, parseMutant } from "./state.js";
 
+/** @import { At, Atlas, Child, Found, Mutant, Packed, Screen, Spoken, Step } from "./types.d.ts" */
+
 const SHOWN = 60; // mutants of a phenotype that are listed
 
-/** What a mutant is, with its record and all mutants of its phenotype; null where there is no such mutant. */
+/** What a mutant is, with its record and all mutants of its phenotype; null where there is no such mutant. @param {Atlas} atlas @param {At} at @returns {Promise<Found | null>} */
 export async function lookUp(atlas, at) {
   const mutant = parseMutant(at.mutant);
-  const screen = atlas.screens[at.screen];
+  const screen = atlas.screens[Number(at.screen)];
   if (!mutant || !screen.loci.some((l) => l.name === mutant.locus)) return null;
   const page = await data.locus(at.screen, mutant.locus);
   const i = mutant.row * page.cols + mutant.col;
@@ -21,8 +23,8 @@ export async function lookUp(atlas, at) {
   return { ...mutant, chosen: true, screen, page, state: of.state[i], of, i, number, same };
 }
 
-export async function mutantPanel(atlas, at, found) {
-  const name = at.mutant;
+/** @param {Atlas} atlas @param {At} at @param {string} name @param {Found | null} found @returns {Promise<(Node | string)[]>} */
+export async function mutantPanel(atlas, at, name, found) {
   const close = el("a", { class: "close", href: address({ mutant: null }), "aria-label": "Close" }, "×");
   if (!found) return [close, el("h2", {}, name), el("p", {}, "This screen has no such mutant.")];
   const { screen, number } = found;
@@ -30,25 +32,26 @@ export async function mutantPanel(atlas, at, found) {
   const choices = screen.type === "choice" && number !== data.NONE ? await data.answers(at.screen, found) : null;
   const spoken = number === data.NONE ? null : await data.phenotype(at.screen, number);
   const others = Object.keys(found.page.of).filter((mutation) => found.page.of[mutation].state?.[found.i]);
-  return [
+  return /** @type {any[]} */ ([
     close,
     el("h2", {}, name),
     el("p", { class: "tabs" }, others.map((mutation) => el("a", {
       href: address({ mutant: `${name.slice(0, name.lastIndexOf(":"))}:${mutation}` }), "aria-current": mutation === found.mutation ? "true" : null }, mutation))),
     facts(found, spoken, table),
     ...texts(screen, found, spoken, choices),
-    ...sameOutput(found, table),
+    ...sameOutput(found),
     el("h3", {}, "See it again"),
     ...(found.state & data.PREDICTED ? [command(run(screen, found))] : [
       command(`mutascope show ${quoted(screen.folder)} ${name}`),
       command(`import mutascope as ms; ms.open(${JSON.stringify(screen.folder)}).record(ms.Mutant.parse("${name}"))`),
     ]),
-    atlas.panels.map((panel, i) => (panel.mutants.includes(name) ? el("p", {}, el("a", { href: address({ view: "panels", panel: i }) }, `its ${count(panel.prompts.length)} outputs on ${panel.label}`)) : null)),
+    ...atlas.panels.map((panel, i) => (panel.mutants.includes(name) ? el("p", {}, el("a", { href: address({ view: "panels", panel: i }) }, `its ${count(panel.prompts.length)} outputs on ${panel.label}`)) : null)),
     atlas.live ? el("p", {}, el("a", { href: address({ view: "live", mutants: name, mutant: null, locus: null }) }, "ask it something else")) : null,
     el("p", { class: "quiet" }, "The address of this page leads back here."),
-  ];
+  ]).filter(Boolean);
 }
 
+/** @param {Found} found @param {Spoken | null} spoken @param {Packed} table */
 function facts(found, spoken, table) {
   const { state, of, i, number } = found;
   const rows = [["call", `${state & data.NSM ? "NSM" : "silent"}${state & data.PREDICTED ? " (predicted, not run)" : ""}`]];
@@ -60,6 +63,7 @@ function facts(found, spoken, table) {
   return el("dl", {}, rows.flatMap(([term, value]) => [el("dt", {}, term), el("dd", { "data-fact": term }, value)]));
 }
 
+/** @param {Screen} screen @param {Found} found @param {Spoken | null} spoken @param {number[][] | null} choices */
 function texts(screen, found, spoken, choices) {
   const wild = screen.wild_type;
   const prompt = screen.type === "text" ? [el("p", { class: "quiet" }, visible(screen.prompt))] : [];
@@ -71,7 +75,7 @@ function texts(screen, found, spoken, choices) {
   return [...prompt, el("div", { class: "sides" }, side("wild type", parts.filter(([op]) => op !== "insert")), side("mutant", parts.filter(([op]) => op !== "delete")))];
 }
 
-/** Question by question: the right answer, the wild type's and the mutant's, marked where it is another, and how probable each is. */
+/** Question by question: the right answer, the wild type's and the mutant's, marked where it is another, and how probable each is. @param {Screen} screen @param {string} text @param {number[][] | null} choices */
 function answers({ keys, letters, questions, wild_type: wild }, text, choices) {
   const [before, after] = [wild.split("\n"), text.split("\n")];
   const rows = before.map((answer, i) => el("tr", { title: questions[i] ?? null },
@@ -82,21 +86,26 @@ function answers({ keys, letters, questions, wild_type: wild }, text, choices) {
   return el("table", { class: "answers" }, el("thead", {}, el("tr", {}, heads.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows));
 }
 
+/** @param {string} letter @param {number} p @param {boolean} right */
 function chance(letter, p, right) {
   const bar = el("i");
   bar.style.height = `${Math.max(1, 22 * p)}px`;
   return el("span", { class: right ? "right" : null, title: `${letter}: ${(100 * p).toFixed(0)} %` }, bar, letter, el("small", {}, (100 * p).toFixed(0)));
 }
 
+/** @type {Record<string, "span" | "del" | "ins">} */
+const TAGS = { equal: "span", delete: "del", insert: "ins" };
+
+/** @param {string} title @param {Step[]} parts */
 function side(title, parts) {
-  const tags = { equal: "span", delete: "del", insert: "ins" };
-  const text = el("p", { tabindex: 0, "aria-label": `Text of the ${title}` }, parts.map(([op, part]) => el(tags[op], {}, visible(part))));
-  const change = text.querySelector("del, ins");
+  const text = el("p", { tabindex: 0, "aria-label": `Text of the ${title}` }, parts.map(([op, part]) => el(TAGS[op], {}, visible(part))));
+  const change = /** @type {HTMLElement | null} */ (text.querySelector("del, ins"));
   if (change) requestAnimationFrame(() => { text.scrollTop = change.offsetTop - text.offsetTop - 60; });
   return el("section", { class: "text", "data-side": title, dir: "auto" }, el("h3", {}, title), text);
 }
 
-function sameOutput({ same, number, screen }, table) {
+/** @param {Found} found */
+function sameOutput({ same, number }) {
   if (!same.length) return [];
   const loci = new Set(same.map((m) => m.locus)).size;
   return [
@@ -106,21 +115,25 @@ function sameOutput({ same, number, screen }, table) {
   ];
 }
 
+/** @param {Mutant} m */
 export function mutantLink(m) {
   const name = `${m.locus}:${m.row},${m.col}:${m.mutation}`;
   return el("li", {}, el("a", { href: address({ view: "locus", locus: m.locus, mutant: name, phenotype: null }) }, name));
 }
 
-/** The command that runs one mutant exactly. */
+/** The command that runs one mutant exactly. @param {Screen} screen @param {Mutant} mutant */
 function run({ model, assay, tile, max_length: length }, { locus, row, col, mutation }) {
   const at = locus.indexOf(".");
   const assayed = `--model ${quoted(model)} --assay ${quoted(assay)}${length ? ` --max-length ${length}` : ""} --tile ${tile}`;
   return `mutascope screen ${assayed} --layers ${locus.slice(0, at)} --kinds ${locus.slice(at + 1)} --rows ${row} --cols ${col} --mutations ${mutation} --out one`;
 }
 
+/** @param {string} text */
 const quoted = (text) => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
+/** @param {string} text */
 function command(text) {
+  /** @type {HTMLButtonElement} */
   const copy = el("button", { type: "button", onclick: async () => { await navigator.clipboard.writeText(text); copy.textContent = "copied"; } }, "copy");
   return el("div", { class: "command" }, el("code", {}, text), copy);
 }

@@ -5,11 +5,14 @@ import { choice, count, counted, el, visible } from "./dom.js";
 import { mutantLink } from "./mutant.js";
 import { address, go } from "./state.js";
 
+/** @import { At, Atlas, Packed, Screen } from "./types.d.ts" */
+
 const PAGE = 50;
 const START = 160; // characters of a text in the table
 
+/** @param {Atlas} atlas @param {At} at */
 export async function phenotypesView(atlas, at) {
-  const screen = atlas.screens[at.screen];
+  const screen = atlas.screens[Number(at.screen)];
   const table = await data.phenotypes(at.screen);
   const numbers = await inOrder(screen, at, table);
   const box = el("input", { type: "search", id: "search", placeholder: "words of an output", value: at.words ?? "", "aria-label": "Search all outputs" });
@@ -17,6 +20,7 @@ export async function phenotypesView(atlas, at) {
   const sorts = [["frequency", "most frequent"], ["words", "first word"]];
   if (table.arrays.cosine) sorts.splice(1, 0, ["strangeness", "strangest"]);
   const body = el("tbody");
+  /** @type {HTMLButtonElement} */
   const more = el("button", { type: "button", class: "more", onclick: () => fill() }, "more");
   let drawn = 0;
   const fill = async () => {
@@ -26,7 +30,7 @@ export async function phenotypesView(atlas, at) {
     more.hidden = drawn >= numbers.length;
   };
   await fill();
-  const chosen = at.phenotype !== undefined ? await chosenPhenotype(at) : null;
+  const chosen = at.phenotype !== undefined ? await chosenPhenotype(at.screen, Number(at.phenotype)) : null;
   return el("section", { class: "phenotypes" },
     el("h2", {}, screen.title),
     el("div", { class: "controls" }, form, choice("sort", sorts, at.sort ?? "frequency", (sort) => go({ sort })),
@@ -37,14 +41,16 @@ export async function phenotypesView(atlas, at) {
     more);
 }
 
+/** Numbers of the phenotypes that are shown. @param {Screen} screen @param {At} at @param {Packed} table @returns {Promise<number[]>} */
 async function inOrder(screen, at, { arrays }) {
   const numbers = at.words ? await data.search(at.screen, at.words) : Array.from({ length: screen.phenotypes }, (_, i) => i);
-  if (at.sort === "strangeness" && arrays.cosine) return numbers.sort((a, b) => arrays.cosine[a] - arrays.cosine[b]);
+  if (at.sort === "strangeness" && arrays.cosine) return numbers.toSorted((a, b) => arrays.cosine[a] - arrays.cosine[b]);
   if (at.sort !== "words") return numbers;
   const chosen = new Set(numbers);
   return [...arrays.first].filter((number) => chosen.has(number));
 }
 
+/** @param {Screen} screen @param {At} at @param {Packed} table @param {number} number */
 async function row(screen, at, table, number) {
   const spoken = await data.phenotype(at.screen, number);
   const link = el("a", { href: address({ phenotype: number, mutant: null }), dir: "auto" }, ...start(screen.wild_type, spoken.text));
@@ -53,7 +59,7 @@ async function row(screen, at, table, number) {
   return el("tr", { "data-phenotype": number, "aria-current": String(number) === at.phenotype ? "true" : null }, cells.map((cell) => el("td", { class: "number" }, cell)), el("td", {}, link));
 }
 
-/** The beginning of what is new in a text, after the last words that are the wild type's. */
+/** The beginning of what is new in a text, after the last words that are the wild type's. @param {string} wild @param {string | null} text */
 function start(wild, text) {
   if (text === null) return ["not finite"];
   let same = 0;
@@ -62,9 +68,10 @@ function start(wild, text) {
   return [el("span", { class: "quiet" }, visible(kept.length > 30 ? `… ${kept.slice(-28)}` : kept)), visible(text.slice(kept.length, kept.length + START)) || "(ends)"];
 }
 
-async function chosenPhenotype(at) {
-  const mutants = await data.mutantsOf(at.screen, Number(at.phenotype));
-  const { text } = await data.phenotype(at.screen, Number(at.phenotype));
+/** @param {string} screen @param {number} number */
+async function chosenPhenotype(screen, number) {
+  const mutants = await data.mutantsOf(screen, number);
+  const { text } = await data.phenotype(screen, number);
   return el("section", { class: "chosen" },
     el("p", { class: "whole", dir: "auto" }, text === null ? "not finite" : visible(text)),
     el("p", {}, `${count(mutants.length)} mutants · `, el("a", { href: address({ view: "model", locus: null }) }, "show them on the model")),

@@ -3,9 +3,23 @@
 const MOST = 80; // pixels per site
 
 export class Plane {
-  /** `element` takes the gestures; `draw` is called at most once a frame; `moved` after every gesture. */
+  x = 0; // of the left edge, in sites
+  y = 0;
+  scale = 1; // pixels per site
+  least = 0.05;
+  dragged = false;
+  asked = 0; // number of the frame
+
+  /**
+   * `element` takes the gestures; `draw` is called at most once a frame; `moved` after every gesture.
+   * @param {HTMLElement} element
+   * @param {{ draw: () => void, moved: () => void, zoomed: (factor: number, x: number, y: number) => void }} owner
+   */
   constructor(element, { draw, moved, zoomed }) {
-    Object.assign(this, { element, onDraw: draw, moved, zoomed, x: 0, y: 0, scale: 1, least: 0.05, dragged: false, asked: 0 });
+    this.element = element;
+    this.onDraw = draw;
+    this.moved = moved;
+    this.zoomed = zoomed;
     element.addEventListener("wheel", (event) => {
       event.preventDefault();
       const box = element.getBoundingClientRect();
@@ -16,6 +30,7 @@ export class Plane {
 
   listenForDrags() {
     const { element } = this;
+    /** @type {number[] | null} */
     let from = null;
     element.addEventListener("pointerdown", (event) => { from = [event.clientX, event.clientY]; this.dragged = false; });
     element.addEventListener("pointermove", (event) => {
@@ -35,13 +50,14 @@ export class Plane {
   get width() { return this.element.clientWidth; }
   get height() { return this.element.clientHeight; }
 
-  /** Show so much of the plane, in the middle. */
+  /** Show so much of the plane, in the middle. @param {number[]} size */
   fit([wide, high]) {
     this.scale = Math.min(this.width / wide, this.height / high, MOST);
     this.least = this.scale / 2;
     this.centre(wide / 2, high / 2);
   }
 
+  /** @param {number} x @param {number} y @param {number} scale */
   centre(x, y, scale = this.scale) {
     this.scale = Math.min(scale, MOST);
     this.x = x - this.width / 2 / this.scale;
@@ -49,7 +65,7 @@ export class Plane {
     this.draw();
   }
 
-  /** Move by pixels. */
+  /** Move by pixels. @param {number} dx @param {number} dy */
   pan(dx, dy) {
     this.x += dx / this.scale;
     this.y += dy / this.scale;
@@ -57,7 +73,7 @@ export class Plane {
     this.moved();
   }
 
-  /** Zoom by a factor about a point, in pixels from the corner. */
+  /** Zoom by a factor about a point, in pixels from the corner. @param {number} factor */
   zoom(factor, px = this.width / 2, py = this.height / 2) {
     const scale = Math.min(Math.max(this.scale * factor, this.least), MOST);
     this.x += px / this.scale - px / scale;

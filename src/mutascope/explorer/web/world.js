@@ -1,17 +1,22 @@
 // The whole model on one plane: where each locus lies, in sites, and its picture at any resolution.
 
 import { blockColour, PALE, paler, rgb, sequential, statusColours } from "./colours.js";
-import { el } from "./dom.js";
+import { el, pen } from "./dom.js";
 
-export const drawnSize = (l) => (l.transposed ? [l.cols, l.rows] : [l.rows, l.cols]); // down, across
+/** @import { Atlas, Colour, Flat, Locus, LocusMode, Arrays, Screen, Values, World } from "./types.d.ts" */
+
+/** Down and across. @param {Locus} l */
+export const drawnSize = (l) => (l.transposed ? [l.cols, l.rows] : [l.rows, l.cols]);
+/** @param {Locus} l */
 export const screened = (l) => l.counts[1] + nsms(l);
+/** @param {Locus} l */
 export const nsms = (l) => l.counts[2] + l.counts[3] + l.counts[4];
-/** Whether some loci were run whole, and others predicted: only then do colours tell them apart. */
+/** Whether some loci were run whole, and others predicted: only then do colours tell them apart. @param {Screen} screen */
 export const mixed = (screen) => screen.loci.some((l) => l.exact < screened(l)) && screen.loci.some((l) => l.exact && l.exact === screened(l));
 const GAP = 0.035; // between loci, of the width of a layer
 const LABEL = 0.045; // left of the layers and above the kinds
 
-/** Places of the loci in blocks of layers side by side, as many as make them largest in a box of this size. */
+/** Places of the loci in blocks of layers side by side, as many as make them largest in a box of this size. @param {Screen} screen @param {number} width @param {number} height @returns {World} */
 export function layout(screen, width, height) {
   const kinds = [...new Set(screen.loci.map((l) => l.kind))];
   const layers = [...new Set(screen.loci.map((l) => l.layer))];
@@ -21,8 +26,8 @@ export function layout(screen, width, height) {
   const gap = Math.max(1, Math.min(bare * GAP, down * 0.12));
   const label = Math.max(2, bare * LABEL);
   const block = label + bare + gap * kinds.length;
-  const sizeOf = (blocks) => [blocks * block + (blocks - 1) * 2 * gap, label + Math.ceil(layers.length / blocks) * (down + gap)];
-  const scaleOf = (blocks) => Math.min(width / sizeOf(blocks)[0], height / sizeOf(blocks)[1]);
+  const sizeOf = (/** @type {number} */ blocks) => [blocks * block + (blocks - 1) * 2 * gap, label + Math.ceil(layers.length / blocks) * (down + gap)];
+  const scaleOf = (/** @type {number} */ blocks) => Math.min(width / sizeOf(blocks)[0], height / sizeOf(blocks)[1]);
   const blocks = layers.map((_, i) => i + 1).reduce((best, n) => (scaleOf(n) > scaleOf(best) * 1.001 ? n : best), 1);
   const perBlock = Math.ceil(layers.length / blocks);
   const xOf = kinds.map((_, i) => label + across.slice(0, i).reduce((a, b) => a + b, 0) + gap * i);
@@ -42,22 +47,33 @@ export function layout(screen, width, height) {
 
 /** Pictures of the loci by level of the pyramid, drawn once. */
 export class Pictures {
+  /** @type {Map<string, HTMLCanvasElement>} */
+  known = new Map();
+
+  /** @param {Atlas} atlas @param {Screen} screen @param {Arrays} arrays @param {string} palette */
   constructor(atlas, screen, arrays, palette) {
-    Object.assign(this, { arrays, mixed: mixed(screen), colours: statusColours(atlas, palette), known: new Map() });
+    this.arrays = arrays;
+    this.mixed = mixed(screen);
+    this.colours = statusColours(atlas, palette);
   }
 
-  /** The picture whose cells are not smaller than a pixel of the screen, and how many sites a cell is wide. */
+  /**
+   * The picture whose cells are not smaller than a pixel of the screen, and how many sites a cell is wide.
+   * @param {Locus} l @param {number} scale @returns {[HTMLCanvasElement, number]}
+   */
   of(l, scale) {
-    const has = (level) => this.arrays[`${l.name}/${level}`];
+    const has = (/** @type {number} */ level) => this.arrays[`${l.name}/${level}`];
     let finest = 0;
     while (!has(finest)) finest++;
     let level = Math.max(finest, Math.ceil(Math.log2(1 / (scale * (devicePixelRatio || 1)))));
     while (!has(level)) level--;
     const key = `${l.name}/${level}`;
-    if (!this.known.has(key)) this.known.set(key, this.paint(l, this.arrays[key]));
-    return [this.known.get(key), 2 ** level];
+    const picture = this.known.get(key) ?? this.paint(l, this.arrays[key]);
+    this.known.set(key, picture);
+    return [picture, 2 ** level];
   }
 
+  /** @param {Locus} l @param {Values} cells */
   paint(l, cells) {
     const [rows, cols, several] = cells.shape;
     const colours = this.mixed && l.exact < screened(l) ? paler(this.colours, PALE.locus) : this.colours;
@@ -72,12 +88,12 @@ export class Pictures {
       image.data[to + 3] = 255;
     }
     const canvas = el("canvas", { width, height });
-    canvas.getContext("2d").putImageData(image, 0, 0);
+    pen(canvas).putImageData(image, 0, 0);
     return canvas;
   }
 }
 
-/** Ways to colour a whole locus by one number. */
+/** Ways to colour a whole locus by one number. @type {Record<string, LocusMode>} */
 export const MODES = {
   status: { word: "status of the sites" },
   rate: { word: "share of NSM sites", of: (l) => screened(l) && nsms(l) / screened(l), percent: true },
@@ -89,12 +105,12 @@ export const MODES = {
   exact: { word: "share that was run", of: (l) => screened(l) && l.exact / screened(l), percent: true },
 };
 
-/** Colour of every locus in a mode with one number each, and the ends of the scale. */
-export function flatColours(screen, mode) {
-  const values = screen.loci.map(MODES[mode].of);
-  const finite = values.filter((value) => !Number.isNaN(value));
+/** Colour of every locus in a mode with one number each, and the ends of the scale. @param {Screen} screen @param {(l: Locus) => number} value @returns {Flat} */
+export function flatColours(screen, value) {
+  const values = screen.loci.map(value);
+  const finite = values.filter((each) => !Number.isNaN(each));
   const [low, high] = finite.length ? [Math.min(...finite), Math.max(...finite)] : [0, 1];
   const blank = getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
-  const colours = values.map((value) => (Number.isNaN(value) ? rgb(blank) : sequential((value - low) / (high - low || 1))));
+  const colours = values.map((each) => (Number.isNaN(each) ? rgb(blank) : sequential((each - low) / (high - low || 1))));
   return { values, low, high, colours: new Map(screen.loci.map((l, i) => [l.name, colours[i]])) };
 }
