@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as npst
 
 from analysis.frames import loci_of, records_of, records_of_arrays
 from mutascope import MutascopeError
-from mutascope.analysis.overlap import layer_correlations, layer_counts, overlap_matrix
+from mutascope.analysis.overlap import layer_correlations, layer_counts, overlap_matrix, overlap_tests
 from mutascope.analysis.status import Status
 
 
@@ -108,6 +108,22 @@ def test_the_expected_overlap_is_that_of_shuffled_maps():
 
 
 # layers
+
+
+def test_a_map_against_shuffled_ones_has_the_share_of_shuffles_that_overlap_as_much():
+    random = np.random.default_rng(1)
+    a, b = (random.integers(1, 5, (6, 5)).astype(np.int8) for _ in "ab")
+    b[:3] = a[:3]
+    screens = {name: records_of_arrays({(0, "q"): status}) for name, status in (("a", a), ("b", b))}
+    loci = dict.fromkeys(screens, loci_of({(0, "q"): (6, 5)}))
+    (found,) = overlap_tests(screens, loci, [("a", "b")])["p"]
+
+    def score(first, second):
+        pairs = zip(first.ravel().tolist(), second.ravel().tolist(), strict=True)
+        return sum(1.0 if x == y else 0.5 if {x, y} in ({2, 4}, {3, 4}) else 0.0 for x, y in pairs)
+
+    draws = [score(a, b[random.permutation(6)][:, random.permutation(5)]) for _ in range(2000)]
+    assert found == pytest.approx(np.mean(np.array(draws) >= score(a, b)), abs=0.01)
 
 
 def test_the_published_layer_correlations(shared):

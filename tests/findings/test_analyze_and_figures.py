@@ -93,10 +93,11 @@ def test_figures_refuses_unknown_names_and_what_the_screens_lack(cli, folder, tm
     out = tmp_path / "o"
     check_refused(cli("figures", folder, "--out", out, "--only", "coppa"), "did you mean 'copa'?")
     check_refused(cli("figures", folder, "--out", out, "--palette", "grey"), "unknown palette 'grey'")
+    result = cli("figures", folder, "--out", out, "--only", "overlap,copa,malignant")
     check_refused(
-        cli("figures", folder, "--out", out, "--only", "overlap"),
-        "the figure overlap cannot be drawn: it takes two screens or more",
+        result, "the figure overlap cannot be drawn: it takes two screens or more; the figure malignant"
     )
+    assert sorted(path.name for path in out.iterdir()) == ["copa.pdf", "copa.png"]
 
 
 def test_a_map_in_the_other_palette(cli, folder, tmp_path):

@@ -16,6 +16,7 @@ from mutascope import MutascopeError
 from mutascope.core.manifest import Controls, Manifest
 from mutascope.core.schema import FORMAT_VERSION, RECORD_SCHEMA
 from mutascope.store import ScreenFolder, Shard
+from mutascope.store.shards import sharing
 from processes import start_function
 
 MANIFEST = {
@@ -80,6 +81,14 @@ def test_a_phenotype_of_several_units_is_read_once(folder):
     folder.write_unit("000001", shard_of(5))
     assert len(folder.records()) == 6
     assert len(folder.phenotypes()) == 3
+
+
+def test_equal_phenotypes_of_a_unit_are_one_string_in_memory():
+    texts = ["0123456789abcdef" * 2, "fedcba9876543210" * 2]
+    frame = pl.DataFrame({"phenotype": [texts[0], texts[1], None, texts[0]] * 100, "row": range(400)})
+    shared = sharing(frame)
+    assert shared.equals(frame)
+    assert shared["phenotype"].to_arrow(compat_level=pl.CompatLevel.newest()).buffers()[2].size < 100
 
 
 def test_texts_without_records_are_of_an_unfinished_unit(folder):

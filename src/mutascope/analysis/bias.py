@@ -123,7 +123,9 @@ def bias_agreement(screens: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     rows = []
     for i, a in enumerate(labels):
         for b in labels[i + 1 :]:
-            table = _label_table(bias[a].join(bias[b], on=LOCUS_KEY, how="inner", suffix="_b"))
+            table = _label_table(
+                bias[a].join(bias[b], on=LOCUS_KEY, how="inner", suffix="_b", maintain_order="left")
+            )
             biased, same = int(table[:2, :2].sum()), int(table[0, 0] + table[1, 1])
             share = same / biased if biased else None
             rows.append((a, b, int(table.sum()), biased, same, share, cohens_kappa(table)))
@@ -153,6 +155,6 @@ def cohens_kappa(table: np.ndarray) -> float | None:
 def _label_table(pairs: pl.DataFrame) -> np.ndarray:
     """Counts [3, 3] of (lean, lean_b), in the order of ``LEANS``."""
     table = np.zeros((len(LEANS), len(LEANS)), dtype=np.int64)
-    for a, b, count in pairs.group_by("lean", "lean_b").len().iter_rows():
+    for a, b, count in pairs.group_by("lean", "lean_b", maintain_order=True).len().iter_rows():
         table[LEANS.index(a), LEANS.index(b)] = count
     return table

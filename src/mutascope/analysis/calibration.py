@@ -129,7 +129,7 @@ def reliability(calls: pl.DataFrame, bins: int = BINS) -> pl.DataFrame:
     weight = pl.col("weight")
     sites = (
         calls.with_columns(bin=place)
-        .group_by("bin", *SITE_KEY)
+        .group_by("bin", *SITE_KEY, maintain_order=True)
         .agg(
             mutants=pl.len(),
             weight=weight.sum(),
@@ -138,7 +138,7 @@ def reliability(calls: pl.DataFrame, bins: int = BINS) -> pl.DataFrame:
         )
     )
     table = (
-        sites.group_by("bin")
+        sites.group_by("bin", maintain_order=True)
         .agg(
             pl.col("mutants").sum(),
             predicted=pl.col("predicted").sum() / weight.sum(),

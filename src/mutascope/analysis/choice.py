@@ -94,7 +94,7 @@ def destruction_counts(records: pl.DataFrame, choice: pl.DataFrame, by: Sequence
         mutants that are letters), ``agreeing`` (of these, equal to the wild type's), Int64; ``agreement`` =
         agreeing / letters (Float64, null without a letter).
     """
-    joined = records.filter(~pl.col("silent")).join(choice, on="phenotype", how="left")
+    joined = records.filter(~pl.col("silent")).join(choice, on="phenotype", how="left", maintain_order="left")
     underperforming, destructive = pl.col("score") < UNDERPERFORMING, pl.col("destruction") != "none"
     sums = {
         "underperforming": underperforming,
@@ -108,7 +108,11 @@ def destruction_counts(records: pl.DataFrame, choice: pl.DataFrame, by: Sequence
     }
     counts = {"nsm": pl.len(), **{name: expression.sum() for name, expression in sums.items()}}
     aggregates = {name: count.cast(pl.UInt32) for name, count in counts.items()} | remaining
-    grouped = in_order(joined.group_by(by).agg(**aggregates), *by) if by else joined.select(**aggregates)
+    grouped = (
+        in_order(joined.group_by(by, maintain_order=True).agg(**aggregates), *by)
+        if by
+        else joined.select(**aggregates)
+    )
     agreement = pl.when(pl.col("letters") > 0).then(pl.col("agreeing") / pl.col("letters"))
     return grouped.with_columns(agreement=agreement)
 
@@ -140,7 +144,9 @@ def malignant(
     far = text_records.filter(~pl.col("silent") & (pl.col("cosine") < max_cosine)).select(
         *MUTANT_KEY, "cosine"
     )
-    return in_order(low.join(far, on=MUTANT_KEY, how="inner"), "row", "col", "mutation")
+    return in_order(
+        low.join(far, on=MUTANT_KEY, how="inner", maintain_order="left"), "row", "col", "mutation"
+    )
 
 
 def malignant_against(
@@ -186,9 +192,14 @@ def shared_sets(
         None without one), ``expected`` (both, if the second set were any of ``low`` in every locus).
     """
     first = first.join(low, on=MUTANT_KEY, how="semi")
-    counts = low.group_by(LOCUS_KEY).len("low")
+    counts = low.group_by(LOCUS_KEY, maintain_order=True).len("low")
     for name, chosen in (("a", first), ("b", second)):
-        counts = counts.join(chosen.group_by(LOCUS_KEY).len(name), on=LOCUS_KEY, how="left")
+        counts = counts.join(
+            chosen.group_by(LOCUS_KEY, maintain_order=True).len(name),
+            on=LOCUS_KEY,
+            how="left",
+            maintain_order="left",
+        )
     both = len(first.join(second, on=MUTANT_KEY, how="semi"))
     filled = counts.with_columns(pl.col("a", "b").fill_null(0))
     expected = (filled["a"] * filled["b"] / filled["low"]).to_numpy().sum()
@@ -211,6 +222,6 @@ def mutants_by_locus(mutants: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Columns layer, kind, ``mutants`` (UInt32), ``share`` of all (Float64); ties in the order of loci.
     """
-    counts = in_order(mutants.group_by(LOCUS_KEY).agg(mutants=pl.len().cast(pl.UInt32)))
+    counts = in_order(mutants.group_by(LOCUS_KEY, maintain_order=True).agg(mutants=pl.len().cast(pl.UInt32)))
     share = pl.col("mutants") / pl.col("mutants").sum()
     return counts.sort("mutants", descending=True, maintain_order=True).with_columns(share=share)

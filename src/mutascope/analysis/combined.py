@@ -46,16 +46,16 @@ def combined_rates(
     )
     everything, differences = _cross_fitted(predictions, known, seed)
     keys = [*dict.fromkeys([*LOCUS_KEY, *by])]
-    population = everything.group_by(keys).agg(
+    population = everything.group_by(keys, maintain_order=True).agg(
         mean=pl.col("probability").mean(), spread=(pl.col("probability") * (1 - pl.col("probability"))).mean()
     )
-    sites = differences.group_by([*dict.fromkeys([*SITE_KEY, *by])]).agg(
+    sites = differences.group_by([*dict.fromkeys([*SITE_KEY, *by])], maintain_order=True).agg(
         difference=pl.col("difference").mean(),
         exact=(~pl.col("silent")).mean(),
         mutants=pl.len(),
     )
     strata = (
-        sites.group_by(keys)
+        sites.group_by(keys, maintain_order=True)
         .agg(
             sites=pl.len(),
             mutants=pl.col("mutants").sum(),
@@ -63,8 +63,8 @@ def combined_rates(
             variance=pl.col("difference").var(),
             exact=pl.col("exact").mean(),
         )
-        .join(population, on=keys)
-        .join(loci.select(*LOCUS_KEY, "region_sites"), on=LOCUS_KEY)
+        .join(population, on=keys, maintain_order="left")
+        .join(loci.select(*LOCUS_KEY, "region_sites"), on=LOCUS_KEY, maintain_order="left")
         .with_columns(mean=pl.col("mean").cast(pl.Float64))
         .sort(keys)
     )

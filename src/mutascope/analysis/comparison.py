@@ -13,7 +13,7 @@ from scipy import stats
 
 from mutascope.analysis.crossed import crossed_mean
 from mutascope.analysis.nulls import q_values
-from mutascope.analysis.sites import check_equal_shapes, in_order
+from mutascope.analysis.sites import check_equal_shapes, in_order, kinds_of, site_number
 from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.core.schema import MUTANT_KEY, SITE_KEY
 
@@ -40,11 +40,9 @@ def compare_mutants(screens: Mapping[str, pl.DataFrame], loci: Mapping[str, pl.D
         raise MutascopeError(f"a comparison needs two screens, not {len(screens)}")
     check_equal_shapes({label: loci[label] for label in screens})
     (a, first), (b, second) = screens.items()
-    pairs = first.select(*MUTANT_KEY, "silent", "phenotype").join(
+    pairs = _side_by_side(
+        first.select(*MUTANT_KEY, "silent", "phenotype"),
         second.select(*MUTANT_KEY, silent_b="silent", phenotype_b="phenotype"),
-        on=MUTANT_KEY,
-        how="inner",
-        maintain_order="left",
     )
     if pairs.is_empty():
         raise NotHere(
@@ -62,6 +60,13 @@ def compare_mutants(screens: Mapping[str, pl.DataFrame], loci: Mapping[str, pl.D
     )
     same = pl.when(before & after).then(pl.col("phenotype") == pl.col("phenotype_b"))
     return pairs.select(*MUTANT_KEY, outcome=outcome, same_phenotype=same)
+
+
+def _side_by_side(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
+    """The mutants of both; those of one design need no join, which takes most of the time and memory."""
+    if first.select(MUTANT_KEY).equals(second.select(MUTANT_KEY)):
+        return first.hstack(second.drop(MUTANT_KEY))
+    return first.join(second, on=MUTANT_KEY, how="inner", maintain_order="left")
 
 
 def count_changes(mutants: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
@@ -84,23 +89,34 @@ def count_changes(mutants: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame
     """
     keys = list(by)
     is_outcome = {name: pl.col("outcome") == name for name in ("lost", "gained", "shared")}
-    sites = mutants.group_by(list(dict.fromkeys([*keys, *SITE_KEY]))).agg(
-        pl.len().cast(pl.Int64).alias("mutants"),
-        *(test.sum().cast(pl.Int64).alias(name) for name, test in is_outcome.items()),
-        pl.col("same_phenotype").sum().cast(pl.Int64),
+    site = site_number(kinds_of(mutants["kind"]))
+    sites = (
+        mutants.with_columns(site=site)
+        .group_by("site", *(name for name in keys if name == "mutation"), maintain_order=True)
+        .agg(
+            pl.col(SITE_KEY).first(),
+            pl.len().cast(pl.Int64).alias("mutants"),
+            *(test.sum().cast(pl.Int64).alias(name) for name, test in is_outcome.items()),
+            pl.col("same_phenotype").sum().cast(pl.Int64),
+        )
+        .sort("site")
     )
     totals = [
         pl.col("mutants", "lost", "gained", "shared", "same_phenotype").sum(),
         (pl.col("lost") > pl.col("gained")).sum().cast(pl.Int64).alias("sites_lost"),
         (pl.col("gained") > pl.col("lost")).sum().cast(pl.Int64).alias("sites_gained"),
     ]
-    groups = in_order(sites.group_by(keys).agg(totals), *keys) if keys else sites.select(totals)
+    groups = (
+        in_order(sites.group_by(keys, maintain_order=True).agg(totals), *keys)
+        if keys
+        else sites.select(totals)
+    )
     fewer = groups.select(pl.min_horizontal("sites_lost", "sites_gained")).to_series().to_numpy()
     changed = (groups["sites_lost"] + groups["sites_gained"]).to_numpy()
     # The binomial with 1/2 is symmetric: twice the smaller tail is the exact two-sided p.
     exact = np.minimum(2 * stats.binom.cdf(fewer, changed, 0.5), 1.0)
-    gains = sites.with_columns(gain=pl.col("gained") - pl.col("lost")).sort(SITE_KEY)
-    parts = dict(gains.group_by(keys)) if keys else {(): gains}
+    gains = sites.with_columns(gain=pl.col("gained") - pl.col("lost"))
+    parts = dict(gains.group_by(keys, maintain_order=True)) if keys else {(): gains}
     clustered = [crossed_mean(parts[key], "gain").p for key in (groups.select(keys).rows() if keys else [()])]
     p = np.maximum(exact, clustered)
     return q_values(groups.with_columns(p=pl.Series(p, dtype=pl.Float64))).select(

@@ -204,7 +204,9 @@ def copa_contrasts(copa: pl.DataFrame, by: Sequence[str] = ("axis",)) -> pl.Data
     rows = []
     for i, a in enumerate(assays):
         for b in assays[i + 1 :]:
-            pairs = excess.filter(assay=a).join(excess.filter(assay=b), on=[*LOCUS_KEY, "axis"], suffix="_b")
+            pairs = excess.filter(assay=a).join(
+                excess.filter(assay=b), on=[*LOCUS_KEY, "axis"], suffix="_b", maintain_order="left"
+            )
             for key, group in in_order(pairs).group_by(list(by), maintain_order=True):
                 first, second = group["excess"].to_numpy(), group["excess_b"].to_numpy()
                 p = _signed_rank(first, second)

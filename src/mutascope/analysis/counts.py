@@ -34,7 +34,7 @@ def count_nsms(
     loci = per_locus
     if loci is None:
         site = pl.col("row").cast(pl.Int64) * 2**32 + pl.col("col")
-        loci = records.group_by(list(dict.fromkeys([*keys, *LOCUS_KEY]))).agg(
+        loci = records.group_by(list(dict.fromkeys([*keys, *LOCUS_KEY])), maintain_order=True).agg(
             mutants=pl.len(), nsm=(~pl.col("silent")).sum(), sites=site.n_unique()
         )
     sums = loci.select(*keys, pl.col("sites", "mutants", "nsm").cast(pl.Int64), silent=pl.col("nsm") == 0)
@@ -51,8 +51,16 @@ def count_nsms(
     )
     if not keys:
         return sums.select(totals, phenotypes=pl.lit(said.collect()["phenotype"].n_unique(), pl.Int64))
-    distinct = said.group_by(keys).agg(phenotypes=pl.col("phenotype").n_unique().cast(pl.Int64)).collect()
-    counts = sums.group_by(keys).agg(totals).join(distinct, on=keys, how="left")
+    distinct = (
+        said.group_by(keys, maintain_order=True)
+        .agg(phenotypes=pl.col("phenotype").n_unique().cast(pl.Int64))
+        .collect()
+    )
+    counts = (
+        sums.group_by(keys, maintain_order=True)
+        .agg(totals)
+        .join(distinct, on=keys, how="left", maintain_order="left")
+    )
     return in_order(counts.with_columns(pl.col("phenotypes").fill_null(0)), *keys)
 
 
@@ -80,7 +88,7 @@ def count_statuses(records: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFram
         (pl.col("status") == status).sum().cast(pl.Int64).alias(status.name.lower())
         for status in (Status.SILENT, Status.MAX_ONLY, Status.MIN_ONLY, Status.BOTH)
     ]
-    return in_order(sites.group_by(list(by)).agg(counts)) if by else sites.select(counts)
+    return in_order(sites.group_by(list(by), maintain_order=True).agg(counts)) if by else sites.select(counts)
 
 
 def zero_tables(records: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:

@@ -120,7 +120,7 @@ def enrichment_given_covariates(records: pl.DataFrame, covariates: pl.DataFrame)
     )
     tested = []
     for axis in AXES:
-        grouped = sites.group_by(*LOCUS_KEY, index=axis).agg(
+        grouped = sites.group_by(*LOCUS_KEY, index=axis, maintain_order=True).agg(
             pl.col("hit", "chance"), expected=pl.col("chance").sum()
         )
         tails = [
@@ -157,11 +157,11 @@ def massive_lines(conserved: pl.DataFrame, covariates: pl.DataFrame) -> pl.DataF
     """
     streams = (
         covariates.filter(pl.col("stream_ratio").is_not_null())
-        .group_by("layer", index="col")
+        .group_by("layer", index="col", maintain_order=True)
         .agg(pl.col("massive").any(), pl.col("stream_ratio").max())
     )
     keys = [name for name in ("layer", "index") if name in conserved.columns]
-    told = streams.group_by(keys).agg(
+    told = streams.group_by(keys, maintain_order=True).agg(
         layers=pl.len().cast(pl.Int64),
         massive_layers=pl.col("massive").sum().cast(pl.Int64),
         stream_ratio=pl.col("stream_ratio").max(),
@@ -189,7 +189,7 @@ def _mutants(records: pl.DataFrame, covariates: pl.DataFrame, outcome: pl.Expr) 
     return (
         records.filter(pl.col("mutation").is_in(names))
         .select(*SITE_KEY, "mutation", y=outcome)
-        .join(sites, on=SITE_KEY, how="inner")
+        .join(sites, on=SITE_KEY, how="inner", maintain_order="left")
         .select(*SITE_KEY, "mutation", "site", "y", change.alias("change"), *TERMS[1:])
         .drop_nulls()
     )
@@ -265,7 +265,7 @@ def _chances(sites: pl.DataFrame) -> pl.DataFrame:
 
 def _blocks(rows: pl.DataFrame, least: int, name: str) -> pl.DataFrame:
     """The rows with a code for their block: consecutive layers of a kind that hold about ``least`` rows or more."""
-    counts = rows.group_by("kind", "layer").agg(n=pl.len()).sort("kind", "layer")
+    counts = rows.group_by("kind", "layer", maintain_order=True).agg(n=pl.len()).sort("kind", "layer")
     before = (pl.col("n").cum_sum() - pl.col("n")).over("kind") // least
     blocks = counts.select(
         "kind", "layer", pl.struct("kind", before.alias("block")).rank("dense").alias(name)

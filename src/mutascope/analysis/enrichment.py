@@ -73,13 +73,15 @@ def enriched_lines(sites: pl.DataFrame) -> pl.DataFrame:
         (q <= 0.05), least_p (p if all sites of the line were hits), blind (Boolean: this is more than what the family
         calls, so that the test cannot see the line).
     """
-    totals = sites.group_by(LOCUS_KEY).agg(all_sites=pl.len(), all_hits=pl.col("hit").sum())
+    totals = sites.group_by(LOCUS_KEY, maintain_order=True).agg(
+        all_sites=pl.len(), all_hits=pl.col("hit").sum()
+    )
     lines = pl.concat(
-        sites.group_by(*LOCUS_KEY, index=axis)
+        sites.group_by(*LOCUS_KEY, index=axis, maintain_order=True)
         .agg(sites=pl.len().cast(pl.Int64), hits=pl.col("hit").sum().cast(pl.Int64))
         .with_columns(axis=pl.lit(axis))
         for axis in AXES
-    ).join(totals, on=LOCUS_KEY)
+    ).join(totals, on=LOCUS_KEY, maintain_order="left")
     n, k, N, K = (lines[name].to_numpy() for name in ("sites", "hits", "all_sites", "all_hits"))
     expected = pl.col("sites") * pl.col("all_hits") / pl.col("all_sites")
     tested = lines.select(

@@ -48,7 +48,7 @@ def layer_evenness(counts: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
         null where they are undefined), p (null of phenotypes, and below two layers), q (Benjamini-Hochberg over the
         kinds).
     """
-    sites = records.group_by(SITE_KEY).agg(share=(~pl.col("silent")).mean())
+    sites = records.group_by(SITE_KEY, maintain_order=True).agg(share=(~pl.col("silent")).mean())
     rows = []
     for (kind,), group in in_order(counts).group_by("kind", maintain_order=True):
         for value in VALUES:

@@ -86,7 +86,9 @@ def form_shares(outputs: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
         schema=dict.fromkeys(Form._fields, pl.Boolean),
         orient="row",
     )
-    told = outputs.join(pl.concat([distinct, forms], how="horizontal"), on="continuation", how="left")
+    told = outputs.join(
+        pl.concat([distinct, forms], how="horizontal"), on="continuation", how="left", maintain_order="left"
+    )
     shares = {name: pl.col(name).fill_null(False).mean() for name in Form._fields}
     counts = {"outputs": pl.len().cast(pl.UInt32), **shares}
     return told.group_by(by, maintain_order=True).agg(**counts) if by else told.select(**counts)

@@ -29,7 +29,7 @@ def tokens_left_at(records: pl.DataFrame) -> pl.DataFrame:
         first divergence is not known do not count.
     """
     left = records.filter(~pl.col("silent"), pl.col("first_divergence").is_not_null())
-    counts = left.group_by(token="first_divergence").agg(
+    counts = left.group_by(token="first_divergence", maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("nsm"),
         *((pl.col("mutation") == name).sum().cast(pl.Int64).alias(f"{name}_nsm") for name in MAP_MUTATIONS),
     )
@@ -56,7 +56,9 @@ def fragile_tokens(
         schema={"token": pl.Int32, "piece": pl.String, "margin": pl.Float64},
     )
     counts = ("nsm", "max_nsm", "min_nsm", "share")
-    found = known.join(tokens_left_at(records), on="token", how="full", coalesce=True).sort("token")
+    found = known.join(
+        tokens_left_at(records), on="token", how="full", coalesce=True, maintain_order="left_right"
+    ).sort("token")
     return found.with_columns(pl.col(*counts).fill_null(0))
 
 

@@ -59,7 +59,7 @@ def genre_changes(
         if mutants.is_empty() or not 0 < literary.sum() < len(literary):
             continue
         units = with_unit(mutants).select(*MUTANT_KEY, "unit")
-        mine = measured.join(units, on=MUTANT_KEY, how="inner")
+        mine = measured.join(units, on=MUTANT_KEY, how="inner", maintain_order="left")
         counts = (len(mutants), units["unit"].n_unique())
         rows += [(who, name, *counts, *_compared(mine, wild, literary, name)) for name in MEASURES]
     return q_values(pl.DataFrame(rows, schema=_SCHEMA, orient="row"))

@@ -40,7 +40,7 @@ def line_counts(mutants: pl.DataFrame) -> pl.DataFrame:
         sorted by axis and line.
     """
     counts = [
-        mutants.group_by([*LOCUS_KEY, axis])
+        mutants.group_by([*LOCUS_KEY, axis], maintain_order=True)
         .agg(mutants=pl.len().cast(pl.UInt32))
         .select(*LOCUS_KEY, pl.lit(axis).alias("axis"), pl.col(axis).alias("index"), "mutants")
         for axis in AXES
@@ -118,8 +118,12 @@ def _shared(nsms: pl.DataFrame, axis: str) -> dict[str, Any]:
         "shared": (nsms["second"] & nsms["held"]).sum(),
     }
     rest = nsms.filter(~pl.col("taken"))
-    free = rest.filter(~pl.col("held")).group_by(LOCUS_KEY).agg(share=pl.col("second").mean())
-    held = rest.filter("held").join(free, on=LOCUS_KEY, how="left")
+    free = (
+        rest.filter(~pl.col("held"))
+        .group_by(LOCUS_KEY, maintain_order=True)
+        .agg(share=pl.col("second").mean())
+    )
+    held = rest.filter("held").join(free, on=LOCUS_KEY, how="left", maintain_order="left")
     expected = None if held["share"].has_nulls() else float(held["share"].sum())
     return {**counts, "expected": expected, "p": _more_often(rest, line)}
 

@@ -32,7 +32,9 @@ def low_rank_patterns(predictions: pl.DataFrame, calls: pl.DataFrame, rank: int 
         form_bias (max NSMs less min NSMs, as a share of the sites).
     """
     form = low_rank_calls(predictions, rank)
-    both = form.rename({"silent": "form"}).join(calls.select(*MUTANT_KEY, map="silent"), on=MUTANT_KEY)
+    both = form.rename({"silent": "form"}).join(
+        calls.select(*MUTANT_KEY, map="silent"), on=MUTANT_KEY, maintain_order="left"
+    )
     rows = []
     for (layer, kind), group in both.group_by(LOCUS_KEY, maintain_order=True):
         of = {name: group.select(*MUTANT_KEY, silent=name) for name in _FORMS}
@@ -71,7 +73,7 @@ def low_rank_by_kind(shares: pl.DataFrame, patterns: pl.DataFrame) -> pl.DataFra
         "agreement",
         *(f"{what}_{axis}" for what in ("lines", "pairs") for axis in AXES),
     ]
-    known = patterns.join(shares, on=LOCUS_KEY)
+    known = patterns.join(shares, on=LOCUS_KEY, maintain_order="left")
     parts = []
     for frame in (known, known.with_columns(kind=pl.lit("all"))):
         for (kind, rank), group in frame.group_by("kind", "rank", maintain_order=True):

@@ -144,7 +144,7 @@ def by_token(
     words = [f"{token} {pieces[token]!r}" if token < len(pieces) else str(token) for token in tokens]
     codes = {token: Status.SILENT + place for place, token in enumerate(tokens, 1)}
     coded = (
-        nsms.group_by(SITE_KEY)
+        nsms.group_by(SITE_KEY, maintain_order=True)
         .agg(pl.col("first_divergence").min())
         .with_columns(
             code=pl.col("first_divergence").replace_strict(
@@ -174,7 +174,7 @@ def by_silence(maps: Sequence[MapData], chances: pl.DataFrame) -> list[MapData]:
     tenth = ((1 - pl.col("silence").mean()) * _TENTHS).floor().clip(0, _TENTHS - 1)
     sites = (
         chances.filter(pl.col("mutation").is_in(MAP_MUTATIONS))
-        .group_by(SITE_KEY)
+        .group_by(SITE_KEY, maintain_order=True)
         .agg(code=(tenth + Status.SILENT).cast(pl.Int8))
     )
     labels = [f"{low / _TENTHS:.1f} to {(low + 1) / _TENTHS:.1f}" for low in range(_TENTHS)]

@@ -19,7 +19,7 @@ def q_values(frame: pl.DataFrame, family: Sequence[str] = ()) -> pl.DataFrame:
     rank = pl.int_range(pl.len()).alias("_position")
     parts = []
     whole = frame.with_columns(rank)
-    groups = [group for _, group in whole.group_by(list(family))] if family else [whole]
+    groups = [group for _, group in whole.group_by(list(family), maintain_order=True)] if family else [whole]
     for group in groups:
         p = group["p"].to_numpy()
         tested = np.flatnonzero(~np.isnan(p))

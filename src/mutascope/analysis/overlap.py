@@ -9,7 +9,7 @@ import polars as pl
 
 from mutascope.analysis.copa import tail
 from mutascope.analysis.rates import nsm_rates
-from mutascope.analysis.sites import check_equal_shapes, in_order, site_frame
+from mutascope.analysis.sites import check_equal_shapes, in_order, kinds_of, site_frame, site_number
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
 from mutascope.core.schema import LOCUS_KEY
@@ -17,9 +17,6 @@ from mutascope.core.schema import LOCUS_KEY
 _ONE = (Status.MAX_ONLY, Status.MIN_ONLY)
 _SHAPE = (*LOCUS_KEY, "site_rows", "site_cols")
 _SHUFFLES = 200
-_SCORES = np.eye(len(Status))
-"""Score of every pair of statuses."""
-_SCORES[Status.BOTH, _ONE] = _SCORES[_ONE, Status.BOTH] = 0.5
 
 
 def status_score(a: pl.Expr, b: pl.Expr) -> pl.Expr:
@@ -59,7 +56,7 @@ def overlap_matrix(
     """
     if not screens:
         raise MutascopeError("there is no screen to compare: give at least one")
-    kinds = sorted({kind for label in screens for kind in loci[label]["kind"]})
+    kinds = kinds_of(*(frame["kind"] for frame in loci.values()))
     maps = {label: _keyed_statuses(records, kinds) for label, records in screens.items()}
     labels, found = list(screens), []
     for i, a in enumerate(labels):
@@ -131,8 +128,16 @@ def _overlap_p(
             shuffled = (
                 b if draw == _SHUFFLES else b[random.permutation(len(b))][:, random.permutation(b.shape[1])]
             )
-            total[draw] += _SCORES[a, shuffled].sum()
+            total[draw] += _score(a, shuffled)
     return tail(float(total[-1]), total[:-1])
+
+
+def _score(first: np.ndarray, second: np.ndarray) -> float:
+    """Sum of the scores (:func:`status_score`) of the sites of two complete maps."""
+    a, b = first - Status.SILENT, second - Status.SILENT  # a bit for max, and one for min
+    other = a ^ b
+    half = (other != 0) & (other != 3) & ((a | b) == 3)
+    return float(np.count_nonzero(other == 0) + np.count_nonzero(half) / 2)
 
 
 def layer_counts(records: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
@@ -152,11 +157,16 @@ def layer_counts(records: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
     if records.is_empty():
         return pl.DataFrame(schema={"layer": records.schema["layer"], "nsm": pl.Float64})
     rates = nsm_rates(records, loci, ["layer", "mutation"])
-    region = loci.group_by("layer").agg(
+    region = loci.group_by("layer", maintain_order=True).agg(
         region=pl.when(pl.col("region_sites").null_count() == 0).then(pl.col("region_sites").sum())
     )
     nsm = pl.coalesce(pl.col("rate") * pl.col("region"), pl.col("nsm").cast(pl.Float64))
-    return rates.join(region, on="layer", how="left").group_by("layer").agg(nsm=nsm.sum()).sort("layer")
+    return (
+        rates.join(region, on="layer", how="left", maintain_order="left")
+        .group_by("layer", maintain_order=True)
+        .agg(nsm=nsm.sum())
+        .sort("layer")
+    )
 
 
 def layer_correlations(counts: pl.DataFrame) -> pl.DataFrame:
@@ -188,17 +198,15 @@ def layer_correlations(counts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _keyed_statuses(records: pl.DataFrame, kinds: list[str]) -> pl.DataFrame:
-    """Statuses of sites with ``max`` and ``min``, under one integer per site: joins are the slow part."""
-    code = pl.col("kind").replace_strict(kinds, range(len(kinds)), return_dtype=pl.Int64)
-    locus = pl.col("layer").cast(pl.Int64) * len(kinds) + code
+    """Statuses of sites with ``max`` and ``min``, under one number per site."""
     sites = site_frame(records).filter(pl.all_horizontal(pl.col("max_nsm", "min_nsm").is_not_null()))
-    return sites.select(
-        *LOCUS_KEY, "status", key=(locus * 2**21 + pl.col("row")) * 2**21 + pl.col("col").cast(pl.Int64)
-    )
+    return sites.select(*LOCUS_KEY, "status", key=site_number(kinds))
 
 
 def _weights(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
-    both = first.join(second.select(*LOCUS_KEY, other="region_sites"), on=LOCUS_KEY, how="inner")
+    both = first.join(
+        second.select(*LOCUS_KEY, other="region_sites"), on=LOCUS_KEY, how="inner", maintain_order="left"
+    )
     return both.select(
         *LOCUS_KEY, region=pl.when(pl.col("region_sites") == pl.col("other")).then("region_sites")
     )
@@ -206,20 +214,24 @@ def _weights(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
 
 def _locus_overlaps(first: pl.DataFrame, second: pl.DataFrame, weights: pl.DataFrame) -> pl.DataFrame:
     """Columns layer, kind, sites, overlap, expected, weight of every locus with a site in both."""
-    pairs = first.join(second.select("key", other="status"), on="key", how="inner")
-    table = pairs.group_by(*LOCUS_KEY, "status", "other").agg(n=pl.len())
+    pairs = first.join(second.select("key", other="status"), on="key", how="inner", maintain_order="left")
+    table = pairs.group_by(*LOCUS_KEY, "status", "other", maintain_order=True).agg(n=pl.len())
     margins = [
-        table.group_by(*LOCUS_KEY, name).agg(pl.col("n").sum().alias(f"n_{name}"))
+        table.group_by(*LOCUS_KEY, name, maintain_order=True).agg(pl.col("n").sum().alias(f"n_{name}"))
         for name in ("status", "other")
     ]
     score = status_score(pl.col("status"), pl.col("other"))
-    chance = margins[0].join(margins[1], on=LOCUS_KEY).group_by(LOCUS_KEY)
+    chance = (
+        margins[0]
+        .join(margins[1], on=LOCUS_KEY, maintain_order="left")
+        .group_by(LOCUS_KEY, maintain_order=True)
+    )
     expected = chance.agg(expected=(score * pl.col("n_status") * pl.col("n_other")).sum())
     return (
-        table.group_by(LOCUS_KEY)
+        table.group_by(LOCUS_KEY, maintain_order=True)
         .agg(sites=pl.col("n").sum().cast(pl.Int64), overlap=(score * pl.col("n")).sum())
-        .join(expected, on=LOCUS_KEY)
-        .join(weights, on=LOCUS_KEY, how="left")
+        .join(expected, on=LOCUS_KEY, maintain_order="left")
+        .join(weights, on=LOCUS_KEY, how="left", maintain_order="left")
         .select(
             *LOCUS_KEY,
             "sites",
@@ -237,7 +249,11 @@ def _pool(overlaps: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
         pl.col("sites").sum(),
         *(pl.when(pl.len() > 0).then((pl.col(n) * weight).sum()).alias(n) for n in ("overlap", "expected")),
     ]
-    return in_order(overlaps.group_by(list(by)).agg(pooled)) if by else overlaps.select(pooled)
+    return (
+        in_order(overlaps.group_by(list(by), maintain_order=True).agg(pooled))
+        if by
+        else overlaps.select(pooled)
+    )
 
 
 def _check_layers(a: str, first: list[int], b: str, second: list[int]) -> None:

@@ -36,7 +36,9 @@ def familiar_words(outputs: pl.DataFrame, panel: pl.DataFrame) -> set[str]:
         panel: columns text (of the prompt), continuation (of the wild type).
     """
     counts = Counter(_words(panel["continuation"].to_list()))
-    texts = outputs.group_by(MUTANT_KEY).agg(pl.col("continuation").unique())["continuation"]
+    texts = outputs.group_by(MUTANT_KEY, maintain_order=True).agg(pl.col("continuation").unique())[
+        "continuation"
+    ]
     for some in texts:
         counts.update(_words(some.to_list()))
     least = max(OTHERS, OTHERS_SHARE * len(texts))

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from mutascope.analysis.sites import kinds_of, site_number
 from mutascope.core.schema import LOCUS_KEY
 
 CONFIDENCE = 0.95
@@ -51,18 +52,15 @@ def locus_rates(records: pl.DataFrame, loci: pl.DataFrame, *, by_mutation: bool)
     if by_mutation:  # a site has one mutant of a mutation
         sites = records.select(*keys, mutants=pl.lit(1, pl.UInt32), nsm=nsm, share=nsm.cast(pl.Float64))
     else:
-        # One whole number for a site groups in a third of the time of its four coordinates.
-        kinds = records["kind"].unique().to_list()
-        kind = pl.col("kind").replace_strict(kinds, range(len(kinds)), return_dtype=pl.Int64)
-        locus = pl.col("layer").cast(pl.Int64) * len(kinds) + kind
-        coded = records.select(*keys, site=(locus * 2**21 + pl.col("row")) * 2**21 + pl.col("col"), nsm=nsm)
+        site = site_number(kinds_of(records["kind"]))
+        coded = records.select(*keys, site=site, nsm=nsm)
         sites = (
-            coded.group_by("site")
+            coded.group_by("site", maintain_order=True)
             .agg(pl.col(keys).first(), mutants=pl.len(), nsm=pl.col("nsm").sum())
             .with_columns(share=pl.col("nsm") / pl.col("mutants"))
         )
     return (
-        sites.group_by(keys)
+        sites.group_by(keys, maintain_order=True)
         .agg(
             sites=pl.len(),
             mutants=pl.col("mutants").sum(),
@@ -70,7 +68,7 @@ def locus_rates(records: pl.DataFrame, loci: pl.DataFrame, *, by_mutation: bool)
             mean=pl.col("share").mean(),
             variance=pl.col("share").var(),
         )
-        .join(loci.select(*LOCUS_KEY, "region_sites"), on=LOCUS_KEY, how="left")
+        .join(loci.select(*LOCUS_KEY, "region_sites"), on=LOCUS_KEY, how="left", maintain_order="left")
         .sort(keys)
     )
 

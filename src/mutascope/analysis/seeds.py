@@ -56,7 +56,7 @@ def nsm_chances(records: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
         records.filter(mutation=name).select(*SITE_KEY, mean.alias(name)).drop_nulls()
         for name in MAP_MUTATIONS
     ]
-    return in_order(parts[0].join(parts[1], on=SITE_KEY, how="inner"), "row", "col")
+    return in_order(parts[0].join(parts[1], on=SITE_KEY, how="inner", maintain_order="left"), "row", "col")
 
 
 def chance_lines(sites: pl.DataFrame) -> pl.DataFrame:
@@ -74,18 +74,18 @@ def chance_lines(sites: pl.DataFrame) -> pl.DataFrame:
     """
     value = pl.mean_horizontal(MAP_MUTATIONS)
     valued = sites.select(*SITE_KEY, value=value, rest=value - value.mean().over(LOCUS_KEY))
-    whole = valued.group_by(LOCUS_KEY).agg(
+    whole = valued.group_by(LOCUS_KEY, maintain_order=True).agg(
         all_sites=pl.len(),
         expected=pl.col("value").mean(),
         second=(pl.col("rest") ** 2).mean(),
         third=(pl.col("rest") ** 3).mean(),
     )
     lines = pl.concat(
-        valued.group_by(*LOCUS_KEY, index=axis)
+        valued.group_by(*LOCUS_KEY, index=axis, maintain_order=True)
         .agg(sites=pl.len(), chance=pl.col("value").mean(), sum=pl.col("rest").sum())
         .with_columns(axis=pl.lit(axis))
         for axis in AXES
-    ).join(whole, on=LOCUS_KEY)
+    ).join(whole, on=LOCUS_KEY, maintain_order="left")
     names = ("sites", "all_sites", "second", "third", "sum")
     p = _sample_tail(*(lines[name].cast(pl.Float64).to_numpy() for name in names))
     tested = lines.select(*_LINE, "sites", "chance", "expected", p=pl.Series(p, dtype=pl.Float64))
@@ -164,7 +164,7 @@ def seed_rates(records: pl.DataFrame) -> pl.DataFrame:
     columns = silence_columns(records)
     calls = {name: ~map_of_seed(records, name)["silent"] for name in columns}
     frame = records.select(*LOCUS_KEY, **calls)
-    locus = frame.group_by(LOCUS_KEY).agg(pl.len(), pl.col(columns).mean())
+    locus = frame.group_by(LOCUS_KEY, maintain_order=True).agg(pl.len(), pl.col(columns).mean())
     rows = []
     for name in columns:
         others = [other for other in columns if other != name]
@@ -219,7 +219,11 @@ def _of_map(records: pl.DataFrame, loci: pl.DataFrame) -> dict[str, Found]:
     lines = nsm_enrichment(records).filter("enriched")
     rule = locus_bias(records).filter(pl.col("lean") != "none")
     difference = pl.col("max_nsm").cast(pl.Int64) - pl.col("min_nsm")
-    tested = locus_bias(records).join(bias_tests(records), on=LOCUS_KEY).filter(pl.col("q") <= FDR)
+    tested = (
+        locus_bias(records)
+        .join(bias_tests(records), on=LOCUS_KEY, maintain_order="left")
+        .filter(pl.col("q") <= FDR)
+    )
     patterns = strong_patterns(records, loci)
     return {
         **_by_axis("enriched {}", lines, _LINE),

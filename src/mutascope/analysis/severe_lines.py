@@ -69,13 +69,13 @@ def lowest_scores(records: pl.DataFrame) -> pl.DataFrame:
     """
     sites = (
         records.filter(~pl.col("silent"))
-        .group_by(SITE_KEY)
+        .group_by(SITE_KEY, maintain_order=True)
         .agg(pl.col("score").min().cast(pl.Int64))
         .with_columns(is_lowest=pl.col("score") == pl.col("score").min().over(LOCUS_KEY))
         .with_columns(n=pl.len().over(LOCUS_KEY), t=pl.col("is_lowest").sum().over(LOCUS_KEY))
     )
     lines = pl.concat(
-        sites.group_by(*LOCUS_KEY, index=axis)
+        sites.group_by(*LOCUS_KEY, index=axis, maintain_order=True)
         .agg(
             *(pl.col(name).first() for name in ("n", "t")),
             m=pl.len(),

@@ -33,5 +33,5 @@ def silence_by_kind(records: pl.DataFrame) -> pl.DataFrame:
         "undecided": chance.is_between(*UNDECIDED).mean(),
         "luck": pl.when(spread > 0).then((chance * (1 - chance)).mean() / spread),
     }
-    kinds = in_order(known.group_by("kind").agg(**values))
+    kinds = in_order(known.group_by("kind", maintain_order=True).agg(**values))
     return pl.concat([kinds, known.select(kind=pl.lit(None, pl.String), **values)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
@@ -30,13 +30,35 @@ def site_frame(records: pl.DataFrame) -> pl.DataFrame:
         neither is unscreened. A site without any record has no row.
     """
     nsm = {f"{name}_nsm": pl.when(mutation=name).then(~pl.col("silent")) for name in (*MAP_MUTATIONS, "zero")}
-    sites = records.select(*SITE_KEY, **nsm).group_by(SITE_KEY, maintain_order=True).agg(pl.col(*nsm).max())
+    sites = (
+        records.select(*SITE_KEY, site=site_number(kinds_of(records["kind"])), **nsm)
+        .group_by("site", maintain_order=True)
+        .agg(pl.col(SITE_KEY).first(), pl.col(*nsm).max())
+        .sort("site")
+    )
     screened = pl.any_horizontal(pl.col("max_nsm", "min_nsm").is_not_null())
     value = Status.SILENT + pl.sum_horizontal(
         pl.col("max_nsm").fill_null(False).cast(pl.Int8), pl.col("min_nsm").fill_null(False).cast(pl.Int8) * 2
     )
     status = pl.when(screened).then(value).otherwise(Status.UNSCREENED).cast(pl.Int8)
-    return in_order(sites.with_columns(status=status).select(*SITE_KEY, "status", *nsm), "row", "col")
+    return sites.select(*SITE_KEY, status.alias("status"), *nsm)
+
+
+def kinds_of(*columns: pl.Series) -> list[str]:
+    """Return the kinds in columns, in canonical order; other kinds by name after them."""
+    return sorted({kind for column in columns for kind in column.unique()}, key=kind_rank)
+
+
+def site_number(kinds: Sequence[str]) -> pl.Expr:
+    """Return one whole number for a site: it groups, joins and sorts in a third of the time of its four coordinates.
+
+    Args:
+        kinds: those of the frame, in the order that the numbers shall have within a layer (:func:`kinds_of`).
+    """
+    known = [*kinds] or [""]  # there is no empty mapping
+    kind = pl.col("kind").replace_strict(known, range(len(known)), return_dtype=pl.Int64)
+    locus = pl.col("layer").cast(pl.Int64) * len(known) + kind
+    return (locus * 2**21 + pl.col("row")) * 2**21 + pl.col("col")
 
 
 def in_order(frame: pl.DataFrame, *then: str) -> pl.DataFrame:
@@ -48,8 +70,7 @@ def in_order(frame: pl.DataFrame, *then: str) -> pl.DataFrame:
     if "layer" in frame.columns:
         keys.append(pl.col("layer"))
     if "kind" in frame.columns:
-        kinds = sorted(frame["kind"].drop_nulls().unique(), key=kind_rank)
-        ranks = {kind: rank for rank, kind in enumerate(kinds)}
+        ranks = {kind: rank for rank, kind in enumerate(kinds_of(frame["kind"].drop_nulls()))}
         keys.append(pl.col("kind").replace_strict(ranks, default=len(ranks), return_dtype=pl.Int32))
     keys += [pl.col(name) for name in then]
     return frame.sort(keys, maintain_order=True) if keys else frame
@@ -86,7 +107,9 @@ def check_equal_shapes(loci: Mapping[str, pl.DataFrame]) -> None:
     shape = ("rows", "cols", "site_rows", "site_cols")
     labels = list(loci)
     for label in labels[1:]:
-        both = loci[labels[0]].join(loci[label], on=LOCUS_KEY, how="inner", suffix="_other")
+        both = loci[labels[0]].join(
+            loci[label], on=LOCUS_KEY, how="inner", suffix="_other", maintain_order="left"
+        )
         unequal = both.filter(pl.any_horizontal(pl.col(name) != pl.col(f"{name}_other") for name in shape))
         if len(unequal):
             row = in_order(unequal).row(0, named=True)

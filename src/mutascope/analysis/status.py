@@ -42,7 +42,7 @@ def locus_statuses(records: pl.DataFrame, loci: pl.DataFrame) -> dict[tuple[int,
         loci: columns layer, kind, site_rows, site_cols.
     """
     bare = records.select(*MUTANT_KEY, "silent")
-    groups = {(layer, kind): group for (layer, kind), group in bare.group_by(*LOCUS_KEY)}
+    groups = {(layer, kind): group for (layer, kind), group in bare.group_by(*LOCUS_KEY, maintain_order=True)}
     shapes = loci.select(*LOCUS_KEY, "site_rows", "site_cols").rows()
     return {
         (layer, kind): site_status(groups.get((layer, kind), bare.clear()), rows, cols)
@@ -70,7 +70,9 @@ def exact_loci(calls: pl.DataFrame, loci: pl.DataFrame) -> dict[tuple[int, str],
         calls: columns layer, kind, row, col, mutation, source.
         loci: columns layer, kind, site_rows, site_cols.
     """
-    groups = {(layer, kind): group for (layer, kind), group in calls.group_by(*LOCUS_KEY)}
+    groups = {
+        (layer, kind): group for (layer, kind), group in calls.group_by(*LOCUS_KEY, maintain_order=True)
+    }
     return {
         (layer, kind): exact_sites(groups.get((layer, kind), calls.clear()), rows, cols)
         for layer, kind, rows, cols in loci.select(*LOCUS_KEY, "site_rows", "site_cols").iter_rows()

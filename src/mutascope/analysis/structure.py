@@ -32,12 +32,14 @@ def locus_structure(records: pl.DataFrame, copa: pl.DataFrame) -> pl.DataFrame:
     count = pl.sum_horizontal(pl.col("max_nsm", "min_nsm").cast(pl.Float64))
     sites = site_frame(records).filter(both).with_columns(count=count)
     way = pl.col("max_nsm").cast(pl.Float64) - pl.col("min_nsm").cast(pl.Float64)
-    wide = sites.group_by(LOCUS_KEY).agg(rate=pl.col("count").mean() / 2, lean=way.mean().abs())
+    wide = sites.group_by(LOCUS_KEY, maintain_order=True).agg(
+        rate=pl.col("count").mean() / 2, lean=way.mean().abs()
+    )
     for axis in AXES:
-        wide = wide.join(_spread(sites, axis), on=LOCUS_KEY, how="left")
+        wide = wide.join(_spread(sites, axis), on=LOCUS_KEY, how="left", maintain_order="left")
         excess = {f"{name}_{axis}": pl.col(name) - pl.col(f"{name}_null") for name in ("strength", "mirror")}
         pattern = copa.filter(axis=axis).select(*LOCUS_KEY, **excess)
-        wide = wide.join(pattern, on=LOCUS_KEY, how="left")
+        wide = wide.join(pattern, on=LOCUS_KEY, how="left", maintain_order="left")
     return in_order(wide).unpivot(index=LOCUS_KEY, variable_name="measure", value_name="value")
 
 
@@ -73,7 +75,7 @@ def _spread(sites: pl.DataFrame, axis: str) -> pl.DataFrame:
         variance=value.var(ddof=0).over(LOCUS_KEY),
         whole=pl.len().over(LOCUS_KEY),
     ).filter(pl.col("variance") > 0)
-    lines = known.group_by(*LOCUS_KEY, axis).agg(
+    lines = known.group_by(*LOCUS_KEY, axis, maintain_order=True).agg(
         n=pl.len(),
         total=value.sum(),
         mean=pl.first("mean"),
@@ -83,7 +85,11 @@ def _spread(sites: pl.DataFrame, axis: str) -> pl.DataFrame:
     n, whole = pl.col("n"), pl.col("whole")
     chance = n * (whole - n) / (whole - 1) * pl.col("variance")
     squared = (pl.col("total") - n * pl.col("mean")) ** 2 / chance
-    return lines.filter(n < whole).group_by(LOCUS_KEY).agg(squared.mean().alias(f"spread_{axis}"))
+    return (
+        lines.filter(n < whole)
+        .group_by(LOCUS_KEY, maintain_order=True)
+        .agg(squared.mean().alias(f"spread_{axis}"))
+    )
 
 
 def _signed_rank(a: np.ndarray, b: np.ndarray) -> float | None:

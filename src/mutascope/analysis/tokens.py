@@ -53,16 +53,18 @@ def token_states(records: pl.DataFrame, least: float = FRAGILE) -> pl.DataFrame:
     parts = [
         records.filter(mutation=name).select(*SITE_KEY, state.alias(f"{name}_at")) for name in MAP_MUTATIONS
     ]
-    sites = parts[0].join(parts[1], on=SITE_KEY, how="inner")
-    counted = sites.group_by(_STATES).agg(sites=pl.len().cast(pl.Int64))
-    one, other = (sites.group_by(*LOCUS_KEY, name).len(f"n_{name}") for name in _STATES)
+    sites = parts[0].join(parts[1], on=SITE_KEY, how="inner", maintain_order="left")
+    counted = sites.group_by(_STATES, maintain_order=True).agg(sites=pl.len().cast(pl.Int64))
+    one, other = (sites.group_by(*LOCUS_KEY, name, maintain_order=True).len(f"n_{name}") for name in _STATES)
     dealt = (
-        one.join(other, on=LOCUS_KEY)
-        .join(sites.group_by(LOCUS_KEY).len("all"), on=LOCUS_KEY)
-        .group_by(_STATES)
+        one.join(other, on=LOCUS_KEY, maintain_order="left")
+        .join(sites.group_by(LOCUS_KEY, maintain_order=True).len("all"), on=LOCUS_KEY, maintain_order="left")
+        .group_by(_STATES, maintain_order=True)
         .agg(expected=(pl.col("n_max_at").cast(pl.Float64) * pl.col("n_min_at") / pl.col("all")).sum())
     )
-    found = dealt.join(counted, on=_STATES, how="left").with_columns(pl.col("sites").fill_null(0))
+    found = dealt.join(counted, on=_STATES, how="left", maintain_order="left").with_columns(
+        pl.col("sites").fill_null(0)
+    )
     folded = found.select(*_STATES, "sites", "expected", fold=pl.col("sites") / pl.col("expected"))
     return folded.sort("sites", *_STATES, descending=[True, False, False])
 
@@ -93,7 +95,7 @@ def lines_across_tokens(records: pl.DataFrame, least: float = FRAGILE) -> pl.Dat
     for token, later in combinations(fragile, 2):
         for axis in AXES:
             rates = _rates(known, token, axis).join(
-                _rates(known, later, axis), on=[*LOCUS_KEY, axis], suffix="_later"
+                _rates(known, later, axis), on=[*LOCUS_KEY, axis], suffix="_later", maintain_order="left"
             )
             rows += [(token, later, axis, *found) for found in _correlation(rates)]
     return q_values(pl.DataFrame(rows, schema=_SHARED, orient="row"), ["axis"])
@@ -108,7 +110,11 @@ def _rates(known: pl.DataFrame, token: int, axis: str) -> pl.DataFrame:
     leaves = (pl.col("left") == token).fill_null(False).cast(pl.Float64)
     there = known.filter(pl.col("left").is_null() | (pl.col("left") >= token)).with_columns(leaves=leaves)
     excess = pl.col("leaves") - pl.col("leaves").mean().over(*LOCUS_KEY, crossing, "mutation")
-    return there.with_columns(excess=excess).group_by(*LOCUS_KEY, axis).agg(rate=pl.col("excess").mean())
+    return (
+        there.with_columns(excess=excess)
+        .group_by(*LOCUS_KEY, axis, maintain_order=True)
+        .agg(rate=pl.col("excess").mean())
+    )
 
 
 def _correlation(rates: pl.DataFrame) -> list[tuple[int, int, float, float]]:

@@ -70,5 +70,9 @@ def unit_means(values: pl.DataFrame, item: str, value: str) -> np.ndarray:
         item: the column.
         value: the column, a number.
     """
-    means = values.group_by("unit", item).agg(pl.col(value).cast(pl.Float64).mean()).sort("unit", item)
+    means = (
+        values.group_by("unit", item, maintain_order=True)
+        .agg(pl.col(value).cast(pl.Float64).mean())
+        .sort("unit", item)
+    )
     return means[value].to_numpy().reshape(values["unit"].n_unique(), -1)

@@ -123,7 +123,7 @@ def rarity_by_cosine(writers: pl.DataFrame, bins: int = 10) -> pl.DataFrame:
 def writers_by_locus(writers: pl.DataFrame) -> pl.DataFrame:
     """Return, per locus: ``panelled``, ``rare`` (UInt32 numbers of mutants), ``words`` (UInt32 distinct rare words)."""
     rare = pl.col("rare")
-    counts = writers.group_by(LOCUS_KEY).agg(
+    counts = writers.group_by(LOCUS_KEY, maintain_order=True).agg(
         panelled=pl.len().cast(pl.UInt32),
         rare=rare.sum().cast(pl.UInt32),
         words=pl.col("word").filter(rare).n_unique().cast(pl.UInt32),
@@ -217,13 +217,13 @@ def word_coordinates(writers: pl.DataFrame) -> pl.DataFrame:
     """
     rare = writers.filter("rare")
     parts = [
-        rare.group_by("word", index=axis)
+        rare.group_by("word", index=axis, maintain_order=True)
         .agg(loci=pl.struct(LOCUS_KEY).n_unique(), mutants=pl.len())
         .select("word", pl.lit(axis).alias("axis"), "index", pl.col("loci", "mutants").cast(pl.Int64))
         for axis in ("row", "col")
     ]
-    totals = rare.group_by("word").agg(of=pl.len().cast(pl.Int64))
-    found = pl.concat(parts).join(totals, on="word", how="left")
+    totals = rare.group_by("word", maintain_order=True).agg(of=pl.len().cast(pl.Int64))
+    found = pl.concat(parts).join(totals, on="word", how="left", maintain_order="left")
     return found.sort("loci", "mutants", "word", "axis", "index", descending=[True, True, False, True, False])
 
 
@@ -242,7 +242,7 @@ def rare_and_low_cosine_lines(
         other NSMs of low cosine, on the panel or not.
     """
     joined = records.filter(~pl.col("silent")).join(
-        writers.select(*MUTANT_KEY, "rare"), on=MUTANT_KEY, how="left"
+        writers.select(*MUTANT_KEY, "rare"), on=MUTANT_KEY, how="left", maintain_order="left"
     )
     return line_sharing(joined, pl.col("rare"), pl.col("cosine") < max_cosine)
 
@@ -258,9 +258,14 @@ def writers_by_score(writers: pl.DataFrame, choice_records: pl.DataFrame) -> pl.
         Mutants that both screened, by columns rare, word (the rare word; null for all common words together), score;
         ``mutants`` (UInt32) and ``silent`` (UInt32, of these with the answers of the wild type).
     """
-    known = writers.join(choice_records.select(*MUTANT_KEY, "silent", "score"), on=MUTANT_KEY, how="inner")
+    known = writers.join(
+        choice_records.select(*MUTANT_KEY, "silent", "score"),
+        on=MUTANT_KEY,
+        how="inner",
+        maintain_order="left",
+    )
     named = known.with_columns(word=pl.when("rare").then("word"))
-    counts = named.group_by("rare", "word", "score").agg(
+    counts = named.group_by("rare", "word", "score", maintain_order=True).agg(
         mutants=pl.len().cast(pl.UInt32), silent=pl.col("silent").sum().cast(pl.UInt32)
     )
     return counts.sort("rare", "word", "score", descending=[True, False, False])
@@ -281,7 +286,9 @@ def genres_of_writers(outputs: pl.DataFrame, writers: pl.DataFrame, panel: pl.Da
     """
     rare = writers.filter("rare").select(*MUTANT_KEY, "word")
     words = initial_words(outputs.join(rare, on=MUTANT_KEY, how="semi")).rename({"word": "said"})
-    told = words.join(panel.select("prompt", "genre"), on="prompt").join(rare, on=MUTANT_KEY)
+    told = words.join(panel.select("prompt", "genre"), on="prompt", maintain_order="left").join(
+        rare, on=MUTANT_KEY, maintain_order="left"
+    )
     cells = {}
     for genre in ("literary", "factual"):
         of_genre = pl.col("genre") == genre
@@ -315,7 +322,7 @@ def genre_summary(genres: pl.DataFrame) -> dict[str, float | int | None]:
     """
     shares = (
         genres.filter((pl.col("literary_prompts") > 0) & (pl.col("factual_prompts") > 0))
-        .group_by("word")
+        .group_by("word", maintain_order=True)
         .agg(
             literary=(pl.col("literary") / pl.col("literary_prompts")).mean(),
             factual=(pl.col("factual") / pl.col("factual_prompts")).mean(),

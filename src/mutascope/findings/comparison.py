@@ -68,13 +68,13 @@ def correlations_of_layers(given: ScreenSet) -> pl.DataFrame:
 
 def _of_same_layers(given: ScreenSet) -> dict[str, pl.DataFrame]:
     """NSMs by layer, by model, of the maps that have the layers of its reference, which comes first."""
-    layers = {label: set(records["layer"]) for label, records in given.mapped.items()}
+    layers = {label: set(given.mapped(label)["layer"].unique()) for label in given.maps}
     found = {}
     for model, labels in given.by_model(layers).items():
         first = _reference(given, labels)
         alike = [first, *(label for label in labels if label != first and layers[label] == layers[first])]
         if len(alike) > 1:
-            counts = dict(nsms_of_layers(given).group_by("assay"))
+            counts = dict(nsms_of_layers(given).group_by("assay", maintain_order=True))
             found[model] = pl.concat(counts[(label,)] for label in alike)
     need(found, f"no other screen of its model has the layers of {next(iter(layers))}")
     return found

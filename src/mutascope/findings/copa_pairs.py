@@ -49,7 +49,9 @@ def _differing(given: ScreenSet, a: str, b: str) -> list[LocusKey]:
     along = pl.when(pl.col("kind").is_in(_transposed())).then(pl.lit("row")).otherwise(pl.lit("col"))
     known = pattern(given).filter(pl.col("strength_null").is_not_null(), pl.col("axis") == along)
     excess = known.select("assay", *LOCUS_KEY, excess=pl.col("strength") - pl.col("strength_null"))
-    both = excess.filter(assay=a).join(excess.filter(assay=b), on=LOCUS_KEY, suffix="_b")
+    both = excess.filter(assay=a).join(
+        excess.filter(assay=b), on=LOCUS_KEY, suffix="_b", maintain_order="left"
+    )
     ranked = both.sort((pl.col("excess") - pl.col("excess_b")).abs(), descending=True, maintain_order=True)
     loci: list[LocusKey] = ranked.unique("kind", keep="first", maintain_order=True).select(LOCUS_KEY).rows()
     return sorted(loci, key=lambda locus: kind_rank(locus[1]), reverse=True)

@@ -21,7 +21,7 @@ from mutascope.findings.screens import ScreenSet, once, stack
 def evenness_of_layers(given: ScreenSet) -> pl.DataFrame:
     """Return Gini's coefficient of the layers of every screen and kind, and the test of equal rates."""
     return stack(
-        given.maps, lambda label: layer_evenness(_counts(given).filter(assay=label), given.mapped[label])
+        given.maps, lambda label: layer_evenness(_counts(given).filter(assay=label), given.mapped(label))
     )
 
 

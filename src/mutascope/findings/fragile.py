@@ -26,7 +26,11 @@ _NAMED = 4
 def with_divergence(given: ScreenSet) -> list[str]:
     """Return the labels of the text assays with NSMs whose first divergence is known."""
     left = ~pl.col("silent") & pl.col("first_divergence").is_not_null()
-    labels = [label for label in given.text if given.mapped[label].select(left.any()).item()]
+    labels = [
+        label
+        for label in given.text
+        if given.maps[label]["first_divergence"].count() and given.mapped(label).select(left.any()).item()
+    ]
     need(labels, "it takes a text assay with an NSM whose first divergence is known")
     return labels
 
@@ -38,7 +42,7 @@ def fragile_tokens(given: ScreenSet) -> pl.DataFrame:
     def of(label: str) -> pl.DataFrame:
         wild = given.results[label].manifest.wild_type[0]
         unknown = [None] * len(wild.tokens)
-        return tokens_of(given.mapped[label], wild.pieces or unknown, wild.margins or unknown)
+        return tokens_of(given.mapped(label), wild.pieces or unknown, wild.margins or unknown)
 
     return stack(with_divergence(given), of)
 
@@ -46,7 +50,7 @@ def fragile_tokens(given: ScreenSet) -> pl.DataFrame:
 @once
 def structure_within_tokens(given: ScreenSet) -> pl.DataFrame:
     """Return the structure of the maps of fragile tokens alone."""
-    return stack(with_divergence(given), lambda label: within_tokens(given.mapped[label], given.loci[label]))
+    return stack(with_divergence(given), lambda label: within_tokens(given.mapped(label), given.loci[label]))
 
 
 @once

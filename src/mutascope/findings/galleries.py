@@ -81,7 +81,11 @@ def flagged(records: pl.DataFrame, known: pl.DataFrame, chosen: pl.DataFrame, na
 
 def top_loci(mutants: pl.DataFrame, count: int) -> list[LocusKey]:
     """Return the loci with most of the mutants."""
-    ranked = mutants.group_by(LOCUS_KEY).len().sort("len", "layer", "kind", descending=[True, False, False])
+    ranked = (
+        mutants.group_by(LOCUS_KEY, maintain_order=True)
+        .len()
+        .sort("len", "layer", "kind", descending=[True, False, False])
+    )
     return ranked.head(count).select(LOCUS_KEY).rows()
 
 

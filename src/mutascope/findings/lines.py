@@ -194,9 +194,11 @@ def _conserved(given: ScreenSet, palette: Palette) -> Pictures:
 def _sensitive(given: ScreenSet, palette: Palette) -> Pictures:
     for number, group in enumerate(given.groups):
         told = ", ".join(group)
-        found = points(given).filter(assays=told).group_by(LOCUS_KEY).agg(points=pl.len())
+        found = (
+            points(given).filter(assays=told).group_by(LOCUS_KEY, maintain_order=True).agg(points=pl.len())
+        )
         sites = pl.col("site_rows") * pl.col("site_cols")
-        shares = given.loci[group[0]].join(found, on=LOCUS_KEY, how="left")
+        shares = given.loci[group[0]].join(found, on=LOCUS_KEY, how="left", maintain_order="left")
         shares = in_order(shares.with_columns(share=100 * pl.col("points").fill_null(0) / sites))
         title = f"Sensitive points of {told}, % of the sites"
         figure = figures.by_locus_figure(shares, "share", title=title, palette=palette)

@@ -140,7 +140,10 @@ def _maps(given: ScreenSet, label: str, mutants: pl.DataFrame) -> list[list[MapD
     """Rows of maps of one choice screen."""
     text = mutants["text_assay"][0]
     records = flagged(given.records[label], given.records[text], mutants, "malignant")
-    counts = {(layer, kind): count for layer, kind, count in mutants.group_by(LOCUS_KEY).len().iter_rows()}
+    counts = {
+        (layer, kind): count
+        for layer, kind, count in mutants.group_by(LOCUS_KEY, maintain_order=True).len().iter_rows()
+    }
     where = f", {given.model_names[label]}" if len(given.by_model(given.labels)) > 1 else ""
     maps = [
         data

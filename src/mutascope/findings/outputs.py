@@ -33,7 +33,7 @@ def _with_answers(given: ScreenSet, label: str) -> pl.DataFrame:
         return found.with_columns(score=pl.lit(None, pl.Int16), changed=pl.lit(None, pl.Int64))
     known = given.records[choices[0]].select(*MUTANT_KEY, "score", "phenotype")
     answers = _changed_answers(given, choices[0])
-    told = known.join(answers, on="phenotype", how="left").drop("phenotype")
+    told = known.join(answers, on="phenotype", how="left", maintain_order="left").drop("phenotype")
     return found.join(told, on=MUTANT_KEY, how="left", maintain_order="left")
 
 

@@ -132,7 +132,7 @@ def rates_by_locus(given: ScreenSet) -> pl.DataFrame:
 
 def calls_in_words(given: ScreenSet, label: str) -> str:
     """Return in words how many of the calls that rates and maps are made of are exact, and how many predicted."""
-    calls = given.mapped[label]
+    calls = given.mapped(label)
     exact = int((calls["source"] == "exact").sum())
     return f"{exact:,} calls exact, {len(calls) - exact:,} predicted"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -30,9 +30,8 @@ def _counted(given: ScreenSet, by: Sequence[str]) -> pl.DataFrame:
     by_mutation = "mutation" in by
 
     def of(label: str) -> pl.DataFrame:
-        counts = count_nsms(given.maps[label], by, _strata(given, label, by_mutation, given.maps, "all"))
-        rated = given.maps if by_mutation else given.mapped
-        rates = pooled_rates(_strata(given, label, by_mutation, rated, "map"), by)
+        counts = count_nsms(given.maps[label], by, _strata(given, label, by_mutation=by_mutation))
+        rates = pooled_rates(_strata(given, label, by_mutation=by_mutation, mapped=not by_mutation), by)
         rates = rates.select(*by, pl.col("rate", "low", "high").cast(pl.Float64))
         if not by:
             return pl.concat([counts, rates], how="horizontal")
@@ -41,13 +40,13 @@ def _counted(given: ScreenSet, by: Sequence[str]) -> pl.DataFrame:
     return stack(given.maps, of)
 
 
-def _strata(
-    given: ScreenSet, label: str, by_mutation: bool, chosen: Mapping[str, pl.DataFrame], name: str
-) -> pl.DataFrame:
-    """Counts and rates of every locus, once; ``name`` tells which mutations are chosen."""
+def _strata(given: ScreenSet, label: str, *, by_mutation: bool, mapped: bool = False) -> pl.DataFrame:
+    """Counts and rates of every locus, once: of all mutations, or of those of the map."""
     return given.once(
-        f"locus_rates of {label}, {name}, by mutation {by_mutation}",
-        lambda: locus_rates(chosen[label], given.loci[label], by_mutation=by_mutation),
+        f"locus_rates of {label}, by mutation {by_mutation}, of the map {mapped}",
+        lambda: locus_rates(
+            given.mapped(label) if mapped else given.maps[label], given.loci[label], by_mutation=by_mutation
+        ),
     )
 
 
@@ -207,7 +206,7 @@ def headline(given: ScreenSet) -> list[str]:
 
 def _rated(given: ScreenSet, label: str) -> str:
     """Of which mutations the rate is, where it is not of all that count."""
-    return "" if len(given.mapped[label]) == len(given.maps[label]) else " of max and min"
+    return "" if len(given.mapped(label)) == len(given.maps[label]) else " of max and min"
 
 
 def _basis(given: ScreenSet, row: dict[str, Any]) -> str:

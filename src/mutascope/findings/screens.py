@@ -143,14 +143,14 @@ class ScreenSet:
             return str(reason)
         return None
 
-    @cached_property
-    def mapped(self) -> dict[str, pl.DataFrame]:
-        """The ``max`` and ``min`` records (or calls) of every map; all of them where a screen has neither."""
-        chosen = {
-            label: records.filter(pl.col("mutation").is_in(MAP_MUTATIONS))
-            for label, records in self.maps.items()
-        }
-        return {label: part if len(part) else self.maps[label] for label, part in chosen.items()}
+    def mapped(self, label: str) -> pl.DataFrame:
+        """Return the ``max`` and ``min`` records (or calls) of a map; all of them where a screen has neither.
+
+        They are not kept: a complete screen of a large model has millions.
+        """
+        records = self.maps[label]
+        chosen = records.filter(pl.col("mutation").is_in(MAP_MUTATIONS))
+        return chosen if len(chosen) else records
 
     @cached_property
     def loci(self) -> dict[str, pl.DataFrame]:

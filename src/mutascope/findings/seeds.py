@@ -15,7 +15,7 @@ from mutascope.findings.screens import ScreenSet, once, stack
 
 def _labels(given: ScreenSet) -> list[str]:
     """Return the labels of the text assays of several seeds."""
-    labels = [label for label in given.text if silence_columns(given.mapped[label])]
+    labels = [label for label in given.text if silence_columns(given.maps[label])]
     need(labels, "it takes a text assay that was screened with --seeds")
     return labels
 
@@ -26,7 +26,7 @@ def rates_of_seeds(given: ScreenSet) -> pl.DataFrame:
 
     def of(label: str) -> pl.DataFrame:
         first = given.results[label].manifest.assay.seed
-        return seed_rates(given.mapped[label]).with_columns(pl.col("seed").fill_null(first))
+        return seed_rates(given.mapped(label)).with_columns(pl.col("seed").fill_null(first))
 
     return stack(_labels(given), of)
 
@@ -34,7 +34,7 @@ def rates_of_seeds(given: ScreenSet) -> pl.DataFrame:
 @once
 def survival_of_findings(given: ScreenSet) -> pl.DataFrame:
     """Return how many findings of one seed's map other seeds have."""
-    return stack(_labels(given), lambda label: survival(given.mapped[label], given.loci[label]))
+    return stack(_labels(given), lambda label: survival(given.mapped(label), given.loci[label]))
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:

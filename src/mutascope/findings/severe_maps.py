@@ -63,7 +63,7 @@ def scores_by_locus(given: ScreenSet) -> pl.DataFrame:
     }
 
     def of(label: str) -> pl.DataFrame:
-        nsms = given.records[label].filter(~pl.col("silent")).group_by(LOCUS_KEY)
+        nsms = given.records[label].filter(~pl.col("silent")).group_by(LOCUS_KEY, maintain_order=True)
         told = [pl.col("score").mean().alias("mean_score")]
         return in_order(nsms.agg(*told, **{name: count.cast(pl.Int64) for name, count in counts.items()}))
 
@@ -146,8 +146,8 @@ def _by_locus(given: ScreenSet, palette: Palette) -> Pictures:
             counts = table(given).filter(assay=label)
             if len(counts):
                 title = f"{label}: NSMs with a {told}, % of the mutants"
-                mutants = given.records[label].group_by(LOCUS_KEY).agg(whole=pl.len())
-                shares = counts.join(mutants, on=LOCUS_KEY)
+                mutants = given.records[label].group_by(LOCUS_KEY, maintain_order=True).agg(whole=pl.len())
+                shares = counts.join(mutants, on=LOCUS_KEY, maintain_order="left")
                 shares = shares.with_columns(share=100 * pl.col(value) / pl.col("whole"))
                 yield label, figures.by_locus_figure(shares, "share", title=title, palette=palette)
 

@@ -36,14 +36,14 @@ def phenotypes(given: ScreenSet) -> pl.DataFrame:
         counts = (
             given.records[label]
             .filter(_NSM)
-            .group_by("phenotype")
+            .group_by("phenotype", maintain_order=True)
             .agg(
                 mutants=pl.len().cast(pl.Int64),
                 loci=pl.struct(LOCUS_KEY).n_unique().cast(pl.Int64),
                 first_divergence=pl.col("first_divergence").min(),
             )
         )
-        found = given.severity[label].join(counts, on="phenotype", how="inner")
+        found = given.severity[label].join(counts, on="phenotype", how="inner", maintain_order="left")
         return found.sort("cosine", "edit", "phenotype", descending=[False, True, False])
 
     return stack(given.text, of)
@@ -64,7 +64,10 @@ def severity_by_locus(given: ScreenSet) -> pl.DataFrame:
     return stack(
         given.text,
         lambda label: in_order(
-            given.severe[label].filter(_NSM).group_by(LOCUS_KEY).agg(count, *means, *below)
+            given.severe[label]
+            .filter(_NSM)
+            .group_by(LOCUS_KEY, maintain_order=True)
+            .agg(count, *means, *below)
         ),
     )
 

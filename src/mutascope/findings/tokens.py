@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 @once
 def token_states(given: ScreenSet) -> pl.DataFrame:
     """Return the states of sites: where max leaves, and where min does."""
-    return stack(with_divergence(given), lambda label: states_of(given.mapped[label]))
+    return stack(with_divergence(given), lambda label: states_of(given.mapped(label)))
 
 
 @once
 def across_tokens(given: ScreenSet) -> pl.DataFrame:
     """Return whether fragile tokens share rows and columns."""
-    found = stack(with_divergence(given), lambda label: lines_across_tokens(given.mapped[label]))
+    found = stack(with_divergence(given), lambda label: lines_across_tokens(given.mapped(label)))
     need(len(found), "it takes two fragile tokens at which NSMs of one locus leave")
     return found
 

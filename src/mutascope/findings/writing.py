@@ -128,22 +128,25 @@ def write_figures(
         out: the folder, which is made if need be; other files in it stay.
         palette: colours.
         tell: is given a line per picture.
-        only: names of figures; one that these screens cannot make is an error then.
+        only: names of figures; one that these screens cannot make is an error, once the others are drawn.
 
     Raises:
-        MutascopeError: for an unknown name, a figure of ``only`` that cannot be drawn, a folder that cannot be written.
+        MutascopeError: for an unknown name, figures of ``only`` that cannot be drawn, a folder that cannot be written.
     """
     chosen = [figure_named(name) for name in only] or list(figures().values())
     folder = _make_folder(out)
     taken: set[str] = set()
+    missing = []
     for figure in chosen:
         try:
             for file in _write_pictures(figure, given, folder, palette, taken):
                 tell(f"{file}: pdf, png")
         except NotHere as error:
-            if only:
-                raise MutascopeError(f"the figure {figure.name} cannot be drawn: {error}") from error
-            tell(f"{figure.name}: left out, {error}")
+            missing.append(f"the figure {figure.name} cannot be drawn: {error}")
+            if not only:
+                tell(f"{figure.name}: left out, {error}")
+    if only and missing:
+        raise MutascopeError("; ".join(missing))
 
 
 def _write_pictures(

@@ -23,7 +23,15 @@ from mutascope.core.schema import (
 from mutascope.store.files import DamagedError, Files, encoded
 from mutascope.store.leases import Leases
 from mutascope.store.parts import Parts
-from mutascope.store.shards import SCHEMAS, Shard, damaged, distinct_phenotypes, read_shard, read_shards
+from mutascope.store.shards import (
+    SCHEMAS,
+    Shard,
+    damaged,
+    distinct_phenotypes,
+    read_shard,
+    read_shards,
+    sharing,
+)
 
 
 class ScreenFolder:
@@ -281,7 +289,7 @@ class ScreenFolder:
         return self.finished_units() if units is None else units
 
     def _read(self, kind: str, units: Collection[str] | None) -> pl.DataFrame:
-        frames = list(read_shards(self.files, kind, self._chosen(units)))
+        frames = [sharing(frame) for frame in read_shards(self.files, kind, self._chosen(units))]
         if not frames:
             return pl.DataFrame(schema=SCHEMAS[kind])
         found = pl.concat(frames, how="diagonal_relaxed", rechunk=True)

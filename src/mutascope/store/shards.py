@@ -76,6 +76,13 @@ def distinct_phenotypes(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     return stacked.unique("phenotype", keep="first", maintain_order=True)
 
 
+def sharing(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame in which equal phenotypes are one string in memory: millions of mutants have few of them."""
+    encoded = frame["phenotype"].to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
+    told = pl.Series("phenotype", encoded.dictionary).gather(pl.Series(encoded.indices))
+    return frame.with_columns(told)
+
+
 def damaged(files: Files, kind: str, unit: str, reason: str) -> MutascopeError:
     """Return the error of a damaged shard, which says how to repair it."""
     return MutascopeError(
