@@ -8,7 +8,7 @@ of a token's row of the head (centred: what all logits share picks nothing), Cau
 So where the logits of one state are known, only the tokens of its *shortlist*, those that the bound leaves within a
 radius, need computing for the others. For all other tokens it shows that they cannot be picked, nor push the picked
 token out of the top k. A pick for which the bound is too weak is not *proved*, and all its logits are computed. The
-bound is of exact logits; docs/engine.md bounds how far those that are computed are from them.
+bound is of exact logits; docs/reference/head.md bounds how far those that are computed are from them.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class Head:
         norms = torch.cat([(some.double() - self._mean).norm(dim=-1) for some in rows.split(_ROWS)])
         self._least = float(norms.min()) * (1 - _UNIT)
         self._norms = (norms * (1 + 4 * _UNIT)).float()
-        # what rounds a logit, in units of |row| |state|: its sum, and bfloat16 (docs/engine.md)
+        # what rounds a logit, in units of |row| |state|: its sum, and bfloat16 (docs/reference/head.md)
         chain = 2 * (192 + rows.shape[1] // 192 + 64) * _UNIT + (2.0**-7 if self.decoder.half else 0.0)
         self._rounding = chain * float(rows.norm(dim=-1).max())
 

@@ -1,7 +1,7 @@
 """Sampling from the few tokens that a state can sample, which products of whole numbers tell.
 
 Rows w of the head and states x are scaled to one length, M, and rounded to 16 bits. Then the product of two of them,
-which is exact, is w·x M^2 / (|w| |x|), but for an error that is the same for all: docs/engine.md has the proof.
+which is exact, is w·x M^2 / (|w| |x|), but for an error that is the same for all: docs/reference/head.md has the proof.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def sample_rough(
 
 
 def error_of(ins: int, length: float, *, half: bool) -> float:
-    """Return a bound of what a computed logit is off a rough one, in units of |row| |state| (docs/engine.md)."""
+    """Return a bound of what a computed logit is off a rough one, in units of |row| |state| (docs/reference/head.md)."""
     rounding = math.sqrt(ins) / (2 * length)
     chain = (192 + ins // 192 + 64) * _UNIT + (1.02 * 2.0**-8 if half else 0.0)
     return rounding * (2 + rounding) + chain

@@ -1,4 +1,4 @@
-/* Sampling from the few tokens that a state can sample, which products of whole numbers tell (docs/engine.md has the proof).
+/* Sampling from the few tokens that a state can sample, which products of whole numbers tell (docs/reference/head.md has the proof).
 
    States and rows of the head are scaled to one length and rounded to 16 bits. Sums of their products are exact, and half as
    dear as those of floats. */
