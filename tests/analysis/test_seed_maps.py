@@ -52,15 +52,34 @@ def test_lines_are_called_as_often_as_they_should(shape):
     assert (p <= 0.001).mean() < 0.004
 
 
-def test_patterns_are_called_as_often_as_they_should():
+@pytest.mark.parametrize(
+    "loci, low, high", [(60, 0.01, 0.1), pytest.param(500, 0.03, 0.07, marks=pytest.mark.slow)]
+)
+def test_patterns_are_called_as_often_as_they_should(loci, low, high):
     random = np.random.default_rng(2)
     drawn = []
-    for layer in range(60):
+    for layer in range(loci):
         sizes = random.random(SHAPE) * random.random((12, 1)) * random.random((1, 16))
         half = np.where(random.random(SHAPE) < 0.6, sizes, -sizes) / 2
         drawn.append(sites_of(0.5 + half, 0.5 - half, layer))
     found = chance_patterns(pl.concat(drawn), shuffles=100)
-    assert 0.01 < (found["p"].to_numpy() <= 0.05).mean() < 0.1
+    for axis in ("row", "col"):
+        assert low < (found.filter(axis=axis)["p"].to_numpy() <= 0.05).mean() < high
+
+
+@pytest.mark.slow
+def test_leaning_is_called_as_often_as_it_should():
+    """Chances of max and of min have row and column effects of their own."""
+    random = np.random.default_rng(4)
+    drawn = []
+    for layer in range(1000):
+        odds = [
+            random.normal(0, 1, (24, 1)) + random.normal(0, 1, 24) + random.normal(size=(24, 24))
+            for _ in "+-"
+        ]
+        largest, smallest = 1 / (1 + np.exp(odds))
+        drawn.append(sites_of(largest, smallest, layer))
+    assert 0.03 <= (chance_bias(pl.concat(drawn))["p"].to_numpy() <= 0.05).mean() <= 0.07
 
 
 def test_a_pattern_of_opposite_columns_is_found_and_a_locus_leans_the_way_of_its_chances():

@@ -122,7 +122,7 @@ def test_the_severe_table_has_scores_up_to_ten_and_says_standard_for_silent_muta
         score=pl.Series(
             [scores.get(key, 14) for key in text.select("col", "mutation").rows()], dtype=pl.Int16
         ),
-        destructive=pl.lit(False),
+        destructive=pl.col("mutation") == "min",  # the paper's table has none above ten
     ).with_columns(continuation=pl.when("silent").then(pl.lit("A")).otherwise(pl.lit("B")))
     unknown = (pl.col("col") == 3) & (pl.col("mutation") == "max")
     folders = [
