@@ -114,7 +114,7 @@ def sample_rough(
 
 
 def error_of(ins: int, length: float, *, half: bool) -> float:
-    """Return a bound of what a computed logit is off a rough one, in units of |row| |state| (docs/reference/head.md)."""
+    """Return a bound of what a logit is off a rough one, in units of |row| |state| (docs/reference/head.md)."""
     rounding = math.sqrt(ins) / (2 * length)
     chain = (192 + ins // 192 + 64) * _UNIT + (1.02 * 2.0**-8 if half else 0.0)
     return rounding * (2 + rounding) + chain
