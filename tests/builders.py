@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 from random import Random
 from string import ascii_uppercase
@@ -101,9 +102,10 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 """Family name: configuration class of transformers, and its small dimensions."""
 
 
-def known_families() -> list[str]:
+@cache
+def known_families() -> tuple[str, ...]:
     """The families whose arithmetic mutascope knows, as keys of ``FAMILIES``."""
-    return [name for name in FAMILIES if is_known(tiny_network(name))]
+    return tuple(name for name in FAMILIES if is_known(tiny_network(name)))
 
 
 _BYTE_NAMES = {" ": "Ġ", "\n": "Ċ"}

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import typer
 
 from builders import tiny_model
 from mutascope import ScreenData, load_model
+from mutascope.cli.main import app
 from mutascope.core.genome import Mutant
 from mutascope.core.schema import MUTANT_KEY, OUTPUT_SCHEMA, RECORD_SCHEMA, SITE_KEY
 
@@ -69,36 +71,91 @@ def test_records_of_a_text():
         }
 
 
+READING = {
+    "status {folder}": "{count} of {count} stored",
+    "verify {folder}": "is whole: {count} of {count} mutants",
+    "repair {folder}": "0 parts of",
+    "show {folder} {mutant}": "{mutant}",
+    "map {folder} --out sheet.png": "sheet.png",
+    "map {folder} --layer {layer} --kind {kind} --out locus.png": "locus.png",
+    "export {folder} --out t.csv": "{count} records",
+    "analyze {folder} --out tables": "tables",
+    "figures {folder} --out pictures --only {figure}": "{figure}",
+    "report {folder} --out report.html": "report.html",
+    "explore {folder} --export site": "--directory site",
+    "pyramid {folder}": "nothing to do",
+    "compact {folder} --out joined": "in 1 unit instead of 1",
+    "merge {folder} --out joined": "holds all units",
+}
+"""Commands that read a folder and leave it as it is, and what they say."""
+LOADING = (
+    "screen --model tiny-llama --assay assay.yaml --kinds v,down --tile 8 --sample 12 --out {folder}",
+    "predict --model tiny-llama --assay assay.yaml --kinds v --tile 8 --sample 4 --out {folder}",
+    "panel {folder} --prompts p.txt --max-length 24 --out panelled",
+    "verify {folder} --replay 1",
+    "show {folder} {mutant} --check",
+    "show {folder} {mutant} --save saved",
+    "lm-eval {folder} task",
+)
+"""Commands that load the model of a folder."""
+WITHOUT_FOLDER = {"genome", "models", "import-authors"}
+NO_MAPS = ("explore", "pyramid")
+"""Verbs that refuse a panel."""
+
+
+def test_no_verb_is_forgotten():
+    shown = {command.split()[0] for command in (*READING, *LOADING)}
+    assert set(typer.main.get_command(app).commands) == shown | WITHOUT_FOLDER  # pyright: ignore[reportAttributeAccessIssue]
+
+
 @pytest.mark.usefixtures("unpainted")
+@pytest.mark.parametrize("command, said", READING.items(), ids=[" ".join(c.split()[:2]) for c in READING])
 @pytest.mark.parametrize("name", FINISHED)
-def test_every_verb_that_reads(cli, archives, name):
+def test_every_verb_that_reads(cli, archives, name, command, said):
     folder, kind = archives / name, name.partition("/")[2]
-    before, mutant = tree(folder), first_nsm(ScreenData(folder))
-
-    def run(*arguments) -> str:
-        result = cli(*arguments)
-        assert result.code == 0, result.err
-        return result.out
-
-    count = MUTANTS[kind]
-    assert f"{count} of {count} stored" in run("status", folder)
-    assert str(mutant) in run("show", folder, mutant)
-    run("map", folder, "--out", "sheet.png")
-    run("map", folder, "--layer", mutant.layer, "--kind", mutant.kind, "--out", "locus.png")
-    assert f"{count} records" in run("export", folder, "--out", "t.csv")
-    assert pl.read_csv("t.csv").columns == [*ScreenData(folder).records().columns, "text"]
-    run("analyze", folder, "--out", "tables")
-    assert pl.read_csv("tables/screens.csv")["stored"].to_list() == [count]
-    run("report", folder, "--out", "report.html")
-    assert ScreenData(folder).manifest.assay.name in Path("report.html").read_text()
-    if kind == "panel":
-        run("figures", folder, "--out", "pictures")
-        run("show", folder, mutant, "--page", "page.html")
+    mutant = first_nsm(ScreenData(folder))
+    told = {
+        "folder": folder,
+        "mutant": mutant,
+        "layer": mutant.layer,
+        "kind": mutant.kind,
+        "count": MUTANTS[kind],
+        "figure": "nsm_by_kind" if kind != "panel" else "writers",
+    }
+    words = command.format(**told).split()
+    if words[0] == "pyramid":
+        cli(*words)
+    before = tree(folder)
+    result = cli(*words)
+    if kind == "panel" and words[0] in NO_MAPS:
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert "no map" in result.err
     else:
-        run("figures", folder, "--out", "pictures", "--only", "nsm_by_kind")
-        assert Path("pictures/nsm_by_kind.pdf").exists()
-        run("export", folder, "--format", "authors", "--out", "authors")
+        assert result.code == 0, result.err
+        assert said.format(**told) in result.out
     assert tree(folder) == before
+    check_written(words[0], ScreenData(folder))
+
+
+def check_written(verb: str, results: ScreenData) -> None:
+    """Assert that what a verb has written holds the records."""
+    if verb == "export":
+        assert pl.read_csv("t.csv").columns == [*results.records().columns, "text"]
+    elif verb == "analyze":
+        assert pl.read_csv("tables/screens.csv")["stored"].to_list() == [len(results.records())]
+    elif verb in ("compact", "merge"):
+        assert ScreenData("joined").texts().equals(results.texts())
+
+
+@pytest.mark.parametrize("name", [name for name in FINISHED if "panel" not in name])
+def test_the_format_of_the_authors(cli, archives, name):
+    assert cli("export", archives / name, "--format", "authors", "--out", "authors").code == 0
+
+
+@pytest.mark.parametrize("name", ["format1/panel", "format2/panel"])
+def test_the_page_of_a_mutant(cli, archives, name):
+    folder = archives / name
+    assert cli("show", folder, first_nsm(ScreenData(folder)), "--page", "page.html").code == 0
 
 
 def test_an_unfinished_one(cli, archives):
@@ -132,6 +189,39 @@ def screen_again(archives, cli):
         return cli("screen", "--model", "tiny-llama", "--assay", "assay.yaml", *options, "--out", folder)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> Path:
+    """The model of the archives, if this processor draws its weights, and what commands of it name."""
+    folder = tmp_path_factory.mktemp("sources")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        make_archives().make_sources()
+    (folder / "assay.yaml").write_text(ASSAY)
+    archived = ScreenData(ARCHIVES / "format2" / "text").manifest
+    if load_model(str(folder / "tiny-llama")).fingerprint != archived.model.fingerprint:
+        pytest.skip("torch draws other weights on this processor")
+    return folder
+
+
+@pytest.mark.parametrize("command", LOADING, ids=[" ".join(c.split()[::3]) for c in LOADING])
+@pytest.mark.parametrize("name", FINISHED)
+def test_every_verb_that_loads_the_model(cli, archives, sources, name, command):
+    folder = archives / name
+    shutil.copytree(sources, ".", dirs_exist_ok=True)
+    before = tree(folder)
+    result = cli(*command.format(folder=folder, mutant=first_nsm(ScreenData(folder))).split())
+    told = result.err.splitlines()[-1] if result.code else ""
+    if any(part in command for part in ("--replay", "--check")) and "format1" in name:
+        assert "made by an earlier version, whose records depend on the machine" in told
+    elif command.startswith("lm-eval"):
+        assert "mutascope: " in told
+    elif command.startswith(("screen", "predict")):
+        assert result.code == 0 or "holds another screen" in told
+    else:
+        assert result.code == 0, result.err
+    assert tree(folder) == before or command.startswith(("screen", "predict"))
 
 
 def test_an_unfinished_screen_of_format_1_is_not_continued(archives, screen_again):
