@@ -106,39 +106,43 @@ def stock_table() -> str:
 
 
 def unseen_table() -> str:
-    """A line per prompt of benchmarks.unseen."""
+    """A line per prompt of benchmarks.unseen, without zero, then with it."""
+    runs = [json.loads(path.read_text()) for path in sorted((RESULTS / "unseen").glob("*.json"))]
     columns = (
-        "prompt",
-        "calls",
-        "NSMs",
-        "AUC (95 %)",
-        "worst kind",
-        "right",
-        "ECE",
-        "mean probability",
-        "NSM rate",
-        "silence r²",
-        "right with 12 % run",
+        *("prompt", "calls", "NSMs", "AUC (95 %)", "worst kind", "right", "ECE", "mean probability"),
+        *("NSM rate", "silence r²", "right with 12 % run"),
     )
     lines = [_row(columns), _row(["---"] * len(columns))]
-    for path in sorted((RESULTS / "unseen").glob("*.json")):
-        run = json.loads(path.read_text())
+    for run in runs:
         worst = min(run["kinds"], key=run["kinds"].get)
+        counts, (right, ece, silence) = _of_calls(run)
         cells = (
-            f"`{run['prompt']}`" + " (development)" * (not run["unseen"]),
-            f"{run['mutants']:,}",
-            f"{run['nsm']:,}",
-            "{auc:.3f} ({auc_low:.3f} to {auc_high:.3f})".format(**run),
-            f"{worst} {run['kinds'][worst]:.3f}",
-            f"{100 * run['accuracy']:.1f} %",
-            f"{run['ece']:.3f}",
+            *(_prompt(run), *counts, f"{worst} {run['kinds'][worst]:.3f}", right, ece),
             f"{run['probability']:.3f}",
             "{rate:.3f} ± {rate_error:.3f}".format(**run),
-            f"{run['silence_r2']:.3f}",
+            silence,
             f"{100 * run['adaptive']:.1f} %",
         )
         lines.append(_row(cells))
+    columns = ("with zero", "calls", "NSMs", "AUC (95 %)", "right", "ECE", "silence r²")
+    lines += ["", _row(columns), _row(["---"] * len(columns))]
+    for run in runs:
+        counts, measures = _of_calls(run["with_zero"])
+        lines.append(_row((_prompt(run), *counts, *measures)))
     return "\n".join(lines)
+
+
+def _prompt(run: dict) -> str:
+    return f"`{run['prompt']}`" + " (development)" * (not run["unseen"])
+
+
+def _of_calls(scores: dict) -> tuple[list[str], list[str]]:
+    """Calls, NSMs and AUC, and then share of right calls, ECE and r squared of silence."""
+    area = "{auc:.3f} ({auc_low:.3f} to {auc_high:.3f})".format(**scores)
+    return (
+        [f"{scores['mutants']:,}", f"{scores['nsm']:,}", area],
+        [f"{100 * scores['accuracy']:.1f} %", f"{scores['ece']:.3f}", f"{scores['silence_r2']:.3f}"],
+    )
 
 
 def workers_table() -> str:

@@ -1,11 +1,11 @@
 """How good predictions are on prompts that nothing was tuned to: exact calls of a fresh sample against predicted risks.
 
-    python -m benchmarks.unseen development|unseen [--only history-0] [--sample 520]
-        [--mutations max,min] [--work FOLDER]
+    python -m benchmarks.unseen development|unseen [--only history-0] [--sample 520] [--work FOLDER]
 
 Twelve prompts by a rule: four forms of three subjects, with seeds from 77 on. Those with an even index serve
-development; the others are looked at once. Every prompt leaves its calls and the predicted changes of its margins in
-the work folder, and its scores in benchmarks/results/unseen/.
+development; the others are looked at once. Predictions are judged on max and min, and what the scores are with zero
+among the calls stands beside it. Every prompt leaves its calls and the predicted changes of its margins in the work
+folder, and its scores in benchmarks/results/unseen/.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from mutascope import Design, Tiling, load_model
 from mutascope.analysis.calibration import calibrated, calibration_scores, cross_fitted, fit_calibration
 from mutascope.assays import TextAssay
 from mutascope.assays.text import ResolvedAssay
-from mutascope.core.design import Plan
 from mutascope.core.genome import Mutant
 from mutascope.core.schema import MUTANT_KEY, SITE_KEY, SITE_SCHEMA
 from mutascope.engine.edits import edit_of
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.rows import Row
+from mutascope.engine.session import FastSession
 from mutascope.engine.verification import Verifier
 from mutascope.model.loading import Model
 from mutascope.numerics.cpu import threads_for_kernels
@@ -38,8 +38,9 @@ from mutascope.predict.predictor import Predictor
 
 RESULTS = Path(__file__).parent / "results" / "unseen"
 TILING = Tiling(8)
-_SCORES = ("auc", "auc_low", "auc_high", "accuracy", "ece", "silence_r2")
+_SCORES = ("mutants", "nsm", "auc", "auc_low", "auc_high", "accuracy", "ece", "silence_r2")
 SEED, SAMPLE_SEED = 77, 5
+MAP, ZERO = ("max", "min"), ("zero",)
 FIFTH = 5
 """One call in so many is measured, which costs three times as much."""
 FIRST, RUN = 0.05, 0.12
@@ -83,21 +84,30 @@ def prompts() -> Iterator[Asked]:
         yield Asked(name, TextAssay(name=name, max_new_tokens=120, **fields), unseen=index % 2 == 1)
 
 
-def exact_calls(model: Model, assay: TextAssay, plan: Plan) -> pl.DataFrame:
+def exact_calls(model: Model, assay: TextAssay, mutants: Sequence[Mutant]) -> pl.DataFrame:
     """Return what mutants do along the wild type's text: columns layer, kind, row, col, mutation, silent,
     first_divergence, silence (of every fifth). Texts behind a divergence are not written: calls do not need them.
     """
-    mutants = sorted(plan.mutants(), key=lambda mutant: mutant.layer)
+    mutants = sorted(mutants, key=lambda mutant: mutant.layer)
     others = [mutant for at, mutant in enumerate(mutants) if at % FIFTH]
-    found = [*_verified(model, assay.resolve(model, measure=True), mutants[::FIFTH])]
-    found += _verified(model, assay.resolve(model), others)
-    return pl.DataFrame(
-        found, schema_overrides={**SITE_SCHEMA, "first_divergence": pl.Int32, "silence": pl.Float64}
-    )
+    asked = (assay.resolve(model, measure=True), assay.resolve(model))
+    parts = zip(asked, (mutants[::FIFTH], others), strict=True)
+    return pl.concat(verified(prepared(model, one), some) for one, some in parts)
 
 
-def _verified(model: Model, asked: ResolvedAssay, mutants: Sequence[Mutant]) -> Iterator[dict[str, object]]:
-    session = FastEngine(model, TILING).prepare(asked.prompts, asked.readout)
+def prepared(model: Model, asked: ResolvedAssay) -> FastSession:
+    """Return what verifies mutants of a prompt."""
+    return FastEngine(model, TILING).prepare(asked.prompts, asked.readout)
+
+
+def verified(session: FastSession, mutants: Sequence[Mutant]) -> pl.DataFrame:
+    """Return the calls of mutants, those of lower layers first: columns of :func:`exact_calls`."""
+    found = _verified(session, mutants)
+    types = {**SITE_SCHEMA, "first_divergence": pl.Int32, "silence": pl.Float64}
+    return pl.DataFrame([*found], schema_overrides=types)
+
+
+def _verified(session: FastSession, mutants: Sequence[Mutant]) -> Iterator[dict[str, object]]:
     prompt, decoder, size = session.asked[0], session.decoder, session.verified
     known = session.wild.reading(prompt)
     verifier = Verifier(decoder, session.head, decoder.new_cache(size, prompt.start + prompt.steps))
@@ -153,7 +163,11 @@ def measured(model: Model, asked: Asked, design: Design, work: Path) -> tuple[pl
     """
     exact = work / f"{asked.name}.parquet"
     if not exact.exists():
-        exact_calls(model, asked.assay, design.plan(model.genome, TILING)).write_parquet(exact)
+        plans = [
+            design.model_copy(update={"mutations": some}).plan(model.genome, TILING) for some in (MAP, ZERO)
+        ]
+        parts = [exact_calls(model, asked.assay, [*plan.mutants()]) for plan in plans]
+        pl.concat(parts).write_parquet(exact)
     calls = pl.read_parquet(exact)
     predictor, changes = predicted_changes(model, asked.assay.resolve(model), calls)
     told = predictor.targets
@@ -171,8 +185,10 @@ def measured(model: Model, asked: Asked, design: Design, work: Path) -> tuple[pl
 
 def scores(asked: Asked, calls: pl.DataFrame) -> dict[str, object]:
     """Return how good the probabilities are that a calibration gives which did not see their sites."""
-    judged = cross_fitted(calls).with_columns(weight=pl.lit(1.0))
-    whole = calibration_scores(judged).row(0, named=True)
+    everything = _judged(calls)
+    calls = calls.filter(pl.col("mutation").is_in(MAP))
+    judged = _judged(calls)
+    whole, with_zero = (calibration_scores(each).row(0, named=True) for each in (judged, everything))
     kinds = calibration_scores(judged, "kind")
     sites = judged.group_by(SITE_KEY).agg(share=(~pl.col("silent")).mean())["share"].to_numpy()
     mean = judged["probability"].to_numpy().astype(float).mean()
@@ -180,13 +196,18 @@ def scores(asked: Asked, calls: pl.DataFrame) -> dict[str, object]:
         "prompt": asked.assay.prompt,
         "seed": asked.assay.seed,
         "unseen": asked.unseen,
-        **{name: whole[name] for name in ("mutants", "nsm", *_SCORES)},
+        **{name: whole[name] for name in _SCORES},
+        "with_zero": {name: with_zero[name] for name in _SCORES},
         "rate": float(sites.mean()),
         "rate_error": float(1.96 * sites.std(ddof=1) / np.sqrt(len(sites))),
         "probability": float(mean),
         "adaptive": replayed(calls),
         "kinds": dict(kinds.select("group", "auc").iter_rows()),
     }
+
+
+def _judged(calls: pl.DataFrame) -> pl.DataFrame:
+    return cross_fitted(calls).with_columns(weight=pl.lit(1.0))
 
 
 def replayed(calls: pl.DataFrame, draws: int = 5) -> float:
@@ -217,13 +238,11 @@ def main() -> None:
     parser.add_argument("part", choices=("development", "unseen"))
     parser.add_argument("--only")
     parser.add_argument("--sample", type=int, default=520)
-    parser.add_argument("--mutations", default="max,min")
     parser.add_argument("--work", type=Path, default=Path("unseen"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     model = load_model("smollm2-135m", device="cpu")
-    mutations = tuple(options.mutations.split(","))
-    design = Design(sample=options.sample, sample_seed=SAMPLE_SEED, mutations=mutations)
+    design = Design(sample=options.sample, sample_seed=SAMPLE_SEED)
     for asked in prompts():
         if asked.unseen == (options.part == "unseen") and options.only in (None, asked.name):
             calls, targets = measured(model, asked, design, options.work)

@@ -94,7 +94,7 @@ def test_scores_of_an_adaptive_screen_are_those_of_its_random_sample(tmp_path):
 def test_scores_are_given_with_and_without_zero(tmp_path):
     whole = random_records(1, GRID, 0)
     zero = whole.filter(mutation="max").with_columns(mutation=pl.lit("zero"), silent=pl.lit(True))
-    whole = pl.concat([whole, zero])
+    without, whole = whole, pl.concat([whole, zero])
     measured = whole.with_columns(silence=pl.col("silent").cast(pl.Float64))
     folder = write_predictions(write_screen(tmp_path / "s", measured, shapes={(0, "v"): (6, 8)}), whole)
     scores = build_table(ScreenSet([folder]), "prediction_scores")
@@ -103,6 +103,15 @@ def test_scores_are_given_with_and_without_zero(tmp_path):
         ("max, min", 96),
     ]
     assert scores["silence_r2"].is_between(0.2, 0.9).all()
+    given, both = ScreenSet([folder]), ["max, min, zero", "max, min"]
+    assert build_table(given, "reliability")["mutations"].unique(maintain_order=True).to_list() == both
+    rates = build_table(given, "combined_rates")
+    assert rates.select("mutations", "mutants").rows() == list(zip(both, [144, 96], strict=True))
+    assert rates["sample_rate"].to_list() == pytest.approx(
+        [(~part["silent"]).mean() for part in (whole, without)]
+    )
+    (axes,) = draw(given, "reliability")[""].axes
+    assert sum(int(text.get_text()) for text in axes.texts) == 96
 
 
 def test_a_choice_screen_that_was_predicted_without_an_exact_call_is_analysed(tmp_path):

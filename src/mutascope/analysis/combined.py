@@ -38,13 +38,45 @@ def combined_rates(
         seed: of the folds.
 
     Returns:
-        Columns of ``by``, then loci, sites, mutants, rate, low, high (combined), predicted (mean probability alone),
-        sample_rate, sample_low, sample_high.
+        As of :func:`rates_of`.
+    """
+    return rates_of(*cross_fitted_differences(predictions, sample, seed), loci, by)
+
+
+def cross_fitted_differences(
+    predictions: pl.DataFrame, sample: pl.DataFrame, seed: int = 0
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return what combined rates are made of; arguments as of :func:`combined_rates`.
+
+    Returns:
+        All predictions with their mean ``probability`` over the calibrations of the folds, and the sample that was
+        predicted with the ``difference`` of each exact call from the calibration that did not see its site.
     """
     known = sample.join(
         predictions.select(*MUTANT_KEY, "risk"), on=MUTANT_KEY, how="inner", maintain_order="left"
     )
-    everything, differences = _cross_fitted(predictions, known, seed)
+    fold = folds_of(known, seed)
+    total = np.zeros(len(predictions))
+    apart = []
+    for index in np.unique(fold):  # fewer sites than folds leave some empty
+        own = pl.Series(fold == index)
+        curve = fit_calibration(known.filter(~own))
+        total += calibrated(predictions, curve)["probability"].to_numpy()
+        apart.append(calibrated(known.filter(own), curve))
+    difference = (~pl.col("silent")).cast(pl.Float64) - pl.col("probability")
+    everything = predictions.with_columns(probability=pl.Series(total / len(apart)))
+    return everything, pl.concat(apart).with_columns(difference=difference)
+
+
+def rates_of(
+    everything: pl.DataFrame, differences: pl.DataFrame, loci: pl.DataFrame, by: Sequence[str] = ()
+) -> pl.DataFrame:
+    """Return the rates of :func:`combined_rates` from :func:`cross_fitted_differences`, of the same mutations both.
+
+    Returns:
+        Columns of ``by``, then loci, sites, mutants, rate, low, high (combined), predicted (mean probability alone),
+        sample_rate, sample_low, sample_high.
+    """
     keys = [*dict.fromkeys([*LOCUS_KEY, *by])]
     population = everything.group_by(keys, maintain_order=True).agg(
         mean=pl.col("probability").mean(), spread=(pl.col("probability") * (1 - pl.col("probability"))).mean()
@@ -68,7 +100,7 @@ def combined_rates(
         .with_columns(mean=pl.col("mean").cast(pl.Float64))
         .sort(keys)
     )
-    own = nsm_rates(sample, loci, by).select(
+    own = nsm_rates(differences, loci, by).select(
         *by, pl.col("rate", "low", "high").cast(pl.Float64).name.prefix("sample_")
     )
     if not by:
@@ -77,27 +109,8 @@ def combined_rates(
         {**dict(zip(by, key, strict=True)), **_pooled(group)}
         for key, group in strata.group_by(list(by), maintain_order=True)
     ]
-    frame = pl.DataFrame(rows, schema_overrides={name: sample.schema[name] for name in by})
+    frame = pl.DataFrame(rows, schema_overrides={name: differences.schema[name] for name in by})
     return frame.join(own, on=list(by), how="left", maintain_order="left").sort(list(by))
-
-
-def _cross_fitted(
-    predictions: pl.DataFrame, known: pl.DataFrame, seed: int
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return all predictions with their mean probability over the folds' calibrations, and the sample with the
-    difference of each call from the calibration that did not see its site.
-    """
-    fold = folds_of(known, seed)
-    total = np.zeros(len(predictions))
-    apart = []
-    for index in np.unique(fold):  # fewer sites than folds leave some empty
-        own = pl.Series(fold == index)
-        curve = fit_calibration(known.filter(~own))
-        total += calibrated(predictions, curve)["probability"].to_numpy()
-        apart.append(calibrated(known.filter(own), curve))
-    difference = (~pl.col("silent")).cast(pl.Float64) - pl.col("probability")
-    everything = predictions.with_columns(probability=pl.Series(total / len(apart)))
-    return everything, pl.concat(apart).with_columns(difference=difference)
 
 
 def _pooled(strata: pl.DataFrame) -> dict[str, float | int | None]:

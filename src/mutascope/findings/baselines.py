@@ -12,7 +12,7 @@ from mutascope.analysis.baselines import PREDICTION, baseline_scores, with_basel
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
-from mutascope.findings.predictions import checked, scored
+from mutascope.findings.predictions import MUTATIONS, checked, scored, with_and_without_zero, without_zero
 from mutascope.findings.screens import ScreenSet, once, stack
 
 if TYPE_CHECKING:
@@ -32,17 +32,20 @@ _NAMES = {
 
 @once
 def scores(given: ScreenSet) -> pl.DataFrame:
-    """Return the AUC of the predictions and of every baseline."""
+    """Return the AUC of the predictions and of every baseline, with and without zero."""
     known = {label: given.results[label].folder.baselines() for label in scored(given)}
     present = {label: sites for label, sites in known.items() if sites is not None}
     need(present, _WITHOUT)
-    return stack(
-        present, lambda label: baseline_scores(with_baselines(checked(given, label), present[label]))
-    )
+
+    def of(label: str) -> pl.DataFrame:
+        calls = with_baselines(checked(given, label), present[label])
+        return with_and_without_zero(baseline_scores, calls)
+
+    return stack(present, of)
 
 
 def _draw(given: ScreenSet, palette: Palette) -> Pictures:
-    named = scores(given).with_columns(pl.col("score").replace(_NAMES))
+    named = without_zero(scores(given)).with_columns(pl.col("score").replace(_NAMES))
     yield "", figures.baselines_figure(named, palette)
 
 
@@ -56,20 +59,22 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Rows(
         "prediction_baselines",
         "AUC of the prediction and of baselines",
-        "assay score mutants nsm auc auc_low auc_high gain gain_low gain_high",
+        "assay mutations score mutants nsm auc auc_low auc_high gain gain_low gain_high",
     )
     yield Figures("prediction_baselines", "AUC with 95 % intervals (bootstrap of sites within loci).")
 
 
 def _sentences(given: ScreenSet) -> Iterator[str]:
     for label in scores(given)["assay"].unique(maintain_order=True):
-        found = scores(given).filter(assay=label)
+        every = scores(given).filter(assay=label)
+        found, (whole, *_) = without_zero(every), every.filter(score=PREDICTION)["auc"]
         own = found.filter(score=PREDICTION).row(0, named=True)
+        easy = "" if len(found) == len(every) else f" (with zero {whole:.3f})"
         others = found.filter(pl.col("score") != PREDICTION).drop_nulls("auc").sort("auc", descending=True)
         for best in others.head(1).iter_rows(named=True):
             yield (
-                f"The predictions of {label} have an AUC of {own['auc']:.3f}; the best of the baselines,"
-                f" {_NAMES[best['score']]}, has {best['auc']:.3f}."
+                f"The predictions of {label} have an AUC of {own['auc']:.3f} in {own['mutations']}{easy}; the best of"
+                f" the baselines, {_NAMES[best['score']]}, has {best['auc']:.3f}."
             )
 
 
@@ -79,7 +84,8 @@ FINDINGS = (
         "How well predictions, and scores that take less, tell NSMs from silent mutants; each calibrated by kind on"
         " other sites.",
         scores,
-        columns(
+        MUTATIONS
+        | columns(
             score="prediction, or a baseline: change (Frobenius norm), wanda (|change| x norm of the input, summed over"
             " the tile), gradient_change and gradient_weight (|gradient x that|)",
             auc="chance that it puts an NSM above a silent mutant",

@@ -123,7 +123,7 @@ _COLUMNS = columns(
     margin="margin of the wild type's pick under the recorded noise, in units of logit / temperature: the smallest"
     " change that makes it another one; null where the screen does not store it",
     nsm="NSMs that leave the wild type at the token",
-    share=share("share of the NSMs of the screen"),
+    share=share("share of the NSMs whose first divergence is known"),
     max_nsm="those of max",
     min_nsm="those of min",
 )
@@ -146,6 +146,7 @@ FINDINGS = (
             **columns(
                 token=f"{_TOKEN}; null: the whole map",
                 nsm="NSMs that leave the wild type at the token",
+                share=share("share of all NSMs"),
                 sites="sites with such an NSM",
                 rows="enriched rows",
                 cols="enriched columns",

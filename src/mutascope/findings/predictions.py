@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from mutascope import figures
 from mutascope.analysis.calibration import calibration_scores, cross_fitted, reliability, weighed
-from mutascope.analysis.combined import combined_rates
+from mutascope.analysis.combined import cross_fitted_differences, rates_of
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Points, Prose, Rows
 from mutascope.findings.columns import columns, share
@@ -58,26 +58,58 @@ def scored(given: ScreenSet) -> list[str]:
 @once
 def prediction_scores(given: ScreenSet) -> pl.DataFrame:
     """Return the scores of every predicted screen, of all mutants and by kind, with and without zero."""
-    return stack(scored(given), lambda label: _with_and_without_zero(checked(given, label)))
+    return stack(scored(given), lambda label: with_and_without_zero(_scores, checked(given, label)))
 
 
-def _with_and_without_zero(calls: pl.DataFrame) -> pl.DataFrame:
-    """Return scores; a mutant of zero is mostly silent, and its call easy, so the others are scored apart too."""
-    others = calls.filter(pl.col("mutation") != "zero")
+def _scores(calls: pl.DataFrame) -> pl.DataFrame:
+    parts = (calibration_scores(calls, by) for by in (None, "kind"))
+    return pl.concat(parts, how="vertical_relaxed")
+
+
+def with_and_without_zero(table: Callable[..., pl.DataFrame], *calls: pl.DataFrame) -> pl.DataFrame:
+    """Return a table of all calls, then one of all but those of zero, where there are both.
+
+    A mutant of zero is mostly silent and its call easy: with it, predictions look better.
+
+    Args:
+        table: of frames like ``calls``.
+        calls: frames with the column mutation, of the same mutations all.
+
+    Returns:
+        The column mutations (names of these), then those of the table.
+    """
+    others = [part.filter(pl.col("mutation") != "zero") for part in calls]
+    both = 0 < len(others[0]) < len(calls[0])
     frames = []
-    for part in [calls, others] if 0 < len(others) < len(calls) else [calls]:
-        told = pl.lit(", ".join(part["mutation"].unique().sort()))
-        frames += [calibration_scores(part, by).with_columns(mutations=told) for by in (None, "kind")]
-    return pl.concat(frames, how="vertical_relaxed").select("mutations", pl.exclude("mutations"))
+    for parts in (calls, others) if both else (calls,):
+        told = ", ".join(parts[0]["mutation"].unique().sort())
+        frames.append(table(*parts).select(pl.lit(told).alias("mutations"), pl.all()))
+    return pl.concat(frames, how="vertical_relaxed")
+
+
+def without_zero(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of every screen that are without zero, all where it has no others."""
+    return table.filter(pl.col("mutations") == pl.col("mutations").last().over("assay"))
 
 
 @once
 def reliability_curves(given: ScreenSet) -> pl.DataFrame:
-    """Return the reliability curve of every predicted screen."""
-    return stack(scored(given), lambda label: reliability(checked(given, label)))
+    """Return the reliability curve of every predicted screen, with and without zero."""
+    return stack(scored(given), lambda label: with_and_without_zero(reliability, checked(given, label)))
 
 
 def _combined(given: ScreenSet, *by: str) -> pl.DataFrame:
+    fitted = given.once("combined", lambda: _fitted(given))
+
+    def rates(label: str) -> pl.DataFrame:
+        loci = given.results[label].loci
+        return with_and_without_zero(lambda *pair: rates_of(*pair, loci, by), *fitted[label])
+
+    return stack(fitted, rates)
+
+
+def _fitted(given: ScreenSet) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:
+    """Return all predictions of every screen with a sample, and what exact calls differ from them by."""
     samples = {label: sample_of(given, label) for label in given.predicted}
     sampled = {
         label: _matched(given, label, sample) for label, sample in samples.items() if sample is not None
@@ -85,7 +117,7 @@ def _combined(given: ScreenSet, *by: str) -> pl.DataFrame:
     need(sampled, SAMPLED)
     alike = {label: pair for label, pair in sampled.items() if all(map(len, pair))}
     need(alike, "no mutant of the exact sample was predicted")
-    return stack(alike, lambda label: combined_rates(*alike[label], given.results[label].loci, by))
+    return {label: cross_fitted_differences(*pair) for label, pair in alike.items()}
 
 
 def _matched(given: ScreenSet, label: str, sample: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -108,7 +140,7 @@ def sample_of(given: ScreenSet, label: str) -> pl.DataFrame | None:
 
 @once
 def rates_of_all(given: ScreenSet) -> pl.DataFrame:
-    """Return the combined rate of every predicted screen."""
+    """Return the combined rate of every predicted screen, with and without zero."""
     return _combined(given)
 
 
@@ -138,7 +170,7 @@ def calls_in_words(given: ScreenSet, label: str) -> str:
 
 
 def _reliability(given: ScreenSet, palette: Palette) -> Pictures:
-    yield "", figures.reliability_figure(reliability_curves(given), palette)
+    yield "", figures.reliability_figure(without_zero(reliability_curves(given)), palette)
 
 
 def _blocks(given: ScreenSet) -> Iterator[Block]:
@@ -147,7 +179,8 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Prose(
         "Of these screens, only a part was run; the other calls are predicted from gradients, and a predicted mutant is"
         " called an NSM from a probability of 0.5 on. Scores are those of exact calls of sites that the calibration did"
-        " not see. Combined rates are the mean prediction, corrected by the exact sample."
+        " not see. Combined rates are the mean prediction, corrected by the exact sample. All is given with and without"
+        " zero, whose mutants are mostly silent and easy to call; figures are without."
     )
     yield Points([f"{label}: {calls_in_words(given, label)}." for label in given.predicted])
     yield Rows(
@@ -160,14 +193,14 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
     yield Rows(
         "reliability",
         "Reliability",
-        "assay low high mutants predicted observed observed_low observed_high",
+        "assay mutations low high mutants predicted observed observed_low observed_high",
         rows=20,
     )
     for name, title in (
         ("combined_rates", "NSM rates of all loci, from predictions and sample"),
         ("combined_rates_by_kind", "The same by kind"),
     ):
-        shown = "assay kind loci sites rate low high predicted sample_rate sample_low sample_high"
+        shown = "assay mutations kind loci sites rate low high predicted sample_rate sample_low sample_high"
         yield Rows(name, title, shown, rows=35)
 
 
@@ -189,12 +222,12 @@ _SCORES = columns(
         )
     }
 )
-_SCORES |= columns(
-    mutations="that are scored: all that were run, then all but zero, whose mutants are mostly silent and easy to call",
+MUTATIONS = columns(mutations="that are meant: all, then all but zero, whose mutants are easy to call")
+_SCORES |= MUTATIONS | columns(
     silence_r2="r squared of the predicted chance of silence, where it was measured (--measure); null elsewhere",
 )
 _INTERVAL = "of the 95 % interval; null where no probability sample was drawn"
-_RATES = columns(
+_RATES = MUTATIONS | columns(
     rate=share("share of NSMs, each locus weighted by its sites where sites were sampled"),
     low=share(f"lower end {_INTERVAL}"),
     high=share(f"upper end {_INTERVAL}"),
@@ -217,7 +250,8 @@ FINDINGS = (
         "reliability",
         "Predicted probability against the observed share of NSMs, in ten bins; calibrated on other sites.",
         reliability_curves,
-        columns(
+        MUTATIONS
+        | columns(
             low="lower end of the bin",
             high="upper end of the bin",
             predicted="mean predicted probability of an NSM",
