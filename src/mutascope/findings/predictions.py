@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -102,8 +103,8 @@ def _combined(given: ScreenSet, *by: str) -> pl.DataFrame:
     fitted = given.once("combined", lambda: _fitted(given))
 
     def rates(label: str) -> pl.DataFrame:
-        loci = given.results[label].loci
-        return with_and_without_zero(lambda *pair: rates_of(*pair, loci, by), *fitted[label])
+        of = partial(rates_of, loci=given.results[label].loci, by=by)
+        return with_and_without_zero(of, *fitted[label])
 
     return stack(fitted, rates)
 
