@@ -27,14 +27,14 @@ def test_a_verb_that_runs_a_model_says_how(verb):
     assert set(options(verb)) >= RUNNING
 
 
-@pytest.mark.parametrize("verb", ["show", "panel", "lm-eval"])
+@pytest.mark.parametrize("verb", ["show", "verify", "panel", "explore", "lm-eval"])
 def test_a_verb_that_loads_the_model_of_a_screen_takes_its_dtype_and_numerics(verb):
     assert set(options(verb)) >= LOADING
     assert not set(options(verb)) & (RUNNING - LOADING)
 
 
 def test_an_option_says_the_same_in_every_verb():
-    for verb in ("predict", "show", "panel", "lm-eval"):
+    for verb in ("predict", "show", "verify", "panel", "explore", "lm-eval"):
         mine, theirs = options(verb), options("screen")
         for name in (RUNNING | {"--engine", "--layers", "--tile"}) & set(mine):
             assert mine[name] == theirs[name], (verb, name)

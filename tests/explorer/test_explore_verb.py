@@ -3,6 +3,8 @@ import shutil
 
 import pytest
 
+from mutascope import ScreenData
+
 SERVING = "the server takes the extra explorer"
 
 
@@ -51,6 +53,16 @@ def test_a_static_folder_has_nobody_to_ask(cli, folders, tmp_path):
     result = cli("explore", folders["newton"], "--live", "--export", tmp_path / "site")
     assert result.code == 2
     assert "--live or --export" in result.err
+
+
+def test_the_model_that_is_asked_is_loaded_as_told(cli, folders, monkeypatch):
+    server, told = pytest.importorskip("mutascope.explorer.server", reason=SERVING), {}
+    monkeypatch.setattr(ScreenData, "load_model", lambda self, **loading: told.update(loading))
+    monkeypatch.setattr("mutascope.run.live.Live", lambda *arguments: None)
+    monkeypatch.setattr(server, "serve", lambda *arguments, **how: None)
+    result = cli("explore", folders["newton"], "--live", "--device", "cpu", "--allow-pickle")
+    assert result.code == 0, result.err
+    assert told == {"device": "cpu", "allow_pickle": True, "trust_remote_code": False}
 
 
 def test_pages_are_written_into_older_screens(cli, folders, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,9 @@ def explore(
     export: Annotated[
         Path | None, typer.Option(help="write the atlas as a static folder instead of serving it")
     ] = None,
+    device: options.Device = None,
+    allow_pickle: options.AllowPickle = False,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Look at screens in the browser: maps, mutants, phenotypes and findings, on this machine alone."""
     from mutascope.explorer import Atlas, write_site
@@ -46,12 +49,14 @@ def explore(
             'serving takes two more packages: pip install "mutascope[explorer]"; --export works without them'
         ) from error
     atlas = Atlas(folders, live=live)
-    serve(atlas, port=port, browser=browser, speaker=_speaker(atlas) if live else None, tell=typer.echo)
+    loading = {"device": device, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
+    speaker = _speaker(atlas, loading) if live else None
+    serve(atlas, port=port, browser=browser, speaker=speaker, tell=typer.echo)
 
 
-def _speaker(atlas: Atlas) -> Speaker:
+def _speaker(atlas: Atlas, loading: dict[str, Any]) -> Speaker:
     """Load the model of the first screen."""
     from mutascope.run.live import Live
 
     results = atlas.screens[0].results
-    return Live(results.load_model(), results.manifest.tile)
+    return Live(results.load_model(**loading), results.manifest.tile)

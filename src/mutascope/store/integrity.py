@@ -14,10 +14,13 @@ from mutascope.core.schema import MUTANT_SCHEMA
 from mutascope.store.folder import ScreenFolder
 from mutascope.store.shards import damaged
 
+_ALWAYS = ("panel", "choice")
+"""Types of assays that keep the output of every prompt even where there is one prompt."""
+
 
 def keeps_outputs(manifest: Manifest) -> bool:
     """Whether every unit must have outputs; those of an imported screen may be unknown."""
-    return manifest.numerics is not None and (manifest.assay.type != "text" or len(manifest.prompts) > 1)
+    return manifest.numerics is not None and (manifest.assay.type in _ALWAYS or len(manifest.prompts) > 1)
 
 
 def planned(folder: ScreenFolder, manifest: Manifest) -> pl.DataFrame | None:
