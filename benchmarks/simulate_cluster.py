@@ -3,12 +3,14 @@
 python -m benchmarks.simulate_cluster [--check]
 
 Every worker takes units, runs and stores them. GPUs fail at random moments; what was not stored is run again by
-whoever sees the lease expire, and the GPU is replaced. Nothing here is a measurement but what is called one.
+whoever sees the lease expire, and the GPU is replaced. Nothing here is a measurement but seconds and number of the
+mutants that an H100 runs together (benchmarks/results/gpu.json).
 """
 
 from __future__ import annotations
 
 import heapq
+import json
 import random
 import statistics
 import sys
@@ -17,9 +19,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mutascope.core.words import duration
 from mutascope.run.cards import CARDS, card_table
 
 PAGE = Path(__file__).parents[1] / "docs" / "guide" / "cluster.md"
+MEASURED = json.loads((Path(__file__).parent / "results" / "gpu.json").read_text())
 MUTANTS = 3_162_112
 """Of Llama-2-7b at tile 64, max and min."""
 SEEDS = range(5)
@@ -33,9 +37,7 @@ class Cluster:
         gpus: workers.
         unit: mutants of a unit.
         failures: per GPU and hour.
-        seconds: of a mutant. Measured on an H200, 2026-11-27: float32, tile 64, dimensions of Llama-2-7b.
-        at_once: mutants that a worker runs together, of as many units as that takes, but no more than its share of
-            what nobody holds.
+        dtype: of the weights.
         spread: standard deviation of the logarithm of a unit's seconds.
         start: seconds to load the model.
         replaced: seconds until a failed GPU is back, or another one in its place.
@@ -46,17 +48,29 @@ class Cluster:
     """
 
     gpus: int
-    unit: int = 600
+    unit: int = 640
     failures: float = 0.05
-    seconds: float = 0.222
-    at_once: int = 600
+    dtype: str = "bfloat16"
     spread: float = 0.1
     start: float = 60.0
     replaced: float = 300.0
     expiry: float = 60.0
     latency: float = 0.03
     requests: int = 20
-    price: float = CARDS["H200"].dollars
+    price: float = CARDS["H100"].dollars
+
+    @property
+    def seconds(self) -> float:
+        """Of a mutant, measured."""
+        return MEASURED[f"llama-2-7b {self.dtype} screen"]["ms_a_mutant"] / 1000
+
+    @property
+    def at_once(self) -> int:
+        """Mutants that ran together in that measurement.
+
+        A worker takes units for as many, but no more than its share of what nobody holds.
+        """
+        return MEASURED[f"llama-2-7b {self.dtype} screen"]["batch"]
 
     @property
     def units(self) -> int:
@@ -137,13 +151,14 @@ def _take(fresh: deque[int], returned: list[tuple[float, int]], now: float, coun
 
 def size_table() -> str:
     """Hours and losses by number of GPUs, failures and unit size."""
-    columns = ("GPUs", "failures per GPU-hour", "mutants of a unit", "hours", "GPU-hours", "dollars", "work lost",
-               "idle at the end", "requests per second")  # fmt: skip
+    columns = ("dtype", "GPUs", "failures per GPU-hour", "mutants of a unit", "time", "GPU-hours", "dollars",
+               "work lost", "idle at the end", "requests per second")  # fmt: skip
     clusters = [
-        Cluster(gpus, unit, failures)
+        Cluster(gpus, unit, failures, dtype)
+        for dtype, rates in (("bfloat16", (0.00002, 0.05)), ("float32", (0.05,)))
         for gpus in (1, 8, 64, 512)
-        for failures in (0.00002, 0.05)
-        for unit in (160, 640, 3162)
+        for failures in rates
+        for unit in (160, 640, 2560)
     ]
     return "\n".join([_row(columns), _row(["---"] * len(columns)), *map(_line, clusters)])
 
@@ -156,21 +171,18 @@ def _line(cluster: Cluster) -> str:
     beats = cluster.gpus / 5
     requests = cluster.units * cluster.requests / (hours * 3600) + beats
     cells = (
+        cluster.dtype,
         cluster.gpus,
         f"{cluster.failures:g}",
         f"{cluster.unit:,}",
-        _hours(hours),
-        f"{whole:,.0f}",
+        duration(3600 * hours),
+        f"{whole:,.1f}",
         f"{whole * cluster.price:,.0f}",
         f"{100 * lost:.2f} %",
         f"{100 * idle:.1f} %",
         f"{requests:.1f}",
     )
     return _row(map(str, cells))
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:.2f}" if hours < 10 else f"{hours:,.0f}"
 
 
 def _row(cells: Iterable[str]) -> str:

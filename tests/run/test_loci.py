@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from builders import tiny_model
 from mutascope import Design, MutascopeError, Prediction, Screen, TextAssay
@@ -145,3 +146,23 @@ def test_workers_add_predictions_to_a_screen(model, tmp_path):
     Prediction(model, TALE, design, tile=8).run(tmp_path / "one", quiet=True)
     Prediction(model, TALE, design, tile=8).run(tmp_path / "two", quiet=True, executor=Processes(2))
     assert files(tmp_path / "two") == files(tmp_path / "one")
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_predictions_do_not_depend_on_the_number_of_threads(model, tmp_path, threads):
+    """Left alone, torch rounds otherwise with three threads than with one."""
+    assay = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=13, temperature=0.7)
+    before, folders = torch.get_num_threads(), []
+    try:
+        for count in (1, threads):
+            torch.set_num_threads(count)
+            folders.append(tmp_path / str(count))
+            Prediction(model, assay, tile=8, sample=0).run(folders[-1], quiet=True)
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+    one, several = folders
+    names = sorted(path.name for path in (one / "predictions").iterdir())
+    assert names
+    for name in ("baselines.parquet", *(f"predictions/{name}" for name in names)):
+        assert (one / name).read_bytes() == (several / name).read_bytes(), name

@@ -206,6 +206,32 @@ def test_covariates_that_are_damaged_are_named_and_made_again(screen, out, cli):
     assert cli("verify", out).code == 0
 
 
+@pytest.mark.parametrize("name, reason", [("covariates", "not of the sites"), ("baselines", "is damaged")])
+def test_tables_of_sites_that_are_others_are_named(tmp_path, llama, name, reason):
+    assay = TextAssay(name="test", prompt="hello", max_length=12, seed=3, temperature=0.7)
+    if name == "covariates":
+        Screen(llama, assay, Design(kinds=("v",), sample=4), tile=8).run(tmp_path, quiet=True)
+        table = pl.read_parquet(tmp_path / "covariates.parquet")
+    else:
+        Prediction(llama, assay, Design(kinds=("v",)), tile=16, sample=0).run(tmp_path, quiet=True)
+        table = pl.DataFrame({"layer": [1]})
+    assert verify(ScreenFolder(tmp_path)) == []
+    ScreenFolder(tmp_path).files.write_table(f"{name}.parquet", table[:-1])
+    (fault,) = verify(ScreenFolder(tmp_path))
+    assert str(fault).startswith(f"{name}.parquet: is ")
+    assert reason in str(fault)
+    assert fault.files == (f"{name}.parquet",)
+
+
+def test_silence_that_outputs_contradict_is_named(out):
+    records = pl.read_parquet(shard(out, "records"))
+    ScreenFolder(out).files.write_table("records/000001.parquet", records.with_columns(~pl.col("silent")))
+    (out / "checksums" / "000001.sha256").unlink()
+    assert [fault.reason for fault in verify(ScreenFolder(out))] == [
+        "its silent mutants are not those that say what the wild type says"
+    ]
+
+
 def test_a_silent_mutant_that_says_something_else_is_named(llama, tmp_path):
     assay = TextAssay(name="test", prompt="hello", max_length=12, seed=3, temperature=0.7)
     Screen(llama, assay, Design(layers=(0,), kinds=("v",), sample=4), tile=8).run(tmp_path, quiet=True)

@@ -13,7 +13,7 @@ import pytest
 
 from mutascope.store import leases as module
 from mutascope.store.files import Files
-from mutascope.store.leases import Leases, holders
+from mutascope.store.leases import Leases, Usage, holders, signs
 from processes import start_function
 
 
@@ -55,6 +55,25 @@ def test_a_holder_whose_last_sign_is_a_minute_older_than_that_of_others_does_not
         holder._beat()
         os.utime(tmp_path / "leases" / "holders" / holder._holder, (0, 1e6 - age))
     assert holders(files) == 2
+
+
+def test_a_sign_of_life_tells_what_its_process_uses(files):
+    usage = Usage(3_100_000_000, 57_600_000_000, "NVIDIA H100 80GB HBM3")
+    with Leases(files, lambda: usage), Leases(files):
+        assert {sign.usage for sign in signs(files)} == {usage, None}
+        assert {(sign.process, sign.count) for sign in signs(files)} == {(os.getpid(), 1)}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"here", b"here 1", b"here 1 x", b"here 1 1 2", b"h 1 1 x 2 c"]
+)
+def test_a_sign_that_cannot_be_read_is_one_of_life(files, content):
+    with Leases(files) as mine:
+        files.create("leases/000001.1", b"other")
+        files.write("leases/holders/other", content)
+        assert not mine.take("000001")
+        assert holders(files) == 2
+        assert len(signs(files)) == 1
 
 
 def test_one_of_many_gets_what_all_want(files):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from builders import tiny_model
@@ -125,7 +126,7 @@ def test_parts_of_a_screen_make_it_whole(screen, whole, parts, tmp_path, cli):
     result = cli("merge", *parts, "--out", out)
     assert (result.code, result.err) == (0, "")
     assert (
-        result.out == f"{out} holds all units: run the same mutascope screen with --out {out} to finish it\n"
+        result.out == f"{out} holds all units: run the command of its parts with --out {out} to finish it\n"
     )
     assert not ScreenData(out).finished
     assert screen.run(out, quiet=True).fresh == 0
@@ -157,6 +158,73 @@ def test_parts_that_disagree_are_refused(parts, whole, tmp_path):
         shutil.copy(Path(whole.path) / kind / "000001.parquet", parts[1] / kind / "000000.parquet")
     with pytest.raises(MutascopeError, match=r"unit 000000 of .* has other records"):
         merge(list(map(ScreenFolder, parts)), ScreenFolder(tmp_path / "out"))
+
+
+@pytest.fixture(scope="module")
+def guesses(screen, tmp_path_factory) -> tuple[Prediction, list[Path], Path]:
+    """A prediction, two parts of it that ran apart, and the whole."""
+    folder = tmp_path_factory.mktemp("guesses")
+    job = Prediction(screen.spec.model, TALE, Design(kinds=("v", "down")), tile=8, sample=8)
+    for number in (1, 2):
+        job.run(folder / f"part{number}", quiet=True, shard=Shard(number, 2))
+    job.run(folder / "whole", quiet=True)
+    return job, [folder / "part1", folder / "part2"], folder / "whole"
+
+
+def test_parts_of_a_prediction_make_it_whole(guesses, tmp_path, cli):
+    job, parts, whole = guesses
+    out = tmp_path / "out"
+    result = cli("merge", *parts, "--out", out)
+    assert (result.code, result.err) == (0, "")
+    loci = len(ScreenFolder(whole).predicted_loci())
+    assert f"holds all units and predictions of {loci} loci: run the command of its parts" in result.out
+    job.run(out, quiet=True)
+    assert ScreenData(out).records().equals(ScreenData(whole).records())
+    assert ScreenData(out).predictions().equals(ScreenData(whole).predictions())
+    assert cli("verify", out).code == 0
+
+
+def test_parts_that_were_calibrated_apart_are_calibrated_anew(guesses, tmp_path):
+    job, parts, whole = guesses
+    merge([ScreenFolder(whole), ScreenFolder(parts[0])], ScreenFolder(tmp_path / "out"))
+    data = ScreenData(tmp_path / "out")
+    assert data.predictions()["probability"].null_count() == len(data.predictions())
+    assert data.manifest.predictions is not None
+    assert data.manifest.predictions.calibration is None
+    assert job.run(tmp_path / "out", quiet=True).predictions().equals(ScreenData(whole).predictions())
+
+
+def changed(of: Path, to: Path, name: str, **columns: pl.Expr) -> ScreenFolder:
+    """Return a copy of a folder in which a table has other columns."""
+    folder = ScreenFolder(shutil.copytree(of, to))
+    table = pl.read_parquet(to / name).with_columns(**columns)
+    folder.files.write_table(name, table)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name, columns, words",
+    [
+        ("predictions/1.v.parquet", {"margin": pl.col("margin") + 1}, "predicts other calls of 1.v"),
+        ("mutants.parquet", {"row": 5 - pl.col("row")}, "lists other mutants"),
+    ],
+)
+def test_predictions_that_disagree_are_refused(guesses, tmp_path, name, columns, words):
+    whole = guesses[2]
+    other = changed(whole, tmp_path / "other", name, **columns)
+    with pytest.raises(MutascopeError, match=words):
+        merge([ScreenFolder(whole), other], ScreenFolder(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_predictions_of_other_mutations_are_refused(guesses, tmp_path):
+    whole = guesses[2]
+    other = ScreenFolder(shutil.copytree(whole, tmp_path / "other"))
+    with other.changed_manifest() as manifest:
+        assert manifest.predictions is not None
+        manifest.predictions.mutations = ["zero"]
+    with pytest.raises(MutascopeError, match="predicts other mutations"):
+        merge([ScreenFolder(whole), other], ScreenFolder(tmp_path / "out"))
 
 
 def test_a_damaged_folder_is_not_written_anew(whole, tmp_path, cli):

@@ -41,7 +41,9 @@ def merge(folders: options.Folders, out: Target) -> None:
     missing = repack.merge(parts, target)
     _check(target)
     left = f"all but {counted(missing, 'unit')}" if missing else "all units"
-    typer.echo(f"{out} holds {left}: run the same mutascope screen with --out {out} to finish it")
+    predicted = len(target.predicted_loci())
+    told = f" and predictions of {counted(predicted, 'locus', 'loci')}" if predicted else ""
+    typer.echo(f"{out} holds {left}{told}: run the command of its parts with --out {out} to finish it")
 
 
 def _check(folder: ScreenFolder) -> None:

@@ -28,6 +28,7 @@ from mutascope.run.progress import ScreenProgress
 from mutascope.run.shards import Shard
 from mutascope.run.spec import JobSpec
 from mutascope.run.units import Progress, Units, run_units
+from mutascope.run.usage import peak_usage
 from mutascope.store import ScreenFolder
 from mutascope.store.leases import Leases
 
@@ -164,10 +165,8 @@ class Job(ABC, Generic[SpecT]):
         Raises:
             MutascopeError: when this process has other weights or numerics than the folder, or another wild type.
         """
-        with Leases(
-            self.home.files
-        ) as leases:  # others leave a share to a process that still loads its model
-            self.check_here()
+        with Leases(self.home.files, peak_usage) as leases:
+            self.check_here()  # others leave a share to a process that still loads its model
             return run_units(
                 names,
                 self.listed,

@@ -12,6 +12,8 @@ from mutascope.predict.predictor import Predictor
 from mutascope.run.progress import PredictionProgress
 from mutascope.run.shards import Shard
 from mutascope.run.spec import PredictSpec
+from mutascope.run.threads import fixed_threads
+from mutascope.run.usage import peak_usage
 from mutascope.store import ScreenFolder
 from mutascope.store.leases import Leases
 
@@ -85,6 +87,12 @@ class Loci:
             MutascopeError: when this process has other weights than the folder, or another wild type.
         """
         self.job.check_weights(self.home.manifest())
+        with fixed_threads():
+            return self._run(names, progress, stopped)
+
+    def _run(
+        self, names: Sequence[str], progress: Callable[[int], None] | None, stopped: Callable[[], bool]
+    ) -> int:
         predictor, ran, waiting = self._predictor(), 0, set(names)
 
         def note(done: set[str]) -> None:
@@ -92,7 +100,7 @@ class Loci:
             if progress is not None:
                 self.count(done, progress)
 
-        with Leases(self.home.files) as leases:
+        with Leases(self.home.files, peak_usage) as leases:
             while True:
                 note(waiting & self.stored())  # by others
                 if not waiting:

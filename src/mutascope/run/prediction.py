@@ -38,6 +38,7 @@ from mutascope.run.probabilities import Risks
 from mutascope.run.rounds import Target, choose, sample_unit
 from mutascope.run.shards import Shard
 from mutascope.run.spec import PredictSpec, Settings, spec_of
+from mutascope.run.threads import fixed_threads
 from mutascope.run.work import Executor
 from mutascope.store.reader import ScreenData
 
@@ -266,7 +267,8 @@ class Prediction(Job[PredictSpec]):
             if all((locus.layer, locus.kind) in there for locus in self.plan.loci):
                 return
             written = [output.tokens for output in self.home.manifest().wild_type]
-            found = site_baselines(self.model, self.plan, self.tiling, self.resolved.prompts, written)
+            with fixed_threads():
+                found = site_baselines(self.model, self.plan, self.tiling, self.resolved.prompts, written)
             others = [] if known is None else [known.join(found, on=LOCUS_KEY, how="anti")]
             self.home.write_baselines(pl.concat([*others, found], how="diagonal"))
 

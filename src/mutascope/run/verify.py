@@ -12,7 +12,7 @@ import polars as pl
 from mutascope.assays.phenotype import PhenotypeReader, content_hash
 from mutascope.core.errors import MutascopeError
 from mutascope.core.manifest import LocusInfo, Manifest
-from mutascope.core.schema import COVARIATE_SCHEMA, MUTANT_KEY, MUTANT_SCHEMA, PREDICTED
+from mutascope.core.schema import COMPARED, COVARIATE_SCHEMA, MUTANT_KEY, MUTANT_SCHEMA, PREDICTED, SITE_KEY
 from mutascope.run.controls import mismatches
 from mutascope.run.screen import Screen
 from mutascope.run.units import Units
@@ -80,17 +80,24 @@ def verify(folder: ScreenFolder) -> list[Fault]:
         faults += [
             Fault.in_unit(unit, reason) for reason in _reasons(folder, manifest, unit, sizes[unit], expected)
         ][:1]
-    return faults + _of_predictions(folder, manifest) + _of_covariates(folder)
+    return faults + _of_predictions(folder, manifest) + _of_site_tables(folder, mutants)
 
 
-def _of_covariates(folder: ScreenFolder) -> list[Fault]:
-    """Return what is wrong with the covariates, which may be missing."""
-    if folder.has_covariates():
+def _of_site_tables(folder: ScreenFolder, mutants: pl.DataFrame | None) -> list[Fault]:
+    """Return what is wrong with the covariates and the baselines, which may be missing."""
+    faults = []
+    for name, schema in (("covariates.parquet", COVARIATE_SCHEMA), ("baselines.parquet", COMPARED)):
         try:
-            folder.files.read_table("covariates.parquet", COVARIATE_SCHEMA)
+            found = folder.files.read_table(name, schema) if folder.files.exists(name) else None
         except DamagedError as error:
-            return [Fault("covariates.parquet", f"is damaged ({error})", ("covariates.parquet",))]
-    return []
+            faults.append(Fault(name, f"is damaged ({error})", (name,)))
+            continue
+        if found is None or mutants is None or name != "covariates.parquet":
+            continue
+        sites = [table.select(SITE_KEY).unique().sort(SITE_KEY) for table in (found, mutants)]
+        if not sites[0].equals(sites[1]):
+            faults.append(Fault(name, "is not of the sites of the design", (name,)))
+    return faults
 
 
 def _is_as_long(mutants: pl.DataFrame, manifest: Manifest) -> bool:
@@ -196,13 +203,24 @@ def _reasons(
         content_hash(text) == known for known, text in phenotypes.select("phenotype", "text").iter_rows()
     ):
         yield "a text does not match its hash"
-    if outputs is None and manifest.numerics is not None and len(manifest.wild_type) == 1:
-        as_wild = records["phenotype"] == manifest.wild_type[0].phenotype
-        if not records["silent"].equals(as_wild):
-            yield "its silent mutants are not those that say what the wild type says"
+    if not _silence_is_told(manifest, records, outputs):
+        yield "its silent mutants are not those that say what the wild type says"
     for frame in (records, outputs):
         if frame is not None and not frame["phenotype"].is_in(texts.implode()).all():
             yield "the text of a phenotype is missing"
+
+
+def _silence_is_told(manifest: Manifest, records: pl.DataFrame, outputs: pl.DataFrame | None) -> bool:
+    """Whether the silent mutants are those whose every output is the wild type's, as far as outputs are known."""
+    wild = pl.Series([output.phenotype for output in manifest.wild_type], dtype=pl.String)
+    if manifest.numerics is None or (outputs is None and len(wild) != 1):
+        return True
+    if outputs is None:
+        return records["silent"].equals(records["phenotype"] == wild[0])
+    if len(outputs) != len(records) * len(wild) or not outputs["prompt"].is_between(0, len(wild) - 1).all():
+        return False
+    same = (outputs["phenotype"] == wild.gather(outputs["prompt"])).to_numpy().reshape(-1, len(wild))
+    return bool((records["silent"].to_numpy() == same.all(axis=1)).all())
 
 
 def _crossed(records: pl.DataFrame, outputs: pl.DataFrame, prompts: int) -> bool:

@@ -98,17 +98,25 @@ class Files:
         shown = [n.removesuffix(".parquet") for n in self.names(folder) if n.endswith(".parquet")]
         return sorted(shown, key=lambda name: (len(name), name))
 
-    def moments(self, folder: str) -> list[float]:
-        """Return when the files of a subfolder that show were written, in seconds, as far as the store knows."""
+    def moments(self, folder: str) -> dict[str, float]:
+        """Return when the files of a subfolder that show were written, in seconds by name, where the store knows."""
         place = self._at(folder)
         self._fs.invalidate_cache(place)
         try:
             found = self._ask(lambda: self._fs.ls(place, detail=True))
         except FileNotFoundError:
-            return []
-        shown = [entry for entry in found if os.path.basename(entry["name"])[:1] not in ("", ".")]
-        known = [entry.get("mtime", entry.get("LastModified", entry.get("created"))) for entry in shown]
-        return [at.timestamp() if isinstance(at, datetime) else at for at in known if at is not None]
+            return {}
+        named = {os.path.basename(entry["name"]): entry for entry in found}
+        known = {
+            name: entry.get("mtime", entry.get("LastModified", entry.get("created")))
+            for name, entry in named.items()
+            if name[:1] not in ("", ".")
+        }
+        return {
+            name: at.timestamp() if isinstance(at, datetime) else at
+            for name, at in known.items()
+            if at is not None
+        }
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""

@@ -6,8 +6,9 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,59 @@ POLL = 1.0
 """Seconds between two looks at what another process holds."""
 
 
+@dataclass(frozen=True)
+class Usage:
+    """The most memory that a process has had so far.
+
+    Attributes:
+        memory: main memory, in bytes.
+        card_memory: that of its card, in bytes, 0 without one.
+        card: name of the card, empty without one.
+    """
+
+    memory: int
+    card_memory: int = 0
+    card: str = ""
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        told = f"a process has had up to {self.memory / 1e9:.1f} GB"
+        return told + (f", and {self.card_memory / 1e9:.1f} GB of its {self.card}" if self.card else "")
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A sign of life of a holder.
+
+    Attributes:
+        place: in which its process id has a meaning.
+        process: its id.
+        count: how many signs it has given.
+        usage: where it says so.
+    """
+
+    place: str
+    process: int
+    count: int
+    usage: Usage | None
+
+    @classmethod
+    def parse(cls, content: bytes) -> Sign | None:
+        """Return what a sign says, None for one that cannot be read."""
+        try:
+            place, process, count, *used = content.decode().split(" ", 5)
+            usage = Usage(int(used[0]), int(used[1]), used[2]) if used else None
+            return cls(place, int(process), int(count), usage)
+        except (ValueError, IndexError):
+            return None
+
+    def encode(self) -> bytes:
+        """Return it as it is stored."""
+        used = () if self.usage is None else (self.usage.memory, self.usage.card_memory, self.usage.card)
+        return " ".join(map(str, (self.place, self.process, self.count, *used))).encode()
+
+
 class Leases:
     """What this process holds in a folder, and what it has seen of other holders; all is released at the end.
 
@@ -31,10 +85,11 @@ class Leases:
 
     Args:
         files: of the folder.
+        usage: asked at every sign of life, which tells it; by default it does not.
     """
 
-    def __init__(self, files: Files) -> None:
-        self._files, self._holder = files, uuid.uuid4().hex
+    def __init__(self, files: Files, usage: Callable[[], Usage] | None = None) -> None:
+        self._files, self._holder, self._usage = files, uuid.uuid4().hex, usage
         self._held: dict[str, int] = {}
         self._seen: dict[str, tuple[bytes, float]] = {}
         self._signs = 0
@@ -106,8 +161,8 @@ class Leases:
             sign = self._files.read(_sign(holder)) if holder else b""
         except FileNotFoundError:  # its holder has ended
             return False
-        place, _, rest = sign.decode().partition(" ")
-        if place == _here() and not _runs(int(rest.partition(" ")[0])):
+        told = Sign.parse(sign)
+        if told is not None and told.place == _here() and not _runs(told.process):
             return False
         now, watched = time.monotonic(), holder or _lease(name, number)
         known, since = self._seen.get(watched, (None, now))
@@ -118,7 +173,9 @@ class Leases:
 
     def _beat(self) -> None:
         self._signs += 1
-        self._files.write(_sign(self._holder), f"{_here()} {os.getpid()} {self._signs}".encode())
+        usage = None if self._usage is None else self._usage()
+        sign = Sign(_here(), os.getpid(), self._signs, usage)
+        self._files.write(_sign(self._holder), sign.encode())
 
     def _beat_regularly(self) -> None:
         while not self._over.wait(BEAT):
@@ -133,8 +190,21 @@ def holders(files: Files) -> int:
 
     The times are the store's own, and none is compared with the clock of a process. A store that knows none has 0.
     """
+    return len(_recent(files))
+
+
+def signs(files: Files) -> list[Sign]:
+    """Return the last sign of life of each of them."""
+    found = []
+    for holder in _recent(files):
+        with suppress(FileNotFoundError):  # it has ended meanwhile
+            found.append(Sign.parse(files.read(_sign(holder))))
+    return [sign for sign in found if sign is not None]
+
+
+def _recent(files: Files) -> list[str]:
     moments = files.moments("leases/holders")
-    return sum(max(moments) - moment < EXPIRY for moment in moments)
+    return [holder for holder, moment in moments.items() if max(moments.values()) - moment < EXPIRY]
 
 
 def _lease(name: str, number: int) -> str:

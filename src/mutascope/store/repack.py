@@ -8,7 +8,7 @@ import polars as pl
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.identity import check_same_screen
-from mutascope.core.manifest import MOST, Manifest, UnitsInfo
+from mutascope.core.manifest import MOST, Manifest, Predictions, UnitsInfo
 from mutascope.store.folder import ScreenFolder
 from mutascope.store.integrity import keeps_outputs
 from mutascope.store.shards import Shard
@@ -43,7 +43,7 @@ def compact(source: ScreenFolder, target: ScreenFolder, size: int | None = None)
         raise MutascopeError(
             f"{source.path} is a prediction, whose exact calls may grow: it stays in its units"
         )
-    _gather([source], target, size)
+    _gather([source], target, manifest, size)
     controls = source.manifest().controls
     if controls is not None and target.manifest().controls != controls:
         with target.changed_manifest() as written:
@@ -58,24 +58,25 @@ def merge(parts: Sequence[ScreenFolder], target: ScreenFolder) -> int:
         target: new, or one that this has begun.
 
     Raises:
-        MutascopeError: when they are of other screens, or two of them have other records of a unit.
+        MutascopeError: when they are of other screens, or two of them have other records of a unit, other predictions
+            of a locus, or other mutants to be run.
     """
     first, *others = [part.manifest() for part in parts]
     for part, manifest in zip(parts[1:], others, strict=True):
         _check_same(manifest, first, part.path)
-        if manifest.units != first.units:
+        if manifest.units.size != first.units.size:
             raise MutascopeError(
                 f"{part.path} is in units of {manifest.units.size} mutants and {parts[0].path} of {first.units.size}:"
                 " parts must be cut alike"
             )
-    _gather(parts, target, first.units.size)
+    _check_tables(parts)
+    _gather(parts, target, first.model_copy(update={"predictions": _predicted(parts)}), first.units.size)
     return -(-first.units.mutants // first.units.size) - len(target.finished_units())
 
 
-def _gather(sources: Sequence[ScreenFolder], target: ScreenFolder, size: int) -> None:
-    """Write every unit that the target lacks and the sources have."""
-    manifest = sources[0].manifest()
-    _begin(sources[0], target, manifest, size)
+def _gather(sources: Sequence[ScreenFolder], target: ScreenFolder, manifest: Manifest, size: int) -> None:
+    """Write every unit that the target lacks and the sources have, and a manifest, but for its units and controls."""
+    _begin(target, manifest, size)
     _copy_tables(sources, target)
     holders = _holders(sources)
     for name, inside in _groups(manifest.units, size).items():
@@ -114,7 +115,7 @@ def _groups(units: UnitsInfo, size: int) -> dict[str, list[str]]:
     return {f"{start // per:06d}": names[start : start + per] for start in range(0, len(names), per)}
 
 
-def _begin(source: ScreenFolder, target: ScreenFolder, manifest: Manifest, size: int) -> None:
+def _begin(target: ScreenFolder, manifest: Manifest, size: int) -> None:
     units = manifest.units.model_copy(update={"size": size})
     wanted = manifest.model_copy(update={"units": units, "controls": None})
     if not target.exists():
@@ -137,13 +138,49 @@ def _check_same(manifest: Manifest, other: Manifest, path: str) -> None:
 
 
 def _copy_tables(sources: Sequence[ScreenFolder], target: ScreenFolder) -> None:
-    """Copy what is not in units: the list of mutants, covariates, predictions."""
+    """Copy what is not in units: the list of mutants, covariates, predictions.
+
+    Probabilities are those of the calls that a source knows, and stay with it where there are several.
+    """
     for source in sources:
-        tables = [name for name in _WHOLE if source.files.exists(name)]
-        tables += [f"predictions/{locus}.parquet" for locus in sorted(source.predicted_loci())]
-        for name in tables:
-            if not target.files.exists(name):
+        for name in _WHOLE:
+            if source.files.exists(name) and not target.files.exists(name):
                 target.files.write(name, source.files.read(name))
+        for locus in sorted(source.predicted_loci() - target.predicted_loci()):
+            found = source.predictions(locus)
+            unknown = {} if len(sources) == 1 else {"probability": pl.lit(None, pl.Float32)}
+            target.write_predictions(locus, found.with_columns(**unknown))
+
+
+def _check_tables(parts: Sequence[ScreenFolder]) -> None:
+    """Raise MutascopeError when two parts list other mutants, or predict a locus otherwise.
+
+    Probabilities depend on the calls that were known, and are found again when the whole is calibrated.
+    """
+    lists = [(part, part.mutants()) for part in parts if part.has_mutants()]
+    for part, mutants in lists[1:]:
+        if not mutants.equals(lists[0][1]):
+            raise MutascopeError(f"{part.path} lists other mutants to be run than {lists[0][0].path}")
+    told: dict[str, ScreenFolder] = {}
+    for part in parts:
+        for locus in sorted(part.predicted_loci()):
+            first = told.setdefault(locus, part)
+            mine, other = (folder.predictions(locus).drop("probability") for folder in (part, first))
+            if not mine.equals(other):
+                raise MutascopeError(f"{part.path} predicts other calls of {locus} than {first.path}")
+
+
+def _predicted(parts: Sequence[ScreenFolder]) -> Predictions | None:
+    """Return what the manifest of the whole says of predictions, which are calibrated when it is finished.
+
+    Raises:
+        MutascopeError: when two parts predict other mutations.
+    """
+    told = [(part, found) for part in parts if (found := part.manifest().predictions)]
+    for part, found in told[1:]:
+        if found.mutations != told[0][1].mutations:
+            raise MutascopeError(f"{part.path} predicts other mutations than {told[0][0].path}")
+    return told[0][1].model_copy(update={"calibration": None, "seconds": None}) if told else None
 
 
 def _joined(units: Sequence[tuple[str, ScreenFolder]], with_outputs: bool) -> Shard:
