@@ -178,6 +178,17 @@ def test_the_wheel_zooms_from_the_model_into_a_locus_and_out_again(page):
     page.wait_for_selector(".locusview")
 
 
+def test_what_an_address_lacks_is_no_place_to_go_back_to(page):
+    look(page)
+    page.get_by_role("link", name="Locus").click()
+    page.wait_for_selector(".locusview")
+    page.go_back()
+    page.wait_for_selector(".model a.locus")
+    look(page, "view=constructor&palette=nope&screen=99")
+    page.wait_for_selector(".model a.locus")
+    assert page.evaluate("location.hash") == "#"
+
+
 def test_arrow_keys_go_from_locus_to_locus(page):
     look(page)
     page.locator("a.locus[tabindex='0']").focus()

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import socket
 from importlib.resources import files
 
@@ -9,6 +10,7 @@ pytest.importorskip("starlette", reason="the server takes the extra explorer")
 
 from starlette.testclient import TestClient
 
+from mutascope.explorer import Atlas
 from mutascope.explorer.server import HOST, application, free_socket
 
 
@@ -92,3 +94,13 @@ def test_every_page_has_an_address_that_is_served(client, atlas):
         if path.count("/") < 2:
             assert client.get(f"/{path}").status_code == 200, path
     assert json.loads(client.get("/data/atlas.json").content)["served"]
+
+
+def test_a_folder_that_is_gone_is_told(folders, tmp_path):
+    shutil.copytree(folders["drosophila"], tmp_path / "flies")
+    client = TestClient(application(Atlas([str(tmp_path / "flies")])), base_url=f"http://{HOST}")
+    assert client.get("/data/atlas.json").status_code == 200
+    shutil.rmtree(tmp_path / "flies")
+    answer = client.get("/data/atlas.json")
+    assert (answer.status_code, answer.text.count("\n")) == (503, 0)
+    assert "gone" in answer.text or "flies" in answer.text

@@ -56,6 +56,10 @@ def application(atlas: Atlas, speaker: Speaker | None = None) -> Starlette:
                 found = atlas.read(path)
         except KeyError:
             return Response("there is no such page", 404, HEADERS, "text/plain")
+        except FileNotFoundError as error:
+            return Response(f"{error.filename} was there and is gone", 503, HEADERS, "text/plain")
+        except MutascopeError as error:
+            return Response(str(error), 503, HEADERS, "text/plain")
         return Response(found, headers=HEADERS, media_type=media_type(path))
 
     return Starlette(

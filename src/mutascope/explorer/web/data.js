@@ -25,8 +25,8 @@ async function fetched(path) {
 function once(path, read) {
   const before = known.get(path);
   if (before) return before;
-  const page = fetched(path).then((answer) => {
-    if (!answer.ok) throw new Error(`there is no page ${path}`);
+  const page = fetched(path).then(async (answer) => {
+    if (!answer.ok) throw new Error(answer.status === 503 ? await answer.text() : `there is no page ${path}`);
     return read(answer);
   });
   page.catch(() => known.delete(path));

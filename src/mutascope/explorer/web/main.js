@@ -17,7 +17,7 @@ import { nsms } from "./world.js";
 /** Word and maker of every view. @type {Record<string, [string, (atlas: Atlas, at: At, lit: Mutant[]) => Promise<HTMLElement>]>} */
 const VIEWS = { model: ["Model", modelView], locus: ["Locus", locusView], phenotypes: ["Phenotypes", phenotypesView], findings: ["Findings", findingsView], panels: ["Panels", panelsView], live: ["Live", liveView] };
 /** @param {Atlas} atlas @param {string} view */
-const there = (atlas, view) => VIEWS[view] && (view !== "live" || atlas.live) && (view !== "panels" || atlas.panels.length > 0) && (view !== "findings" || !globalThis.embedded);
+const there = (atlas, view) => Object.hasOwn(VIEWS, view) && (view !== "live" || atlas.live) && (view !== "panels" || atlas.panels.length > 0) && (view !== "findings" || !globalThis.embedded);
 const POLL = 5000; // milliseconds between looks at a folder that grows
 /** @param {string} id */
 const part = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -32,9 +32,11 @@ async function draw() {
     const atlas = await data.atlas();
     const at = state();
     const screen = atlas.screens[Number(at.screen)];
-    if (!screen) return go({ screen: null });
-    if (!there(atlas, at.view)) return go({ view: null });
-    if (at.view === "locus" && !at.locus) return go({ locus: fullest(screen) });
+    // an address that leads nowhere is replaced, so that one can go back over it
+    if (!screen) return go({ screen: null }, true);
+    if (!(at.palette in atlas.palettes)) return go({ palette: null }, true);
+    if (!there(atlas, at.view)) return go({ view: null }, true);
+    if (at.view === "locus" && !at.locus) return go({ locus: fullest(screen) }, true);
     const found = at.mutant ? await lookUp(atlas, at) : null;
     aside.hidden = !at.mutant || ["phenotypes", "panels", "live"].includes(at.view);
     if (at.mutant) aside.replaceChildren(...(await mutantPanel(atlas, at, at.mutant, found)));
