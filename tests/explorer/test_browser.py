@@ -189,6 +189,21 @@ def test_what_an_address_lacks_is_no_place_to_go_back_to(page):
     assert page.evaluate("location.hash") == "#"
 
 
+def test_screens_beside_move_together_if_their_shapes_are_the_same(page):
+    look(page, "view=locus&locus=0.v&beside=1")
+    page.wait_for_selector("figure:nth-child(3)")
+    captions = page.locator("figcaption").all_inner_texts()
+    assert [": 3 by 5 sites, moves alone" in caption for caption in captions] == [False, True, False]
+    page.wait_for_timeout(200)
+    pictures = "[...document.querySelectorAll('canvas.chart')].map((canvas) => canvas.toDataURL())"
+    before = page.evaluate(pictures)
+    page.locator("canvas.chart").first.focus()
+    page.keyboard.press("+")
+    page.wait_for_timeout(200)
+    after = page.evaluate(pictures)
+    assert [old != new for old, new in zip(before, after, strict=True)] == [True, False, True]
+
+
 def test_arrow_keys_go_from_locus_to_locus(page):
     look(page)
     page.locator("a.locus[tabindex='0']").focus()

@@ -207,11 +207,10 @@ export class Chart {
 
   /** @param {CanvasRenderingContext2D} context @param {number} scale */
   drawMarks(context, scale) {
-    const size = Math.max(0.5, 5 / scale);
     for (const { row, col, chosen } of this.map.marks) {
       const [y, x] = this.place(row, col);
       context.beginPath();
-      context.arc(x + 0.5, y + 0.5, chosen ? size * 1.6 : size, 0, 2 * Math.PI);
+      context.arc(x + 0.5, y + 0.5, chosen ? Math.max(0.48, 8 / scale) : Math.max(0.36, 5 / scale), 0, 2 * Math.PI);
       ringed(context, chosen ? "#b3004b" : "#d55e00", 1 / scale);
     }
     const cursor = this.camera.cursor;

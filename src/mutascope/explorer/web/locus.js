@@ -22,10 +22,11 @@ export async function locusView(atlas, at, lit) {
   const screen = atlas.screens[Number(at.screen)];
   const facts = screen.loci.find((l) => l.name === at.locus);
   if (!facts || !at.locus) return el("section", {}, el("h2", {}, `${at.locus}: no such locus`), el("p", {}, `${screen.label} has ${screen.loci.length} loci.`));
-  const numbers = at.beside ? atlas.screens.flatMap((s, i) => (s.loci.some((l) => l.name === at.locus && l.rows === facts.rows && l.cols === facts.cols) ? [i] : [])) : [Number(at.screen)];
+  const numbers = at.beside ? atlas.screens.flatMap((s, i) => (i === Number(at.screen) || s.loci.some((l) => l.name === at.locus && screened(l)) ? [i] : [])) : [Number(at.screen)];
   const name = at.locus;
   const key = [at.screen, at.locus, at.beside, numbers.length].join();
   const maps = await Promise.all(numbers.map((number) => mapOf(atlas, number, name, at, lit)));
+  for (const map of maps) if (map.rows !== facts.rows || map.cols !== facts.cols) map.marks = []; // which are sites of this shape
   const before = shown;
   const now = shown = before?.key === key && before.charts[0].canvas.isConnected ? before : { key, ...built(maps, numbers, at) };
   if (now === before) now.charts.forEach((chart, i) => chart.setMap(maps[i], chart.map.order !== maps[i].order));
@@ -36,6 +37,9 @@ export async function locusView(atlas, at, lit) {
 /** Middle and scale of what is seen, for the address. @param {number[]} middle */
 const spot = (middle) => middle.map((v, i) => v.toFixed(i < 2 ? 1 : 2)).join();
 
+/** Of a map of another shape, whose place is not the address's. */
+const ALONE = { onmove() {}, onleave() {} };
+
 /** @param {DrawnMap[]} maps @param {number[]} numbers of the screens @param {At} at */
 function built(maps, numbers, at) {
   const start = (at.cam ?? "").split(",").map(Number);
@@ -43,13 +47,15 @@ function built(maps, numbers, at) {
     onmove: (...middle) => note({ cam: middle.length ? spot(middle) : null }),
     onleave: (...middle) => go({ view: "model", colour: null, cam: `${at.locus},${spot(middle)}` }),
   });
+  const main = maps[numbers.indexOf(Number(at.screen))];
+  const alike = maps.map(({ rows, cols }) => rows === main.rows && cols === main.cols);
   const tip = el("p", { class: "tip", "aria-live": "polite" }, "arrow keys move, Enter opens, + and - zoom, 0 shows all");
   /** @type {Chart[]} */
-  const charts = maps.map((map, i) => new Chart(camera, map, {
+  const charts = maps.map((map, i) => new Chart(alike[i] ? camera : new Camera(null, ALONE), map, {
     onpick: (row, col) => pick(charts[i].map, numbers[i], row, col),
     onpoint: (site) => tip.replaceChildren(site ? told(charts[i].map, ...site) : " "),
   }));
-  const frames = charts.map((chart, i) => el("figure", {}, maps.length > 1 ? el("figcaption", {}, maps[i].title) : null, chart.element));
+  const frames = charts.map((chart, i) => el("figure", {}, maps.length > 1 ? el("figcaption", {}, maps[i].title, alike[i] ? null : `: ${count(maps[i].rows)} by ${count(maps[i].cols)} sites, moves alone`) : null, chart.element));
   const top = el("div");
   const grid = el("div", { class: "charts" }, frames);
   grid.style.gridTemplateColumns = `repeat(${sideBySide(charts)}, 1fr)`;
