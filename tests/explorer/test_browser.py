@@ -186,7 +186,7 @@ def test_what_an_address_lacks_is_no_place_to_go_back_to(page):
     page.wait_for_selector(".model a.locus")
     look(page, "view=constructor&palette=nope&screen=99")
     page.wait_for_selector(".model a.locus")
-    assert page.evaluate("location.hash") == "#"
+    assert page.evaluate("location.hash") == ""
 
 
 def test_screens_beside_move_together_if_their_shapes_are_the_same(page):
