@@ -37,9 +37,10 @@ def logits_of(
     """The decoder's logits after every token of texts from position ``start`` - 1 on, all mutants in one batch."""
     length = max(map(len, texts))
     decoder = Decoder(engine.model.network, length)
-    edits = Edits((row, edit_of(engine.mutagen, decoder, mutant)) for row, mutant in enumerate(mutants))
+    edited = ((row, edit_of(engine.mutagen, decoder, mutant)) for row, mutant in enumerate(mutants))
+    edits = Edits(edited, decoder.operations.strips)
     cache = decoder.new_cache(len(mutants), length)
-    fed = torch.tensor([[*text, *[0] * (length - len(text))] for text in texts])
+    fed = decoder.indices([[*text, *[0] * (length - len(text))] for text in texts])
     final = []
     for begin in range(0, length, STEPS):
         some = fed[:, begin : begin + STEPS]

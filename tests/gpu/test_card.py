@@ -104,8 +104,13 @@ def test_blocks_are_no_part_of_the_arithmetic(dtype: torch.dtype, monkeypatch: p
     x, weight = (torch.randn(*shape, device="cuda").to(dtype) for shape in ((300, 1100), (500, 1100)))
     known, found = truth.truth_of(dtype, torch.device("cuda")), []
     assert known is not None
-    for blocks in {each for table in (truth._SINGLE, truth._HALF) for _, each in table} | {known.strips}:
+    half, rows = dtype == torch.bfloat16, range(0, 300, 7)
+    edited = weight.clone().index_fill_(1, torch.arange(64, 128, device="cuda"), 2.5)
+    strips = cuda.strips({0: [(row, 64, cuda.pack(edited[64:128])) for row in rows]})[0]
+    wanted = cuda.linear(x, cuda.pack(weight), half=half)
+    wanted[list(rows), 64:128] = cuda.linear(x, cuda.pack(edited), half=half)[list(rows), 64:128]
+    for blocks in {each for table in (truth._SINGLE, truth._HALF) for _, each in table}:
         other = replace(known, linear=((0, blocks),))
         monkeypatch.setattr(maps, "truth_of", lambda *_, other=other: other)
-        found.append(cuda.linear(x, cuda.pack(weight), half=dtype == torch.bfloat16))
-    assert all(torch.equal(each, found[0]) for each in found)
+        found.append(cuda.linear(x, cuda.pack(weight), strips=strips, half=half))
+    assert all(torch.equal(each, wanted) for each in found)

@@ -77,31 +77,71 @@ def test_a_pair_is_a_gate_times_what_it_gates(dtype):
     assert torch.equal(found, first * cuda.linear(x, cuda.pack(up), half=half) + residual)
 
 
-TILES = [(0, 0, 8, 0, 8), (2, 16, 24, 8, 16), (2, 3, 4, 69, 70), (3, 144, 150, 64, 70), (4, 0, 150, 0, 70)]
-"""Row of the batch; tile, the last ones at the edges, and a whole matrix."""
+TILES = [
+    *((0, 0, 8, 0, 8), (3, 16, 24, 8, 16), (2, 3, 4, 69, 70), (127, 144, 150, 64, 70)),
+    *((128, 0, 150, 0, 70), (129, 60, 70, 0, 9)),
+]
+"""Row of the batch; tile, those at the edges, a whole matrix, and one in two blocks of outputs."""
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("steps", [1, 3])
-def test_a_tile_within_the_sum_has_the_bits_of_the_edited_weight(dtype, steps):
+@pytest.mark.parametrize("steps, rows", [(1, 131), (3, 6)])
+def test_a_tile_within_the_sum_has_the_bits_of_the_edited_weight(dtype, steps, rows):
     half = dtype == torch.bfloat16
-    x, weight, bias = (
-        normal(5 * steps, 70, dtype=dtype),
+    x, weight, bias, residual = (
+        normal(rows * steps, 70, dtype=dtype),
         normal(150, 70, seed=1, dtype=dtype),
         normal(150, seed=2, dtype=dtype),
+        normal(rows * steps, 150, seed=3, dtype=dtype),
     )
-    members, wanted = [], cuda.linear(x, cuda.pack(weight, bias), half=half).clone()
+    after = {"act": "silu", "residual": residual, "half": half}
+    members, wanted = [], cuda.linear(x, cuda.pack(weight, bias), **after).clone()
     for row, top, bottom, left, right in TILES:
-        edited = weight.clone()
-        edited[top:bottom, left:right] = 3.25
-        members.append((row, top, cuda.pack(edited[top:bottom])))
-        own = slice(row * steps, row * steps + steps)
-        wanted[own, top:bottom] = cuda.linear(x, cuda.pack(edited, bias), half=half)[own, top:bottom]
+        if row < rows:
+            edited = weight.clone()
+            edited[top:bottom, left:right] = 3.25
+            members.append((row, top, cuda.pack(edited[top:bottom])))
+            own = slice(row * steps, row * steps + steps)
+            wanted[own, top:bottom] = cuda.linear(x, cuda.pack(edited, bias), **after)[own, top:bottom]
     strips = cuda.strips({"some": members[:1], "others": members[1:]})
-    found = cuda.linear(x, cuda.pack(weight, bias), strips=strips["others"], steps=steps, half=half)
-    assert torch.equal(found[steps:], wanted[steps:])
-    found = cuda.linear(x, cuda.pack(weight, bias), strips=strips["some"], steps=steps, half=half)
-    assert torch.equal(found[:steps], wanted[:steps])
+    some, others = (
+        cuda.linear(x, cuda.pack(weight, bias), strips=own, steps=steps, **after) for own in strips.values()
+    )
+    assert torch.equal(some[:steps], wanted[:steps])
+    assert torch.equal(others[steps:], wanted[steps:])
+    assert not torch.equal(some[:steps], others[:steps])
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_tile_of_maps_of_one_input_within_the_sum(transposed):
+    x, edited = (
+        normal(70, 40),
+        [normal(*shape, seed=n) for n, shape in enumerate([(24, 40), (8, 40), (9, 40)])],
+    )
+    weights = list(torch.cat(edited).T.contiguous().T.split([24, 8, 9])) if transposed else edited
+    plain, wanted = cuda.linear(x, cuda.stack(weights, [None] * 3)), []
+    for row, which, first in [(3, 0, 16), (66, 1, 24), (69, 2, 32)]:
+        own = [weight.clone() for weight in edited]
+        own[which][:8, 8:16] = -2.0
+        members = [(row, first if which else 0, cuda.pack(own[which][:8]))]
+        wanted = plain.clone()
+        wanted[row] = cuda.linear(x[row : row + 1], cuda.stack(own, [None] * 3))
+        found = cuda.linear(x, cuda.stack(weights, [None] * 3), strips=cuda.strips({0: members})[0])
+        assert torch.equal(found, wanted)
+        assert not torch.equal(found, plain)
+
+
+def test_more_tiles_than_are_looked_at_together():
+    x, weight = normal(70, 32), normal(24, 32, seed=1)
+    edited = [
+        weight.clone().index_fill_(1, torch.tensor([row % 32], device=DEVICE), row) for row in range(70)
+    ]
+    members = [(row, 8 * (row % 3), cuda.pack(own[8 * (row % 3) :][:8])) for row, own in enumerate(edited)]
+    wanted = cuda.linear(x, cuda.pack(weight)).clone()
+    for row, top, packed in members:
+        wanted[row, top : top + 8] = cuda.linear(x[row : row + 1], packed)[0]
+    strips = cuda.strips({0: members[::-1]})[0]
+    assert torch.equal(cuda.linear(x, cuda.pack(weight), strips=strips), wanted)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

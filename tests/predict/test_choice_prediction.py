@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from builders import choice_model, question_rows, tiny_model
+from counting import Count
 from mutascope import Design, Prediction, Tiling, load_model
 from mutascope.assays import ChoiceAssay
 from mutascope.core.protocol import NextToken, Prompt
@@ -135,6 +136,18 @@ def test_a_position_sees_its_own_text_up_to_itself(texts, size):
     assert [index for some, _ in blocks for index in range(len(ends))[some]] == list(range(len(ends)))
     for some, positions in blocks:
         assert (layout.seen(100)[ends[some.start : some.stop]].sum(0)[positions] > 0).all()
+
+
+def test_finding_who_sees_what_takes_as_long_for_many_targets():
+    """Numbers are compared in Python; tensors one by one took most of a prediction's time."""
+
+    def operations(targets: int) -> int:
+        reach = Reach(Layout.of([tuple(range(400))]), range(400 - targets, 400))
+        with Count() as count:
+            list(reach.chunks(torch.arange(400), 100))
+        return sum(count.found.values())
+
+    assert operations(300) == operations(3)
 
 
 def test_a_prediction_of_a_choice_assay(tmp_path):

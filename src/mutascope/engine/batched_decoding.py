@@ -11,7 +11,7 @@ the first slots of its cache; they only join, and leave when the mutant has ende
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -168,18 +168,22 @@ class BatchedDecoding:
         gone = [self._numbers.pop(row) for row in ended]
         left = np.setdiff1d(self._batch(-1), gone, assume_unique=True)
         heirs = self._heirs(left, set(gone))
-        blocks = whole_blocks(position)
-        for layer in range(len(self._caches)):
-            new = [heir for heir in heirs if self._layers[heir] > layer]
-            if new:
-                known = self._slots[layer, [heirs[heir] for heir in new]].tolist()
-                first = self._join(layer, np.array(new))
-                slots = range(first, first + len(new))
-                self.decoder.operations.copy_rows(self._caches[layer], known, slots, blocks)
+        self._copy([self._inherit(layer, heirs) for layer in range(len(self._caches))], position)
         if gone:
             self._edits = None
-            for layer in range(len(self._caches)):
-                self._release(layer, np.array(gone), blocks)
+            self._copy([self._release(layer, np.array(gone)) for layer in range(len(self._caches))], position)
+
+    def _copy(self, copies: Sequence[tuple[Tensor, Sequence[int], Sequence[int]]], position: int) -> None:
+        """Copy rows of layers, with what they have seen before a position."""
+        if some := [copy for copy in copies if len(copy[1])]:
+            self.decoder.operations.copy_rows(some, whole_blocks(position))
+
+    def _inherit(self, layer: int, heirs: Mapping[int, int]) -> tuple[Tensor, Sequence[int], Sequence[int]]:
+        """Give new leaders slots in a layer below their own; return what must be copied, from the old ones' slots."""
+        new = [heir for heir in heirs if self._layers[heir] > layer]
+        known = self._slots[layer, [heirs[heir] for heir in new]].tolist()
+        first = self._join(layer, np.array(new)) if new else 0
+        return self._caches[layer], known, range(first, first + len(new))
 
     def _heirs(self, left: np.ndarray, gone: set[int]) -> dict[int, int]:
         """Give families whose members have parted leaders of their own; return the old leader of each of these."""
@@ -221,18 +225,17 @@ class BatchedDecoding:
             self._caches[layer][:, :first] = cache[:, :first]
         return first
 
-    def _release(self, layer: int, gone: np.ndarray, blocks: int) -> None:
-        """Take rows out of a layer; its last rows move into their slots, so that the batch stays dense."""
+    def _release(self, layer: int, gone: np.ndarray) -> tuple[Tensor, Sequence[int], Sequence[int]]:
+        """Take rows out of a layer; its last rows move into their slots, so that the batch stays dense: return what
+        must be copied.
+        """
         slots = self._slots[layer, gone]
         slots = slots[slots != _NONE]
-        if not len(slots):
-            return
         self._sources = ()
         self._slots[layer, gone] = _NONE
         count = self._counts[layer] = self._counts[layer] - len(slots)
         last = np.arange(count, count + len(slots))
         holes, last = slots[slots < count], np.setdiff1d(last, slots, assume_unique=True)
-        if len(holes):
-            self.decoder.operations.copy_rows(self._caches[layer], last.tolist(), holes.tolist(), blocks)
-            numbers = self._members[layer, last]
-            self._members[layer, holes], self._slots[layer, numbers] = numbers, holes
+        numbers = self._members[layer, last]
+        self._members[layer, holes], self._slots[layer, numbers] = numbers, holes
+        return self._caches[layer], last.tolist(), holes.tolist()

@@ -130,9 +130,12 @@ class Verifier:
             for to, (layer, slot) in enumerate(zip(layers, slots, strict=True))
             if slot != to
         )
+        copies = []
         for layer, group in groupby(moved, key=itemgetter(0)):
             _, sources, targets = zip(*group, strict=True)
-            self.decoder.operations.copy_rows(self.cache[layer:], sources, targets, whole_blocks(positions))
+            copies.append((self.cache[layer:], sources, targets))
+        if copies:
+            self.decoder.operations.copy_rows(copies, whole_blocks(positions))
 
     def _states(self, rows: Sequence[Row], spans: Sequence[range]) -> Tensor:
         """Feed rows the tokens at their positions; return the final states after which tokens are picked.

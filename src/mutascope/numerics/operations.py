@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -110,9 +110,9 @@ class Operations(Protocol):
         ...
 
     def copy_rows(
-        self, cache: Tensor, sources: Sequence[int], targets: Sequence[int], positions: int
+        self, copies: Iterable[tuple[Tensor, Sequence[int], Sequence[int]]], positions: int
     ) -> None:
-        """Copy the first positions of rows of keys and values."""
+        """Copy the first positions of rows of keys and values of several caches, at least one."""
         ...
 
     def put_rows(self, cache: Tensor, first: int, rows: Sequence[Tensor]) -> None:

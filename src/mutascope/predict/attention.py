@@ -22,8 +22,8 @@ from mutascope.predict.layout import Index, Reach
 from mutascope.predict.response import Tiles
 from mutascope.predict.tape import Layer, Norm, Tape, rotated
 
-_SCORES = 2**20
-"""Scores held at a time, which should stay in the cache."""
+_SCORES, _SCORES_OF_CARDS = 2**20, 2**25
+"""Scores held at a time: those of a CPU should stay in its cache, and a card is kept busy."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def attention_changes(
         mixed: gradients at the input of o, [targets, positions, H w].
         fills: what is written.
         reach: which targets see which positions.
-        asking: positions of the queries, ascending.
+        asking: positions of the queries, ascending, on the CPU.
 
     Returns:
         float32 [fills, site rows, targets, site cols].
@@ -159,8 +159,8 @@ class _Head:
         values = self.layer.v[self.kv_head]
         wild = self.layer.mixed.unflatten(1, (-1, values.shape[1]))[:, query]
         changes = mixed.new_zeros(len(mixed), mutants)
-        done = 0
-        for at, keys, some in reach.chunks(asking, max(1, _SCORES // (reach.layout.longest * mutants))):
+        held, done = _SCORES if mixed.device.type == "cpu" else _SCORES_OF_CARDS, 0
+        for at, keys, some in reach.chunks(asking, max(1, held // (reach.layout.longest * mutants))):
             lever = self._lever(query, segment, at, keys)  # [queries, keys, features (+ 1)]
             if self.of_queries:
                 scores = moved[done : done + len(lever)].transpose(1, 2) @ lever.transpose(1, 2)

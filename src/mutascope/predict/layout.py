@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -82,7 +83,7 @@ class Reach:
 
     def __init__(self, layout: Layout, targets: Sequence[int]) -> None:
         self.layout, self._targets = layout, list(targets)
-        bounds = [sum(place < start for place in targets) for start in layout.starts]
+        bounds = [bisect_left(self._targets, start) for start in layout.starts]
         self._owned = [slice(*pair) for pair in pairwise(bounds)]
 
     def blocks(self, size: int) -> Iterator[tuple[slice, Index]]:
@@ -96,16 +97,16 @@ class Reach:
         """Yield positions, what they see and who can see them, a few at a time.
 
         Args:
-            positions: ascending, int64.
+            positions: ascending, int64, on the CPU.
             size: of a chunk at most; its positions are all shared, or all of one text.
         """
-        positions, starts = positions.cpu(), [0, *self.layout.starts]
+        starts = [0, *self.layout.starts]
         bounds = torch.searchsorted(positions, torch.tensor(starts)).tolist()
         owned = [slice(0, len(self._targets)), *self._owned]
         for whose, start, first, last in zip(owned, starts, bounds, bounds[1:], strict=False):
             for begin in range(first, last, size):
                 some = positions[begin : min(begin + size, last)]
-                blind = sum(place < some[0] for place in self._targets[whose])
+                blind = bisect_left(self._targets[whose], int(some[0]))
                 yield (
                     _compact(some),
                     self._up_to(start, int(some[-1])),

@@ -185,14 +185,12 @@ class Predictor:
         yield from self._linear("o", loci, layer.mixed, back.grad)
         mixed = back.through(layer.matrices["o"])
         apart = self._apart(mixed)
-        grads = back.past_attention(layer, mixed, apart)
+        grads, asking = back.past_attention(layer, mixed, apart), apart.nonzero()[:, 0].cpu()
         yield from self._linear("v", loci, layer.first.y, grads.pop("v"))
         for kind in ("k", "q"):
             if kind in loci:
                 tiles, fills = self._tiles(loci[kind])
-                changes = attention_changes(
-                    back.tape, layer, kind, tiles, mixed, fills, self._reach, apart.nonzero()[:, 0]
-                )
+                changes = attention_changes(back.tape, layer, kind, tiles, mixed, fills, self._reach, asking)
                 if kind in grads:
                     changes += linear_changes(tiles, layer.first.y, grads[kind], fills, self._reach)
                 yield kind, changes

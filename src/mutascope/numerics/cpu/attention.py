@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,12 +38,17 @@ class Heads:
     cap: float = 0.0
 
 
-def copy_rows(cache: Tensor, sources: Sequence[int], targets: Sequence[int], positions: int) -> None:
-    """Copy the first positions of rows of keys and values, [..., rows, n_kv_heads, positions, head_dim], one after the
-    other: no target is the source of a later one.
+def copy_rows(copies: Iterable[tuple[Tensor, Sequence[int], Sequence[int]]], positions: int) -> None:
+    """Copy the first positions of rows of caches, one after the other.
+
+    Args:
+        copies: keys and values [..., rows, n_kv_heads, positions, head_dim], the rows that are copied and those that
+            they are copied to, none of which is copied later.
+        positions: whole multiples of 16.
     """
-    for source, target in zip(sources, targets, strict=True):
-        cache[..., target, :, :positions, :] = cache[..., source, :, :positions, :]
+    for cache, sources, targets in copies:
+        for source, target in zip(sources, targets, strict=True):
+            cache[..., target, :, :positions, :] = cache[..., source, :, :positions, :]
 
 
 def put_rows(cache: Tensor, first: int, rows: Sequence[Tensor]) -> None:

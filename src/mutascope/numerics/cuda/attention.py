@@ -7,7 +7,8 @@ sees), whatever else is in the pass: a block in which it sees nothing leaves its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import torch
 import triton
@@ -32,13 +33,16 @@ def new_cache(*shape: int, positions: int, head_dim: int, like: Tensor) -> Tenso
     return like.new_empty(*shape, -(-positions // SUMS) * SUMS, head_dim)
 
 
-def copy_rows(cache: Tensor, sources: Sequence[int], targets: Sequence[int], positions: int) -> None:
-    """Copy the first positions of rows of keys and values, [..., rows, n_kv_heads, positions, head_dim]; no target is
-    the source of a later one.
+def copy_rows(copies: Iterable[tuple[Tensor, Sequence[int], Sequence[int]]], positions: int) -> None:
+    """Copy the first positions of rows of caches, with one copy of their numbers to the card.
+
+    The arguments are those of :func:`mutascope.numerics.cpu.copy_rows`.
     """
-    some, axis = cache[..., :positions, :], cache.ndim - 4
-    place = torch.tensor([[*sources], [*targets]]).to(cache.device)
-    some.index_copy_(axis, place[1], some.index_select(axis, place[0]))
+    caches, *rows = zip(*copies, strict=True)
+    numbers = torch.tensor([[*chain(*some)] for some in rows]).to(caches[0].device)
+    for cache, place in zip(caches, numbers.split([*map(len, rows[0])], dim=1), strict=True):
+        some, axis = cache[..., :positions, :], cache.ndim - 4
+        some.index_copy_(axis, place[1], some.index_select(axis, place[0]))
 
 
 def put_rows(cache: Tensor, first: int, rows: Sequence[Tensor]) -> None:

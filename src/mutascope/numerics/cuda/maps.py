@@ -14,12 +14,12 @@ from functools import cached_property
 
 import torch
 import triton
-import triton.language as tl
 from torch import Tensor
 
-from mutascope.numerics.cuda.elementwise import ACTIVATIONS, activated, gated
-from mutascope.numerics.cuda.launch import aligned, launch, operand, rounded
-from mutascope.numerics.cuda.truth import Blocks, Truth, truth_of
+from mutascope.numerics.cuda.elementwise import ACTIVATIONS, gated
+from mutascope.numerics.cuda.launch import aligned, launch
+from mutascope.numerics.cuda.products import multiply
+from mutascope.numerics.cuda.truth import Truth, truth_of
 
 _GROUP = 8
 """Blocks of rows that are next to each other in time for every block of outputs, which then stays in the L2 cache."""
@@ -71,7 +71,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Strips:
-    """Rows whose mutant writes a tile of the weight.
+    """Rows whose mutant writes a tile of the weight; a row has one tile at most.
 
     Attributes:
         table: int64 [strips, 5]: row of the batch; which of a pair; first output feature; their number; the address
@@ -165,9 +165,7 @@ def linear(
     after = (packed.bias, None if packed.paired or residual is None else aligned(residual))
     function = 0 if packed.paired or act is None else ACTIVATIONS[act]
     out = fed.new_empty(len(fed), packed.width)
-    _multiply(fed, packed, after, function, out, truth)
-    if strips is not None:
-        _multiply_strips(fed, packed, strips, steps, after, function, out, truth)
+    _multiply(fed, packed, after, function, out, strips, steps, truth)
     if packed.paired:
         out = gated(out, act, residual)
     return out.view(*x.shape[:-1], packed.outs)
@@ -177,167 +175,31 @@ After = tuple[Tensor | None, Tensor | None]
 """What is added to sums: a bias [outs], and behind the activation a residual [rows, outs]."""
 
 
-def _multiply(x: Tensor, packed: Packed, after: After, function: int, out: Tensor, truth: Truth) -> None:
-    """Write act(x W^T + bias) + residual of all matrices into a result."""
-    blocks = truth.blocks(len(x))
-    outs = [*map(len, packed.matrices), 0, 0][:_MOST]
-    wide = sum(triton.cdiv(some, blocks.outs) for some in outs)
-    launch(
-        _linear,
-        (triton.cdiv(len(x), blocks.rows) * wide,),
-        *(x, *packed.matrices, *[None] * (_MOST - len(packed.matrices)), *after, out, len(x)),
-        **dict(zip(("outs", "second_outs", "third_outs"), outs, strict=True)),
-        **{"ins": packed.ins, "out_stride": packed.strides[0], "in_stride": packed.strides[1]},
-        **{"FUNCTION": function, "GROUP": _GROUP, **_options(blocks, truth)},
-    )
-
-
-def _multiply_strips(
+def _multiply(
     x: Tensor,
     packed: Packed,
-    strips: Strips,
-    steps: int,
     after: After,
     function: int,
     out: Tensor,
+    strips: Strips | None,
+    steps: int,
     truth: Truth,
 ) -> None:
-    """Write the outputs of edited tiles over those of the matrix."""
-    blocks = truth.strips
+    """Write act(x W^T + bias) + residual of all matrices into a result, with the edited tiles of some rows."""
+    blocks = truth.blocks(len(x))
+    outs = [*map(len, packed.matrices), 0, 0][:_MOST]
+    programs = triton.cdiv(len(x), blocks.rows) * sum(triton.cdiv(some, blocks.outs) for some in outs)
+    table, count, across = None, 0, 0
+    if strips is not None:
+        table, count, across = strips.table, len(strips.table), triton.cdiv(strips.most, truth.strip_outs)
     launch(
-        _strips,
-        (len(strips.table), triton.cdiv(strips.most, blocks.outs), triton.cdiv(steps, blocks.rows)),
-        *(x, strips.table, *after, out, steps),
-        **{"width": packed.width, "outs": packed.outs, "ins": packed.ins},
-        **{"FUNCTION": function, **_options(blocks, truth)},
-    )
-
-
-def _options(blocks: Blocks, truth: Truth) -> dict[str, object]:
-    return {
-        **{"ROWS": blocks.rows, "OUTS": blocks.outs, "INS": truth.ins, "PRECISION": truth.precision},
+        multiply,
+        (programs + count * across * triton.cdiv(steps, blocks.rows),),
+        *(x, *packed.matrices, *[None] * (_MOST - len(packed.matrices)), *after, out, table),
+        *(len(x), count, across, steps),
+        **dict(zip(("outs", "second_outs", "third_outs"), outs, strict=True)),
+        **{"ins": packed.ins, "out_stride": packed.strides[0], "in_stride": packed.strides[1]},
+        **{"single": packed.outs, "ROWS": blocks.rows, "OUTS": blocks.outs, "STRIP": truth.strip_outs},
+        **{"INS": truth.ins, "PRECISION": truth.precision, "FUNCTION": function, "GROUP": _GROUP},
         **{"num_warps": blocks.warps, "num_stages": blocks.stages},
-    }
-
-
-@triton.jit
-def _sum(
-    x,
-    weight,
-    row,
-    column,
-    n_rows,
-    n_outs,
-    ins: tl.constexpr,
-    out_stride: tl.constexpr,
-    in_stride: tl.constexpr,
-    ROWS: tl.constexpr,
-    OUTS: tl.constexpr,
-    INS: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
-    """Return a block of x W^T: rows [ROWS] of x, [n_rows, ins], and rows [OUTS] of W, [n_outs, ins]."""
-    inner = tl.arange(0, INS)
-    x_at = x + row.to(tl.int64)[:, None] * ins + inner[None, :]
-    w_at = weight + column.to(tl.int64)[None, :] * out_stride + inner[:, None] * in_stride
-    fed, kept = (row < n_rows)[:, None], (column < n_outs)[None, :]
-    total = tl.zeros([ROWS, OUTS], tl.float32)
-    for first in range(0, ins, INS):
-        if ins % INS == 0:
-            a = tl.load(x_at, mask=fed, other=0.0)
-            b = tl.load(w_at, mask=kept, other=0.0)
-        else:
-            there = first + inner < ins
-            a = tl.load(x_at, mask=fed & there[None, :], other=0.0)
-            b = tl.load(w_at, mask=kept & there[:, None], other=0.0)
-        total = tl.dot(operand(a), operand(b), total, input_precision=PRECISION)
-        x_at += INS
-        w_at += INS * in_stride
-    return total
-
-
-@triton.jit
-def _store(total, bias, residual, out, row, column, keep, width: tl.constexpr, FUNCTION: tl.constexpr):
-    """Write a block of sums, and what follows them, to rows and columns of a result of some width."""
-    if bias is not None:
-        total += tl.load(bias + column[None, :], mask=keep, other=0.0)
-    made, at = rounded(total, out), row.to(tl.int64)[:, None] * width + column[None, :]
-    if FUNCTION > 0:
-        made = rounded(activated(made.to(tl.float32), FUNCTION), out)
-    if residual is not None:
-        made = rounded(made.to(tl.float32) + tl.load(residual + at, mask=keep, other=0.0).to(tl.float32), out)
-    tl.store(out + at, made, mask=keep)
-
-
-@triton.jit(do_not_specialize=["rows"])
-def _linear(
-    x,
-    weight,
-    second,
-    third,
-    bias,
-    residual,
-    out,
-    rows,
-    outs: tl.constexpr,
-    second_outs: tl.constexpr,
-    third_outs: tl.constexpr,
-    ins: tl.constexpr,
-    out_stride: tl.constexpr,
-    in_stride: tl.constexpr,
-    ROWS: tl.constexpr,
-    OUTS: tl.constexpr,
-    INS: tl.constexpr,
-    PRECISION: tl.constexpr,
-    FUNCTION: tl.constexpr,
-    GROUP: tl.constexpr,
-):
-    width: tl.constexpr = outs + second_outs + third_outs
-    to_second: tl.constexpr = (outs + OUTS - 1) // OUTS
-    to_third: tl.constexpr = to_second + (second_outs + OUTS - 1) // OUTS
-    wide: tl.constexpr = to_third + (third_outs + OUTS - 1) // OUTS
-    program, high = tl.program_id(0), tl.cdiv(rows, ROWS)
-    group = program // (GROUP * wide)
-    tall = tl.minimum(high - group * GROUP, GROUP)
-    row = (group * GROUP + program % (GROUP * wide) % tall) * ROWS + tl.arange(0, ROWS)
-    block = program % (GROUP * wide) // tall
-    in_third, in_second = block >= to_third, block >= to_second
-    if second is not None:
-        weight = second if in_second else weight
-    if third is not None:
-        weight = third if in_third else weight
-    top = tl.where(in_third, outs + second_outs, tl.where(in_second, outs, 0))
-    own = tl.where(in_third, third_outs, tl.where(in_second, second_outs, outs))
-    block -= tl.where(in_third, to_third, tl.where(in_second, to_second, 0))
-    column = block * OUTS + tl.arange(0, OUTS)
-    total = _sum(x, weight, row, column, rows, own, ins, out_stride, in_stride, ROWS, OUTS, INS, PRECISION)
-    keep = (row < rows)[:, None] & (column < own)[None, :]
-    _store(total, bias, residual, out, row, top + column, keep, width, FUNCTION)
-
-
-@triton.jit(do_not_specialize=["steps"])
-def _strips(
-    x,
-    table,
-    bias,
-    residual,
-    out,
-    steps,
-    width: tl.constexpr,
-    outs: tl.constexpr,
-    ins: tl.constexpr,
-    ROWS: tl.constexpr,
-    OUTS: tl.constexpr,
-    INS: tl.constexpr,
-    PRECISION: tl.constexpr,
-    FUNCTION: tl.constexpr,
-):
-    entry = table + tl.program_id(0) * 5
-    first = tl.load(entry).to(tl.int64) * steps
-    top, high = tl.load(entry + 1) * outs + tl.load(entry + 2), tl.load(entry + 3)
-    weight = tl.multiple_of(tl.load(entry + 4), 16).to(tl.pointer_type(x.dtype.element_ty))
-    step = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
-    column = tl.program_id(1) * OUTS + tl.arange(0, OUTS)
-    total = _sum(x + first * ins, weight, step, column, steps, high, ins, ins, 1, ROWS, OUTS, INS, PRECISION)
-    keep = (step < steps)[:, None] & (column < high)[None, :]
-    _store(total, bias, residual, out, first + step, top + column, keep, width, FUNCTION)
+    )

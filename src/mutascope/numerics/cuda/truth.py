@@ -41,7 +41,7 @@ class Truth:
         precision: of products, as ``triton.language.dot`` names it.
         ins: inputs that a linear map adds up in one step.
         linear: blocks of linear maps, by the rows from which on they are taken.
-        strips: blocks of edited tiles.
+        strip_outs: outputs of an edited tile that a program computes at a time: no part of the arithmetic, either.
         queries, keys: that attention takes at a time.
         attention_warps, attention_stages: as Triton means them.
     """
@@ -50,7 +50,7 @@ class Truth:
     precision: str
     ins: int
     linear: tuple[tuple[int, Blocks], ...]
-    strips: Blocks
+    strip_outs: int = 16
     queries: int = 16
     keys: int = 32
     attention_warps: int = 4
@@ -61,12 +61,11 @@ class Truth:
         return next(blocks for least, blocks in reversed(self.linear) if rows >= least)
 
 
-_SINGLE = ((0, Blocks(rows=64, outs=64, warps=4, stages=4)), (256, Blocks(128, 64, 8, 3)))
+_SINGLE = ((0, Blocks(rows=64, outs=64, warps=4, stages=4)), (193, Blocks(128, 64, 8, 3)))
 _HALF = (
     *((0, Blocks(rows=64, outs=64, warps=4, stages=4)), (96, Blocks(128, 128, 4, 4))),
-    *((512, Blocks(128, 128, 8, 4)), (1024, Blocks(128, 256, 8, 3))),
+    *((449, Blocks(128, 128, 8, 4)), (1024, Blocks(128, 256, 8, 3))),
 )
-_STRIPS = Blocks(rows=64, outs=16, warps=4, stages=3)
 
 
 @cache
@@ -80,9 +79,9 @@ def truth_of(dtype: torch.dtype, device: torch.device) -> Truth | None:
         major, minor = torch.cuda.get_device_capability(device)
         place = f"sm{major}{minor}"
     if dtype == torch.float32 and major >= _TF32:
-        return Truth(f"tf32x3-{place}-{VERSION}", "tf32x3", 32, _SINGLE, _STRIPS)
+        return Truth(f"tf32x3-{place}-{VERSION}", "tf32x3", 32, _SINGLE)
     if dtype == torch.float32:
-        return Truth(f"f32-{place}-{VERSION}", "ieee", 32, _SINGLE, _STRIPS)
+        return Truth(f"f32-{place}-{VERSION}", "ieee", 32, _SINGLE)
     if dtype == torch.bfloat16 and major >= _TF32:
-        return Truth(f"bf16-{place}-{VERSION}", "ieee", 64, _HALF, _STRIPS)
+        return Truth(f"bf16-{place}-{VERSION}", "ieee", 64, _HALF)
     return None
