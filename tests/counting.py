@@ -8,19 +8,20 @@ from typing import Any
 from torch.utils._python_dispatch import TorchDispatchMode
 
 FREE = {
-    "view",
-    "_unsafe_view",
-    "slice",
-    "select",
-    "split",
-    "alias",
-    "unsqueeze",
-    "expand",
-    "unbind",
-    "detach",
-    "t",
+    *(
+        "view",
+        "_unsafe_view",
+        "slice",
+        "select",
+        "split",
+        "split_with_sizes",
+        "unsqueeze",
+        "expand",
+        "unbind",
+        "t",
+    ),
+    *("transpose", "permute", "alias", "detach", "as_strided", "empty", "new_empty", "empty_like"),
 }
-FREE |= {"empty", "new_empty", "empty_like", "split_with_sizes", "transpose", "permute", "as_strided"}
 """Operations of torch that ask nothing of a device."""
 
 
