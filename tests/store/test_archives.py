@@ -147,6 +147,22 @@ def check_written(verb: str, results: ScreenData) -> None:
         assert ScreenData("joined").texts().equals(results.texts())
 
 
+@pytest.mark.usefixtures("unpainted")
+@pytest.mark.parametrize("version", [1, 2])
+def test_screens_of_a_model_are_read_together(cli, archives, version):
+    folders = [archives / f"format{version}" / kind for kind in MUTANTS]
+    for words in (("analyze", "--out", "tables"), ("report", "--out", "report.html")):
+        result = cli(words[0], *folders, *words[1:])
+        assert result.code == 0, result.err
+    told = pl.read_parquet("tables/supplementary_3_outputs.parquet").drop_nulls("score")
+    choice = ScreenData(folders[1])
+    wild = [output.text for output in choice.manifest.wild_type]
+    for mutant, changed in zip(told.select(MUTANT_KEY).iter_rows(), told["changed"], strict=True):
+        answers = choice.outputs_of(Mutant(*mutant))["text"].to_list()
+        assert changed == sum(said != was for said, was in zip(answers, wild, strict=True))
+    assert len(told)
+
+
 @pytest.mark.parametrize("name", [name for name in FINISHED if "panel" not in name])
 def test_the_format_of_the_authors(cli, archives, name):
     assert cli("export", archives / name, "--format", "authors", "--out", "authors").code == 0

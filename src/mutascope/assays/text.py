@@ -68,7 +68,7 @@ class TextAssay(Assay):
     messages: tuple[Message, ...] | None = None
     max_length: int | None = Field(default=None, ge=1)
     max_new_tokens: int | None = Field(default=None, ge=1)
-    seeds: tuple[Seed, ...] | None = Field(default=None, min_length=2)
+    seeds: tuple[Seed, ...] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -86,6 +86,8 @@ class TextAssay(Assay):
             raise ValueError("give either prompt or messages")
         if (self.max_length is None) == (self.max_new_tokens is None):
             raise ValueError("give either max_length or max_new_tokens")
+        if self.seeds is not None and len(self.seeds) < 2:
+            raise ValueError("seeds are two or more, such as 0-7; one is the seed")
         if self.seeds and self.greedy:
             raise ValueError("greedy takes no seeds: every seed has the same text")
         if self.seeds and len(set(self.seeds)) < len(self.seeds):

@@ -40,7 +40,9 @@ def _with_answers(given: ScreenSet, label: str) -> pl.DataFrame:
 def _changed_answers(given: ScreenSet, choice: str) -> pl.DataFrame:
     """Columns phenotype, changed: the number of its answers that differ from the wild type's."""
     wild = [" ".join(output.continuation.split()) for output in given.results[choice].manifest.wild_type]
+    mutants = given.records[choice].select("phenotype")  # the phenotypes of single answers are stored beside
     texts = given.phenotypes[choice].select("phenotype", "text").drop_nulls()
+    texts = texts.join(mutants, on="phenotype", how="semi", maintain_order="left")
     changed = [
         sum(said != was for said, was in zip(text.split("\n"), wild, strict=True)) for text in texts["text"]
     ]
