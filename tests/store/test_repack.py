@@ -146,7 +146,7 @@ def test_parts_of_another_screen_are_refused(screen, parts, tmp_path, cli):
     other.run(tmp_path / "other", quiet=True, shard=Shard(1, 2))
     result = cli("merge", parts[0], tmp_path / "other", "--out", tmp_path / "out")
     assert result.code == 2
-    assert f"{tmp_path / 'other'} holds another screen: design.sha256 is" in result.err
+    assert f"{tmp_path / 'other'} holds another screen: design.sample_seed is" in result.err
     assert not (tmp_path / "out").exists()
 
 

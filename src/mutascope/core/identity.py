@@ -19,6 +19,7 @@ def check_same_screen(manifest: Manifest, description: dict[str, Any], folder: s
     ):  # wherever they are from
         stored["assay"] = {**stored["assay"], "questions": description["assay"].get("questions")}
     differences = _differences(stored, description)
+    differences.sort(key=lambda told: told.startswith("design.sha256 "))  # what it hashes says more
     if differences:
         more = f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
         raise MutascopeError(f"{folder} holds another screen: {'; '.join(differences[:4])}{more}")
