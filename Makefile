@@ -16,7 +16,7 @@ export PYRIGHT_PYTHON_GLOBAL_NODE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 # Puts the checkers of the atlas's modules into node_modules, unless they are there.
-NPM_CI := test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund --fetch-retries=0 --fetch-timeout=20000
+NPM_CI := test node_modules/.package-lock.json -nt package-lock.json || npm ci --engine-strict --no-audit --no-fund --fetch-retries=0 --fetch-timeout=20000
 
 .PHONY: help
 help: ## Show this list

@@ -77,10 +77,10 @@ function theme(name) {
 
 /** Look again, now and then, at the folders of an atlas that is served: what was added to them shows. */
 async function watch() {
-  const atlas = await data.atlas();
-  if (!atlas.served) return;
+  const atlas = await data.atlas().catch(() => null); // what is gone may come back
+  if (atlas && !atlas.served) return;
   const answer = await fetch("data/atlas.json").catch(() => null); // nobody answers: later, perhaps
-  if (answer?.ok && stamps(await answer.json()) !== stamps(atlas)) {
+  if (answer?.ok && (!atlas || stamps(await answer.json()) !== stamps(atlas))) {
     data.forget();
     draw();
   }
