@@ -304,6 +304,11 @@ def test_assays_named_like_columns_get_columns_of_their_own(tmp_path):
         assert table_named(name).column("row (assay)") == table_named(name).columns["*"]
 
 
+def test_the_screen_of_the_tutorial_keeps_its_name(tmp_path):
+    folder = write_screen(tmp_path / "first", records_of({(0, "q"): "+."}))
+    assert ScreenSet([folder]).labels == ["first"]
+
+
 def test_an_unfinished_screen_has_no_interval(tmp_path):
     folder = write_screen(tmp_path / "s", records_of({(0, "q"): "+."}))
     text = (folder / "manifest.json").read_text()

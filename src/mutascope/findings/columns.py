@@ -66,8 +66,6 @@ SHARED = columns(
     shared="number that is shared",
     lines="lines that hold a mutant of the first set",
     all_lines="lines that hold an NSM",
-    first="mutants of the first set, which mark lines",
-    second="mutants of the second set, not in the first",
     cumulative="share of this and all larger ones",
     rank="from 1, within the axis",
     share=share("share of the whole"),
@@ -93,3 +91,8 @@ SHARED = columns(
     destructive="whether some answer is none of A, B, C, D",
     word="initial word of highest frequency; null: all others together, or the sum of the rows above",
 )
+SETS = columns(
+    first="mutants of the first set, which mark lines",
+    second="mutants of the second set, not in the first",
+)
+"""Columns of two sets of mutants. Not all tables share them, so a screen may be called first, as in the tutorial."""

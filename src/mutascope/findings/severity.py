@@ -14,7 +14,7 @@ from mutascope.analysis.severity import COSINE_THRESHOLDS, severe_sites
 from mutascope.analysis.sites import in_order
 from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
-from mutascope.findings.columns import columns
+from mutascope.findings.columns import SETS, columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
 from mutascope.findings.galleries import with_most
 from mutascope.findings.screens import ScreenSet, once, stack
@@ -187,5 +187,6 @@ FINDINGS = (
         "Whether less severe NSMs lie on the rows and columns of severe ones, more than others: cosine below 0.2 and"
         " below 0.5 in text assays, score up to 5 and up to 8 in choice assays.",
         severe_lines,
+        SETS,
     ),
 )

@@ -23,7 +23,7 @@ from mutascope.analysis.writers import (
 )
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
-from mutascope.findings.columns import chance, columns
+from mutascope.findings.columns import SETS, chance, columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
 from mutascope.findings.screens import ScreenSet, once, stack
 
@@ -274,6 +274,7 @@ FINDINGS = (
         "writers_and_low_cosine",
         "Whether mutants of low cosine lie on the rows and columns of mutants with rare words.",
         rare_and_low,
+        SETS,
     ),
     Finding(
         "writers_by_score",
