@@ -84,7 +84,8 @@ def agreement(run: Run, seconds: float) -> dict[str, Any]:
     """Mutants of the last screen on the reference engine, with the logits of their beginnings, and in batches of 7."""
     done, start = run.screened(), time.perf_counter()
     some = list(done.said)[:: max(1, len(done.said) // 200)]
-    engine, (prompts, readout) = FastEngine(done.model, Tiling(done.tile)), ask(done.model, _BEGINNING)
+    beginning = min(_BEGINNING, done.session.asked[0].steps)
+    engine, (prompts, readout) = FastEngine(done.model, Tiling(done.tile)), ask(done.model, beginning)
     (prompt,) = prompts
     compared = equal = steps = alike = 0
     while compared < len(some) and time.perf_counter() - start < 0.75 * seconds:
@@ -93,7 +94,7 @@ def agreement(run: Run, seconds: float) -> dict[str, Any]:
             record: list[Tensor] = []
             with engine.mutagen.mutated(mutant):
                 output = engine.reference.generate(prompt, readout, record)
-            equal += output.tokens == done.said[mutant][0].tokens[:_BEGINNING]
+            equal += output.tokens == done.said[mutant][0].tokens[:beginning]
             texts.append((*prompt.tokens, *output.tokens)[: len(prompt.tokens) + len(record) - 1])
             truths.append(torch.stack(record))
         for own, truth in zip(logits_of(engine, now, texts, len(prompt.tokens)), truths, strict=True):
@@ -108,7 +109,7 @@ def agreement(run: Run, seconds: float) -> dict[str, Any]:
         if time.perf_counter() - start > seconds:
             break
     return {
-        **{"on_reference": compared, "equal_there": equal, "tokens_there": _BEGINNING},
+        **{"on_reference": compared, "equal_there": equal, "tokens_there": beginning},
         **{"steps_there": steps, "equal_logits": alike, "reference_s": round(spent / max(1, compared), 3)},
         **{"in_batches_of_7": len(few), "same_there": sum(done.said[each] == few[each] for each in few)},
     }
