@@ -288,7 +288,8 @@ def test_the_line_that_one_screen_has_alone_is_marked_there_and_not_in_the_other
     assert list(drawn) == ["alone"], "no line of the other screen is in more layers than elsewhere"
     figure = drawn["alone"]
     FigureCanvasAgg(figure).draw()
-    assert "column 2 of v: enriched in 8 of 8 layers of alone, in at most 0" in " ".join(texts(figure))
+    told = " ".join(" ".join(texts(figure)).split())
+    assert "column 2 of v: enriched in NSM sites in 8 of 8 layers of alone, in at most 0" in told
     marks = {
         axes.get_label(): [
             np.asarray(c.get_offsets())[:, 0].tolist()

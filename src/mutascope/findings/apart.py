@@ -83,10 +83,11 @@ def _apart(given: ScreenSet, palette: Palette) -> Pictures:
             for other in [label, *(other for other in group if other != label)]
         ]
         told = f"{_LINE[line['axis']]} {line['index']} of {line['kind']}"
-        title = f"{told}: enriched in {line['enriched']} of {line['layers']} layers of {label}, in at most"
         verdict = "" if line["apart"] else "no more than chance, "
-        title += (
-            f" {line['elsewhere']} of another screen ({verdict}q = {chance(line['q'])}; marked: enriched)"
+        title = (
+            f"{told}: enriched in {HITS_IN_WORDS[line['hit']]} in {line['enriched']} of {line['layers']} layers of"
+            f" {label}, in at most {line['elsewhere']} of another screen ({verdict}q = {chance(line['q'])}; marked:"
+            " enriched)"
         )
         yield label, figures.draw_gallery(rows, title, palette)
 
