@@ -43,7 +43,6 @@ def locus_page(results: ScreenData, name: str) -> str | None:
     """Return the page of a locus; None where its data, and what the mutants say, are too large for one page."""
     pages = pages_of(results.folder, stamp(results.folder))
     index = {**pages.index, "label": pages.index["title"], "folder": results.folder.path, "finished": True}
-    index["loci"] = [locus for locus in index["loci"] if locus["name"] == name]
     kept = {f"data/0/{each}.bin": content for each, content in _pages(pages, name)}
     if sum(map(len, kept.values())) > MOST:
         return None

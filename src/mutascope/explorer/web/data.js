@@ -18,7 +18,7 @@ let index;
 async function fetched(path) {
   if (!globalThis.embedded) return fetch(path);
   const page = globalThis.embedded[path];
-  return page === undefined ? new Response("", { status: 404 }) : new Response(Uint8Array.from(atob(page), (c) => c.charCodeAt(0)));
+  return page === undefined ? new Response("this page takes one locus along; `mutascope explore` shows all", { status: 503 }) : new Response(Uint8Array.from(atob(page), (c) => c.charCodeAt(0)));
 }
 
 /** @template T @param {string} path @param {(answer: Response) => Promise<T>} read @returns {Promise<T>} */
