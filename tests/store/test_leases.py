@@ -76,6 +76,16 @@ def test_a_sign_that_cannot_be_read_is_one_of_life(files, content):
         assert len(signs(files)) == 1
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"../../x", b"a\0b"])
+def test_a_lease_that_cannot_be_read_expires(files, monkeypatch, content):
+    monkeypatch.setattr(module, "EXPIRY", 0.1)
+    with Leases(files) as mine:
+        files.create("leases/000001.1", content)
+        assert not mine.take("000001")
+        time.sleep(0.2)
+        assert mine.take("000001")
+
+
 def test_one_of_many_gets_what_all_want(files):
     together, got = threading.Barrier(8), []
 

@@ -153,12 +153,12 @@ class Leases:
 
     def _is_alive(self, name: str, number: int) -> bool:
         try:
-            holder = self._files.read(_lease(name, number)).decode()
+            holder = self._files.read(_lease(name, number)).decode("ascii", "replace")
         except FileNotFoundError:  # given up meanwhile: who looks again sees who has it now
             return True
         try:
-            # one that is created and not written yet, for want of hard links, shows no sign of life
-            sign = self._files.read(_sign(holder)) if holder else b""
+            # one that is created and not written yet, for want of hard links, or damaged, shows no sign of life
+            sign = self._files.read(_sign(holder)) if holder.isalnum() else b""
         except FileNotFoundError:  # its holder has ended
             return False
         told = Sign.parse(sign)
