@@ -126,7 +126,7 @@ def unseen_table() -> str:
         lines.append(_row(cells))
     columns = ("with zero", "calls", "NSMs", "AUC (95 %)", "right", "ECE", "silence r²")
     lines += ["", _row(columns), _row(["---"] * len(columns))]
-    for run in runs:
+    for run in (each for each in runs if "with_zero" in each):
         counts, measures = _of_calls(run["with_zero"])
         lines.append(_row((_prompt(run), *counts, *measures)))
     return "\n".join(lines)
@@ -205,7 +205,17 @@ def _complete_loci(run: dict[str, Any]) -> str:
 
 def adaptive_table() -> str:
     """A line per run of benchmarks.atlas."""
-    columns = ("prompt", "mutants", "`--error`", "run", "checked", "of these not run", "wrong", "right")
+    columns = (
+        "prompt",
+        "region",
+        "mutants",
+        "`--error`",
+        "run",
+        "checked",
+        "of these not run",
+        "wrong",
+        "right",
+    )
     lines = [_row(columns), _row(["---"] * len(columns))]
     for path in sorted((RESULTS / "atlas").glob("*.json")):
         run = json.loads(path.read_text())

@@ -97,6 +97,16 @@ def test_no_probability_is_surer_than_the_wrong_calls_among_the_sure_ones_allow(
     assert 0.7 * least <= doubt.mean() <= least + 0.011
 
 
+def test_a_few_calls_that_are_surely_wrong_do_not_flatten_the_curve():
+    whole = world(0, shift=1.0).with_row_index("at")
+    worst = whole.sort("risk")["at"].gather([*range(9), *range(-9, 0)])
+    lapsed = whole.with_columns(silent=pl.col("silent") ^ pl.col("at").is_in(worst.implode()))
+    for _, intercept, slope, lapse in fit_calibration(lapsed).iter_rows():
+        assert intercept == pytest.approx(1, abs=0.25)
+        assert slope == pytest.approx(2, abs=0.25)
+        assert lapse > 0.002
+
+
 def test_without_calls_of_one_sort_probabilities_still_rise_with_the_risk():
     few = world(2).head(4).with_columns(silent=pl.lit(True))
     p = calibrated(world(2, ["q"]), fit_calibration(few)).sort("risk")["probability"].to_numpy()

@@ -26,6 +26,9 @@ _SPAN = (-12.0, 8.0)
 _POOLED_RIDGE, _KIND_RIDGE = 0.01, 16.0
 _PRIOR = np.array([0.0, 1.0])
 """Intercept and slope without any call: the probability is risk / (1 + risk)."""
+_LAPSE = 0.005
+"""Share of lapses that the fit of a curve expects: without, the worst of them flatten it
+(docs/log/2026-11-predictions.md)."""
 _SURE = 0.01
 """Chance to be wrong, by the curve, below which a wrong call is a lapse."""
 _LAPSES, _SURE_CALLS = 0.5, 50
@@ -308,12 +311,15 @@ def _lapse(p: np.ndarray, y: np.ndarray) -> float:
 
 
 def _logistic(x: np.ndarray, y: np.ndarray, centre: np.ndarray, ridge: float) -> np.ndarray:
-    """Return intercept and slope of a logistic regression with a ridge penalty around ``centre``; slope >= 0."""
+    """Return intercept and slope of a logistic regression with a share of lapses in its outcomes y, and with a ridge
+    penalty around ``centre``; slope >= 0.
+    """
 
     def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
-        z = beta[0] + beta[1] * x
-        residual, away = special.expit(z) - y, beta - centre
-        value = np.logaddexp(0, z).sum() - y @ z + ridge * away @ away
+        curve, away = special.expit(beta[0] + beta[1] * x), beta - centre
+        p = _LAPSE + (1 - 2 * _LAPSE) * curve
+        value = -np.log(np.where(y, p, 1 - p)).sum() + ridge * away @ away
+        residual = (1 - 2 * _LAPSE) * curve * (1 - curve) * (p - y) / (p * (1 - p))
         return float(value), np.array([residual.sum(), residual @ x]) + 2 * ridge * away
 
     return optimize.minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=[(None, None), (0, None)]).x
