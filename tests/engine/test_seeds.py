@@ -103,7 +103,7 @@ def test_what_is_stored_of_the_further_texts_must_come_out_again(llama, tmp_path
     "stated, said",
     [
         ({"seeds": [0, 0]}, "must differ"),
-        ({"seeds": "5"}, "at least 2"),
+        ({"seeds": "5"}, "two or more"),
         ({"seeds": "a"}, "list of numbers"),
         ({"seeds": "0-3", "greedy": True, "temperature": None}, "greedy takes no seeds"),
     ],
