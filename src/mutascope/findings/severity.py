@@ -72,9 +72,8 @@ def severity_by_locus(given: ScreenSet) -> pl.DataFrame:
     )
 
 
-@once
 def sites_of_low_cosine(given: ScreenSet) -> pl.DataFrame:
-    """Return the sites that are severe at every threshold."""
+    """Return the sites that are severe at every threshold: too many of large models to be kept for a second look."""
     need(given.text, TEXT)
     return stack(given.text, lambda label: severe_sites(given.severe[label], "cosine", COSINE_THRESHOLDS))
 
