@@ -123,6 +123,14 @@ def test_sizes_that_cannot_be_are_a_damaged_manifest(out, part, field, value, wo
         verify(ScreenFolder(out))
 
 
+def test_layers_without_weights_are_a_damaged_manifest(out, cli):
+    told = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").write_text(json.dumps({**told, "layer_weights": 0}))
+    result = cli("status", out)
+    assert result.code == 2
+    assert "is damaged: it has a 'layer_weights'" in result.err
+
+
 def test_a_unit_too_many_is_named(out):
     shutil.copy(shard(out, "records"), out / "records" / "000099.parquet")
     assert [str(fault) for fault in verify(ScreenFolder(out))] == [

@@ -243,7 +243,7 @@ class Manifest(_Stored):
     measure: bool = False
     numerics: Numerics | None = None
     loci: list[LocusInfo]
-    layer_weights: int | None = None
+    layer_weights: int | None = Field(default=None, ge=1)
     uncovered: list[MatrixInfo] = []
     units: UnitsInfo
     wild_type: list[WildOutput]
