@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ import pytest
 from builders import tiny_model
 from mutascope import Design, Prediction, Screen, ScreenData, TextAssay
 from mutascope.cli.stopping import resumable
-from mutascope.core.errors import Stopped
+from mutascope.core.errors import MutascopeError, Stopped
+from mutascope.core.manifest import Manifest
 from mutascope.engine.reference import ReferenceSession
 from mutascope.predict.predictor import Predictor
-from mutascope.store import leases
+from mutascope.run.verify import verify
+from mutascope.store import ScreenFolder, leases
 from processes import Process, start_function
 
 TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=5, temperature=0.7)
@@ -123,6 +126,39 @@ def test_kills_at_random_moments_lose_nothing(shop, tmp_path):
         workers[place] = shop.start(tmp_path, f"w{fault}", expiry=60.0, pause=0.03)
     assert [worker.wait() for worker in workers] == [0, 0]
     shop.check(tmp_path)
+
+
+def begin_together(model: str, out: str, meeting: str, seed: int) -> None:
+    """Run the screen with a seed of its own; the manifest is written when another process is as far."""
+    begin = ScreenFolder.begin
+
+    def wait_for_the_other(self: ScreenFolder, manifest: Manifest) -> bool:
+        Path(meeting, str(seed)).touch()
+        while len(list(Path(meeting).iterdir())) < 2:
+            time.sleep(0.001)
+        return begin(self, manifest)
+
+    ScreenFolder.begin = wait_for_the_other
+    try:
+        Screen(model, replace(TALE, seed=seed), DESIGN, tile=8, engine="reference").run(out, quiet=True)
+    except MutascopeError as error:
+        Path(out, "said").write_text(str(error))
+        sys.exit(2)
+
+
+def test_of_two_screens_that_begin_one_folder_at_once_one_is_refused(shop, tmp_path):
+    meeting, out = tmp_path / "meeting", tmp_path / "out"
+    meeting.mkdir()
+    seeds = (TALE.seed, TALE.seed + 1)
+    processes = [start_function(begin_together, shop.model, str(out), str(meeting), seed) for seed in seeds]
+    codes = [process.wait() for process in processes]
+    assert sorted(codes) == [0, 2]
+    assert "holds another screen" in (out / "said").read_text()
+    (out / "said").unlink()
+    alone = Screen(shop.model, replace(TALE, seed=seeds[codes.index(0)]), DESIGN, tile=8, engine="reference")
+    alone.run(tmp_path / "alone", quiet=True)
+    assert ScreenData(out).records().equals(ScreenData(tmp_path / "alone").records())
+    assert verify(ScreenFolder(out)) == []
 
 
 def predict(model: str, out: str, log: str) -> None:

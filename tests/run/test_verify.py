@@ -181,12 +181,33 @@ def test_a_list_that_has_grown_is_unfinished_and_no_fault(tmp_path):
     assert not ScreenData(tmp_path / "out").finished
 
 
+def altered(path: Path) -> None:
+    """Write another risk of every mutant in place of the one that was predicted."""
+    files = ScreenFolder(path.parent.parent).files
+    other = pl.read_parquet(path).with_columns(pl.col("risk") * 0.5)
+    files.write_table(f"predictions/{path.name}", other)
+
+
 PREDICTIONS: dict[str, Callable[[Path], object]] = {
     "1.v: are missing": lambda of: (of / "1.v.parquet").unlink(),
     "1.v: are not of the mutants": lambda of: shutil.copy(of / "2.v.parquet", of / "1.v.parquet"),
     "1.v: are damaged": lambda of: flip(of / "1.v.parquet"),
+    "1.v: are not what was written": lambda of: altered(of / "1.v.parquet"),
     "99.v: do not belong to": lambda of: shutil.copy(of / "2.v.parquet", of / "99.v.parquet"),
 }
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"00  predictions/1.v.parquet\n", b"one word\n"])
+def test_checksums_of_predictions_are_looked_at(tmp_path, content):
+    folder = str(tiny_model(tmp_path / "model", "llama", std=0.1))
+    assay = TextAssay(name="test", prompt="hello", max_length=12, seed=3, temperature=0.7)
+    Prediction(folder, assay, Design(layers=(1,), kinds=("v",)), tile=8, sample=0).run(
+        tmp_path / "out", quiet=True
+    )
+    store = ScreenFolder(tmp_path / "out")
+    store.files.write("checksums/1.v.sha256", content)
+    (fault,) = verify(store)
+    assert str(fault).startswith("predictions of 1.v: are not what was written")
 
 
 @pytest.mark.parametrize("reason", PREDICTIONS)

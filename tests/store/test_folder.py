@@ -14,8 +14,9 @@ import pytest
 
 from mutascope import MutascopeError
 from mutascope.core.manifest import Controls, Manifest
-from mutascope.core.schema import FORMAT_VERSION, RECORD_SCHEMA
+from mutascope.core.schema import FORMAT_VERSION, PREDICTION_SCHEMA, RECORD_SCHEMA
 from mutascope.store import ScreenFolder, Shard
+from mutascope.store.files import Files
 from mutascope.store.shards import sharing
 from processes import start_function
 
@@ -113,6 +114,23 @@ def test_a_manifest_is_replaced_in_one_step(folder):
     with pytest.raises(ValueError, match="JSON"):
         folder.write_manifest(manifest.model_copy(update={"generation": {"number": float("nan")}}))
     assert folder.manifest().controls == Controls(weights_restored=True)
+
+
+def test_predictions_that_are_replaced_are_right_at_every_moment(tmp_path, monkeypatch):
+    folder, seen = ScreenFolder(tmp_path), []
+    table = pl.DataFrame({name: [None] for name in PREDICTION_SCHEMA}, schema=PREDICTION_SCHEMA)
+    write = Files.write
+
+    def watched(self: Files, name: str, content: bytes) -> None:
+        write(self, name, content)
+        if folder.is_predicted("1.v"):
+            seen.append(folder.wrong_checksums("1.v"))
+
+    monkeypatch.setattr(Files, "write", watched)
+    for risk in (0.25, 0.5, 0.75):
+        folder.write_predictions("1.v", table.with_columns(risk=pl.lit(risk, pl.Float32)))
+    assert seen == [[]] * 7
+    assert (tmp_path / "checksums/1.v.sha256").read_text().count("predictions/1.v.parquet") == 1
 
 
 def test_shards_are_plain_parquet_that_says_its_format_version(tmp_path):

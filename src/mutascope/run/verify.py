@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,8 @@ class Fault:
     @classmethod
     def in_predictions(cls, locus: str, reason: str) -> Fault:
         """Return a fault of the predictions of a locus."""
-        return cls(f"predictions of {locus}", reason, (f"predictions/{locus}.parquet",))
+        files = (f"predictions/{locus}.parquet", f"checksums/{locus}.sha256")
+        return cls(f"predictions of {locus}", reason, files)
 
     def __str__(self) -> str:
         return f"{self.of}: {self.reason}"
@@ -85,19 +86,26 @@ def verify(folder: ScreenFolder) -> list[Fault]:
 
 def _of_site_tables(folder: ScreenFolder, mutants: pl.DataFrame | None) -> list[Fault]:
     """Return what is wrong with the covariates and the baselines, which may be missing."""
-    faults = []
-    for name, schema in (("covariates.parquet", COVARIATE_SCHEMA), ("baselines.parquet", COMPARED)):
-        try:
-            found = folder.files.read_table(name, schema) if folder.files.exists(name) else None
-        except DamagedError as error:
-            faults.append(Fault(name, f"is damaged ({error})", (name,)))
-            continue
-        if found is None or mutants is None or name != "covariates.parquet":
-            continue
-        sites = [table.select(SITE_KEY).unique().sort(SITE_KEY) for table in (found, mutants)]
-        if not sites[0].equals(sites[1]):
-            faults.append(Fault(name, "is not of the sites of the design", (name,)))
-    return faults
+    covariates, faults = _readable(folder, "covariates.parquet", COVARIATE_SCHEMA)
+    _, others = _readable(folder, "baselines.parquet", COMPARED)
+    if covariates is not None and mutants is not None and not _of_same_sites(covariates, mutants):
+        faults.append(Fault("covariates.parquet", "is not of the sites of the design", ("covariates.parquet",)))
+    return faults + others
+
+
+def _readable(
+    folder: ScreenFolder, name: str, schema: Mapping[str, Any]
+) -> tuple[pl.DataFrame | None, list[Fault]]:
+    """Return a table where it is there and readable, and else what is wrong with it."""
+    try:
+        return (folder.files.read_table(name, schema) if folder.files.exists(name) else None), []
+    except DamagedError as error:
+        return None, [Fault(name, f"is damaged ({error})", (name,))]
+
+
+def _of_same_sites(table: pl.DataFrame, mutants: pl.DataFrame) -> bool:
+    one, other = (frame.select(SITE_KEY).unique().sort(SITE_KEY) for frame in (table, mutants))
+    return one.equals(other)
 
 
 def _is_as_long(mutants: pl.DataFrame, manifest: Manifest) -> bool:
@@ -122,6 +130,9 @@ def _of_predictions(folder: ScreenFolder, manifest: Manifest) -> list[Fault]:
             found = folder.files.read_table(f"predictions/{name}.parquet", PREDICTED)
         except DamagedError as error:
             faults.append(Fault.in_predictions(name, f"are damaged ({error})"))
+            continue
+        if wrong := _wrong_checksum(folder, name):
+            faults.append(Fault.in_predictions(name, f"are not what was written ({wrong})"))
             continue
         if manifest.predictions and not _is_all_of(locus, manifest.predictions.mutations, found):
             faults.append(Fault.in_predictions(name, "are not of the mutants of the locus"))
@@ -187,10 +198,8 @@ def _reasons(
         except DamagedError as error:
             yield f"{kind}/{unit}.parquet is missing or damaged ({error})"
             return
-    try:
-        yield from (f"the checksum of {name} is wrong" for name in folder.wrong_checksums(unit))
-    except (OSError, ValueError):
-        yield f"checksums/{unit}.sha256 is damaged"
+    if wrong := _wrong_checksum(folder, unit):
+        yield wrong
     records, phenotypes, outputs = tables["records"], tables["phenotypes"], tables.get("outputs")
     if len(records) != size:
         yield f"it has {len(records)} records instead of {size}"
@@ -208,6 +217,15 @@ def _reasons(
     for frame in (records, outputs):
         if frame is not None and not frame["phenotype"].is_in(texts.implode()).all():
             yield "the text of a phenotype is missing"
+
+
+def _wrong_checksum(folder: ScreenFolder, of: str) -> str | None:
+    """Return what is wrong with the checksums of a unit or locus."""
+    try:
+        wrong = folder.wrong_checksums(of)
+    except (OSError, ValueError):
+        return f"checksums/{of}.sha256 is damaged"
+    return f"the checksum of {wrong[0]} is wrong" if wrong else None
 
 
 def _silence_is_told(manifest: Manifest, records: pl.DataFrame, outputs: pl.DataFrame | None) -> bool:

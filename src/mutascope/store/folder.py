@@ -190,7 +190,13 @@ class ScreenFolder:
 
     def write_predictions(self, locus: str, predictions: pl.DataFrame) -> None:
         """Write the predictions of a locus, a row per mutant (columns: ``PREDICTION_SCHEMA``)."""
-        self.files.write_table(f"predictions/{locus}.parquet", predictions.select(list(PREDICTION_SCHEMA)))
+        name = f"predictions/{locus}.parquet"
+        content = encoded(predictions.select(list(PREDICTION_SCHEMA)))
+        former = (self._checksums(locus) or [])[:1]  # of what stands there until it is replaced
+        self._write_checksums(locus, [_checksum(name, content), *former])
+        self.files.write(name, content)
+        if former:
+            self._write_checksums(locus, [_checksum(name, content)])
 
     def predictions(self, locus: str) -> pl.DataFrame:
         """Return the predictions of a locus, by row, column and mutation (columns: ``PREDICTION_SCHEMA``).
@@ -222,20 +228,33 @@ class ScreenFolder:
     def write_unit(self, unit: str, shard: Shard) -> None:
         """Write a unit: phenotypes and outputs first, so that the presence of its records says that it is done."""
         contents = {f"{kind}/{unit}.parquet": encoded(frame) for kind, frame in shard.tables()}
-        sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()]
-        self.files.write(f"checksums/{unit}.sha256", "".join(sums).encode())
+        self._write_checksums(unit, [_checksum(name, content) for name, content in contents.items()])
         for name, content in contents.items():
             self.files.write(name, content)
         self.parts.drop(unit)
 
-    def wrong_checksums(self, unit: str) -> list[str]:
-        """Return the files of a unit that are not what was written; none where no checksums are known."""
-        try:
-            lines = self.files.read(f"checksums/{unit}.sha256").decode().splitlines()
-        except FileNotFoundError:  # of an earlier version
+    def wrong_checksums(self, of: str) -> list[str]:
+        """Return the files of a unit or locus that are not what was written; none where no checksums are known.
+
+        Raises:
+            ValueError: when the checksums are damaged.
+        """
+        sums = self._checksums(of)
+        if sums is None:
             return []
-        sums = dict(line.split("  ", 1)[::-1] for line in lines)
-        return [name for name in sums if hashlib.sha256(self.files.read(name)).hexdigest() != sums[name]]
+        if not sums:
+            raise ValueError("there are no checksums in it")
+        names = dict.fromkeys(name.rstrip("\n") for _, name in (line.split("  ", 1) for line in sums))
+        return [name for name in names if _checksum(name, self.files.read(name)) not in sums]
+
+    def _write_checksums(self, of: str, lines: list[str]) -> None:
+        self.files.write(f"checksums/{of}.sha256", "".join(lines).encode())
+
+    def _checksums(self, of: str) -> list[str] | None:
+        try:
+            return self.files.read(f"checksums/{of}.sha256").decode().splitlines(keepends=True)
+        except FileNotFoundError:  # of an earlier version
+            return None
 
     def records(self, units: Collection[str] | None = None) -> pl.DataFrame:
         """Return a row per mutant, in design order (columns: ``RECORD_SCHEMA``, then measures).
@@ -300,3 +319,7 @@ class ScreenFolder:
             return self.files.count_rows(f"records/{unit}.parquet")
         except DamagedError as error:
             raise damaged(self.files, "records", unit, str(error)) from error
+
+
+def _checksum(name: str, content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()}  {name}\n"
