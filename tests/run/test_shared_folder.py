@@ -6,7 +6,6 @@ import random
 import signal
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,7 +139,9 @@ def begin_together(model: str, out: str, meeting: str, seed: int) -> None:
 
     ScreenFolder.begin = wait_for_the_other
     try:
-        Screen(model, replace(TALE, seed=seed), DESIGN, tile=8, engine="reference").run(out, quiet=True)
+        Screen(model, TALE.model_copy(update={"seed": seed}), DESIGN, tile=8, engine="reference").run(
+            out, quiet=True
+        )
     except MutascopeError as error:
         Path(out, "said").write_text(str(error))
         sys.exit(2)
@@ -155,8 +156,8 @@ def test_of_two_screens_that_begin_one_folder_at_once_one_is_refused(shop, tmp_p
     assert sorted(codes) == [0, 2]
     assert "holds another screen" in (out / "said").read_text()
     (out / "said").unlink()
-    alone = Screen(shop.model, replace(TALE, seed=seeds[codes.index(0)]), DESIGN, tile=8, engine="reference")
-    alone.run(tmp_path / "alone", quiet=True)
+    asked = TALE.model_copy(update={"seed": seeds[codes.index(0)]})
+    Screen(shop.model, asked, DESIGN, tile=8, engine="reference").run(tmp_path / "alone", quiet=True)
     assert ScreenData(out).records().equals(ScreenData(tmp_path / "alone").records())
     assert verify(ScreenFolder(out)) == []
 

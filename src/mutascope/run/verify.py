@@ -89,7 +89,9 @@ def _of_site_tables(folder: ScreenFolder, mutants: pl.DataFrame | None) -> list[
     covariates, faults = _readable(folder, "covariates.parquet", COVARIATE_SCHEMA)
     _, others = _readable(folder, "baselines.parquet", COMPARED)
     if covariates is not None and mutants is not None and not _of_same_sites(covariates, mutants):
-        faults.append(Fault("covariates.parquet", "is not of the sites of the design", ("covariates.parquet",)))
+        faults.append(
+            Fault("covariates.parquet", "is not of the sites of the design", ("covariates.parquet",))
+        )
     return faults + others
 
 
@@ -131,11 +133,10 @@ def _of_predictions(folder: ScreenFolder, manifest: Manifest) -> list[Fault]:
         except DamagedError as error:
             faults.append(Fault.in_predictions(name, f"are damaged ({error})"))
             continue
-        if wrong := _wrong_checksum(folder, name):
-            faults.append(Fault.in_predictions(name, f"are not what was written ({wrong})"))
-            continue
         if manifest.predictions and not _is_all_of(locus, manifest.predictions.mutations, found):
             faults.append(Fault.in_predictions(name, "are not of the mutants of the locus"))
+        elif wrong := _wrong_checksum(folder, name):
+            faults.append(Fault.in_predictions(name, f"are not what was written ({wrong})"))
     return faults
 
 
