@@ -1,4 +1,4 @@
-"""Simulates the screen of Llama-2-7b on 1, 8, 64 and 512 GPUs, and writes its tables into docs/guide/cluster.md.
+"""Simulates the screen of Llama-2-7b on 1, 8, 64 and 512 GPUs, and writes its tables into docs/reference/clusters.md.
 
 python -m benchmarks.simulate_cluster [--check]
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from mutascope.core.words import duration
 from mutascope.run.cards import CARDS, card_table
 
-PAGE = Path(__file__).parents[1] / "docs" / "guide" / "cluster.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "clusters.md"
 MEASURED = json.loads((Path(__file__).parent / "results" / "gpu.json").read_text())
 MUTANTS = 3_162_112
 """Of Llama-2-7b at tile 64, max and min."""
@@ -205,7 +205,7 @@ def main() -> None:
     page = PAGE.read_text()
     fresh = written(page)
     if "--check" in sys.argv:
-        sys.exit(fresh != page and "docs/guide/cluster.md is not what the simulation says")
+        sys.exit(fresh != page and "docs/reference/clusters.md is not what the simulation says")
     PAGE.write_text(fresh)
 
 

@@ -286,9 +286,9 @@ TABLES = {
 PAGES = (
     "docs/engine.md",
     "docs/guide/gpu.md",
-    "docs/guide/luck.md",
-    "docs/guide/cluster.md",
-    "docs/guide/predict.md",
+    "docs/reference/silence.md",
+    "docs/reference/clusters.md",
+    "docs/reference/predictions.md",
     "README.md",
 )
 

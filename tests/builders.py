@@ -30,20 +30,20 @@ CHAT_TEMPLATE = (
     "{% for m in messages %}<s>{{ m['role'] }}:{{ m['content'] }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<s>assistant:{% endif %}"
 )
-HIDDEN, INTERMEDIATE, HEADS, GROUPS, WIDTH, LAYERS = 48, 80, 4, 2, 12, 3
+HIDDEN, INTERMEDIATE, HEADS, KV_HEADS, HEAD_DIM, LAYERS = 48, 80, 4, 2, 12, 3
 
 _LLAMA = {
     "hidden_size": HIDDEN,
     "intermediate_size": INTERMEDIATE,
     "num_attention_heads": HEADS,
-    "num_key_value_heads": GROUPS,
+    "num_key_value_heads": KV_HEADS,
     "num_hidden_layers": LAYERS,
-    "head_dim": WIDTH,
+    "head_dim": HEAD_DIM,
     "max_position_embeddings": 512,
     "tie_word_embeddings": False,
 }
 _NO_GROUPS = {key: value for key, value in _LLAMA.items() if key not in ("num_key_value_heads", "head_dim")}
-_GEMMA2 = {**_LLAMA, "query_pre_attn_scalar": WIDTH, "sliding_window": 16}
+_GEMMA2 = {**_LLAMA, "query_pre_attn_scalar": HEAD_DIM, "sliding_window": 16}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaConfig", _LLAMA),
     "mistral": ("MistralConfig", {**_LLAMA, "sliding_window": None}),

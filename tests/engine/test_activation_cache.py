@@ -23,12 +23,12 @@ def wild(decoder):
         return ActivationCache(decoder, PROMPT, WILD).extend_fully()
 
 
-def in_order(memory: torch.Tensor, stop: int, width: int) -> torch.Tensor:
-    """Keys and values position by position, [2, heads, stop, width]; keys lie in blocks of 16, feature by feature."""
+def in_order(memory: torch.Tensor, stop: int, head_dim: int) -> torch.Tensor:
+    """Keys and values by position, [2, heads, stop, head_dim]; keys lie in blocks of 16, feature by feature."""
     keys, values = memory
     heads, positions, padded = keys.shape
     keys = keys.reshape(heads, positions // 16, padded, 16).transpose(2, 3).reshape(heads, positions, padded)
-    return torch.stack([keys, values])[:, :, :stop, :width]
+    return torch.stack([keys, values])[:, :, :stop, :head_dim]
 
 
 @torch.inference_mode()

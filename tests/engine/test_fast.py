@@ -71,7 +71,7 @@ def test_a_pass_may_end_within_a_long_prompt(tmp_path):
     dtype=st.sampled_from(["float32", "bfloat16"]),
     seed=st.integers(0, 10_000),
     heads=st.sampled_from([(4, 4), (4, 2), (6, 1), (3, 3)]),
-    width=st.sampled_from([4, 10]),
+    head_dim=st.sampled_from([4, 10]),
     intermediate=st.integers(9, 70),
     tied=st.booleans(),
     window=st.sampled_from([None, 5, 20]),
@@ -88,7 +88,7 @@ def test_every_outcome_equals_the_reference_engines(
     dtype,
     seed,
     heads,
-    width,
+    head_dim,
     intermediate,
     tied,
     window,
@@ -103,14 +103,14 @@ def test_every_outcome_equals_the_reference_engines(
     changes = {
         "num_attention_heads": heads[0],
         "num_key_value_heads": heads[1],
-        "hidden_size": heads[0] * width,
+        "hidden_size": heads[0] * head_dim,
         "intermediate_size": intermediate,
         "tie_word_embeddings": tied,
     }
     if vocabulary:  # large enough for shortlists
         changes["vocab_size"] = vocabulary
     if family != "qwen2":
-        changes["head_dim"] = width
+        changes["head_dim"] = head_dim
     if family == "mistral":
         changes["sliding_window"] = window
     if family in ("qwen2", "qwen3") and window:

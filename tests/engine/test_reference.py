@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from builders import GROUPS, HEADS, HIDDEN, INTERMEDIATE, WIDTH, tiny_model
+from builders import HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, tiny_model
 from mutascope import Design, Model, Mutant, MutascopeError, Screen, TextAssay, Tiling, load_assay, load_model
 from mutascope.model.loading import fingerprint
 
@@ -22,13 +22,13 @@ GREEDY = {"do_sample": False, "max_new_tokens": 12}
 # Every kind of every family by hand: (module of layer 1, shape [rows, cols]).
 
 
-def llama_matrices(width: int = WIDTH) -> dict[str, tuple[str, tuple[int, int]]]:
+def llama_matrices(head_dim: int = HEAD_DIM) -> dict[str, tuple[str, tuple[int, int]]]:
     attention, mlp = "model.layers.1.self_attn", "model.layers.1.mlp"
     return {
-        "q": (f"{attention}.q_proj", (HEADS * width, HIDDEN)),
-        "k": (f"{attention}.k_proj", (GROUPS * width, HIDDEN)),
-        "v": (f"{attention}.v_proj", (GROUPS * width, HIDDEN)),
-        "o": (f"{attention}.o_proj", (HIDDEN, HEADS * width)),
+        "q": (f"{attention}.q_proj", (HEADS * head_dim, HIDDEN)),
+        "k": (f"{attention}.k_proj", (KV_HEADS * head_dim, HIDDEN)),
+        "v": (f"{attention}.v_proj", (KV_HEADS * head_dim, HIDDEN)),
+        "o": (f"{attention}.o_proj", (HIDDEN, HEADS * head_dim)),
         "gate": (f"{mlp}.gate_proj", (INTERMEDIATE, HIDDEN)),
         "up": (f"{mlp}.up_proj", (INTERMEDIATE, HIDDEN)),
         "down": (f"{mlp}.down_proj", (HIDDEN, INTERMEDIATE)),
@@ -65,7 +65,7 @@ def plain_matrix(network, family: str, kind: str) -> torch.Tensor:
         weight = weight.T
         return weight[part * HIDDEN : (part + 1) * HIDDEN].clone() if part >= 0 else weight.clone()
     if family == "gpt_neox" and part >= 0:
-        return weight.view(HEADS, 3, WIDTH, HIDDEN)[:, part].reshape(HIDDEN, HIDDEN).clone()
+        return weight.view(HEADS, 3, HEAD_DIM, HIDDEN)[:, part].reshape(HIDDEN, HIDDEN).clone()
     return weight.clone()
 
 
@@ -77,7 +77,7 @@ def put_matrix(network, family: str, kind: str, matrix: torch.Tensor) -> None:
     elif family == "gpt2":
         weight[:] = matrix.T
     elif family == "gpt_neox" and part >= 0:
-        weight.view(HEADS, 3, WIDTH, HIDDEN)[:, part] = matrix.view(HEADS, WIDTH, HIDDEN)
+        weight.view(HEADS, 3, HEAD_DIM, HIDDEN)[:, part] = matrix.view(HEADS, HEAD_DIM, HIDDEN)
     else:
         weight[:] = matrix
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from builders import FAMILIES, HEADS, HIDDEN, INTERMEDIATE, WIDTH, config_only, tiny_network
+from builders import FAMILIES, HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, config_only, tiny_network
 from mutascope import Mutant, MutascopeError, Tiling, load_genome
 from mutascope.model.discovery import find_genome
 from mutascope.model.mutations import Mutagen
@@ -90,17 +90,17 @@ def gpt2_parts(output: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def gpt_neox_parts(output: torch.Tensor) -> dict[str, torch.Tensor]:
-    heads = output.view(*output.shape[:2], -1, 3 * WIDTH).transpose(1, 2)  # GPTNeoXAttention.forward
+    heads = output.view(*output.shape[:2], -1, 3 * HEAD_DIM).transpose(1, 2)  # GPTNeoXAttention.forward
     return dict(zip("qkv", heads.chunk(3, dim=-1), strict=True))
 
 
 def bloom_parts(output: torch.Tensor) -> dict[str, torch.Tensor]:
-    heads = output.view(*output.shape[:2], HEADS, 3, WIDTH)  # BloomAttention._reshape
+    heads = output.view(*output.shape[:2], HEADS, 3, HEAD_DIM)  # BloomAttention._reshape
     return {kind: heads[..., i, :] for i, kind in enumerate("qkv")}
 
 
 def phi3_parts(output: torch.Tensor) -> dict[str, torch.Tensor]:
-    query, keys = HEADS * WIDTH, 2 * WIDTH  # Phi3Attention.forward
+    query, keys = HEADS * HEAD_DIM, 2 * HEAD_DIM  # Phi3Attention.forward
     return {
         "q": output[..., :query],
         "k": output[..., query : query + keys],
@@ -153,11 +153,11 @@ def test_a_tile_of_an_interleaved_locus_is_of_the_heads_that_its_rows_belong_to(
     states = torch.randn(1, 5, HIDDEN, generator=torch.Generator().manual_seed(1))
     projection = network.get_submodule("gpt_neox.layers.1.attention.query_key_value")
     with torch.inference_mode():
-        wild = gpt_neox_parts(projection(states))["k"]  # [1, heads, positions, width]
+        wild = gpt_neox_parts(projection(states))["k"]  # [1, heads, positions, head_dim]
         with mutagen.mutated(Mutant(1, "k", 1, 0, "max")):
             mutated = gpt_neox_parts(projection(states))["k"]
     changed = (mutated != wild).any(dim=2)[0]
-    expected = torch.zeros(HEADS, WIDTH, dtype=torch.bool)
+    expected = torch.zeros(HEADS, HEAD_DIM, dtype=torch.bool)
     expected[0, 8:12] = expected[1, 0:4] = True  # rows 8 to 15 of the locus
     assert torch.equal(changed, expected)
 
@@ -173,7 +173,7 @@ def test_a_fused_layout_that_is_not_known_is_reported_not_guessed(tmp_path, cli)
     assert all(f"NOT COVERED: {name} " in told.out for name, _ in genome.uncovered)
 
 
-def test_grouped_queries_with_a_width_of_their_own():
+def test_grouped_queries_with_a_head_dim_of_their_own():
     """Qwen3: heads x head_dim is not the hidden size."""
     genome = find_genome(tiny_network("qwen3"))
     shapes = {locus.kind: (locus.rows, locus.cols) for locus in genome if locus.layer == 0}

@@ -8,7 +8,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
-from builders import _LLAMA, GROUPS, HEADS, HIDDEN, INTERMEDIATE, WIDTH, tiny_model, tiny_tokenizer
+from builders import _LLAMA, HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, tiny_model, tiny_tokenizer
 from mutascope import Design, MutascopeError, Screen, load_model
 from mutascope.assays.choice import few_shot_prompt, letter_tokens
 from mutascope.assays.question_rows import Question
@@ -98,20 +98,20 @@ def test_the_gate_among_the_queries_is_a_locus_of_its_own():
     network = qwen3_next()
     genome = find_genome(network)
     q, gate = genome.locus(0, "q"), genome.locus(0, "q_gate")
-    assert (q.rows, gate.rows) == (HEADS * WIDTH, HEADS * WIDTH)
+    assert (q.rows, gate.rows) == (HEADS * HEAD_DIM, HEADS * HEAD_DIM)
     module, seen = network.model.layers[0].self_attn, []
     module.o_proj.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
     tokens = torch.tensor([[3, 4, 5]])
     with torch.no_grad():
         module.q_proj.weight[gate.features(0, gate.rows)] = 0
         network(tokens)
-        module.q_proj.weight[q.features(0, WIDTH)] = 0
+        module.q_proj.weight[q.features(0, HEAD_DIM)] = 0
         network(tokens)
     half, flat = seen
-    assert torch.equal(half[..., WIDTH:], flat[..., WIDTH:])
+    assert torch.equal(half[..., HEAD_DIM:], flat[..., HEAD_DIM:])
     values = network.model.layers[0].self_attn.v_proj.weight
-    assert not torch.equal(half[..., :WIDTH], flat[..., :WIDTH])
-    assert values.shape[0] == GROUPS * WIDTH
+    assert not torch.equal(half[..., :HEAD_DIM], flat[..., :HEAD_DIM])
+    assert values.shape[0] == KV_HEADS * HEAD_DIM
 
 
 def test_a_gate_among_the_queries_of_a_layout_that_no_name_tells_stays_uncovered():

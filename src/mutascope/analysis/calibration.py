@@ -1,10 +1,10 @@
 """How far predicted calls can be trusted: calibration against exact ones, and its scores.
 
-A prediction ranks mutants by their *risk* (docs/guide/predict.md). Exact calls of some mutants turn the rank into the
-probability of an NSM: per kind, a logistic curve over the logarithm of the risk, which is monotone. The curve of a
-kind is drawn towards that of all kinds by a ridge penalty, so that a few dozen calls of a kind are enough. However far
-the risk, a call may *lapse*, be wrong for a reason that the risk does not know: no probability is nearer to 0 or 1 than
-the share of lapses that the exact calls leave possible.
+A prediction ranks mutants by their *risk* (docs/reference/predictions.md). Exact calls of some mutants turn the rank
+into the probability of an NSM: per kind, a logistic curve over the logarithm of the risk, which is monotone. The
+curve of a kind is drawn towards that of all kinds by a ridge penalty, so that a few dozen calls of a kind are enough.
+However far the risk, a call may *lapse*, be wrong for a reason that the risk does not know: no probability is nearer
+to 0 or 1 than the share of lapses that the exact calls leave possible.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Why maps have rows, columns and complementary signs: the low-rank form of a constant fill (docs/guide/why-copa.md).
+"""Why maps have rows, columns and complementary signs (docs/reference/why-copa.md): a constant fill has low rank.
 
 Writing a constant c over a tile (R, C) changes a margin by
 

@@ -1,4 +1,4 @@
-"""How much of a map's patterns its low-rank form predicts: enriched lines, bias, COPA (docs/guide/why-copa.md)."""
+"""How much of a map's patterns its low-rank form predicts: enriched lines, bias, COPA (docs/reference/why-copa.md)."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ and filters, and x the token that the wild type has picked, the chance that the 
 
     1 / sum_w max(p_w, q_w p_x / q_x)
 
-and 0 where q_x = 0 (docs/guide/luck.md derives it). The noise of every step is drawn anew, so the chance of a whole
-text is the product over its tokens. All sums are taken in a fixed order: a mutant has the same bits in any batch.
+and 0 where q_x = 0 (docs/reference/silence.md derives it). The noise of every step is drawn anew, so the chance of a
+whole text is the product over its tokens. All sums are taken in a fixed order: a mutant has the same bits in any batch.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from mutascope.core.schema import PREDICTION_SCHEMA
 from mutascope.predict.targets import Targets
 
 ERROR = 0.05
-"""Scale of the error of a predicted change, relative to it and to the size of the mutant (docs/guide/predict.md)."""
+"""Scale of the error of a predicted change, as a share of it and of the mutant (docs/reference/predictions.md)."""
 
 _HOPELESS = 1e30
 """Risk of a mutant for which the arithmetic of the prediction overflows."""
@@ -70,8 +70,8 @@ def make_calls(changes: Tensor, targets: Targets) -> Calls:
     and with the mutant's changes elsewhere, which tell how large it is. The chance to survive step t is the logistic
     function of (M_t + D_t) / s_t, and the *risk* is minus the logarithm of the product of these chances.
 
-    The chance of silence is that of docs/guide/luck.md: with x the token of a step, p the wild type's probabilities and
-    d the changes of logit / temperature, the product over steps of
+    The chance of silence is that of docs/reference/silence.md: with x the token of a step, p the wild type's
+    probabilities and d the changes of logit / temperature, the product over steps of
 
         1 / (1 + sum_w p_w max(0, exp(d_w - d_x) - 1))
 

@@ -1,4 +1,4 @@
-"""Predicted calls of every mutant of a model in an assay (docs/guide/predict.md says why it works).
+"""Predicted calls of every mutant of a model in an assay (docs/reference/predictions.md says why it works).
 
 One pass of gradients goes down through the layers, for all targets at once. At every map it meets, the mutants of the
 locus are summed up: v, o, up and down from the gradient at the map's output, gate, q and k from the gradient behind
@@ -36,7 +36,7 @@ _SCORES = 2**16
 """Pairs of a query and a key per layer and head whose attention is computed for every mutant of q and k."""
 
 _RIVALS = 1.5
-"""Targets per generated token: with one, a second rival nearly as near is not seen (docs/guide/predict.md)."""
+"""Targets per generated token: with one, a second rival nearly as near is not seen (docs/reference/predictions.md)."""
 
 _FAR = 1e3
 """In logits: a token that no mutant picks."""

@@ -111,7 +111,7 @@ class Plan:
             )
         return [
             *lines,
-            f"these rates are {card.source}; failures and the end of the screen come on top (docs/guide/cluster.md)",
+            f"these rates are {card.source}; failures and the end of the screen come on top",
         ]
 
     def taken(self, hours: float) -> str:

@@ -50,7 +50,7 @@ class Units:
 def unit_size(mutants: int, least: int) -> int:
     """Return the mutants per unit: ``least`` (about a minute's work), more where there would be over 1,000 units.
 
-    Ten times as much at most: larger units leave many workers idle at the end (docs/guide/cluster.md, simulated).
+    Ten times as much at most: larger units leave many workers idle at the end (docs/reference/clusters.md, simulated).
     """
     return max(1, min(mutants, max(least, mutants // 1000), 10 * least))
 
