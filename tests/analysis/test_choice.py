@@ -16,7 +16,7 @@ from mutascope.analysis.choice import (
     mutants_by_locus,
 )
 from mutascope.analysis.lines import top_lines
-from mutascope.analysis.severity import marked_sites, severe_sites
+from mutascope.analysis.severity import marked_sites
 from mutascope.analysis.status import Status
 
 WILD_TYPE = ("A", "B", "C", "D")
@@ -76,12 +76,11 @@ def test_counts_of_a_silent_screen_are_zero():
 
 def test_score_and_destruction_maps():
     records = choice_records()
-    maps = severe_sites(records, "score", SCORE_THRESHOLDS, inclusive=True)
-    assert maps.select("threshold", "col", "status").rows() == [
-        (2, 1, Status.BOTH),
-        (5, 1, Status.BOTH),
-        (8, 1, Status.BOTH),
-        (8, 2, Status.MIN_ONLY),
+    maps = [marked_sites(records, pl.col("score") <= limit) for limit in SCORE_THRESHOLDS]
+    assert [sites.select("col", "status").rows() for sites in maps] == [
+        [(1, Status.BOTH)],
+        [(1, Status.BOTH)],
+        [(1, Status.BOTH), (2, Status.MIN_ONLY)],
     ]
     joined = records.join(choice_frame(PHENOTYPES, WILD_TYPE), on="phenotype")
     partly = marked_sites(joined, pl.col("destruction") == "partly")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mutascope import MutascopeError
 from mutascope.analysis.severity import (
     bag_of_words_cosine,
+    low_sites,
     marked_sites,
-    severe_sites,
     severity_frame,
     strangest,
     tokenise,
@@ -110,37 +110,35 @@ def severe_records() -> pl.DataFrame:
     return records.with_columns(cosine=pl.Series(values, dtype=pl.Float64))
 
 
-def test_maps_at_thresholds():
-    maps = severe_sites(severe_records(), "cosine", (0.1, 0.2, 0.6, 0.9))
-    found = [(row["threshold"], row["col"], row["status"]) for row in maps.iter_rows(named=True)]
-    assert found == [
-        (0.1, 0, Status.MAX_ONLY),
-        (0.1, 1, Status.MIN_ONLY),
-        (0.1, 3, Status.SILENT),  # only zero is severe there
-        (0.2, 0, Status.MAX_ONLY),
-        (0.2, 1, Status.BOTH),
-        (0.2, 3, Status.SILENT),
-        (0.6, 0, Status.BOTH),
-        (0.6, 1, Status.BOTH),
-        (0.6, 3, Status.SILENT),
-        (0.9, 0, Status.BOTH),
-        (0.9, 1, Status.BOTH),
-        (0.9, 3, Status.SILENT),
+def test_low_sites_have_the_cosines_of_their_nsms():
+    found = low_sites(severe_records(), "cosine", 0.6)
+    assert found.columns == ["layer", "kind", "row", "col", "cosine_max", "cosine_min", "cosine_zero"]
+    assert found.drop("layer", "kind", "row").rows() == [
+        (0, 0.05, 0.55, None),
+        (1, 0.15, 0.05, None),
+        (3, 0.9, None, 0.0),  # zero alone is severe there
     ]
-    inclusive = severe_sites(severe_records(), "cosine", (0.9,), inclusive=True)
-    assert inclusive.filter(col=3)["status"].item() == Status.MAX_ONLY
+    assert low_sites(severe_records(), "cosine", 0.05)["col"].to_list() == [3]
+
+
+@pytest.mark.parametrize("limit", [0.1, 0.2, 0.6])
+def test_maps_at_thresholds_follow_from_low_sites(limit):
+    records = severe_records().filter(pl.col("mutation") != "zero")
+    found = low_sites(records, "cosine", 0.6)
+    code = (pl.col("cosine_max") < limit).fill_null(False) + 2 * (pl.col("cosine_min") < limit).fill_null(False)
+    mapped = found.select("col", status=Status.SILENT + code).filter(pl.col("status") != Status.SILENT)
+    assert mapped.rows() == marked_sites(records, pl.col("cosine") < limit).select("col", "status").rows()
 
 
 def test_silent_and_unknown_are_never_severe():
-    records = severe_records().with_columns(silent=True)
-    assert severe_sites(records, "cosine", (1.0,)).is_empty()
-    assert severe_sites(severe_records().with_columns(cosine=None), "cosine", (1.0,)).is_empty()
-    assert severe_sites(severe_records(), "cosine", ()).columns[:2] == ["threshold", "layer"]
+    assert low_sites(severe_records().with_columns(silent=True), "cosine", 1.0).is_empty()
+    unknown = severe_records().with_columns(cosine=pl.lit(None, pl.Float64))
+    assert low_sites(unknown, "cosine", 1.0).is_empty()
+    assert marked_sites(severe_records(), pl.lit(None, pl.Boolean)).is_empty()
 
 
-def test_a_screen_of_zero_alone_has_severe_sites_without_a_status():
-    records = severe_records().filter(mutation="zero")
-    sites = severe_sites(records, "cosine", (0.5,))
+def test_a_screen_of_zero_alone_has_marked_sites_without_a_status():
+    sites = marked_sites(severe_records().filter(mutation="zero"), pl.col("cosine") < 0.5)
     assert sites.select("col", "status", "zero_nsm").rows() == [(3, Status.UNSCREENED, True)]
 
 

@@ -17,7 +17,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
 from mutascope.analysis.chrf import chrf_scores
-from mutascope.analysis.sites import site_frame
+from mutascope.analysis.sites import MAP_MUTATIONS, kinds_of, site_frame, site_number
 from mutascope.core.errors import MutascopeError
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY, SITE_KEY
 
@@ -122,29 +122,30 @@ def marked_sites(records: pl.DataFrame, marked: pl.Expr) -> pl.DataFrame:
     return site_frame(flagged.join(sites, on=SITE_KEY, how="semi"))
 
 
-def severe_sites(
-    records: pl.DataFrame, measure: str, thresholds: Sequence[float], *, inclusive: bool = False
-) -> pl.DataFrame:
-    """Return the sites that are severe at each of several thresholds, for maps.
+def low_sites(records: pl.DataFrame, measure: str, limit: float) -> pl.DataFrame:
+    """Return the sites with an NSM below a limit, from which the map at every lower threshold follows.
 
     Args:
         records: columns layer, kind, row, col, mutation, silent and ``measure``.
-        measure: column in which small is severe: ``cosine``, ``chrf`` or ``score``.
-        thresholds: a mutant is severe below each of them; ``inclusive``: at or below.
+        measure: column in which small is severe, such as ``cosine``.
+        limit: exclusive bound.
 
     Returns:
-        Columns ``threshold`` (Float64), then those of :func:`marked_sites`, thresholds in the order given.
+        Columns layer, kind, row, col, then MEASURE_max, MEASURE_min and MEASURE_zero (Float64): those of the NSMs of
+        the site, null where the mutant is silent or was not screened. By layer, kind, row and col.
     """
-    value = pl.col(measure)
-    maps = [
-        marked_sites(records, value <= limit if inclusive else value < limit).select(
-            pl.lit(float(limit)).alias("threshold"), pl.all()
-        )
-        for limit in thresholds
-    ]
-    if not maps:
-        return marked_sites(records, pl.lit(False)).select(pl.lit(0.0).alias("threshold"), pl.all()).clear()
-    return pl.concat(maps)
+    values = {
+        f"{measure}_{mutation}": pl.when(mutation=mutation).then(measure) for mutation in (*MAP_MUTATIONS, "zero")
+    }
+    nsms = records.filter(~pl.col("silent"))
+    return (
+        nsms.select(*SITE_KEY, site=site_number(kinds_of(nsms["kind"])), **values)
+        .group_by("site", maintain_order=True)
+        .agg(pl.col(SITE_KEY).first(), pl.col(*values).min())
+        .filter(pl.any_horizontal(pl.col(*values) < limit))
+        .sort("site")
+        .drop("site")
+    )
 
 
 def strangest(

@@ -10,7 +10,7 @@ import polars as pl
 from mutascope import figures
 from mutascope.analysis.choice import MALIGNANT_COSINE, SCORE_THRESHOLDS
 from mutascope.analysis.lines import line_sharing
-from mutascope.analysis.severity import COSINE_THRESHOLDS, severe_sites
+from mutascope.analysis.severity import COSINE_THRESHOLDS, low_sites
 from mutascope.analysis.sites import in_order
 from mutascope.core.schema import LOCUS_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TEXT = "it takes a text assay"
 _NSM = ~pl.col("silent")
 COSINE_MAPS = (0.1, 0.2, 0.5, 0.7)
+_HIGHEST = COSINE_THRESHOLDS[-1]
 
 
 @once
@@ -73,9 +74,9 @@ def severity_by_locus(given: ScreenSet) -> pl.DataFrame:
 
 
 def sites_of_low_cosine(given: ScreenSet) -> pl.DataFrame:
-    """Return the sites that are severe at every threshold: too many of large models to be kept for a second look."""
+    """Return the sites of low cosine: too many of large models to be kept for a second look."""
     need(given.text, TEXT)
-    return stack(given.text, lambda label: severe_sites(given.severe[label], "cosine", COSINE_THRESHOLDS))
+    return stack(given.text, lambda label: low_sites(given.severe[label], "cosine", _HIGHEST))
 
 
 @once
@@ -170,14 +171,13 @@ FINDINGS = (
     ),
     Finding(
         "severe_sites",
-        "Sites with an NSM below each cosine threshold; these are the cosine maps.",
+        f"Sites with an NSM of cosine below {_HIGHEST}, and the cosines of their NSMs: the cosine map at a threshold is"
+        " of those below it.",
         sites_of_low_cosine,
         columns(
-            threshold="cosine",
-            status="1 silent, 2 max only, 3 min only, 4 both, 0 neither was screened; severe NSMs alone count",
-            max_nsm="whether max is an NSM",
-            min_nsm="whether min is an NSM",
-            zero_nsm="whether zero is an NSM; null where it was not screened",
+            cosine_max="cosine of max; null where it is silent, or was not screened",
+            cosine_min="cosine of min; null where it is silent, or was not screened",
+            cosine_zero="cosine of zero; null where it is silent, or was not screened",
         ),
         Drawing("cosine_maps", "NSMs below several cosines (5a, b)", _gallery),
     ),
