@@ -186,14 +186,15 @@ def test_scores_weigh_loci_by_their_sites():
     assert np.average(curve["observed"], weights=mass.sort("bin")["weight"]) == pytest.approx(whole)
 
 
-def test_intervals_of_scores_cover_with_sites_as_units():
+@pytest.mark.parametrize("sets", [200, pytest.param(1000, marks=pytest.mark.slow)])
+def test_intervals_of_scores_cover_with_sites_as_units(sets):
     random = np.random.default_rng(1)
     truth = calibration_scores(two_loci(random, 40_000).with_columns(weight=1.0), resamples=1)["accuracy"][0]
     covered = 0
-    for draw in range(200):
+    for draw in range(sets):
         row = calibration_scores(two_loci(random).with_columns(weight=1.0), seed=draw, resamples=100)
         covered += row["accuracy_low"][0] <= truth <= row["accuracy_high"][0]
-    assert 180 <= covered <= 198
+    assert 0.9 * sets <= covered <= (0.99 if sets < 500 else 0.97) * sets
 
 
 def test_a_reliability_curve_lies_on_the_diagonal_when_the_model_is_right():

@@ -125,7 +125,9 @@ def test_low_sites_have_the_cosines_of_their_nsms():
 def test_maps_at_thresholds_follow_from_low_sites(limit):
     records = severe_records().filter(pl.col("mutation") != "zero")
     found = low_sites(records, "cosine", 0.6)
-    code = (pl.col("cosine_max") < limit).fill_null(False) + 2 * (pl.col("cosine_min") < limit).fill_null(False)
+    code = (pl.col("cosine_max") < limit).fill_null(False) + 2 * (pl.col("cosine_min") < limit).fill_null(
+        False
+    )
     mapped = found.select("col", status=Status.SILENT + code).filter(pl.col("status") != Status.SILENT)
     assert mapped.rows() == marked_sites(records, pl.col("cosine") < limit).select("col", "status").rows()
 

@@ -97,14 +97,24 @@ def test_bars_are_rates_in_per_cent_in_the_colours_of_the_mutations(tmp_path):
     assert {"3", "2", "say", "max", "min"} <= set(texts(axes.figure))
 
 
-def test_numbers_above_full_bars_stay_within_their_panel(tmp_path):
+@pytest.mark.parametrize("name", ["nsm_by_mutation", "nsm_by_kind"])
+def test_numbers_above_full_bars_stay_within_their_panel(tmp_path, name):
     full = records_of({(0, "v"): "##\n##"})
     folders = [write_screen(tmp_path / f"say{number}", full) for number in range(5)]
-    (axes,) = draw(ScreenSet(folders), "nsm_by_mutation")[""].axes
+    (axes,) = draw(ScreenSet(folders), name)[""].axes
     FigureCanvasAgg(axes.figure).draw()
     panel = axes.get_window_extent()
-    assert len(axes.texts) == 10
+    assert len(axes.texts) == {"nsm_by_mutation": 10, "nsm_by_kind": 5}[name]
     assert all(text.get_window_extent().y1 <= panel.y1 for text in axes.texts)
+
+
+def test_numbers_by_kind_are_of_all_mutations_and_stand_above_their_bars(tmp_path):
+    drawn = records_of({(0, "down"): "+-#.", (1, "q"): "#..."})  # 4 of 8 and 2 of 8
+    zero = drawn.filter(mutation="max", col=0).with_columns(mutation=pl.lit("zero"))  # one more of each kind
+    folder = write_screen(tmp_path / "say", pl.concat([drawn, zero]))
+    (axes,) = draw(ScreenSet([folder]), "nsm_by_kind")[""].axes
+    found = {text.get_text(): text.xy for text in axes.texts}
+    assert found == {"3": (pytest.approx(0), 25.0), "5": (pytest.approx(1), 50.0)}
 
 
 def test_panels_have_no_sheet_as_they_know_nothing_of_silence(given):

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from base64 import b64decode
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from PIL import Image
 
 from mutascope.figures.palette import PAPER
 from mutascope.findings import all_findings
-from mutascope.findings.blocks import LeftOut
+from mutascope.findings.blocks import Figures, LeftOut
+from mutascope.findings.finding import Drawing
 from mutascope.report import pictures
 from mutascope.report.blocks import Picture
 from stores import random_covariates, random_records, records_of, write_predictions, write_screen
@@ -233,6 +235,22 @@ def test_a_figure_of_many_pictures_leaves_room_for_the_first_ones_of_others(monk
     shown = [block for _, block in album.fitted([("blocks/picture.html", each) for _, each, _ in drawn])]
     left_out = [block.what for block in shown if isinstance(block, LeftOut)]
     assert left_out == ["layers 2", "layers 3"]
+
+
+def test_of_dozens_of_pictures_of_a_figure_the_first_ones_are_drawn_alone(monkeypatch):
+    drawn = []
+
+    def pictures_of(given: Any, palette: Any) -> Iterator[tuple[str, Figure]]:
+        for number in range(40):
+            drawn.append(number)
+            yield str(number), Figure(figsize=(1, 1))
+
+    monkeypatch.setattr(pictures, "figure_named", lambda name: Drawing(name, "", pictures_of))
+    nothing: Any = None
+    blocks = list(pictures.Album(nothing, PAPER).figures(Figures("many", "Many.")))
+    told = [block.what for block in blocks if isinstance(block, LeftOut)]
+    assert (len(blocks), told) == (pictures.MOST + 1, ["other pictures of the figure many"])
+    assert len(drawn) == pictures.MOST + 1
 
 
 @pytest.mark.parametrize("drawn", ["....\n....", "####\n####", "#"])

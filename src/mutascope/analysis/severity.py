@@ -135,7 +135,8 @@ def low_sites(records: pl.DataFrame, measure: str, limit: float) -> pl.DataFrame
         the site, null where the mutant is silent or was not screened. By layer, kind, row and col.
     """
     values = {
-        f"{measure}_{mutation}": pl.when(mutation=mutation).then(measure) for mutation in (*MAP_MUTATIONS, "zero")
+        f"{measure}_{mutation}": pl.when(mutation=mutation).then(measure)
+        for mutation in (*MAP_MUTATIONS, "zero")
     }
     nsms = records.filter(~pl.col("silent"))
     return (

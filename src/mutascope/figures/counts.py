@@ -38,23 +38,33 @@ def mutations_figure(counts: Mapping[str, pl.DataFrame], palette: Palette = PAPE
     for panel, part in zip(axes, counts.values(), strict=True):
         order = part["assay"].unique(maintain_order=True).to_list()
         grouped_bars(panel, part, x="assay", series="mutation", order=order, palette=palette)
-        _write_numbers(panel, part, order)
+        _write_numbers(panel, part, ("assay", "mutation"), order, upright=most > _MANY_ASSAYS)
         tilt(panel, order)
-    highest = max(_top(row) for part in counts.values() for row in part.iter_rows(named=True))
-    axes[0].set_ylim(0, max(1, (1.25 if most > _MANY_ASSAYS else 1.1) * highest))  # room for the numbers
+    _leave_room(axes, counts, upright=most > _MANY_ASSAYS)
     name_models(axes, counts)
     legend_right(figure, axes[-1], "mutation")
     return figure
 
 
-def _write_numbers(panel: Axes, counts: pl.DataFrame, order: Sequence[str]) -> None:
-    """Write the number of NSMs above every bar."""
+def _write_numbers(
+    panel: Axes, counts: pl.DataFrame, by: tuple[str, str], order: Sequence[str], *, upright: bool
+) -> None:
+    """Write the number of NSMs above every bar: of the groups in ``order``, and of the series within."""
+    group, series = by
     bars = [bar for bar in panel.containers if isinstance(bar, BarContainer)]
-    for bar, name in zip(bars, counts["mutation"].unique(maintain_order=True), strict=True):
-        for patch, row in zip(bar.patches, counts.filter(mutation=name).iter_rows(named=True), strict=True):
+    for bar, name in zip(bars, counts[series].unique(maintain_order=True), strict=True):
+        rows = {row[group]: row for row in counts.filter(pl.col(series) == name).iter_rows(named=True)}
+        drawn = [rows[each] for each in order if each in rows]
+        for patch, row in zip(bar.patches, drawn, strict=True):
             place = (patch.get_x() + patch.get_width() / 2, _top(row))
-            told = {"fontsize": 6, "ha": "center", "rotation": 90 if len(order) > _MANY_ASSAYS else 0}
+            told = {"fontsize": 6, "ha": "center", "rotation": 90 if upright else 0}
             panel.annotate(f"{row['nsm']:,}", place, (0, 3), textcoords="offset points", **told)
+
+
+def _leave_room(axes: Sequence[Axes], counts: Mapping[str, pl.DataFrame], *, upright: bool) -> None:
+    """Leave room for the numbers above the bars of panels that share their axis."""
+    highest = max(_top(row) for part in counts.values() for row in part.iter_rows(named=True))
+    axes[0].set_ylim(0, max(1, (1.25 if upright else 1.1) * highest))
 
 
 def _top(row: Mapping[str, Any]) -> float:
@@ -63,15 +73,21 @@ def _top(row: Mapping[str, Any]) -> float:
 
 
 def kinds_figure(counts: Mapping[str, pl.DataFrame], palette: Palette = PAPER) -> Figure:
-    """NSM rate of every kind by assay, a panel per model; frames have the columns assay, kind, rate, low, high."""
+    """NSM rate of every kind by assay, numbers above, a panel per model.
+
+    Frames by model have the columns assay, kind, nsm (of all mutations), rate, low, high.
+    """
     order = in_kind_order(kind for part in counts.values() for kind in part["kind"])
     most = max(part["assay"].n_unique() for part in counts.values())
     size = (max(4.5, len(order) * (0.5 + 0.16 * most) + 1.8), 3.2)
-    figure, axes = panels(len(counts), title="NSMs by kind of matrix", size=size, columns=1, sharey=True)
+    title = "NSMs by kind of matrix: rate of max and min (bars), number of all mutations (above)"
+    figure, axes = panels(len(counts), title=title, size=size, columns=1, sharey=True)
     for panel, part in zip(axes, counts.values(), strict=True):
         grouped_bars(panel, part, x="kind", series="assay", order=order, palette=palette)
+        _write_numbers(panel, part, ("kind", "assay"), order, upright=most > 1)
         tilt(panel, order)
         legend_beside(panel, "assay")
+    _leave_room(axes, counts, upright=most > 1)
     name_models(axes, counts)
     return figure
 

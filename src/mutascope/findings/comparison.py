@@ -186,9 +186,9 @@ FINDINGS = (
     ),
     Finding(
         "layer_counts",
-        "max and min NSMs of every layer, scaled up to all sites of the region where sites were sampled.",
+        "NSMs of every layer, all mutations together, scaled up to all sites of the region where sites were sampled.",
         nsms_of_layers,
-        columns(nsm="max and min NSMs of the layer; an estimate in a sample"),
+        columns(nsm="NSMs of the layer; an estimate in a sample"),
     ),
     Finding(
         "layer_correlations",

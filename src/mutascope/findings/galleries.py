@@ -69,9 +69,16 @@ def marked(
     return maps
 
 
+def of_loci(records: pl.DataFrame, loci: Sequence[LocusKey]) -> pl.DataFrame:
+    """Return the records of some loci, in their order: those of a whole screen are millions."""
+    keys = pl.DataFrame(loci, schema={name: records.schema[name] for name in LOCUS_KEY}, orient="row")
+    return records.join(keys, on=LOCUS_KEY, how="semi")
+
+
 def flagged(records: pl.DataFrame, known: pl.DataFrame, chosen: pl.DataFrame, name: str) -> pl.DataFrame:
     """Return records with a column that is true for chosen mutants, false for other known ones, null for the rest."""
-    flags = known.select(MUTANT_KEY).join(
+    here = known.join(records.select(LOCUS_KEY).unique(), on=LOCUS_KEY, how="semi")
+    flags = here.select(MUTANT_KEY).join(
         chosen.select(*MUTANT_KEY, pl.lit(True).alias(name)), on=MUTANT_KEY, how="left", maintain_order="left"
     )
     return records.join(

@@ -17,11 +17,11 @@ from mutascope.analysis.choice import (
     shared_sets,
 )
 from mutascope.analysis.lines import top_lines
-from mutascope.analysis.maps import MapData
+from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
 from mutascope.findings.columns import columns, share
 from mutascope.findings.finding import Drawing, Finding, Pictures, need
-from mutascope.findings.galleries import flagged, marked, top_loci
+from mutascope.findings.galleries import flagged, marked, of_loci, top_loci
 from mutascope.findings.screens import ScreenSet, once, stack
 
 if TYPE_CHECKING:
@@ -75,12 +75,15 @@ def malignant_in_both(given: ScreenSet) -> pl.DataFrame:
     parts = []
     for choice in given.choice:
         texts = given.beside(choice, given.text)
+        sets = {text: mutants.filter(assay=choice, text_assay=text) for text in texts}
+        low = given.records[choice].filter(~pl.col("silent"), pl.col("score") <= MALIGNANT_SCORE)
+        asked = {
+            text: low.join(given.records[text].select(MUTANT_KEY), on=MUTANT_KEY, how="semi")
+            for text in texts
+        }
         for first, second in permutations(texts, 2):
             names = {"assay": choice, "text_a": first, "text_b": second}
-            low = given.records[choice].filter(~pl.col("silent"), pl.col("score") <= MALIGNANT_SCORE)
-            sets = {label: mutants.filter(assay=choice, text_assay=label) for label in (first, second)}
-            asked = given.records[second].select(MUTANT_KEY)
-            parts.append({**names, **shared_sets(low.join(asked, on=MUTANT_KEY, how="semi"), *sets.values())})
+            parts.append({**names, **shared_sets(asked[second], sets[first], sets[second])})
     need(parts, "it takes a choice assay and two text assays of the same model")
     return pl.DataFrame(parts, schema_overrides={"share": pl.Float64})
 
@@ -91,8 +94,10 @@ def _texts(given: ScreenSet, palette: Palette) -> Pictures:
     need(len(mutants), "no mutant is malignant")
     for choice in mutants["assay"].unique(maintain_order=True):
         texts = given.beside(choice, given.text)
+        loci = top_loci(mutants.filter(assay=choice), _ACROSS)
+        records = _with_marks(given, choice, texts, loci)
         rows = []
-        for locus in top_loci(mutants.filter(assay=choice), _ACROSS):
+        for locus in loci:
             told = [
                 (
                     f"{text}: {len(mutants.filter(assay=choice, text_assay=text, layer=locus[0], kind=locus[1])):,}",
@@ -100,14 +105,14 @@ def _texts(given: ScreenSet, palette: Palette) -> Pictures:
                 )
                 for text in texts
             ]
-            rows.append(marked(given, choice, _with_marks(given, choice, texts), locus, told))
+            rows.append(marked(given, choice, records, locus, told))
         title = f"Malignant mutants of {choice} by text assay, in the loci with most of them"
         yield choice, figures.draw_gallery(rows, title, palette)
 
 
-def _with_marks(given: ScreenSet, choice: str, texts: list[str]) -> pl.DataFrame:
-    """Records of a choice assay that say in which texts a mutant is malignant."""
-    records = given.records[choice]
+def _with_marks(given: ScreenSet, choice: str, texts: list[str], loci: list[LocusKey]) -> pl.DataFrame:
+    """Records of some loci in a choice assay that say in which texts a mutant is malignant."""
+    records = of_loci(given.records[choice], loci)
     for text in texts:
         named = malignant_mutants(given).filter(assay=choice, text_assay=text)
         records = flagged(records, given.records[text], named, f"malignant in {text}")
@@ -139,7 +144,8 @@ def _counted(given: ScreenSet, label: str, mutants: pl.DataFrame) -> str:
 def _maps(given: ScreenSet, label: str, mutants: pl.DataFrame) -> list[list[MapData]]:
     """Rows of maps of one choice screen."""
     text = mutants["text_assay"][0]
-    records = flagged(given.records[label], given.records[text], mutants, "malignant")
+    loci = top_loci(mutants, _MOST_LOCI)
+    records = flagged(of_loci(given.records[label], loci), given.records[text], mutants, "malignant")
     counts = {
         (layer, kind): count
         for layer, kind, count in mutants.group_by(LOCUS_KEY, maintain_order=True).len().iter_rows()
@@ -147,7 +153,7 @@ def _maps(given: ScreenSet, label: str, mutants: pl.DataFrame) -> list[list[MapD
     where = f", {given.model_names[label]}" if len(given.by_model(given.labels)) > 1 else ""
     maps = [
         data
-        for locus in top_loci(mutants, _MOST_LOCI)
+        for locus in loci
         for data in marked(
             given, label, records, locus, [(f"{counts[locus]:,} malignant{where}", pl.col("malignant"))]
         )

@@ -13,7 +13,7 @@ from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.analysis.writers import word_coordinates
 from mutascope.findings.columns import columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, need
-from mutascope.findings.galleries import NOT_PANELLED, flagged, marked, top_loci
+from mutascope.findings.galleries import NOT_PANELLED, flagged, marked, of_loci, top_loci
 from mutascope.findings.screens import ScreenSet, once, stack
 from mutascope.findings.writers import PANEL, of_panel, with_text
 
@@ -59,14 +59,15 @@ def _maps(given: ScreenSet, palette: Palette) -> Pictures:
     for label, text, rare in _rare(given):
         letters = _letters(rare)
         told = ", ".join(f"{letter}: {word}" for word, letter in list(letters.items())[:8])
-        records = flagged(given.severe[text], of_panel(given, label), rare, "rare")
+        loci = top_loci(rare, _LOCI)
+        records = flagged(of_loci(given.severe[text], loci), of_panel(given, label), rare, "rare")
         sorts = [(f"cosine < {MALIGNANT_COSINE}", _LOW), ("rare words", pl.col("rare"))]
         rows = [
             [
                 _lettered(data, rare, letters, locus)
                 for data in marked(given, text, records, locus, sorts, NOT_PANELLED)
             ]
-            for locus in top_loci(rare, _LOCI)
+            for locus in loci
         ]
         title = f"{text}: low cosines, and mutants of {label} with rare words ({told})"
         yield label, figures.draw_gallery(rows, title, palette)

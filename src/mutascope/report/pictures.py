@@ -28,9 +28,12 @@ from mutascope.report.blocks import Gallery, Picture, Thumbnail
 
 ROOM = 6_000_000
 """Characters that pictures may take, and those that small maps may: the page stays below 15 MB."""
+MOST = 8
+"""Pictures of one figure: of many screens there are dozens, each of which takes seconds to draw."""
 SHEET = 12
 """Loci that fit a sheet with axes; more are shown as small maps."""
 
+_TOO_LARGE = "the page would be too large; see `mutascope figures"
 _CSS_PIXELS = 96
 """Per inch."""
 _COLOURS = 128
@@ -53,13 +56,17 @@ class Album:
         self._drawn: list[tuple[int, Picture, LeftOut]] = []
 
     def figures(self, block: Figures) -> Iterable[Picture | LeftOut]:
-        """Yield the pictures of a figure, or why they are left out."""
+        """Yield the first pictures of a figure, or why they are left out."""
+        only = f" --only {block.figure}"
         try:
-            for rank, (suffix, figure) in enumerate(
-                figure_named(block.figure).draw(self.given, self.palette)
-            ):
-                what, only = f"figure {block.figure} {suffix}".rstrip(), f" --only {block.figure}"
-                yield self._placed(figure, block.caption, what, only, rank)
+            drawn = figure_named(block.figure).draw(self.given, self.palette)
+            for rank, (suffix, figure) in enumerate(drawn):
+                if rank == MOST:
+                    yield LeftOut(f"other pictures of the figure {block.figure}", f"{_TOO_LARGE}{only}`")
+                    return
+                yield self._placed(
+                    figure, block.caption, f"figure {block.figure} {suffix}".rstrip(), only, rank
+                )
         except NotHere as reason:
             yield LeftOut(block.caption.rstrip("."), str(reason))
 
@@ -95,7 +102,7 @@ class Album:
 
     def _placed(self, figure: Figure, caption: str, what: str, only: str, rank: int) -> Picture:
         found = picture(figure, caption)
-        told = LeftOut(what, f"the page would be too large; see `mutascope figures{only}`")
+        told = LeftOut(what, f"{_TOO_LARGE}{only}`")
         self._drawn.append((rank, found, told))
         return found
 
@@ -122,8 +129,7 @@ class Album:
         title = f"{label}: PREDICTED where not run" if predicted else label
         yield Gallery(title, kinds, sorted(rows.items()), legend, note)
         if left_out:
-            reason = "the page would be too large; see `mutascope figures --only sheet`"
-            yield LeftOut(f"{left_out:,} maps of {label}", reason)
+            yield LeftOut(f"{left_out:,} maps of {label}", f"{_TOO_LARGE} --only sheet`")
 
 
 def picture(figure: Figure, caption: str) -> Picture:
