@@ -64,7 +64,7 @@ def main() -> None:
     design = Design(layers=(options.layer,), mutations=MUTATIONS)
     job = Prediction(MODEL, asked.assay, design, sample=DRAWN, tile=options.tile)
     predicted = job.run(work / "predicted", error=options.error)
-    sample = Design(layers=(options.layer,), mutations=MUTATIONS, sample=CHECKED, sample_seed=CHECK_SEED)
+    sample = design.model_copy(update={"sample": CHECKED, "sample_seed": CHECK_SEED})
     exact = Screen(MODEL, asked.assay, sample, tile=options.tile)
     exact.run(work / "exact")
     found = {
@@ -77,7 +77,8 @@ def main() -> None:
     }
     print(json.dumps(found, indent=1))
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{asked.name}-{options.error}.json").write_text(json.dumps(found, indent=1) + "\n")
+    name = f"{asked.name}-{options.layer}-{options.tile}-{options.error}"
+    (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

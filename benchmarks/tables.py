@@ -207,7 +207,8 @@ def adaptive_table() -> str:
     """A line per run of benchmarks.atlas."""
     columns = (
         "prompt",
-        "region",
+        "layer",
+        "tile",
         "mutants",
         "`--error`",
         "run",
@@ -221,6 +222,8 @@ def adaptive_table() -> str:
         run = json.loads(path.read_text())
         cells = (
             f"`{run['prompt']}`",
+            f"{run['layer']}",
+            f"{run['tile']}",
             f"{run['mutants']:,}",
             f"{run['error']}",
             f"{run['run']:,} ({100 * run['run'] / run['mutants']:.1f} %)",

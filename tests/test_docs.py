@@ -5,6 +5,7 @@ tokenizer and grid of sites, an eighth as wide; those that take long are left to
 parsed, so that their options exist.
 """
 
+import itertools
 import re
 import shlex
 from collections.abc import Callable, Iterable
@@ -281,6 +282,18 @@ def test_the_page_of_the_api_is_written():
     assert "## Screen\n" in page
     assert "load_model(\n    name: str,\n    *,\n    dtype: str = 'float32',\n" in page
     assert "\nNone\n```" not in page  # every public name has a docstring
+
+
+RULE = re.compile(r"^\|( *:?-+:? *\|)+$")
+
+
+def test_rows_of_tables_have_the_cells_of_their_header():
+    for page in PAGES:
+        lines = page.read_text().splitlines()
+        for number in (number for number, line in enumerate(lines) if RULE.match(line)):
+            rows = itertools.takewhile(lambda line: line.startswith("|"), lines[number - 1 :])
+            cells = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
+            assert cells == {lines[number].count("|")}, f"{page.name}: {lines[number - 1]}"
 
 
 @pytest.mark.parametrize("page", BENCHMARKED)
