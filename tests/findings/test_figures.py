@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from mutascope.analysis.maps import MapData
 from mutascope.analysis.status import Status
 from mutascope.core.errors import MutascopeError, NotHere
-from mutascope.figures import COLOURBLIND, PAPER, draw_gallery
+from mutascope.figures import COLOURBLIND, PAPER, draw_gallery, quality_figure
 from mutascope.findings import ScreenSet, figure_named, figures
 from stores import as_choice, random_records, records_of, write_screen
 
@@ -329,3 +329,26 @@ def test_lines_over_layers_are_told_apart_from_chance(tmp_path):
     assert "column 2 of v, NSM sites in 8 of 8 layers (q = " in told["full"]
     assert "the first 6 of which are shown)" in told["full"]
     assert "of v, NSM sites in 2 of 8 layers (no more than chance, q = " in told["rare"]
+
+
+def test_a_locus_without_an_nsm_has_a_share_of_zero(tmp_path):
+    folder = write_screen(tmp_path / "say", records_of({(0, "v"): "##", (1, "v"): ".."}))
+    drawn = draw(ScreenSet([folder]), "severe_by_locus")["say"]
+    shown = np.ma.filled(drawn.axes[0].images[0].get_array(), np.nan)
+    assert shown[1, 0] == 0
+
+
+def test_a_word_has_one_colour_in_all_panels():
+    def panel(words: list[str]) -> pl.DataFrame:
+        told = {"word": words, "rare": [True] * len(words), "coherent": 0.5, "score": 3, "wild_right": 14}
+        return pl.DataFrame(told)
+
+    figure = quality_figure([("a", panel(["otta", "otta", "staring"])), ("b", panel(["staring"]))])
+    tints = [
+        {
+            str(dots.get_label()): np.asarray(dots.get_facecolor()).ravel().tolist()
+            for dots in axes.collections
+        }
+        for axes in figure.axes
+    ]
+    assert tints[0]["staring"] == tints[1]["staring"] != tints[0]["otta"]

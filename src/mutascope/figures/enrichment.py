@@ -16,6 +16,8 @@ from mutascope.figures.palette import PAPER, Palette
 _MOST_LABELS = 6
 _RATIO = ((pl.col("hits") + 0.5) / (pl.col("expected") + 0.5)).log(2)
 """No hit where half a one is expected is no depletion: with a half on both sides, it is near to 1."""
+_DOTS_ACROSS = 250
+"""Points across all dots of a full row, in a panel 400 points wide: what lies beneath stays visible."""
 _LEAST_REACH = 0.05
 """Ratios nearer to 1 than two to this power are no picture of anything."""
 
@@ -57,7 +59,7 @@ def conserved_lines_figure(
         panel.scatter(
             called["index"],
             called["layer"].replace_strict(layers, range(len(layers))) if len(called) else [],
-            s=7,
+            s=min(7, (_DOTS_ACROSS / ratio.shape[1]) ** 2),
             color=MARK,
             linewidths=0,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -21,23 +22,22 @@ def quality_figure(profiles: Sequence[tuple[str, pl.DataFrame]], palette: Palett
     """Share of coherent outputs against the score in a choice assay, a panel per pair of panel and assay.
 
     Frames by title have columns word, rare, coherent, score, wild_right (null: unknown), a row per mutant. The
-    dashed line is the wild type's score.
+    dashed line is the wild type's score. A word has one colour in all panels.
     """
     figure, axes = panels(
         len(profiles), title="How well mutants write, and answer", size=(4.2, 2.8), columns=2
     )
-    for axis, (title, frame) in zip(axes, profiles, strict=True):
-        rare = frame.filter("rare")
-        words = rare["word"].value_counts(sort=True)["word"].head(_MOST_WORDS).to_list()
-        named = {"common words": ~pl.col("rare")} | {
-            word: pl.col("rare") & (pl.col("word") == word) for word in words
-        }
-        if rare["word"].n_unique() > len(words):
-            named["other rare words"] = pl.col("rare") & ~pl.col("word").is_in(words)
+    tops = [_top_words(frame) for _, frame in profiles]
+    tints = {word: colour(palette, index) for index, word in enumerate(dict.fromkeys(chain(*tops)))}
+    for axis, (title, frame), words in zip(axes, profiles, tops, strict=True):
+        sorts = [("common words", "#bbbbbb", ~pl.col("rare"))]
+        sorts += [(word, tints[word], pl.col("rare") & (pl.col("word") == word)) for word in words]
+        others = pl.col("rare") & ~pl.col("word").is_in(words)
+        if frame.select(others.any()).item():
+            sorts.append(("other rare words", "#707070", others))
         random = np.random.default_rng(0)
-        for index, (name, chosen) in enumerate(named.items()):
+        for name, tint, chosen in sorts:
             part = frame.filter(chosen)
-            tint = "#bbbbbb" if index == 0 else colour(palette, index - 1)
             at = part["score"].to_numpy() + random.uniform(-0.25, 0.25, len(part))
             axis.scatter(
                 at, 100 * part["coherent"].to_numpy(), s=12, color=tint, linewidths=0, label=plain(name)
@@ -51,6 +51,11 @@ def quality_figure(profiles: Sequence[tuple[str, pl.DataFrame]], palette: Palett
         axis.set_ylabel("coherent outputs, %", fontsize=8)
         axis.legend(fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def _top_words(frame: pl.DataFrame) -> list[str]:
+    """The rare words with most mutants."""
+    return frame.filter("rare")["word"].value_counts(sort=True)["word"].head(_MOST_WORDS).to_list()
 
 
 def texts_figure(profiles: Sequence[tuple[str, pl.DataFrame]], palette: Palette = PAPER) -> Figure:

@@ -22,7 +22,7 @@ def cosine_figure(cosines: pl.DataFrame, palette: Palette = PAPER) -> Figure:
         panel.hist(values, edges, color=colour(palette, index))
         if len(values):
             panel.axvline(float(np.median(values)), color=INK, lw=0.8, ls="--")
-            panel.set_title(f"{plain(assay)}: median {np.median(values):.2f}", fontsize=9)
+            panel.set_title(f"{plain(assay)}\nmedian {np.median(values):.2f}", fontsize=9)
         panel.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         panel.set_xlabel("cosine", fontsize=8)
         panel.set_ylabel("NSMs", fontsize=8)

@@ -147,8 +147,8 @@ def _by_locus(given: ScreenSet, palette: Palette) -> Pictures:
             if len(counts):
                 title = f"{label}: NSMs with a {told}, % of the mutants"
                 mutants = given.records[label].group_by(LOCUS_KEY, maintain_order=True).agg(whole=pl.len())
-                shares = counts.join(mutants, on=LOCUS_KEY, maintain_order="left")
-                shares = shares.with_columns(share=100 * pl.col(value) / pl.col("whole"))
+                shares = mutants.join(counts, on=LOCUS_KEY, how="left", maintain_order="left")
+                shares = shares.with_columns(share=100 * pl.col(value).fill_null(0) / pl.col("whole"))
                 yield label, figures.by_locus_figure(shares, "share", title=title, palette=palette)
 
 
