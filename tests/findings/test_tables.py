@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from mutascope.core.errors import MutascopeError
-from mutascope.findings import ScreenSet, build_table, build_tables, table_named
+from mutascope.findings import ScreenSet, all_findings, build_table, build_tables, table_named
+from mutascope.findings.blocks import Prose
 from mutascope.findings.rates import headline
 from stores import SHAPES, WILD, as_choice, random_records, records_of, write_screen
 
@@ -326,3 +327,13 @@ def test_no_folder_one_twice_and_one_without_records_are_told_in_a_sentence(tmp_
     next((folder / "records").iterdir()).unlink()
     with pytest.raises(MutascopeError, match="holds no record yet"):
         ScreenSet([folder])
+
+
+@pytest.mark.parametrize("share, told", [(1, False), (3, True)])
+def test_a_wild_type_that_scores_low_itself_is_told(tmp_path, share, told):
+    records, wild = as_choice(records_of({(0, "v"): "+-#."}))
+    scored = records.with_columns(score=pl.col("score") // share)
+    folder = write_screen(tmp_path / "mmlu21", scored, name="mmlu21", wild=wild, prompts=["Say:"] * len(wild))
+    section = next(each.section for each in all_findings() if each.section and each.section.name == "choice")
+    words = " ".join(block.text for block in section.blocks(ScreenSet([folder])) if isinstance(block, Prose))
+    assert ("scores 4 itself" in words) == told

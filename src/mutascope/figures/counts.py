@@ -118,7 +118,9 @@ _LAYER_VALUES = {"nsm": "NSMs", "phenotypes": "phenotypes"}
 
 def _draw_layers(axes: Axes, part: pl.DataFrame, column: str, tint: str, style: str) -> None:
     """Draw one number of every layer, on an axis in its own colour."""
-    axes.plot(part["layer"], part[column], color=tint, ls=style, marker="o", ms=2.5, lw=1)
+    # Both axes end at their largest value, so that points of the same height are common: one lies within the other.
+    ring: dict[str, Any] = {"ms": 4.5, "mfc": "none"} if column == "phenotypes" else {"ms": 2.5}
+    axes.plot(part["layer"], part[column], color=tint, ls=style, marker="o", lw=1, **ring)
     axes.set_ylim(0, 1.06 * max(1, axes.get_ylim()[1]))
     axes.set_ylabel(_LAYER_VALUES[column], fontsize=8, color=tint)
     axes.tick_params(axis="y", colors=tint, labelsize=7)

@@ -76,6 +76,16 @@ def supplementary_severe(given: ScreenSet) -> pl.DataFrame:
     )  # texts of its own model each
 
 
+def wild_score(given: ScreenSet, choice: str) -> int | None:
+    """Return the score of the wild type: that of its answers, or of a silent mutant where the keys are not known."""
+    manifest = given.results[choice].manifest
+    if manifest.prompts and all(prompt.key for prompt in manifest.prompts):
+        keyed = zip(manifest.wild_type, manifest.prompts, strict=True)
+        return sum(" ".join(said.continuation.split()) == prompt.key for said, prompt in keyed)
+    silent = given.records[choice].filter("silent")["score"].drop_nulls()
+    return int(silent[0]) if len(silent) else None
+
+
 def _scores(given: ScreenSet, palette: Palette) -> Pictures:
     counts = choice_by_score(given)
     need(len(counts), "no mutant of a choice assay that was run is an NSM")
@@ -102,6 +112,13 @@ def _blocks(given: ScreenSet) -> Iterator[Block]:
         "A mutant is destructive when some answer is no letter, wholly when none is; it underperforms with a score"
         " below 10; it is malignant when it scores 8 or less and its text has a cosine below 0.5."
     )
+    for label in given.choice:
+        score = wild_score(given, label)
+        if score is not None and score < UNDERPERFORMING:
+            yield Prose(
+                f"The wild type of {label} scores {score} itself: bounds of 10 and 8, which are the paper's for a wild"
+                " type with 14 right answers, do not tell what its mutants spoil."
+            )
     yield Figures("score", "NSMs by score.")
     yield Rows(
         "choice_by_kind",

@@ -19,6 +19,7 @@ from mutascope.analysis.choice import (
 from mutascope.analysis.lines import top_lines
 from mutascope.analysis.maps import LocusKey, MapData
 from mutascope.core.schema import LOCUS_KEY, MUTANT_KEY
+from mutascope.core.words import counted
 from mutascope.findings.columns import columns, share
 from mutascope.findings.finding import Drawing, Finding, Pictures, need
 from mutascope.findings.galleries import flagged, marked, of_loci, top_loci
@@ -137,7 +138,7 @@ def _gallery(given: ScreenSet, palette: Palette) -> Pictures:
 
 
 def _counted(given: ScreenSet, label: str, mutants: pl.DataFrame) -> str:
-    told = f"{len(mutants):,} in {mutants.select(LOCUS_KEY).n_unique()} loci"
+    told = f"{len(mutants):,} in {counted(mutants.select(LOCUS_KEY).n_unique(), 'locus', 'loci')}"
     return told if len(given.by_model(given.labels)) == 1 else f"{given.model_names[label]} {told}"
 
 

@@ -13,6 +13,7 @@ from mutascope.analysis.quality import QUALITIES, mutant_quality
 from mutascope.analysis.slopes import slope_within_loci
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.findings.blocks import Block, Figures, Prose, Rows
+from mutascope.findings.choice import wild_score
 from mutascope.findings.columns import chance, columns
 from mutascope.findings.finding import Drawing, Finding, Pictures, Section, need
 from mutascope.findings.screens import ScreenSet, once, stack
@@ -72,19 +73,9 @@ def _scored(given: ScreenSet) -> list[tuple[str, str, pl.DataFrame]]:
         scores = given.records[choice].select(*MUTANT_KEY, "score").drop_nulls()
         both = _of(given, panel).join(scores, on=MUTANT_KEY, how="inner", maintain_order="left")
         told.append(
-            (panel, choice, both.with_columns(wild_right=pl.lit(_wild_score(given, choice), pl.Int64)))
+            (panel, choice, both.with_columns(wild_right=pl.lit(wild_score(given, choice), pl.Int64)))
         )
     return told
-
-
-def _wild_score(given: ScreenSet, choice: str) -> int | None:
-    """The score of the wild type: that of its answers, or of a silent mutant where the keys are not known."""
-    manifest = given.results[choice].manifest
-    if manifest.prompts and all(prompt.key for prompt in manifest.prompts):
-        keyed = zip(manifest.wild_type, manifest.prompts, strict=True)
-        return sum(" ".join(said.continuation.split()) == prompt.key for said, prompt in keyed)
-    silent = given.records[choice].filter("silent")["score"].drop_nulls()
-    return int(silent[0]) if len(silent) else None
 
 
 @once
