@@ -102,3 +102,27 @@ def test_terms_are_of_sampled_or_greedy_texts(cli, llama, tmp_path):
     shown = cli("show", tmp_path / "s", mutant, "--terms")
     assert shown.code == 2
     assert "leave out --terms" in shown.err
+
+
+@pytest.mark.parametrize("type", ["text", "choice"])
+def test_a_mutant_that_was_not_run_is_run_when_it_is_checked(cli, tmp_path, type):
+    """What is told of it is what a screen that has run it tells."""
+    model = choice_model(tmp_path / "m")
+    with (tmp_path / "q.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["question", *"ABCD", "answer"], *question_rows(12)])
+    assay = {
+        "text": TextAssay(name="t", prompt="The life cycle", seed=1, max_new_tokens=6),
+        "choice": ChoiceAssay(name="q", questions=str(tmp_path / "q.csv"), shots=1, right=0, wrong=2),
+    }[type]
+    for name, rows in (("all", None), ("some", (0,))):
+        design = Design(kinds=("v",), layers=(0,), rows=rows, cols=(0,), mutations=("max",))
+        Screen(str(model), assay, design, tile=8).run(tmp_path / name, quiet=True)
+    last = ScreenData(tmp_path / "all").records().row(-1, named=True)
+    mutant = Mutant(*(last[name] for name in MUTANT_KEY))
+    assert cli("show", tmp_path / "some", mutant).code == 2
+    run = cli("show", tmp_path / "some", mutant, "--check")
+    assert run.code == 0, run.err
+    assert run.out.startswith(cli("show", tmp_path / "all", mutant).out)
+    assert "has no record of it" in run.out
+    refused = cli("show", tmp_path / "some", "0.v:99,0:max", "--check")
+    assert refused.code == 2

@@ -39,9 +39,11 @@ def served(atlas: Atlas, speaker: Any = None) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, args=[[listening]])
     thread.start()
-    yield f"http://{HOST}:{listening.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://{HOST}:{listening.getsockname()[1]}/"
+    finally:  # else a test that fails leaves a thread that nobody ends
+        server.should_exit = True
+        thread.join()
 
 
 class Quiet(SimpleHTTPRequestHandler):

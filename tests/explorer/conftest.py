@@ -17,7 +17,7 @@ HOSTILE = (
     "right to left: \u202eevil\u202c שלום مرحبا",
     "emoji 🪰👩‍🔬 and \u0000 control",
     "long " * 20_000,
-    "the egg hatches into an adult",
+    "the egg hatches\ninto an adult",
 )
 
 

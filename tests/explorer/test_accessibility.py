@@ -9,8 +9,11 @@ pytest.importorskip("starlette", reason="the server takes the extra explorer")
 pytest.importorskip("axe_playwright_python", reason="axe-core comes with the extra dev")
 
 from axe_playwright_python.sync_playwright import Axe
-from browsing import CHROMIUM, look
+from browsing import CHROMIUM, look, opened, served
 
+from mutascope import Mutant
+from mutascope.core.schema import MUTANT_KEY
+from mutascope.explorer import Atlas
 from mutascope.store.reader import ScreenData
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
@@ -26,14 +29,16 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_view_has_a_serious_fault(page, folders, theme):
-    results = ScreenData(folders["drosophila"])
-    nsm = results.records().filter(layer=0, kind="v", silent=False).row(0, named=True)
-    mutant = f"view=locus&locus=0.v&mutant=0.v:{nsm['row']},{nsm['col']}:{nsm['mutation']}"
-    page.emulate_media(color_scheme=theme)
+def mutant_of(folder) -> str:
+    """A view of a mutant at 0.v that is no silent one."""
+    nsm = ScreenData(folder).records().filter(layer=0, kind="v", silent=False).row(0, named=True)
+    return f"view=locus&locus=0.v&mutant={Mutant(*(nsm[key] for key in MUTANT_KEY))}"
+
+
+def faults(page, views: dict[str, str]) -> dict[str, list[str]]:
+    """Serious faults by view."""
     found = {}
-    for name, view in {**VIEWS, "mutant": mutant}.items():
+    for name, view in views.items():
         look(page, view)
         page.reload()
         page.wait_for_selector("main[data-ready]:not([aria-busy])")
@@ -43,4 +48,19 @@ def test_no_view_has_a_serious_fault(page, folders, theme):
             if fault["impact"] in ("serious", "critical")
         ]
         found |= {name: serious} if serious else {}
-    assert not found
+    return found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_view_has_a_serious_fault(page, folders, theme):
+    page.emulate_media(color_scheme=theme)
+    choice = f"screen=2&{mutant_of(folders['mmlu21'])}"
+    assert not faults(page, {**VIEWS, "mutant": mutant_of(folders["drosophila"]), "choice": choice})
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_panels_and_live_have_no_serious_fault(browser, folders, theme):
+    for address in served(Atlas([str(folders["drosophila"]), str(folders["panel"])], live=True)):
+        for page in opened(browser, address):
+            page.emulate_media(color_scheme=theme)
+            assert not faults(page, {"panels": "view=panels", "live": "view=live", "line": "line=row,1,v"})

@@ -264,9 +264,15 @@ def test_a_screen_that_cannot_be_read_is_told_among_the_findings(tmp_path):
 def test_a_sentence_is_of_the_screen_that_it_names_in_full(tmp_path):
     folders = [write_screen(tmp_path / name, records_of({(0, "v"): "+-#."})) for name in ("demo", "demo2")]
     screens = Atlas([str(folder) for folder in folders]).screens
-    assert place_of("Row 1 of 0.v in demo2.", screens) == {"screen": 1, "locus": "0.v"}
-    assert place_of("Row 1 of 0.v in demo.", screens) == {"screen": 0, "locus": "0.v"}
+    assert place_of("0.v in demo2.", screens) == {"screen": 1, "locus": "0.v", "line": None}
+    assert place_of("0.v in demo.", screens) == {"screen": 0, "locus": "0.v", "line": None}
     assert place_of("0.v in demo and demo2", screens)["screen"] is None
+
+
+def test_a_sentence_is_of_the_line_that_it_names(tmp_path):
+    screens = Atlas([str(write_screen(tmp_path / "demo", records_of({(0, "v"): "+-#."})))]).screens
+    told = "Column 3 of down.e2 is enriched in NSM sites in 2 of 2 layers (demo, q = 0.01)."
+    assert place_of(told, screens) == {"screen": 0, "locus": None, "line": "col,3,down.e2"}
 
 
 def test_what_was_added_since_is_seen(tmp_path):

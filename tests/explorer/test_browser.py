@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import shlex
+from pathlib import Path
+
 import polars as pl
 import pytest
 
@@ -10,10 +15,11 @@ pytest.importorskip("starlette", reason="the server takes the extra explorer")
 
 from browsing import CHROMIUM, hosted, look, opened, served
 
-from mutascope import Mutant
+from mutascope import Design, Mutant, Screen
 from mutascope.analysis.copa import rearrange, sign_map
 from mutascope.analysis.enrichment import nsm_enrichment
 from mutascope.analysis.severity import severity_frame
+from mutascope.assays import TextAssay
 from mutascope.core.schema import MUTANT_KEY
 from mutascope.explorer import Atlas, write_site
 from mutascope.run.live import Live
@@ -152,6 +158,102 @@ def test_phenotypes_are_searched_and_lead_to_mutants(page, folders):
     page.wait_for_selector(".chosen")
 
 
+def test_a_phrase_is_found_across_lines(page, hostile):
+    said = ScreenData(hostile).phenotypes()["text"].str
+    look(page, 'screen=1&view=phenotypes&words="hatches+into+an"')
+    wanted = said.contains(r"hatches\s+into an").sum()
+    assert wanted
+    page.get_by_text(f"{wanted} of ").wait_for()
+
+
+def commands(browser, folder: Path, name: str) -> list[str]:
+    """The command and the line of Python that are shown with a mutant."""
+    shown = []
+    for address in served(Atlas([str(folder)])):
+        for page in opened(browser, address):
+            look(page, f"view=locus&locus={name.split(':')[0]}&mutant={name}")
+            shown = page.locator("aside code").all_inner_texts()
+    return shown
+
+
+def printed(line: str) -> str:
+    """What a line of Python prints."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        exec(line)
+    return told.getvalue()
+
+
+def test_the_command_and_the_line_of_a_mutant_have_what_is_shown(browser, llama, cli, tmp_path):
+    assay = TextAssay(name="t", prompt="The life cycle", seed=1, max_new_tokens=6)
+    design = Design(kinds=("v",), layers=(0,), mutations=("max",), sample=4)
+    Screen(llama, assay, design, tile=8).run(tmp_path / "s", quiet=True)
+    record = ScreenData(tmp_path / "s").records().row(0, named=True)
+    name = str(Mutant(*(record[key] for key in MUTANT_KEY)))
+    command, line = commands(browser, tmp_path / "s", name)
+    verb, *rest = shlex.split(command)[1:]
+    assert "gives the same record" in cli(verb, *rest).out
+    assert record["phenotype"] in printed(line)
+
+
+def test_what_was_predicted_has_a_command_and_a_line_too(browser, tmp_path):
+    records = records_of({(0, "v"): "+-#.\n.#.+"})
+    folder = write_predictions(
+        write_screen(tmp_path / "some", records.head(6), shapes={(0, "v"): (2, 4)}), records
+    )
+    call = ScreenData(folder).calls().filter(source="predicted").row(0, named=True)
+    name = str(Mutant(*(call[key] for key in MUTANT_KEY)))
+    command, line = commands(browser, folder, name)
+    assert command.endswith(f"{name} --check")
+    assert "predicted" in printed(line)
+
+
+def tab_to(page, wanted: str) -> None:
+    """Press Tab until the focus is there."""
+    for _ in range(80):
+        if page.evaluate("wanted => document.activeElement.matches(wanted)", wanted):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(wanted)
+
+
+def test_keys_alone_lead_to_a_mutant_and_to_what_says_the_same(page):
+    look(page)
+    tab_to(page, "a.locus")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".locusview")
+    assert page.evaluate("document.activeElement.id") == "main"  # and not the top of the page
+    tab_to(page, "select[name='colour']")
+    for colour in ("divergence", "cosine"):  # the choice keeps the focus, although it is drawn anew
+        page.keyboard.press("ArrowDown")
+        page.wait_for_function("colour => location.hash.includes(`colour=${colour}`)", arg=colour)
+        page.wait_for_selector("#limit")
+        page.wait_for_function("() => document.activeElement.name === 'colour'")
+    tab_to(page, "#limit")
+    for _ in range(2):
+        before = page.locator("#limit").input_value()
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_function("before => document.getElementById('limit').value !== before", arg=before)
+        page.wait_for_function("() => document.activeElement.id === 'limit'")
+    tab_to(page, "canvas.chart")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("aside h2")
+    tab_to(page, "aside a[aria-label='Close']")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("aside", state="hidden")
+    tab_to(page, "#view-phenotypes")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search")
+    tab_to(page, "tbody a")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".chosen")
+    tab_to(page, ".chosen .mutants a")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-side='mutant'] p")
+
+
 def test_a_phenotype_lights_up_on_the_model(page, folders):
     look(page, "view=model&phenotype=0")
     results = ScreenData(folders["drosophila"])
@@ -269,6 +371,15 @@ def test_what_is_asked_live_streams_side_by_side(browser, folders, llama):
             page.wait_for_selector(".sides.live:not([data-done])")
             page.wait_for_selector(".sides.live[data-done]")
             assert [text.split() for text in shown.all_text_contents()] == [wild, half]
+            page.get_by_role(
+                "button", name="Dark or light"
+            ).click()  # which draws all anew, but for what was said
+            page.wait_for_timeout(200)
+            assert [text.split() for text in shown.all_text_contents()] == [wild, half]
+            page.get_by_role("button", name="put this into the address").click()
+            page.wait_for_function(
+                "() => location.hash.includes('dose=0.5') && location.hash.includes('length=9')"
+            )
             page.locator("input.name").first.fill("99.v:0,0:max")
             page.get_by_role("button", name="say").click()
             page.get_by_text("has no 99.v:0,0:max").wait_for()
@@ -295,6 +406,26 @@ def test_findings_are_sentences_with_links(page):
     look(page, "view=findings")
     page.wait_for_selector(".findings li a")
     assert page.locator(".findings li a").count() >= 1
+    page.get_by_text("lean towards max").first.click()
+    page.wait_for_selector(".model")
+    assert page.locator("select[name='colour']").input_value() == "bias"
+
+
+def test_a_line_of_all_layers_is_shown_on_the_model_and_on_a_locus(page):
+    look(page, "line=col,2,down")
+    assert page.locator("#line").inner_text() == "column 2 of down ×"
+    for view, canvas in (
+        ("line=col,2,down", "canvas.plane"),
+        ("view=locus&locus=0.down&line=col,2,down", "canvas.chart"),
+    ):
+        look(page, view)
+        page.wait_for_timeout(200)
+        picture = f"document.querySelector('{canvas}').toDataURL()"
+        marked = page.evaluate(picture)
+        page.click("#line")
+        page.wait_for_selector("#line", state="detached")
+        page.wait_for_timeout(200)
+        assert page.evaluate(picture) != marked
 
 
 def test_colours_and_palettes_change_the_picture(page):

@@ -18,9 +18,7 @@ def die(*_: object) -> None:
 
 def test_another_process_finds_the_same(folders):
     paths = [str(folders["drosophila"])]
-    assert [(title, said) for title, said in found_elsewhere(paths)] == list(
-        found_here(lambda: open_many(paths))
-    )
+    assert list(found_elsewhere(paths)) == list(found_here(lambda: open_many(paths)))
     assert not multiprocessing.active_children()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import polars as pl
 import typer
@@ -17,7 +18,12 @@ from mutascope.analysis.subjects import subject_scores
 from mutascope.cli import options
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Mutant
+from mutascope.core.operators import check_mutations
 from mutascope.store.reader import ScreenData
+
+if TYPE_CHECKING:
+    from mutascope.engine.reference import ReferenceSession
+    from mutascope.run.screen import Screen
 
 _TERMS = 12
 """Tokens that ``--terms`` shows."""
@@ -29,7 +35,10 @@ def show(
     folder: options.Folder,
     mutant: Annotated[str, typer.Argument(help="such as 15.down:3,7:max")],
     check: Annotated[
-        bool, typer.Option("--check", help="run it again on the reference engine and compare")
+        bool,
+        typer.Option(
+            "--check", help="run it on the reference engine; compare it with its record, where there is one"
+        ),
     ] = False,
     terms: Annotated[
         bool,
@@ -49,32 +58,50 @@ def show(
     if page is not None:
         write_page(results, wanted, page)
         return
-    record = results.record(wanted)
+    if terms and results.manifest.assay.type != "text":
+        raise MutascopeError(
+            f"--terms is of text assays, and {folder} is of a {results.manifest.assay.type} assay"
+        )
+    record = results.record(wanted) if has_record(results, wanted) or not check else None
+    if record is not None:
+        print_record(results, wanted, record, results.outputs_of(wanted))
+    if check or terms or save is not None:
+        loading = {"device": device, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
+        _with_model(results, wanted, record, loading, check=check, terms=terms, save=save)
+
+
+def has_record(results: ScreenData, mutant: Mutant) -> bool:
+    """Whether the screen has run a mutant."""
+    return not results.records().filter(**asdict(mutant)).is_empty()
+
+
+def print_record(results: ScreenData, mutant: Mutant, record: dict[str, Any], outputs: pl.DataFrame) -> None:
+    """Print the record of a mutant and what it says.
+
+    Args:
+        results: of the screen.
+        mutant: that it is of.
+        record: with its ``text``.
+        outputs: a row per prompt, with ``text``, where the assay keeps them.
+    """
     console = Console(highlight=False)
     silent = "silent" if record["silent"] else f"NSM, first divergence at token {record['first_divergence']}"
     chance = record.get("silence")
     told = "" if chance is None else f", silent with a chance of {chance:.2g} over the noise"
-    console.print(Text(f"{wanted}: {silent}{told}, phenotype {record['phenotype']}"), soft_wrap=True)
+    console.print(Text(f"{mutant}: {silent}{told}, phenotype {record['phenotype']}"), soft_wrap=True)
     if results.manifest.assay.type == "choice" and results.manifest.prompts:
         if results.manifest.pooled:
-            console.print(subjects_table(results, record["phenotype"]))
-        console.print(answers_table(results, wanted, changed=results.manifest.pooled))
+            text = pl.DataFrame({"phenotype": [record["phenotype"]], "text": [record["text"]]})
+            console.print(subjects_table(results, text))
+        console.print(answers_table(results, outputs, changed=results.manifest.pooled))
     elif results.manifest.assay.type == "panel":
-        changed = results.outputs_of(wanted)["phenotype"].to_list()
         wild = [output.phenotype for output in results.manifest.wild_type]
-        differing = sum(a != b for a, b in zip(changed, wild, strict=True))
+        differing = sum(a != b for a, b in zip(outputs["phenotype"], wild, strict=True))
         console.print(f"{differing} of {len(wild)} outputs differ; read them with --page FILE.html")
     elif record["text"] is None:
         console.print("non-finite: a step had a NaN or infinite logit, there is no text")
     else:
         console.print(diff_to_rich(word_diff(results.wild_type, record["text"])), soft_wrap=True)
-    if terms and results.manifest.assay.type != "text":
-        raise MutascopeError(
-            f"--terms is of text assays, and {folder} is of a {results.manifest.assay.type} assay"
-        )
-    if check or terms or save is not None:
-        loading = {"device": device, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
-        _with_model(results, wanted, record, loading, check=check, terms=terms, save=save)
 
 
 def write_page(results: ScreenData, mutant: Mutant, page: Path) -> None:
@@ -93,13 +120,13 @@ def write_page(results: ScreenData, mutant: Mutant, page: Path) -> None:
     typer.echo(f"{page}: {mutant} on {len(panel.manifest.prompts)} prompts")
 
 
-def subjects_table(results: ScreenData, phenotype: str) -> Table:
-    """Return the right answers of a mutant by subject, beside the wild type's."""
+def subjects_table(results: ScreenData, said: pl.DataFrame) -> Table:
+    """Return the right answers of a mutant (its phenotype and text) by subject, beside the wild type's."""
     prompts = results.manifest.prompts
-    told = results.phenotypes().filter(phenotype=phenotype)
+    phenotype = said["phenotype"][0]
     wild = pl.DataFrame({"phenotype": ["wild type"], "text": [results.wild_type]})
     scores = subject_scores(
-        pl.concat([told.select("phenotype", "text"), wild]),
+        pl.concat([said, wild]),
         [prompt.key or "" for prompt in prompts],
         [prompt.subject or "" for prompt in prompts],
     )
@@ -113,11 +140,11 @@ def subjects_table(results: ScreenData, phenotype: str) -> Table:
     return table
 
 
-def answers_table(results: ScreenData, mutant: Mutant, *, changed: bool = False) -> Table:
+def answers_table(results: ScreenData, outputs: pl.DataFrame, *, changed: bool = False) -> Table:
     """Return the answers of a mutant beside the wild type's and the key, with the probabilities of the choices.
 
-    Where they are too many for a line, the probabilities are those of the key and of the two answers. ``changed``
-    leaves out the answers that are the wild type's.
+    ``outputs`` are the mutant's, with their text. Where they are too many for a line, the probabilities are those of
+    the key and of the two answers. ``changed`` leaves out the answers that are the wild type's.
     """
     letters = results.manifest.letters or []
     few = len(letters) <= _LETTERS_IN_LINE
@@ -125,7 +152,7 @@ def answers_table(results: ScreenData, mutant: Mutant, *, changed: bool = False)
     columns = [Column(f"p({told})", min_width=5) for told in chances]
     table = Table("question", "key", "wild type", "mutant", *columns)
     wild = results.wild_type.split("\n")
-    for row in results.outputs_of(mutant).iter_rows(named=True):
+    for row in outputs.iter_rows(named=True):
         prompt = results.manifest.prompts[row["prompt"]]
         said = "non-finite" if row["text"] is None else row["text"]
         if changed and said == wild[row["prompt"]]:
@@ -172,7 +199,7 @@ def _chance(probability: float | None) -> str:
 def _with_model(
     results: ScreenData,
     mutant: Mutant,
-    record: dict[str, Any],
+    record: dict[str, Any] | None,
     loading: dict[str, Any],
     *,
     check: bool,
@@ -189,25 +216,47 @@ def _with_model(
         screen.check_numerics(results.manifest)
         Console(highlight=False).print(terms_table(results, session.terms(mutant)))
     if check:
-        from mutascope.assays.phenotype import PhenotypeReader
-
-        screen.check_numerics(results.manifest)
-        reader = PhenotypeReader(screen.model, screen.resolved, session.wild_type)
-        (outcome,) = session.run([mutant])
-        again = reader.shard([outcome]).records.row(0, named=True)
-        differing = [
-            name for name in ("silent", "first_divergence", "phenotype") if again[name] != record[name]
-        ]
-        if differing:
-            raise MutascopeError(
-                f"{mutant} is not reproduced by the reference engine: "
-                + ", ".join(
-                    f"{name} is stored as {record[name]} and came out as {again[name]}" for name in differing
-                )
-            )
-        typer.echo("checked: the reference engine gives the same record")
+        _check(results, screen, session, mutant, record)
     if save is not None:
         with screen.mutant(mutant) as network:
             network.save_pretrained(save)
         screen.model.tokenizer.save_pretrained(save)
         typer.echo(f"{save}: the model with {mutant}, loads with AutoModelForCausalLM.from_pretrained")
+
+
+def _check(
+    results: ScreenData,
+    screen: Screen,
+    session: ReferenceSession,
+    mutant: Mutant,
+    record: dict[str, Any] | None,
+) -> None:
+    """Run a mutant on the reference engine: compare it with its record, or else print what it says."""
+    from mutascope.assays.phenotype import PhenotypeReader
+
+    screen.check_numerics(results.manifest)
+    check_mutations([mutant.mutation])
+    screen.model.genome.check_mutant(mutant, screen.tiling)
+    (outcome,) = session.run([mutant])
+    shard = PhenotypeReader(screen.model, screen.resolved, session.wild_type).shard([outcome])
+    again = shard.records.row(0, named=True)
+    if record is None:
+        said = shard.phenotypes
+        text = said.filter(phenotype=again["phenotype"])["text"][0]
+        outputs = (
+            pl.DataFrame()
+            if shard.outputs is None
+            else shard.outputs.join(said, on="phenotype", maintain_order="left")
+        )
+        print_record(results, mutant, {**again, "text": text}, outputs)
+        typer.echo("this is what the reference engine says; the screen has no record of it")
+        return
+    differing = [name for name in ("silent", "first_divergence", "phenotype") if again[name] != record[name]]
+    if differing:
+        raise MutascopeError(
+            f"{mutant} is not reproduced by the reference engine: "
+            + ", ".join(
+                f"{name} is stored as {record[name]} and came out as {again[name]}" for name in differing
+            )
+        )
+    typer.echo("checked: the reference engine gives the same record")

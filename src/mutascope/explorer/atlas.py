@@ -55,6 +55,7 @@ class Screen:
             "folder": self.results.folder.path,
             "stamp": self.stamp,
             "total": total,
+            "imported": bool(manifest.imported),
             "finished": bool(manifest.imported) or (manifest.vouched and index["done"] == total),
         }
 

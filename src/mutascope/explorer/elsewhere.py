@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 
 from mutascope.core.errors import MutascopeError
-from mutascope.explorer.told import found_here
+from mutascope.explorer.told import Found, found_here
 from mutascope.findings import open_many
 
 _CONTEXT = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
 
 
-def found_elsewhere(folders: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield title and sentences of every section on the screens in these folders, found by another process.
+def found_elsewhere(folders: Sequence[str]) -> Iterator[Found]:
+    """Yield name, title and sentences of every section on the screens in these folders, found by another process.
 
     The process ends with the iterator, and with this process.
 
@@ -31,10 +31,10 @@ def found_elsewhere(folders: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     say.close()
     try:
         while True:
-            title, sentences = json.loads(said.recv_bytes())
-            if title is None:
+            name, title, sentences = json.loads(said.recv_bytes())
+            if name is None:
                 raise MutascopeError(sentences[0])
-            yield title, sentences
+            yield name, title, sentences
     except EOFError:
         process.join()
         if process.exitcode:
@@ -47,14 +47,14 @@ def found_elsewhere(folders: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _find(folders: Sequence[str], say: Connection) -> None:
-    """Be the process: send sections as they are found, or the reason why there are none, without a title."""
+    """Be the process: send sections as they are found, or the reason why there are none, without a name."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends, and this with it
     threading.Thread(target=_end_with_server, daemon=True).start()
     try:
         for section in found_here(lambda: open_many(folders)):
             say.send_bytes(json.dumps(section).encode())
     except MutascopeError as error:
-        say.send_bytes(json.dumps((None, [str(error)])).encode())
+        say.send_bytes(json.dumps((None, "", [str(error)])).encode())
 
 
 def _end_with_server() -> None:

@@ -31,18 +31,32 @@ def mime_bundle(results: ScreenData, data: MapData) -> dict[str, Any]:
     shown: dict[str, Any] = {"image/png": drawn.getvalue(), "text/plain": repr(data)}
     page = locus_page(results, data.name)
     if page is not None:
-        source = base64.b64encode(page.encode("utf-8", "surrogatepass")).decode()
-        shown["text/html"] = (
-            f'<iframe title="Map of {data.name}" width="100%" height="{HEIGHT}" frameborder="0"'
-            f' src="data:text/html;charset=utf-8;base64,{source}#view=locus&amp;locus={data.name}"></iframe>'
-        )
+        shown["text/html"] = _framed(page, data.name, drawn.getvalue())
     return shown
+
+
+def _framed(page: str, name: str, picture: bytes) -> str:
+    """The frame, in front of the picture: a notebook that is not trusted drops frames, and shows what is behind."""
+    source = base64.b64encode(page.encode("utf-8", "surrogatepass")).decode()
+    behind = base64.b64encode(picture).decode()
+    return (
+        f'<div style="position: relative; min-height: {HEIGHT}px">'
+        f'<img alt="Map of {name}" src="data:image/png;base64,{behind}" style="max-width: 100%">'
+        f'<iframe title="Map of {name}" style="position: absolute; inset: 0; width: 100%; height: 100%; border: 0"'
+        f' src="data:text/html;charset=utf-8;base64,{source}#view=locus&amp;locus={name}"></iframe></div>'
+    )
 
 
 def locus_page(results: ScreenData, name: str) -> str | None:
     """Return the page of a locus; None where its data, and what the mutants say, are too large for one page."""
     pages = pages_of(results.folder, stamp(results.folder))
-    index = {**pages.index, "label": pages.index["title"], "folder": results.folder.path, "finished": True}
+    index = {
+        **pages.index,
+        "label": pages.index["title"],
+        "folder": results.folder.path,
+        "imported": bool(results.manifest.imported),
+        "finished": True,
+    }
     kept = {f"data/0/{each}.bin": content for each, content in _pages(pages, name)}
     if sum(map(len, kept.values())) > MOST:
         return None

@@ -129,7 +129,6 @@ class ScreenPages:
             "done": self.results.done,
             "mutations": self.mutations,
             "measures": self.measures,
-            "max_length": assay.stated.get("max_length"),
             "prompt": self.manifest.prompts[0].text if self.manifest.prompts else "",
             "keys": [prompt.key for prompt in self.manifest.prompts if prompt.key is not None],
             "letters": self.letters,

@@ -40,7 +40,6 @@ class PagesIndex(TypedDict):
     done: int
     mutations: list[str]
     measures: list[str]
-    max_length: int | None
     prompt: str
     keys: list[str]
     letters: list[str]
@@ -55,12 +54,13 @@ class PagesIndex(TypedDict):
 
 
 class ScreenIndex(PagesIndex):
-    """A screen of an atlas; ``stamp`` changes with its folder."""
+    """A screen of an atlas; ``stamp`` changes with its folder, and the model of an imported one cannot be loaded."""
 
     label: str
     folder: str
     stamp: str
     total: int
+    imported: bool
     finished: bool
 
 
@@ -89,10 +89,13 @@ class AtlasIndex(TypedDict):
 
 
 class Placed(TypedDict):
-    """What a sentence speaks of: the number of a screen and a locus; null where of none, or of several."""
+    """What a sentence speaks of: the number of a screen, a locus, a line of all layers (axis, index and kind, with
+    commas); null where of none, or of several.
+    """
 
     screen: int | None
     locus: str | None
+    line: str | None
 
 
 class Sentence(Placed):
@@ -102,8 +105,9 @@ class Sentence(Placed):
 
 
 class Section(TypedDict):
-    """A line of ``data/findings.jsonl``."""
+    """A line of ``data/findings.jsonl``: name and title of a section of the report, and its sentences."""
 
+    name: str
     section: str
     sentences: list[Sentence]
 

@@ -14,6 +14,10 @@ from mutascope.findings import ScreenSet
 from mutascope.findings.sentences import sentences
 
 _LOCUS = re.compile(r"\b\d+\.[a-z](?:[\w.-]*\w)?")
+_LINE = re.compile(r"\b(Row|Column) (\d+) of ([a-z](?:[\w.-]*\w)?)")
+_AXES = {"Row": "row", "Column": "col"}
+Found = tuple[str, str, Sequence[str]]
+"""Name, title and sentences of a section."""
 
 
 class Place(Protocol):
@@ -30,31 +34,35 @@ class Place(Protocol):
         ...
 
 
-def findings(found: Iterable[tuple[str, Sequence[str]]], screens: Sequence[Place]) -> Iterator[bytes]:
+def findings(found: Iterable[Found], screens: Sequence[Place]) -> Iterator[bytes]:
     """Yield lines of JSON: the sentences of a section as soon as they are found.
 
-    A line has ``section`` and ``sentences``, each with ``sentence``, and ``screen`` and ``locus`` that it speaks of,
-    which are null where it speaks of none, or of several screens. The last line may be ``refused``: why no more comes.
+    A line has ``name``, ``section`` and ``sentences``, each with ``sentence``, and ``screen``, ``locus`` and ``line``
+    that it speaks of, which are null where it speaks of none, or of several screens. The last line may be ``refused``:
+    why no more comes.
 
     Args:
-        found: title and sentences of every section.
+        found: name, title and sentences of every section.
         screens: of the atlas, by number.
     """
     try:
-        for title, said in found:
+        for name, title, said in found:
             placed = [Sentence(sentence=sentence, **place_of(sentence, screens)) for sentence in said]
-            yield _line(Section(section=title, sentences=placed))
+            yield _line(Section(name=name, section=title, sentences=placed))
     except MutascopeError as error:
         yield _line(Refused(refused=str(error)))
 
 
-def found_here(open_set: Callable[[], ScreenSet]) -> Iterator[tuple[str, list[str]]]:
-    """Yield title and sentences of every section on the screens that are opened."""
-    yield from ((section.title, said) for section, said in sentences(open_set()))
+def found_here(open_set: Callable[[], ScreenSet]) -> Iterator[Found]:
+    """Yield name, title and sentences of every section on the screens that are opened."""
+    yield from ((section.name, section.title, said) for section, said in sentences(open_set()))
 
 
 def place_of(sentence: str, screens: Sequence[Place]) -> Placed:
-    """Return the ``screen`` (number) and the ``locus`` that a sentence names; null where it names none, or several."""
+    """Return what a sentence names: ``screen`` (number), ``locus`` and ``line`` (such as ``row,12,v``).
+
+    They are null where it names none, or several screens.
+    """
     named, rest = [], sentence
     for number, screen in sorted(enumerate(screens), key=lambda item: -len(item[1].label)):
         rest, times = re.subn(rf"(?<!\w){re.escape(screen.label)}(?!\w)", "", rest)
@@ -62,7 +70,12 @@ def place_of(sentence: str, screens: Sequence[Place]) -> Placed:
     number = named[0] if len(named) == 1 else 0 if len(screens) == 1 else None
     known = set() if number is None else {locus["name"] for locus in screens[number].index["loci"]}
     loci = [name for name in _LOCUS.findall(sentence) if name in known]
-    return {"screen": number, "locus": loci[0] if loci else None}
+    line = _LINE.search(rest)
+    return {
+        "screen": number,
+        "locus": loci[0] if loci else None,
+        "line": f"{_AXES[line[1]]},{line[2]},{line[3]}" if line else None,
+    }
 
 
 def _line(told: Section | Refused) -> bytes:

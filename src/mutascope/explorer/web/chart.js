@@ -3,6 +3,7 @@
 import { dark } from "./colours.js";
 import { el, pen, ringed } from "./dom.js";
 import { drawTrack, TRACK } from "./tracks.js";
+import { lineBox } from "./world.js";
 
 /** @import { DrawnMap, Moved } from "./types.d.ts" */
 
@@ -207,6 +208,13 @@ export class Chart {
 
   /** @param {CanvasRenderingContext2D} context @param {number} scale */
   drawMarks(context, scale) {
+    const { line, rowOrder, colOrder } = this.map;
+    if (line) {
+      const [x, y, wide, high] = lineBox({ ...line, index: (line.axis === "row" ? rowOrder : colOrder).indexOf(line.index) }, this.map);
+      context.beginPath();
+      context.rect(x, y, wide, high);
+      ringed(context, "#d6006c", 0.75 / scale);
+    }
     for (const { row, col, chosen } of this.map.marks) {
       const [y, x] = this.place(row, col);
       context.beginPath();

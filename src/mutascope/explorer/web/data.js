@@ -147,15 +147,18 @@ export async function answers(screen, { locus: name, mutation, i }) {
 /** The words of a text in lower case, as the index cuts them (explorer/words.py). @param {string} text */
 const words = (text) => (text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? []).map((word) => [...word].slice(0, 40).join(""));
 
+/** A text as phrases are looked for in it: how letters are cased and lines broken does not matter. @param {string} text */
+const plain = (text) => text.toLowerCase().replace(/\s+/gu, " ");
+
 /** Numbers of the phenotypes that have every word, or words that begin so; and what stands in quotes word for word. @param {Number_} screen @param {string} query */
 export async function search(screen, query) {
   const size = indexOf(screen).phenotypes;
   const marks = await Promise.all(words(query).map((word) => withWord(screen, word, size)));
   let found = [];
   for (let number = 0; number < size; number++) if (marks.every((mark) => mark[number])) found.push(number);
-  for (const [, phrase] of query.toLowerCase().matchAll(/"([^"]+)"/g)) {
-    /** @type {(boolean | undefined)[]} */
-    const says = await Promise.all(found.map(async (number) => (await phenotype(screen, number)).text?.toLowerCase().includes(phrase)));
+  for (const [, phrase] of plain(query).matchAll(/"([^"]+)"/g)) {
+    /** @type {boolean[]} */
+    const says = await Promise.all(found.map(async (number) => plain((await phenotype(screen, number)).text ?? "").includes(phrase)));
     found = found.filter((_, i) => says[i]);
   }
   return found;

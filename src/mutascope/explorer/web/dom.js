@@ -49,9 +49,17 @@ export function swatch(background, kind = "swatch") {
 /** A labelled choice of options, each [value, text]. @param {string} label @param {string[][]} options @param {string} value @param {(value: string) => void} onpick */
 export function choice(label, options, value, onpick) {
   /** @type {HTMLSelectElement} */
-  const select = el("select", { onchange: () => onpick(select.value) },
+  const select = el("select", { name: label, onchange: () => onpick(select.value) },
     options.map(([key, text]) => el("option", { value: key, selected: key === value }, text)));
   return el("label", { class: "control" }, el("span", {}, label), select);
+}
+
+/** What finds the element again that has the focus, once the page is drawn anew; null where nothing has it. */
+export function focused() {
+  const element = document.activeElement;
+  if (!element || element === document.body) return null;
+  const name = ["id", "name", "data-locus", "aria-label"].find((attribute) => element.getAttribute(attribute));
+  return name ? `${element.localName}[${name}="${CSS.escape(element.getAttribute(name) ?? "")}"]` : "main";
 }
 
 /** @param {number} n */

@@ -6,8 +6,23 @@ import { address } from "./state.js";
 
 /** @import { At, Atlas, Changes, Sentence } from "./types.d.ts" */
 
-/** @type {Record<string, Changes>} */
-const SECTION_VIEWS = { "The strangest phenotypes": { view: "phenotypes", sort: "strangeness" } };
+/** What shows a sentence of a section: on the map of its locus where it names one, or else as the second entry says. @type {Record<string, [Changes, Changes]>} */
+const PLACES = {
+  rates: [{}, { colour: "rate" }],
+  bias: [{}, { colour: "bias" }],
+  lines: [{}, { colour: "status" }],
+  copa: [{ order: "copa-col" }, { view: "locus", order: "copa-col" }],
+  copa_pairs: [{}, { view: "locus", order: "copa-col" }],
+  fragile: [{ colour: "divergence" }, { view: "locus", colour: "divergence" }],
+  tokens: [{ colour: "divergence" }, { view: "locus", colour: "divergence" }],
+  severity: [{ colour: "cosine" }, { colour: "strangeness" }],
+  choice: [{ colour: "score" }, { view: "locus", colour: "score" }],
+  baselines: [{ colour: "chance" }, { view: "locus", colour: "chance" }],
+  comparison: [{ beside: "1" }, { view: "locus", beside: "1" }],
+  null: [{}, { colour: "enriched" }],
+  writers: [{}, { view: "panels" }],
+  writer_genres: [{}, { view: "panels" }],
+};
 
 /** @param {Atlas} atlas @param {At} at */
 export async function findingsView(atlas, at) {
@@ -19,17 +34,20 @@ export async function findingsView(atlas, at) {
 
 /** @param {HTMLElement} element @param {HTMLElement} state @param {At} at */
 async function fill(element, state, at) {
-  for await (const { section = "", sentences = [], refused } of data.findings()) {
+  for await (const { name = "", section = "", sentences = [], refused } of data.findings()) {
     if (refused) return state.replaceChildren(refused);
-    state.before(el("h3", {}, section), el("ul", {}, sentences.map((said) => el("li", {}, link(at, section, said)))));
+    state.before(el("h3", {}, section), el("ul", {}, sentences.map((said) => el("li", {}, link(at, name, said)))));
     state.textContent = "Looking for more …";
   }
   if (element.querySelector("li")) state.remove();
   else state.textContent = "The report has no sentence to say on these screens yet.";
 }
 
-/** @param {At} at @param {string} section @param {Sentence} said */
-function link(at, section, { sentence, screen, locus }) {
-  const place = locus ? { view: "locus", locus } : (SECTION_VIEWS[section] ?? { view: "model", locus: null });
-  return el("a", { href: address({ ...place, screen: String(screen ?? at.screen), mutant: null }) }, sentence, " ", el("small", {}, `→ ${locus ?? place.view}`));
+/** @param {At} at @param {string} name of the section @param {Sentence} said */
+function link(at, name, { sentence, screen, locus, line }) {
+  const [onMap, elsewhere] = PLACES[name] ?? [{}, {}];
+  /** @type {Changes} */
+  const place = { view: "model", locus: null, colour: null, order: null, ...(locus ? { view: "locus", locus, ...onMap } : elsewhere), line };
+  if (place.order && sentence.includes("in the rows of")) place.order = "copa-row";
+  return el("a", { href: address({ ...place, screen: String(screen ?? at.screen), mutant: null, phenotype: null }) }, sentence, " ", el("small", {}, `→ ${locus ?? place.view}`));
 }

@@ -2,21 +2,25 @@
 
 import { wordDiff } from "./diff.js";
 import { count, el, visible } from "./dom.js";
-import { go } from "./state.js";
+import { note } from "./state.js";
 
-/** @import { At, Atlas, Attributes } from "./types.d.ts" */
+/** @import { At, Atlas, Attributes, Changes } from "./types.d.ts" */
 
 const COLUMNS = 3; // of mutants
 /** @type {Record<string, string>} */
 const ENDS = { end: " · ended", length: "", "non-finite": " · not finite" };
 /** @type {EventSource | null} */
 let source = null;
+/** The view that is on the page, kept with what was said until the address asks for something else. @type {{ element: HTMLElement, asked: () => Changes } | null} */
+let shown = null;
 
 /** @param {string} name @param {string} value @param {Attributes} attributes */
 const field = (name, value, attributes) => el("label", { class: "control" }, el("span", {}, name), el("input", { name, value, ...attributes }));
 
 /** @param {Atlas} atlas @param {At} at */
 export async function liveView(atlas, at) {
+  const before = shown?.asked();
+  if (shown && before && Object.keys(before).every((key) => (at[key] ?? before[key]) === before[key]) && !at.mutant) return shown.element;
   const screen = atlas.screens[0];
   const names = (at.mutants ?? at.mutant ?? "").split(";");
   const prompt = el("textarea", { name: "prompt", rows: 3, "aria-label": "Prompt" }, at.prompt ?? screen.prompt);
@@ -36,7 +40,7 @@ export async function liveView(atlas, at) {
       field("seed", at.seed ?? "0", { type: "number", min: 0, class: "short" }),
       field("temperature", at.temperature ?? "0.7", { type: "number", min: 0, max: 10, step: 0.1, class: "short" }),
       field("length", at.length ?? "80", { type: "number", min: 1, max: 400, class: "short" }),
-      el("button", { class: "primary" }, "say"), el("button", { type: "button", onclick: () => share() }, "put this into the address")));
+      el("button", { class: "primary" }, "say"), el("button", { type: "button", onclick: () => note({ ...asked(), mutant: null }) }, "put this into the address")));
 
   function ask() {
     source?.close();
@@ -57,10 +61,12 @@ export async function liveView(atlas, at) {
     delete sides.dataset.done;
   }
 
-  const share = () => go({ mutants: mutants.map((input) => input.value.trim()).filter(Boolean).join(";"), prompt: prompt.value, mutant: null, dose: dose.value, seed: String(new FormData(form).get("seed")) }, true);
-  return el("section", { class: "liveview" }, el("h2", {}, `Ask ${screen.model} and its mutants`),
+  const asked = () => ({ ...Object.fromEntries(/** @type {Iterable<[string, string]>} */ (new FormData(form))), mutants: mutants.map((input) => input.value.trim()).filter(Boolean).join(";") });
+  const element = el("section", { class: "liveview" }, el("h2", {}, `Ask ${screen.model} and its mutants`),
     el("p", { class: "quiet" }, `Tiles of ${count(screen.tile)} by ${count(screen.tile)} weights. The seed is the same for all, so what differs comes from the mutation. At full dose and with the sampling of a screen, a mutant says what the screen recorded.`),
     form, problem, sides);
+  shown = { element, asked };
+  return element;
 }
 
 /** @param {string | number} value */

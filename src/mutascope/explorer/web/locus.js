@@ -5,8 +5,8 @@ import { PALE, statusColours } from "./colours.js";
 import * as data from "./data.js";
 import { choice, count, counted, el } from "./dom.js";
 import { extent, guessed, kept, modes, paintSites, statuses, valuesOf } from "./measures.js";
-import { scaleLegend, statusLegend } from "./model.js";
-import { address, go, note } from "./state.js";
+import { lineTag, scaleLegend, statusLegend } from "./model.js";
+import { address, go, note, parseLine } from "./state.js";
 import { lineInWords, TRACK, trackLegend, trackOf } from "./tracks.js";
 import { screened } from "./world.js";
 
@@ -90,7 +90,8 @@ function head(atlas, screen, facts, at, map) {
       choice("colour", Object.entries(map.modes).map(([key, { word }]) => [key, word]), name, (colour) => go({ colour, limit: null })),
       mode.of ? choice("mutation", [["any", "any"], ...screen.mutations.map((m) => [m, m])], at.mutation, (mutation) => go({ mutation })) : null,
       choice("order", orders, at.order, (order) => go({ order })),
-      atlas.screens.length > 1 ? el("label", { class: "control" }, el("span", {}, "other screens"), el("input", { type: "checkbox", checked: Boolean(at.beside), onchange: (event) => go({ beside: event.target.checked ? "1" : null }) })) : null,
+      atlas.screens.length > 1 ? el("label", { class: "control" }, el("span", {}, "other screens"), el("input", { type: "checkbox", name: "beside", checked: Boolean(at.beside), onchange: (event) => go({ beside: event.target.checked ? "1" : null }) })) : null,
+      map.line ? lineTag(map.line) : null,
       mode.of ? threshold(map) : statusLegend(atlas, at.palette, map.counts, facts.exact < screened(facts) ? PALE.site : 0)),
   ];
 }
@@ -128,6 +129,7 @@ async function mapOf(atlas, number, locusName, at, lit) {
   const limit = at.limit !== undefined ? Number(at.limit) : mode.keep === "high" ? range[0] : range[1];
   const status = statuses(locus);
   const pixels = paintSites(atlas, locus, mode, values, range, limit, at.palette);
+  const line = parseLine(at.line);
   const { transposed } = /** @type {Locus} */ (screen.loci.find((l) => l.name === locusName));
   return {
     locus, locusName, screen, status, pixels, values, range, limit, mode, name, modes: known, mutation: at.mutation, order: at.order,
@@ -138,6 +140,7 @@ async function mapOf(atlas, number, locusName, at, lit) {
     rowTrack: trackOf(status, locus, "row"), colTrack: trackOf(status, locus, "col"), colours: statusColours(atlas, at.palette),
     screened: box(status, locus),
     marks: lit.filter((m) => m.locus === locusName),
+    line: line?.kind === locusName.slice(locusName.indexOf(".") + 1) ? line : null,
   };
 }
 

@@ -1,7 +1,7 @@
 // Draws what the address says, whenever it changes.
 
 import * as data from "./data.js";
-import { choice, el } from "./dom.js";
+import { choice, el, focused } from "./dom.js";
 import { findingsView } from "./findings.js";
 import { liveView } from "./live.js";
 import { locusView } from "./locus.js";
@@ -27,6 +27,7 @@ let turn = 0;
 
 async function draw() {
   const mine = ++turn;
+  const before = focused();
   const busy = setTimeout(() => mine === turn && main.setAttribute("aria-busy", "true"), 300);
   try {
     const atlas = await data.atlas();
@@ -45,6 +46,8 @@ async function draw() {
     if (mine !== turn) return; // the address has changed meanwhile
     header(atlas, at);
     if (main.firstElementChild !== view || main.childElementCount > 1) main.replaceChildren(view);
+    // what had the focus and was drawn anew has it again; where it is gone, whoever tabs goes on with the view
+    for (const wanted of before ? [before, "main"] : []) if (!focused()) /** @type {HTMLElement | null} */ (document.querySelector(wanted))?.focus({ preventScroll: true });
     document.title = `${at.mutant ?? at.locus ?? VIEWS[at.view][0]} · mutascope atlas`;
     main.dataset.ready = location.hash || "#";
   } catch (error) {
@@ -61,7 +64,7 @@ const fullest = ({ loci }) => loci.reduce((best, l) => (nsms(l) > nsms(best) ? l
 /** @param {Atlas} atlas @param {At} at */
 function header(atlas, at) {
   part("views").replaceChildren(...Object.entries(VIEWS).filter(([name]) => there(atlas, name)).map(([name, [word]]) =>
-    el("a", { href: address({ view: name, colour: null, limit: null, phenotype: null }), "aria-current": name === at.view ? "page" : null }, word)));
+    el("a", { id: `view-${name}`, href: address({ view: name, colour: null, limit: null, phenotype: null, line: null }), "aria-current": name === at.view ? "page" : null }, word)));
   const screens = atlas.screens.map(({ label }, i) => [String(i), label]);
   part("settings").replaceChildren(
     choice("screen", screens, at.screen, (screen) => go({ screen, mutant: null, phenotype: null, limit: null })),

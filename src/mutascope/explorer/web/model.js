@@ -4,10 +4,10 @@ import { css, dark, PALE, paler, sequential, statusColours, STATUSES, STATUS_WOR
 import * as data from "./data.js";
 import { choice, count, counted, el, pen, ringed, share, swatch } from "./dom.js";
 import { Plane } from "./plane.js";
-import { address, go, note } from "./state.js";
-import { flatColours, layout, mixed, MODES, nsms, Pictures, screened } from "./world.js";
+import { address, go, note, parseLine } from "./state.js";
+import { flatColours, layout, lineBox, mixed, MODES, nsms, Pictures, screened } from "./world.js";
 
-/** @import { At, Atlas, Flat, Locus, Mutant, Place, Screen, World } from "./types.d.ts" */
+/** @import { At, Atlas, Flat, Line, Locus, Mutant, Place, Screen, World } from "./types.d.ts" */
 
 const ENTER = 0.75; // of the size that the map of a locus has on its own, at which a zoom goes over into it
 
@@ -25,7 +25,8 @@ export async function modelView(atlas, at, lit) {
       choice("colour", Object.entries(MODES).map(([key, { word }]) => [key, word]), mode, (colour) => go({ colour })),
       flat ? scaleLegend(flat.low, flat.high, { shown }) : statusLegend(atlas, at.palette, null, mixed(screen) ? PALE.locus : 0),
       lit.length ? el("output", { id: "lit" }, `${count(lit.length)} mutants say the same: circles`) : null,
-      el("button", { type: "button", onclick: () => go({ cam: null }) }, "show all")),
+      map.line ? lineTag(map.line) : null,
+      el("button", { type: "button", name: "all", onclick: () => go({ cam: null }) }, "show all")),
     map.frame, map.tip);
 }
 
@@ -44,6 +45,7 @@ class ModelMap {
     this.flat = flat;
     this.shown = shown;
     this.lit = Map.groupBy(lit, ({ locus }) => locus);
+    this.line = parseLine(at.line);
     this.canvas = el("canvas", { class: "plane", "aria-hidden": "true" });
     this.links = new Map(screen.loci.map((l, i) => [l.name, this.link(l, i === 0)]));
     this.frame = el("div", { class: "frame", role: "group", "aria-label": "Loci, layers by kinds" }, this.canvas, ...this.links.values());
@@ -185,6 +187,12 @@ class ModelMap {
       context.drawImage(picture, box[0], box[1], picture.width * sites * scale, picture.height * sites * scale);
       context.restore();
     }
+    if (this.line?.kind === l.kind) {
+      const [left, top, wide, high] = lineBox(this.line, l).map((sites) => sites * scale);
+      context.beginPath();
+      context.rect(box[0] + left - 2, box[1] + top - 2, wide + 4, high + 4);
+      ringed(context, "#d6006c", 0.75);
+    }
     for (const { row, col } of this.lit.get(l.name) ?? []) {
       const [v, u] = l.transposed ? [col, row] : [row, col];
       context.beginPath();
@@ -235,3 +243,6 @@ export function scaleLegend(low, high, { shown, flipped }) {
   }
   return el("span", { class: "legend" }, shown(low), bar, shown(high));
 }
+
+/** A line in words, and a way to see the map without it. @param {Line} line */
+export const lineTag = ({ axis, index, kind }) => el("a", { id: "line", href: address({ line: null }), title: "show it no more" }, `${axis === "row" ? "row" : "column"} ${index} of ${kind} ×`);

@@ -41,10 +41,7 @@ export async function mutantPanel(atlas, at, name, found) {
     ...texts(screen, found, spoken, choices),
     ...sameOutput(found),
     el("h3", {}, "See it again"),
-    ...(found.state & data.PREDICTED ? [command(run(screen, found))] : [
-      command(`mutascope show ${quoted(screen.folder)} ${name}`),
-      command(`import mutascope as ms; ms.open(${JSON.stringify(screen.folder)}).record(ms.Mutant.parse("${name}"))`),
-    ]),
+    ...again(screen, found, name),
     ...atlas.panels.map((panel, i) => (panel.mutants.includes(name) ? el("p", {}, el("a", { href: address({ view: "panels", panel: i }) }, `its ${count(panel.prompts.length)} outputs on ${panel.label}`)) : null)),
     atlas.live ? el("p", {}, el("a", { href: address({ view: "live", mutants: name, mutant: null, locus: null }) }, "ask it something else")) : null,
     el("p", { class: "quiet" }, "The address of this page leads back here."),
@@ -121,11 +118,10 @@ export function mutantLink(m) {
   return el("li", {}, el("a", { href: address({ view: "locus", locus: m.locus, mutant: name, phenotype: null }) }, name));
 }
 
-/** The command that runs one mutant exactly. @param {Screen} screen @param {Mutant} mutant */
-function run({ model, assay, tile, max_length: length }, { locus, row, col, mutation }) {
-  const at = locus.indexOf(".");
-  const assayed = `--model ${quoted(model)} --assay ${quoted(assay)}${length ? ` --max-length ${length}` : ""} --tile ${tile}`;
-  return `mutascope screen ${assayed} --layers ${locus.slice(0, at)} --kinds ${locus.slice(at + 1)} --rows ${row} --cols ${col} --mutations ${mutation} --out one`;
+/** The command that runs a mutant once more, and the line of Python that has what is known of it. @param {Screen} screen @param {Found} found @param {string} name */
+function again({ folder, imported }, { locus, row, col, mutation, state }, name) {
+  const call = state & data.PREDICTED ? `calls("${locus}").filter(row=${row}, col=${col}, mutation="${mutation}")` : `record(ms.Mutant.parse("${name}"))`;
+  return [command(`mutascope show ${quoted(folder)} ${name}${imported ? "" : " --check"}`), command(`import mutascope as ms; print(ms.open(${JSON.stringify(folder)}).${call})`)];
 }
 
 /** @param {string} text */

@@ -1,6 +1,6 @@
 // A view is an address: everything that is looked at stands behind the # and can be shared, kept and gone back to.
 
-/** @import { At, Changes, Mutant } from "./types.d.ts" */
+/** @import { At, Changes, Line, Mutant } from "./types.d.ts" */
 
 /** @type {At} */
 const DEFAULTS = { view: "model", screen: "0", colour: "status", mutation: "any", order: "index", palette: "colourblind" };
@@ -53,4 +53,10 @@ function flush() {
 export function parseMutant(text) {
   const match = /^(\d+\.[\w.-]+):(\d+),(\d+):([\w-]+)$/.exec(text ?? "");
   return match && { locus: match[1], row: +match[2], col: +match[3], mutation: match[4] };
+}
+
+/** Axis, index and kind of `row,12,v`, a line of every layer; null for anything else. @param {string | undefined} text @returns {Line | null} */
+export function parseLine(text) {
+  const match = /^(row|col),(\d+),([\w.-]+)$/.exec(text ?? "");
+  return match && { axis: match[1], index: +match[2], kind: match[3] };
 }

@@ -4,8 +4,8 @@ export interface Atlas { version: string; served: boolean; live: boolean; palett
 
 export interface Screen {
   label: string; folder: string; stamp: string; title: string; model: string; assay: string; type: string; tile: number;
-  predicted: boolean; finished: boolean; done: number; total: number;
-  mutations: string[]; measures: string[]; max_length: number | null; prompt: string; wild_type: string;
+  predicted: boolean; imported: boolean; finished: boolean; done: number; total: number;
+  mutations: string[]; measures: string[]; prompt: string; wild_type: string;
   keys: string[]; letters: string[]; questions: string[]; answered: string[];
   phenotypes: number; severity: boolean; piece: number; word_pieces: number; loci: Locus[];
 }
@@ -17,8 +17,8 @@ export interface Locus {
 
 export interface Panel { label: string; title: string; folder: string; stamp: string; prompts: string[]; genres: (string | null)[]; wild_type: string[]; mutants: string[] }
 
-export interface Sentence { sentence: string; screen: number | null; locus: string | null }
-export interface Section { section: string; sentences: Sentence[] }
+export interface Sentence { sentence: string; screen: number | null; locus: string | null; line: string | null }
+export interface Section { name: string; section: string; sentences: Sentence[] }
 export interface Refused { refused: string }
 
 export type Values = (Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array) & { shape: number[] };
@@ -30,6 +30,8 @@ export interface LocusPage extends Packed { rows: number; cols: number; of: Reco
 export interface Spoken { id: string; text: string | null }
 
 export interface Mutant { locus: string; row: number; col: number; mutation: string; chosen?: boolean }
+/** The same row or column of a kind in every layer. */
+export interface Line { axis: string; index: number; kind: string }
 /** A mutant that a screen has: its state and arrays at its site, its phenotype, and all mutants of that. */
 export interface Found extends Mutant { screen: Screen; page: LocusPage; state: number; of: Arrays; i: number; number: number; same: Mutant[] }
 
@@ -59,7 +61,7 @@ export interface DrawnMap {
   locus: LocusPage; locusName: string; screen: Screen; status: Uint8Array; pixels: Uint8ClampedArray; values: Float32Array;
   range: number[]; limit: number; mode: Mode; name: string; modes: Record<string, Mode>; mutation: string; order: string; counts: number[];
   rows: number; cols: number; transposed: boolean; title: string; label: string; rowOrder: Order; colOrder: Order;
-  rowTrack: Track; colTrack: Track; colours: Colour[]; screened: { top: number; bottom: number; left: number; right: number }; marks: Mutant[];
+  rowTrack: Track; colTrack: Track; colours: Colour[]; screened: { top: number; bottom: number; left: number; right: number }; marks: Mutant[]; line: Line | null;
 }
 /** Which line is where. */
 export type Order = Uint32Array | Values;

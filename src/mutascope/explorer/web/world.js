@@ -3,7 +3,7 @@
 import { blockColour, PALE, paler, rgb, sequential, statusColours } from "./colours.js";
 import { el, pen } from "./dom.js";
 
-/** @import { Atlas, Colour, Flat, Locus, LocusMode, Arrays, Screen, Values, World } from "./types.d.ts" */
+/** @import { Atlas, Colour, Flat, Line, Locus, LocusMode, Arrays, Screen, Values, World } from "./types.d.ts" */
 
 /** Down and across. @param {Locus} l */
 export const drawnSize = (l) => (l.transposed ? [l.cols, l.rows] : [l.rows, l.cols]);
@@ -13,6 +13,12 @@ export const screened = (l) => l.counts[1] + nsms(l);
 export const nsms = (l) => l.counts[2] + l.counts[3] + l.counts[4];
 /** Whether some loci were run whole, and others predicted: only then do colours tell them apart. @param {Screen} screen */
 export const mixed = (screen) => screen.loci.some((l) => l.exact < screened(l)) && screen.loci.some((l) => l.exact && l.exact === screened(l));
+/** Where a line lies on a map as it is drawn: left, top, width and height in sites. @param {Line} line @param {{ rows: number, cols: number, transposed: boolean }} map @returns {number[]} */
+export function lineBox({ axis, index }, { rows, cols, transposed }) {
+  const [down, across] = transposed ? [cols, rows] : [rows, cols];
+  return (axis === "row") === transposed ? [index, 0, 1, down] : [0, index, across, 1];
+}
+
 const GAP = 0.035; // between loci, of the width of a layer
 const LABEL = 0.045; // left of the layers and above the kinds
 
