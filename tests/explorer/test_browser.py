@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -360,6 +361,9 @@ def test_what_is_asked_live_streams_side_by_side(browser, folders, llama):
     assert half not in (wild, full)
     for address in served(Atlas([str(folders["drosophila"])], live=True), speaker):
         for page in opened(browser, address):
+            look(page, "view=live")
+            suggested = Mutant.parse(page.locator("input.name").first.input_value())
+            assert len(ScreenData(folders["drosophila"]).records().filter(silent=False, **asdict(suggested)))
             look(page, "view=live&mutants=0.v:0,0:max&prompt=the+egg&seed=1&length=9")
             page.get_by_role("button", name="say").click()
             page.wait_for_selector(".sides.live[data-done]")

@@ -26,7 +26,7 @@ const PLACES = {
 
 /** @param {Atlas} atlas @param {At} at */
 export async function findingsView(atlas, at) {
-  const state = el("p", { class: "quiet", role: "status" }, "Looking at the screens …");
+  const state = el("p", { class: "quiet", role: "status" }, "Looking at the screens … of millions of mutants that takes minutes; the other views go on meanwhile.");
   const element = el("section", { class: "findings" }, el("h2", {}, "Findings"), state);
   fill(element, state, at).catch((error) => { state.textContent = `The findings cannot be read: ${error.message}.`; });
   return element;

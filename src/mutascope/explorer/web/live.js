@@ -1,10 +1,11 @@
 // Any prompt, said by the wild type and by mutants side by side while they generate.
 
+import { mutantsOf, phenotypes } from "./data.js";
 import { wordDiff } from "./diff.js";
 import { count, el, visible } from "./dom.js";
 import { note } from "./state.js";
 
-/** @import { At, Atlas, Attributes, Changes } from "./types.d.ts" */
+/** @import { At, Atlas, Attributes, Changes, Screen } from "./types.d.ts" */
 
 const COLUMNS = 3; // of mutants
 /** @type {Record<string, string>} */
@@ -22,7 +23,7 @@ export async function liveView(atlas, at) {
   const before = shown?.asked();
   if (shown && before && Object.keys(before).every((key) => (at[key] ?? before[key]) === before[key]) && !at.mutant) return shown.element;
   const screen = atlas.screens[0];
-  const names = (at.mutants ?? at.mutant ?? "").split(";");
+  const names = (at.mutants ?? at.mutant ?? (await strangest(screen))).split(";");
   const prompt = el("textarea", { name: "prompt", rows: 3, "aria-label": "Prompt" }, at.prompt ?? screen.prompt);
   const mutants = Array.from({ length: COLUMNS }, (_, i) => el("input", { class: "name", value: names[i] ?? "", "aria-label": `Mutant ${i + 1}`, placeholder: i ? "another, or a sum: a + b" : "15.v:3,7:max" }));
   /** @type {HTMLInputElement} */
@@ -67,6 +68,16 @@ export async function liveView(atlas, at) {
     form, problem, sides);
   shown = { element, asked };
   return element;
+}
+
+/** A mutant of the first screen whose text is strangest, to begin with; nothing where none was run. @param {Screen} screen */
+async function strangest(screen) {
+  if (!screen.phenotypes) return "";
+  const { cosine } = (await phenotypes(0)).arrays;
+  let number = 0;
+  cosine?.forEach((/** @type {number} */ value, /** @type {number} */ i) => { if (value < cosine[number] || Number.isNaN(cosine[number])) number = i; });
+  const [{ locus, row, col, mutation }] = await mutantsOf(0, number);
+  return `${locus}:${row},${col}:${mutation}`;
 }
 
 /** @param {string | number} value */

@@ -7,6 +7,9 @@ import { NONE, NSM, PREDICTED } from "./data.js";
 
 /** @param {number} v */
 const two = (v) => v.toFixed(2);
+/** @param {number} v */
+const short = (v) => (Number.isInteger(v) ? String(v) : two(v));
+const FALLING = ["score", "silence"]; // measures that are low far from the wild type
 
 /** The ways to colour a locus, by name. @param {Screen} screen @param {Packed | null} table */
 export function modes(screen, table) {
@@ -19,7 +22,7 @@ export function modes(screen, table) {
     found.chance = { word: "predicted chance of an NSM", of: (m, i) => (m.state[i] && m.chance ? m.chance[i] / 255 : NaN), keep: "high", silent: true, shown: two };
     found.source = { word: "run or predicted", of: (m, i) => (m.state[i] ? (m.state[i] & PREDICTED ? 0 : 1) : NaN), keep: "high", silent: true, shown: (v) => (v ? "run" : "predicted") };
   }
-  for (const name of screen.measures) found[name] = { word: name, of: (m, i) => m[name]?.[i] ?? NaN, keep: "low", silent: true, shown: two };
+  for (const name of screen.measures) found[name] = { word: name, of: (m, i) => m[name]?.[i] ?? NaN, keep: "low", flipped: FALLING.includes(name), silent: true, shown: short };
   return found;
 }
 

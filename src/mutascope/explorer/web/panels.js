@@ -24,7 +24,7 @@ export async function panelsView(atlas, at) {
     const words = filter.value.toLowerCase();
     let shown = 0;
     for (const { element, text } of rows) shown += Number(!(element.hidden = !text.includes(words)));
-    found.textContent = `${count(shown)} of ${count(rows.length)} outputs`;
+    found.textContent = `${count(shown)} of ${count(rows.length)} outputs${shown ? "" : ": no prompt and no output has this"}`;
   } });
   return el("section", { class: "panels" }, el("h2", {}, panel.title),
     el("div", { class: "controls" },
