@@ -14,6 +14,7 @@ from mutascope.assays import TextAssay
 from mutascope.core.design import Design
 from mutascope.core.errors import MutascopeError
 from mutascope.core.genome import Tiling
+from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.loading import load_model
 from mutascope.predict import predictor as predicting
@@ -144,9 +145,9 @@ def test_top_p_does_not_make_silent_mutants_look_like_nsms(tmp_path, sampling):
         .plan(given.model.genome, given.tiling)
         .mutants()
     )
-    reference = ReferenceEngine(given.model, given.tiling)
+    engine = FastEngine(given.model, given.tiling)
     silent, called = [], []
-    for outcome in reference.prepare(given.prompts, given.readout).run(mutants):
+    for outcome in engine.prepare(given.prompts, given.readout).run(mutants):
         m = outcome.mutant
         silent.append(outcome.outputs[0].tokens == given.wild[0].tokens)
         called.append(bool(predicted[m.locus_name][given.mutations.index(m.mutation), m.row, m.col]))

@@ -161,7 +161,7 @@ SITES = st.tuples(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(texts=st.dictionaries(SITES, TEXTS | st.none(), max_size=8))
 def test_round_trip(texts: dict[tuple[str, int, int, str], str | None]):
     with tempfile.TemporaryDirectory() as name:
