@@ -21,7 +21,7 @@ HEIGHT = 640
 MOST = 4_000_000
 """Bytes of data that a page takes along, at most."""
 _IMPORT = re.compile(r'^import (\* as )?(.+?) from "\./(\w+)\.js";$', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?:async )?(?:function|class|const) (\w+|\[[^]]+\])", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?:async )?(?:function\*?|class|const) (\w+|\[[^]]+\])", re.MULTILINE)
 
 
 def mime_bundle(results: ScreenData, data: MapData) -> dict[str, Any]:

@@ -150,18 +150,29 @@ const words = (text) => (text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? []).map
 /** A text as phrases are looked for in it: how letters are cased and lines broken does not matter. @param {string} text */
 const plain = (text) => text.toLowerCase().replace(/\s+/gu, " ");
 
-/** Numbers of the phenotypes that have every word, or words that begin so; and what stands in quotes word for word. @param {Number_} screen @param {string} query */
-export async function search(screen, query) {
-  const size = indexOf(screen).phenotypes;
+/**
+ * Numbers of the phenotypes that have every word, or words that begin so; and what stands in quotes word for word.
+ * Phrases take the texts themselves, so that their numbers come piece by piece.
+ * @param {Number_} screen @param {string} query @returns {AsyncGenerator<number[], number[]>}
+ */
+export async function* search(screen, query) {
+  const { phenotypes: size, piece } = indexOf(screen);
   const marks = await Promise.all(words(query).map((word) => withWord(screen, word, size)));
-  let found = [];
-  for (let number = 0; number < size; number++) if (marks.every((mark) => mark[number])) found.push(number);
-  for (const [, phrase] of plain(query).matchAll(/"([^"]+)"/g)) {
-    /** @type {boolean[]} */
-    const says = await Promise.all(found.map(async (number) => plain((await phenotype(screen, number)).text ?? "").includes(phrase)));
-    found = found.filter((_, i) => says[i]);
+  const phrases = Array.from(plain(query).matchAll(/"([^"]+)"/g), ([, phrase]) => phrase);
+  const step = phrases.length ? piece : size;
+  for (let from = 0; ; from += step) {
+    const found = [];
+    for (let number = from; number < Math.min(from + step, size); number++) if (marks.every((mark) => mark[number])) found.push(number);
+    const part = phrases.length ? await saying(screen, found, phrases) : found;
+    if (from + step >= size) return part;
+    yield part;
   }
-  return found;
+}
+
+/** Those of some phenotypes that say every phrase. @param {Number_} screen @param {number[]} numbers @param {string[]} phrases */
+async function saying(screen, numbers, phrases) {
+  const texts = await Promise.all(numbers.map(async (number) => plain((await phenotype(screen, number)).text ?? "")));
+  return numbers.filter((_, i) => phrases.every((phrase) => texts[i].includes(phrase)));
 }
 
 /** A mark for every phenotype with a word. @param {Number_} screen @param {string} word @param {number} size */
