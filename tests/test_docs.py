@@ -1,13 +1,15 @@
 """The documentation: what it shows runs, what it links to is there, and every page has its place.
 
 The commands of the guide and the README run in order on a model of random weights that has the default model's name,
-tokenizer and grid of sites, an eighth as wide; those that take long are left out. All commands are parsed, so that
-their options exist.
+tokenizer and grid of sites, an eighth as wide; a slow test runs those that take long, too. All commands are parsed, so
+that their options exist.
 """
 
 import itertools
+import os
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from transformers import AutoTokenizer
 
 from builders import tiny_network
 from mutascope.assays.loading import PRESETS
+from mutascope.assays.text import TEXT_PRESETS
 from mutascope.cli.main import app
 from mutascope.core.operators import OPERATORS
 from mutascope.model.aliases import fetch_alias
@@ -33,24 +36,27 @@ PAGES = sorted(
     page for page in [*DOCS.rglob("*.md"), *ROOT.glob("*.md")] if page.with_suffix("") not in GENERATED
 )
 GUIDE = sorted((DOCS / "guide").glob("*.md"))
-NOT_RUN = {
-    "analyze drosophila": "the page of panels makes tables",
+LONG = {
+    "analyze drosophila": "makes every table",
     "figures drosophila": "draws for a minute",
-    "report first": "the page of reports writes one",
+    "report first": "takes half a minute",
     "predicted-answers": "takes half a minute",
-    "all-loci": "takes minutes",
+    "drosophila --out all-loci": "takes minutes",
     "predict --out": "takes minutes",
     "--sample 50": "takes half a minute",
     "panel first  ": "takes minutes",
     "figures first": "draws for a minute",
-    "analyze first --": "the page of panels makes tables",
+    "analyze first --": "makes every table",
     "--error": "runs until the calls are good",
     "--budget": "takes its time",
     "--sample 210": "takes minutes",
     "drosophila --select": "is of such a screen",
     "report drosophila drosophila/panel": "is of such a screen",
-    "mmlu": "needs the questions of MMLU",
+    "mmlu": "asks many questions",
     "--workers": "starts processes",
+}
+"""Parts of commands that only the slow test runs."""
+OUTSIDE = {
     "capitals.yaml": "takes a model that knows some",
     "--page": "names an NSM of the default model",
     "--terms": "names a mutant of the sample",
@@ -59,7 +65,7 @@ NOT_RUN = {
     "embedding_frame": "needs an extra",
     "meta-llama": "needs a network",
 }
-"""Commands that are parsed and not run, and Python that is compiled and not run, by a part of them."""
+"""Parts of commands that no test runs: they are parsed. Python with such a part is compiled."""
 
 
 class Step(NamedTuple):
@@ -143,8 +149,9 @@ def small_default(tmp_path_factory) -> Path:
 def in_a_hurry(monkeypatch):
     """Leaves out what tests of their own are about, and what most of the time would go into."""
     monkeypatch.setattr("mutascope.run.controls.mismatches", lambda *arguments: [])  # replays
-    few = PRESETS["general21"].model_copy(update={"right": 3, "wrong": 3})
-    monkeypatch.setitem(PRESETS, "general21", few)
+    shorter = {name: {"max_length": 40} for name in TEXT_PRESETS} | {"general21": {"right": 3, "wrong": 3}}
+    for name, fields in shorter.items():
+        monkeypatch.setitem(PRESETS, name, PRESETS[name].model_copy(update=fields))
 
 
 @pytest.fixture
@@ -155,23 +162,55 @@ def restored_operators():
     OPERATORS.update(before)
 
 
-@pytest.mark.usefixtures("restored_operators", "in_a_hurry", "unpainted")
-@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDE], ids=lambda page: page.stem)
-def test_what_the_guide_shows_runs(page, cli, small_default, tmp_path, monkeypatch):
+@pytest.fixture
+def desk(small_default, tmp_path, monkeypatch) -> None:
+    """An empty folder to work in, with the small model at hand."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MUTASCOPE_CACHE", str(small_default))
+
+
+@pytest.fixture
+def mmlu_at_home(tmp_path_factory, monkeypatch) -> None:
+    """Two subjects of sums in the form of the MMLU release, where the guide has it."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    for part, number in (("dev", 5), ("test", 120)):
+        folder = home / "mmlu/data" / part
+        folder.mkdir(parents=True)
+        for subject in ("international_law", "sums"):
+            rows = [f"{i} + {i + 1} =,{i},{2 * i},{2 * i + 1},{3 * i},{'ABCD'[i % 4]}" for i in range(number)]
+            (folder / f"{subject}_{part}.csv").write_text("\n".join(rows) + "\n")
+
+
+def follow(page: Path, cli, left_out: Iterable[str]) -> None:
+    """Do what a reader of a page would do, but for what has one of some parts."""
     names: dict[str, object] = {}
     for step in steps(page):
         told = step.text if step.kind == "python" else step.name
-        if any(part in told for part in NOT_RUN):
+        if any(part in told for part in left_out):
             continue
         if step.kind == "write":
             Path(step.name).write_text(step.text)
         elif step.kind == "python":
             exec(compile(step.text, page.name, "exec"), names)
         else:
-            result = cli(*shlex.split(step.name, comments=True)[1:])
+            words = [os.path.expanduser(word) for word in shlex.split(step.name, comments=True)]
+            result = cli(*words[1:])
             assert result.code == (2 if step.text.startswith("mutascope: ") else 0), (step.name, result.err)
+
+
+@pytest.mark.usefixtures("desk", "restored_operators", "in_a_hurry", "unpainted")
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDE], ids=lambda page: page.stem)
+def test_what_the_guide_shows_runs(page, cli):
+    follow(page, cli, LONG | OUTSIDE)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("desk", "mmlu_at_home", "restored_operators")
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDE], ids=lambda page: page.stem)
+def test_what_the_guide_shows_runs_whole(page, cli):
+    follow(page, cli, OUTSIDE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -46,6 +46,13 @@ class OpeningAssay(Assay):
 
 @dataclass(frozen=True)
 class ResolvedOpening(Resolved[OpeningAssay, Generation]):
+    @property
+    def keeps_outputs(self) -> bool:
+        return True
+
+    def whole(self, texts: Sequence[str | None], hashes: Sequence[str]) -> tuple[str | None, str | None]:
+        return texts[0], texts[0]
+
     def text(self, model: Model, output: Output, prompt: int = 0) -> str | None:
         said = self.continuation(model, output)
         return said and said[:1]

@@ -17,6 +17,8 @@ MOST = 10**10
 Count = Annotated[int, Field(ge=0, le=MOST)]
 STOCK = "stock"
 """Numerics of torch's own kernels, which differ from machine to machine."""
+_KEPT_OUTPUTS = ("panel", "choice")
+"""Types of assays that kept the output of every prompt, even of a single one, when manifests did not say so."""
 
 
 class _Stored(BaseModel):
@@ -241,6 +243,7 @@ class Manifest(_Stored):
     tile: int
     engine: str
     measure: bool = False
+    outputs: bool | None = None
     numerics: Numerics | None = None
     loci: list[LocusInfo]
     layer_weights: int | None = Field(default=None, ge=1)
@@ -298,6 +301,13 @@ class Manifest(_Stored):
                 return {**found, "assay": {**assay, "type": _assay_type(found, assay)}}
             case _:
                 return found
+
+    @property
+    def keeps_outputs(self) -> bool:
+        """Whether every unit has a row per (mutant, prompt); those of an imported screen may be unknown."""
+        if self.outputs is not None:
+            return self.outputs
+        return self.numerics is not None and (self.assay.type in _KEPT_OUTPUTS or len(self.prompts) > 1)
 
     @property
     def offered(self) -> list[list[str]]:

@@ -68,6 +68,7 @@ def new_manifest(
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         **description,
+        outputs=reader.assay.keeps_outputs,
         numerics=numerics,
         loci=describe_loci(plan, tiling),
         layer_weights=reader.model.genome.layer_weights,

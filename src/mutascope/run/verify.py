@@ -18,7 +18,7 @@ from mutascope.run.screen import Screen
 from mutascope.run.units import Units
 from mutascope.store import ScreenFolder
 from mutascope.store.files import DamagedError
-from mutascope.store.integrity import keeps_outputs, planned, unit_of
+from mutascope.store.integrity import planned, unit_of
 from mutascope.store.reader import ScreenData
 from mutascope.store.shards import SCHEMAS
 
@@ -181,7 +181,7 @@ def replay(data: ScreenData, calls: int, **loading: Any) -> list[str]:
     screen.check_numerics(data.manifest)
     session = screen.reference.prepare(screen.resolved.prompts, screen.resolved.readout)
     reader = PhenotypeReader(screen.model, screen.resolved, session.wild_type)
-    stored = data.outputs() if keeps_outputs(data.manifest) else data.records()
+    stored = data.outputs() if data.manifest.keeps_outputs else data.records()
     chosen = np.random.default_rng(0).choice(len(stored), min(calls, len(stored)), replace=False)
     return mismatches(screen.reference, reader, stored[np.sort(chosen)])
 
@@ -191,9 +191,7 @@ def _reasons(
 ) -> Iterator[str]:
     """Yield what is wrong with a unit, what explains most first."""
     tables: dict[str, pl.DataFrame] = {}
-    for kind in (
-        ("records", "phenotypes", "outputs") if keeps_outputs(manifest) else ("records", "phenotypes")
-    ):
+    for kind in ("records", "phenotypes", "outputs") if manifest.keeps_outputs else ("records", "phenotypes"):
         try:
             tables[kind] = folder.files.read_table(f"{kind}/{unit}.parquet", SCHEMAS[kind])
         except DamagedError as error:

@@ -14,14 +14,6 @@ from mutascope.core.schema import MUTANT_SCHEMA
 from mutascope.store.folder import ScreenFolder
 from mutascope.store.shards import damaged
 
-_ALWAYS = ("panel", "choice")
-"""Types of assays that keep the output of every prompt even where there is one prompt."""
-
-
-def keeps_outputs(manifest: Manifest) -> bool:
-    """Whether every unit must have outputs; those of an imported screen may be unknown."""
-    return manifest.numerics is not None and (manifest.assay.type in _ALWAYS or len(manifest.prompts) > 1)
-
 
 def planned(folder: ScreenFolder, manifest: Manifest) -> pl.DataFrame | None:
     """Return the mutants of the design in order (columns: ``MUTANT_SCHEMA``).
@@ -66,7 +58,7 @@ def unit_of(mutants: pl.DataFrame, unit: str, size: int) -> pl.DataFrame:
 
 def check_presence(folder: ScreenFolder, manifest: Manifest, units: Iterable[str]) -> None:
     """Raise MutascopeError where a finished unit lacks one of its files."""
-    for kind in ("phenotypes", "outputs") if keeps_outputs(manifest) else ("phenotypes",):
+    for kind in ("phenotypes", "outputs") if manifest.keeps_outputs else ("phenotypes",):
         present = set(folder.files.tables(kind))
         for unit in sorted(set(units) - present):
             raise damaged(folder.files, kind, unit, "it is missing")

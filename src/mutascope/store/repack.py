@@ -10,7 +10,6 @@ from mutascope.core.errors import MutascopeError
 from mutascope.core.identity import check_same_screen
 from mutascope.core.manifest import MOST, Manifest, Predictions, UnitsInfo
 from mutascope.store.folder import ScreenFolder
-from mutascope.store.integrity import keeps_outputs
 from mutascope.store.shards import Shard
 
 LARGE = 20_000
@@ -83,7 +82,7 @@ def _gather(sources: Sequence[ScreenFolder], target: ScreenFolder, manifest: Man
         present = [(unit, holders[unit]) for unit in inside if unit in holders]
         if target.is_finished(name) or not present:
             continue
-        joined = _joined(present, keeps_outputs(manifest))
+        joined = _joined(present, manifest.keeps_outputs)
         if len(present) == len(inside):
             target.write_unit(name, joined)
         else:
