@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads cost more 
 if not Path("/dev/nvidiactl").exists():
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
 import pytest
 from hypothesis import settings
 

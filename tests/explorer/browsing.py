@@ -76,5 +76,7 @@ def opened(browser: Browser, address: str) -> Iterator[Page]:
 
 def look(page: Page, view: str = "") -> None:
     """Go to a view, and wait until it is there."""
+    if not page.url.endswith(f"#{view}"):  # what is ready is another view
+        page.evaluate("document.querySelector('main')?.removeAttribute('data-ready')")
     page.goto(f"/#{view}")
     page.wait_for_selector("main[data-ready]:not([aria-busy])")

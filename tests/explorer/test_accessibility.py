@@ -40,8 +40,6 @@ def faults(page, views: dict[str, str]) -> dict[str, list[str]]:
     found = {}
     for name, view in views.items():
         look(page, view)
-        page.reload()
-        page.wait_for_selector("main[data-ready]:not([aria-busy])")
         serious = [
             f"{fault['id']}: {fault['help']}: {fault['nodes'][0]['html'][:200]}"
             for fault in Axe().run(page).response["violations"]
