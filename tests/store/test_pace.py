@@ -14,7 +14,7 @@ from mutascope.store import ScreenFolder
 from mutascope.store.leases import Leases, Usage
 from mutascope.store.pace import pace_of
 
-TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=3)
+TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=1)
 
 
 @pytest.fixture(params=["local", "memory"])
