@@ -59,7 +59,7 @@ LONG = {
 OUTSIDE = {
     "capitals.yaml": "takes a model that knows some",
     "--page": "names an NSM of the default model",
-    "--terms": "names a mutant of the sample",
+    "MUTANT": "stands for one",
     "--executor": "needs a cluster",
     "lm-eval": "needs the harness",
     "embedding_frame": "needs an extra",

@@ -18,7 +18,7 @@ FEW = 160
 
 def keeps_level(share: float, sets: int) -> bool:
     """Whether a test of 5 % may reject this share of null data sets: about two standard errors either side."""
-    return abs(share - 0.05) <= 2.05 * (0.05 * 0.95 / min(sets, SETS)) ** 0.5
+    return abs(share - 0.05) <= 2.06 * (0.05 * 0.95 / min(sets, SETS)) ** 0.5
 
 
 LOCI = {"layer": pl.Int16, "kind": pl.String, "site_rows": pl.Int64, "site_cols": pl.Int64}
