@@ -2,13 +2,18 @@
 
 import re
 
+import pytest
 from pages import figures_page, tables_page
 
 from mutascope.findings import figures, tables
 
 
-def test_every_table_is_documented_with_its_columns():
-    page = tables_page()
+@pytest.fixture(scope="module")
+def page() -> str:
+    return tables_page()
+
+
+def test_every_table_is_documented_with_its_columns(page):
     assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == list(tables())
     assert (
         "| rate | Float64 | share of NSMs, each locus weighted by its sites where sites were sampled |"
@@ -17,8 +22,8 @@ def test_every_table_is_documented_with_its_columns():
     assert "Left out" not in page
 
 
-def test_every_p_of_a_table_has_its_q():
-    for section in tables_page().split("\n## ")[1:]:
+def test_every_p_of_a_table_has_its_q(page):
+    for section in page.split("\n## ")[1:]:
         names = re.findall(r"^\| (\w+) \|", section, re.MULTILINE)
         for name in names:
             if name not in ("least_p", "top_p", "min_p") and "p" in name.split("_"):
