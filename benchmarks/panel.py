@@ -60,7 +60,8 @@ def main() -> None:
     print(
         f"  {flop / outputs / 1e9:.1f} GFLOP an output, {100 * flop / seconds / 1e9 / rate:.0f} % of the matmul rate"
     )
-    print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB", flush=True)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"  peak memory {memory:.2f} GB", flush=True)
 
     rng, same, calls = random.Random(0), 0, 0
     start = time.perf_counter()
@@ -87,6 +88,7 @@ def main() -> None:
             "loop_stock_s": each * len(assay.prompts),
             "ratio": ratio,
             "stock_equal": f"{same} of {calls} outputs",
+            "peak_memory_gb": round(memory, 2),
         },
     )
 
