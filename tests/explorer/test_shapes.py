@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 import pytest
 
 from mutascope.explorer import Atlas, shapes
+from mutascope.findings import all_findings
 
 NAMES = {"AtlasIndex": "Atlas", "ScreenIndex": "Screen", "LocusIndex": "Locus", "PanelIndex": "Panel"}
 SAME = ("Sentence", "Section", "Refused")
@@ -80,3 +81,11 @@ def test_the_page_knows_the_same_names():
     for name in (*NAMES, *SAME):
         (body,) = re.findall(rf"interface {NAMES.get(name, name)} \{{(.*?)\}}", told, re.DOTALL)
         assert sorted(re.findall(r"(\w+)\??:", body)) == sorted(get_type_hints(getattr(shapes, name))), name
+
+
+def test_findings_lead_on_from_sections_that_there_are():
+    code = (files("mutascope.explorer") / "web" / "findings.js").read_text()
+    table = re.search(r"const PLACES = \{\n(.*?)\n\};", code, re.DOTALL)
+    assert table is not None
+    sections = {finding.section.name for finding in all_findings() if finding.section}
+    assert set(re.findall(r"^  (\w+):", table[1], re.MULTILINE)) <= sections
