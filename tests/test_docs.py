@@ -54,6 +54,7 @@ LONG = {
     "report drosophila drosophila/panel": "is of such a screen",
     "mmlu": "asks many questions",
     "--workers": "starts processes",
+    "--seeds 0-7": "takes eight texts",
 }
 """Parts of commands that only the slow test runs."""
 OUTSIDE = {

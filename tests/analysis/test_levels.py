@@ -12,7 +12,7 @@ from mutascope.analysis.lines import line_sharing
 from mutascope.analysis.status import Status
 
 SETS = 500
-FEW = 160
+FEW = 120
 """Of null data sets; the slow tests have more."""
 
 
