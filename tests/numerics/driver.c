@@ -258,7 +258,7 @@ static void samplings(void) {
 }
 
 /* A vector scaled to a length and rounded; returns what its length was. */
-static double rounded(const float *from, long ins, double length, int16_t *to) {
+static double whole_of(const float *from, long ins, double length, int16_t *to) {
   double squares = 0;
   for (long k = 0; k < ins; k++) squares += (double)from[k] * from[k];
   for (long k = 0; k < ins; k++) to[k] = (int16_t)__builtin_rint(from[k] * (length / __builtin_sqrt(squares)));
@@ -267,30 +267,30 @@ static double rounded(const float *from, long ins, double length, int16_t *to) {
 
 static void rough_samplings(void) {
   start(13);
-  enum { ROWS = 13, INS = 65, PAIRS = 33, COLUMNS = 130, WIDE = 2 * SUMS, PANELS = 5 };
+  enum { ROWS = 13, INS = 65, PAIRS = 33, COLUMNS = 130, BESIDE = 2 * SUMS, PANELS = 5 };
   const double length = 32000;
   float *states = numbers(ROWS * INS, 0), *head = numbers(COLUMNS * INS, 0), norms[COLUMNS];
-  static int16_t x[ROWS][2 * PAIRS], panels[PANELS][PAIRS][WIDE][2], row[2 * PAIRS];
-  for (long n = 0; n < ROWS; n++) rounded(states + n * INS, INS, length, x[n]);
+  static int16_t x[ROWS][2 * PAIRS], panels[PANELS][PAIRS][BESIDE][2], row[2 * PAIRS];
+  for (long n = 0; n < ROWS; n++) whole_of(states + n * INS, INS, length, x[n]);
   for (long n = 0; n < COLUMNS; n++) {
-    norms[n] = (float)rounded(head + n * INS, INS, length, row);
-    for (long k = 0; k < INS; k++) panels[n / WIDE][k / 2][n % WIDE][k % 2] = row[k];
+    norms[n] = (float)whole_of(head + n * INS, INS, length, row);
+    for (long k = 0; k < INS; k++) panels[n / BESIDE][k / 2][n % BESIDE][k % 2] = row[k];
   }
   uint64_t draws[COLUMNS];
   for (long n = 0; n < COLUMNS; n++) draws[n] = word();
   float *noise = room(4 * COLUMNS);
   gumbel(draws, noise, COLUMNS);
   int64_t steps[ROWS] = {0}, tokens[ROWS], counts[ROWS];
-  int32_t *products = room(4 * ROWS * WIDE * (PANELS + 1));
+  int32_t *products = room(4 * ROWS * BESIDE * (PANELS + 1));
   for (int to_half = 0; to_half < 2; to_half++)
     for (long longest = 3; longest < COLUMNS; longest *= 30) {
       sample_rough(x[0], panels[0][0][0], norms, states, head, noise, steps, tokens, counts, products, ROWS, INS, PAIRS, COLUMNS,
-                   WIDE * (PANELS + 1), 7, longest, (float)(1 / (length * length)), 0.01f, 0.7f, -__builtin_inff(), 0.9,
+                   BESIDE * (PANELS + 1), 7, longest, (float)(1 / (length * length)), 0.01f, 0.7f, -__builtin_inff(), 0.9,
                    to_half, THREADS);
       for (long n = 0; n < ROWS; n++) eat((uint64_t)tokens[n], 8);
       for (long n = 0; n < ROWS; n++) eat((uint64_t)counts[n], 8);
       for (long n = 0; n < ROWS; n++)
-        for (long k = 0; k < COLUMNS; k++) eat((uint32_t)products[n * WIDE * (PANELS + 1) + k], 4);
+        for (long k = 0; k < COLUMNS; k++) eat((uint32_t)products[n * BESIDE * (PANELS + 1) + k], 4);
     }
   tell("rough");
 }
