@@ -49,12 +49,9 @@ def faults(page, views: dict[str, str]) -> dict[str, list[str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def address(folders, hostile):
-    """Address of a served atlas; an exported one has the same modules and the same pages."""
-    yield from served(Atlas([str(folders["drosophila"]), str(hostile), str(folders["mmlu21"])]))
-
-
+@pytest.mark.parametrize(
+    "address", ["served", pytest.param("exported", marks=pytest.mark.slow)], indirect=True
+)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_view_has_a_serious_fault(page, folders, theme):
     page.emulate_media(color_scheme=theme)
