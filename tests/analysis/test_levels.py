@@ -12,13 +12,8 @@ from mutascope.analysis.lines import line_sharing
 from mutascope.analysis.status import Status
 
 SETS = 500
-FEW = 120
-"""Of null data sets; the slow tests have more."""
-
-
-def keeps_level(share: float, sets: int) -> bool:
-    """Whether a test of 5 % may reject this share of null data sets: about two standard errors either side."""
-    return abs(share - 0.05) <= 2.06 * (0.05 * 0.95 / min(sets, SETS)) ** 0.5
+LOW, HIGH = 0.03, 0.07
+"""What a test of 5 % may reject of 500 null data sets: about two standard errors either side."""
 
 
 LOCI = {"layer": pl.Int16, "kind": pl.String, "site_rows": pl.Int64, "site_cols": pl.Int64}
@@ -76,22 +71,21 @@ def rejected(explain, row: float, col: float, rate: float, sets: int = SETS) -> 
 @pytest.mark.parametrize(
     "row, col, rate, sets",
     [
-        (0.0, 1.0, 0.5, FEW),
-        pytest.param(0.0, 1.0, 0.5, SETS, marks=pytest.mark.slow),
+        (0.0, 1.0, 0.5, SETS),
         pytest.param(0.0, 0.5, 0.5, SETS, marks=pytest.mark.slow),
         pytest.param(1.0, 1.0, 0.3, 3 * SETS, marks=pytest.mark.slow),
     ],
 )
 def test_regressions_of_nsms_keep_their_level(row, col, rate, sets):
     shares = rejected(explain_nsms, row, col, rate, sets)
-    assert all(keeps_level(share, sets) for share in shares.values()), shares
+    assert all(LOW <= share <= HIGH for share in shares.values()), shares
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row, col", [(0.0, 1.0), (1.0, 1.0)])
 def test_regressions_of_severity_keep_their_level(row, col):
     shares = rejected(lambda records, covariates: explain_severity(records, covariates, "far"), row, col, 0.5)
-    assert all(keeps_level(share, SETS) for share in shares.values()), shares
+    assert all(LOW <= share <= HIGH for share in shares.values()), shares
 
 
 def severe_screen(random: np.random.Generator, spread: float, size: int = 24, loci: int = 4) -> pl.DataFrame:
@@ -119,7 +113,7 @@ def severe_screen(random: np.random.Generator, spread: float, size: int = 24, lo
 
 @pytest.mark.parametrize(
     "spread, sets",
-    [(1.0, FEW), *(pytest.param(spread, SETS, marks=pytest.mark.slow) for spread in (0.0, 1.0))],
+    [(1.0, SETS // 2), *(pytest.param(spread, SETS, marks=pytest.mark.slow) for spread in (0.0, 1.0))],
 )
 def test_shared_lines_keep_their_level(spread, sets):
     random = np.random.default_rng(2)
@@ -130,7 +124,7 @@ def test_shared_lines_keep_their_level(spread, sets):
     for whole in (True, False):  # a test of all loci and four of one, along both axes, of every set
         p = found.filter(pl.col("layer").is_null() == whole)["p"].drop_nulls().to_numpy()
         share = (p < 0.05).mean()
-        assert keeps_level(share, len(p)), (whole, share)
+        assert LOW <= share <= HIGH, (whole, share)
 
 
 def leaning_map(
@@ -152,7 +146,7 @@ def test_mirror_images_keep_their_level_in_maps_that_lean(spread):
     found = copa(records_of_arrays(maps), loci)
     for axis in ("row", "col"):
         share = (found.filter(axis=axis)["mirror_p"].to_numpy() < 0.05).mean()
-        assert keeps_level(share, SETS), (axis, share)
+        assert LOW <= share <= HIGH, (axis, share)
     if spread > 1:
         for name in ("strength_p", "asymmetry_p"):  # what leans is strong and asymmetric, and no mirror image
             assert (found[name].to_numpy() < 0.05).mean() > 0.2

@@ -23,9 +23,8 @@ def test_workers_run_what_one_process_runs(ground, tmp_path):
     ground.check(tmp_path / "out")
 
 
-@pytest.mark.parametrize("faults", [8, pytest.param(20, marks=pytest.mark.slow)])
-def test_faults_lose_and_repeat_nothing(ground, tmp_path, faults):
-    ground.disturb(tmp_path, faults, random.Random(5))
+def test_twenty_faults_lose_and_repeat_nothing(ground, tmp_path):
+    ground.disturb(tmp_path, 20, random.Random(5))
 
 
 @pytest.mark.slow
