@@ -26,11 +26,12 @@ def interrupt(number: int, turned_into: BaseException) -> None:
         raise turned_into from None
 
 
+@pytest.mark.parametrize("error", [Panic, RuntimeError, SystemError, OSError])
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stays_one_whatever_it_is_turned_into(number, code):
+def test_a_signal_stays_one_whatever_it_is_turned_into(number, code, error):
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(Stopped, match=r"^interrupted$") as told, resumable(Screen("nobody", "drosophila")):
-        interrupt(number, Panic())
+        interrupt(number, error())
     assert told.value.exit_code == code
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 

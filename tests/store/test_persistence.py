@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -111,3 +112,19 @@ def test_a_bug_is_no_failure_of_the_store(files, monkeypatch):
     fail(monkeypatch, "cat_file", 1, TypeError("a bug"))
     with pytest.raises(TypeError):
         files.read("manifest.json")
+
+
+@pytest.mark.parametrize("where", ["local", "memory"])
+def test_an_interrupt_is_no_answer_that_a_file_is_missing(tmp_path, monkeypatch, where):
+    files = Files(str(tmp_path) if where == "local" else f"memory://{tmp_path.name}")
+    files.write("manifest.json", b"{}")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", interrupted)
+        patch.setattr(MemoryFileSystem, "info", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            files.exists("manifest.json")
+    assert files.exists("manifest.json")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from mutascope.core.errors import Stopped, Terminated
+from mutascope.core.errors import MutascopeError, Stopped, Terminated
 from mutascope.run.job import Job
 
 
@@ -31,8 +31,8 @@ def resumable(job: Job[Any]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # a library that was at work may have made another one of it, and polars a panic, which is no Exception
-        if isinstance(error, Exception) or not (came or isinstance(error, KeyboardInterrupt)):
+        # a library that was at work may have made an error of its own of the signal; polars makes a panic of it
+        if isinstance(error, MutascopeError) or not (came or isinstance(error, KeyboardInterrupt)):
             raise
         code = 143 if isinstance(error, Terminated) or signal.SIGTERM in came else 130
         if job.folder is None or not job.folder.exists():

@@ -224,10 +224,12 @@ class Files:
         return call() if self._is_local else persistently(self.path, call)
 
     def _is_there(self, place: str) -> bool:
-        if self._is_local:
-            return self._fs.exists(place)
+        return os.path.exists(place) if self._is_local else self._ask(lambda: self._has(place))
+
+    def _has(self, place: str) -> bool:
+        """Whether there is such an object: fsspec's own ``exists`` takes an interrupt for a no."""
         try:
-            self._ask(lambda: self._fs.info(place))
+            self._fs.info(place)
         except FileNotFoundError:
             return False
         return True
@@ -241,7 +243,7 @@ class Files:
         try:
             self._put(target, content, mode="create")
         except failures():
-            if not self._fs.exists(target):
+            if not self._has(target):
                 raise
         return self._fs.cat_file(target) == content
 
