@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from builders import FAMILIES, known_families, tiny_network
-from mutascope.numerics import cpu
+from mutascope.numerics import cpu, install
 from mutascope.numerics.install import numerics_of, refusal
 
 COVERED = known_families()
@@ -144,6 +149,45 @@ def test_what_was_there_before_comes_back(family, fails):
     assert {name: dict(module.__dict__) for name, module in network.named_modules()} == before
     assert network.config._attn_implementation == attention
     assert (torch.get_num_threads(), torch.tanh) == (threads, tanh)
+
+
+@contextmanager
+def interrupted(lines: int) -> Iterator[None]:
+    """Raise KeyboardInterrupt before a function of the numerics' installation has run so many lines."""
+    left = lines
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename != install.__file__ or frame.f_code.co_name == "_put_back":
+            return None
+        left -= event == "line"
+        if left < 0:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+
+
+def test_an_interrupt_while_it_is_installed_stays_one_and_leaves_nothing_behind():
+    network = network_of("gemma2", num_hidden_layers=1)
+    before = {name: dict(module.__dict__) for name, module in network.named_modules()}
+    attention, threads = network.config._attn_implementation, torch.get_num_threads()
+    for lines in range(10_000):
+        with ExitStack() as stack:
+            try:
+                with interrupted(lines):
+                    stack.enter_context(numerics_of(network).installed(network))
+                break
+            except KeyboardInterrupt:
+                pass
+        assert {name: dict(module.__dict__) for name, module in network.named_modules()} == before, lines
+        assert (network.config._attn_implementation, torch.get_num_threads()) == (attention, threads), lines
+    assert lines > 100
 
 
 def test_a_forward_that_another_library_has_put_in_comes_back():

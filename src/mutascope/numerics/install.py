@@ -154,9 +154,8 @@ class Numerics:
                 if forward is not None:
                     stack.callback(_put_back, module, module.__dict__.get("forward"))
                     module.forward = forward
-            before = config._attn_implementation
+            stack.callback(setattr, config, "_attn_implementation", config._attn_implementation)
             config._attn_implementation = _ATTENTION
-            stack.callback(setattr, config, "_attn_implementation", before)
             if getattr(config, "final_logit_softcapping", None):
                 stack.enter_context(_OwnTanh(self.operations))
             yield
@@ -223,8 +222,8 @@ def _matrices(modules: Sequence[nn.Module]) -> tuple[list[Tensor], list[Tensor |
 
 
 def _put_back(module: nn.Module, forward: Callable[..., Any] | None) -> None:
-    """Give a module the ``forward`` that it had of its own, or none."""
-    del module.__dict__["forward"]
+    """Give a module the ``forward`` that it had of its own, or none, also where an interrupt came before it lost it."""
+    module.__dict__.pop("forward", None)
     if forward is not None:
         module.forward = forward
 
