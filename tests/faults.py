@@ -82,13 +82,15 @@ def drive(model: str, out: str, workers: int, server: str, stderr: str, kind: ty
         screen = kind(model, TALE, DESIGN, tile=8, engine="reference")
         with resumable(screen):
             screen.run(out, quiet=True, executor=choose_executor(workers=workers))
+        code = 0
     except Stopped as stop:
-        sys.exit(stop.exit_code)
+        code = stop.exit_code
     except KeyboardInterrupt:  # before there was anything to go on with
-        sys.exit(130)
+        code = 130
     except MutascopeError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+        print(error, file=sys.stderr, flush=True)
+        code = error.exit_code
+    os._exit(code)  # without multiprocessing, which would make a traceback of a signal that comes now
 
 
 class Ground:

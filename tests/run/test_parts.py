@@ -264,13 +264,25 @@ def test_an_adaptive_screen_goes_on_where_it_was(llama, tmp_path):
         assert parts(out) == []
 
 
-def run_and_die(model: str, out: str, after: int, number: int = signal.SIGKILL) -> None:
+class Finalized:
+    """Gets a signal when it is forgotten, so that Python prints and forgets what the handler raises."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self.number)
+
+
+def run_and_die(model: str, out: str, after: int, number: int = signal.SIGKILL, lost: bool = False) -> None:
     """Go on with the screen ``tale``, and get a signal after some mutants."""
     run, ReferenceEngine.unit_size = ReferenceSession.run, 8
 
     def run_some(self, mutants):
         for count, outcome in enumerate(run(self, mutants)):
-            if count == after:
+            if count == after and lost:
+                Finalized(number)
+            elif count == after:
                 os.kill(os.getpid(), number)
             yield outcome
 
@@ -301,6 +313,16 @@ def test_sigterm_keeps_the_mutants_that_are_done(tale, llama_folder, tmp_path):
     assert (folder.count_records(), folder.parts.count()) == (8, 3)
     assert len(tale.finish(tmp_path)) == 7
     tale.check(tmp_path)
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_python_loses_stops_the_run_at_the_next_mutant(
+    tale, llama_folder, tmp_path, number, code
+):
+    process = start_function(run_and_die, str(llama_folder), str(tmp_path), 11, number, True)
+    assert process.wait() == code
+    folder = ScreenFolder(tmp_path)
+    assert (folder.count_records(), folder.parts.count()) == (8, 4)
 
 
 def test_the_message_counts_the_parts(tale, tmp_path, cli):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mutascope.core.errors import MutascopeError, Terminated
 from mutascope.core.manifest import Predictions
 from mutascope.predict.predictor import Predictor
+from mutascope.run import stopping
 from mutascope.run.progress import PredictionProgress
 from mutascope.run.shards import Shard
 from mutascope.run.spec import PredictSpec
@@ -115,6 +116,7 @@ class Loci:
                     leases.release(locus.name)
                     note({locus.name})
                     ran += 1
+                    stopping.check()
                     if stopped():
                         raise Terminated
 

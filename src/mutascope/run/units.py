@@ -15,6 +15,7 @@ from mutascope.core.errors import Terminated
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import Outcome, Session
 from mutascope.core.schema import MUTANT_KEY, RECORD_SCHEMA
+from mutascope.run import stopping
 from mutascope.store import ScreenFolder, Shard
 from mutascope.store.leases import Leases, holders
 
@@ -154,6 +155,7 @@ class _Running:
             self._close(unit)
         if self.progress is not None:
             self.progress(self.reader.is_silent(outcome))
+        stopping.check()
         if self.stopped():
             raise Terminated
         return 1

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from mutascope.core.errors import MutascopeError
 from mutascope.core.words import counted
+from mutascope.run import stopping
 from mutascope.run.progress import ScreenProgress
 from mutascope.run.work import Work
 
@@ -91,14 +92,20 @@ class Crew(ABC):
             raise
         finally:
             end = time.monotonic() + PATIENCE
-            for worker in crew.values():
-                worker.wait(max(0.0, end - time.monotonic()))
+            try:
+                for worker in crew.values():
+                    worker.wait(max(0.0, end - time.monotonic()))
+            except KeyboardInterrupt:  # a second one
+                for worker in crew.values():
+                    worker.wait(0)
+                raise
 
     def _watch(self, crew: dict[int, Worker], work: Work, names: Sequence[str], tally: _Tally) -> None:
         """Replace workers that die, until all units are stored."""
         deaths = 0
         while crew and tally.open:
             self.wait(list(crew.values()), LOOK)
+            stopping.check()
             if tally.look():
                 deaths = 0
             for place, worker in list(crew.items()):

@@ -16,6 +16,7 @@ import torch
 from mutascope.core import cores
 from mutascope.core.errors import MutascopeError, Terminated
 from mutascope.run.executors.crew import Crew, Death, Worker
+from mutascope.run.stopping import HEARD
 from mutascope.run.work import Work
 
 _CONTEXT = multiprocessing.get_context("forkserver")  # a fork of a process with threads or CUDA may hang
@@ -81,13 +82,16 @@ def _work(work: Work, names: Sequence[str], gpu: str | None, of: int, say: Conne
     except MutascopeError as error:
         say.send_bytes(str(error).encode())
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except BaseException as error:  # what a library has made of a signal included
+        if not (HEARD or isinstance(error, KeyboardInterrupt)):
+            raise
         sys.exit(143)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):  # another one would interrupt what is being stored
         signal.signal(each, signal.SIG_IGN)
+    HEARD.append(number)
     raise Terminated
 
 
