@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -76,6 +77,12 @@ app.command("lm-eval")(lm_eval)
 app.command()(models)
 
 
+@cache
+def _command() -> Any:
+    """What typer makes of all verbs: it reads their annotations anew for each call of ``app``."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command line.
 
@@ -84,7 +91,7 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        app()
+        _command()()
     except MutascopeError as error:
         print(f"mutascope: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
