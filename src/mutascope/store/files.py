@@ -136,8 +136,9 @@ class Files:
             DamagedError: when it is missing, cannot be read, or has other columns.
         """
         try:
-            content = io.BytesIO(self._content(name))
-            table = pq.read_table(content, columns=columns and list(columns), page_checksum_verification=True)
+            content = pa.BufferReader(self._content(name))
+            file = pq.ParquetFile(content, page_checksum_verification=True)  # a data set takes three times as long
+            table = file.read(columns and list(columns))
             table.validate(full=True)
             bare = pa.table(dict(zip(table.column_names, table.columns, strict=True)))  # without metadata
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
