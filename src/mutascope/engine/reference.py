@@ -65,6 +65,17 @@ class _Step(LogitsProcessor):
         return left
 
 
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed the generators of a device.
+
+    ``torch.manual_seed`` keeps the stack of every call, for each kind of device that has not been used yet.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 class ReferenceEngine:
     """Runs mutants one at a time, as the paper does, with the same seed before every prompt.
 
@@ -116,7 +127,7 @@ class ReferenceEngine:
         network = self.model.network
         tokens = torch.tensor([prompt.tokens], device=network.device)
         step = _Step(len(prompt.tokens), self.sampler(prompt, readout), record)
-        torch.manual_seed(readout.seed)
+        _seed(readout.seed, network.device)
         try:
             with torch.inference_mode(), self.operations():
                 sequence = network.generate(  # pyright: ignore[reportCallIssue]
