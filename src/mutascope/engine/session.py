@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 _PANEL_COHORT = 24
 """Mutants that go through the prompts of a panel together: what a kill loses."""
-_PANEL_ROWS = 2 / 3
-"""Share of the divergent mutants that a device takes: those of a panel share less, so each takes more memory."""
 _CHOICE_COHORT = 16
 """Mutants that are asked questions together: with a hundred tokens each, matrix products of some thousand rows."""
 _BRANCHES = 2**29
@@ -103,7 +101,7 @@ class FastSession:
         ]
         self._positions, choice = positions, isinstance(readout, NextToken)
         sizes = self.decoder.operations.SIZES
-        rows = sizes.rows if len(prompts) == 1 else int(sizes.rows * _PANEL_ROWS)
+        rows = sizes.rows if len(prompts) == 1 else sizes.panel
         most = _CHOICE_COHORT if choice else rows
         self.max_batch = engine.max_batch or self.decoder.affordable_rows(positions, most, sizes.decoded)
         verified = self.decoder.affordable_rows(positions, sizes.verified, sizes.checked)

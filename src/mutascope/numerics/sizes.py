@@ -10,6 +10,7 @@ class Sizes(NamedTuple):
 
     Attributes:
         rows: divergent mutants in flight, at most.
+        panel: those of a panel, which share less, so that each takes more memory.
         verified: mutants that are verified together, at most.
         tokens: of a pass: the fewer rows are left, the more positions each is fed before it is looked at.
         states: whose logits are computed together.
@@ -21,6 +22,7 @@ class Sizes(NamedTuple):
     """
 
     rows: int
+    panel: int
     verified: int
     tokens: int
     states: int

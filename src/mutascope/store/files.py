@@ -137,7 +137,9 @@ class Files:
         """
         try:
             content = pa.BufferReader(self._content(name))
-            file = pq.ParquetFile(content, page_checksum_verification=True)  # a data set takes three times as long
+            file = pq.ParquetFile(
+                content, page_checksum_verification=True
+            )  # a data set takes three times as long
             table = file.read(columns and list(columns))
             table.validate(full=True)
             bare = pa.table(dict(zip(table.column_names, table.columns, strict=True)))  # without metadata

@@ -76,7 +76,15 @@ __all__ = [
 NAMES = {torch.float32: "fma32-1", torch.bfloat16: "fma32-bf16-1"}
 """Name of the numerics of weights of a dtype; the number goes up when a bit of a result changes."""
 SIZES = Sizes(
-    rows=576, verified=128, tokens=1024, states=128, followers=3, decoded=0.25, checked=0.25, leaders=1.0
+    rows=576,
+    panel=384,
+    verified=128,
+    tokens=1024,
+    states=128,
+    followers=3,
+    decoded=0.25,
+    checked=0.25,
+    leaders=1.0,
 )
 """What keeps the caches of a processor warm."""
 SYMMETRIC = True

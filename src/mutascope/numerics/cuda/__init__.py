@@ -42,7 +42,15 @@ __all__ = [
 ]
 
 SIZES = Sizes(
-    rows=4096, verified=1024, tokens=2048, states=2048, followers=32, decoded=0.7, checked=0.12, leaders=0.25
+    rows=4096,
+    panel=4096,
+    verified=1024,
+    tokens=2048,
+    states=2048,
+    followers=32,
+    decoded=0.7,
+    checked=0.12,
+    leaders=0.25,
 )
 """What keeps a card busy."""
 SYMMETRIC = False
