@@ -50,7 +50,8 @@ def share_server(address: str) -> None:
     server._forkserver_address, server.ensure_running = address, lambda: None
 
 
-def _command(arguments: list[str], stderr: str) -> None:
+def run_command(arguments: list[str], stderr: str) -> None:
+    """Be ``mutascope ARGUMENTS``, with standard error in a file and no other output."""
     from mutascope.cli.main import main
 
     descriptor = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -109,7 +110,7 @@ class Process:
 
 def start_command(*arguments: object, stderr: Path) -> Process:
     """Start ``mutascope ARGUMENTS`` with its standard error in a file."""
-    return Process(_CONTEXT.Process(target=_command, args=([*map(str, arguments)], str(stderr))), stderr)
+    return Process(_CONTEXT.Process(target=run_command, args=([*map(str, arguments)], str(stderr))), stderr)
 
 
 def start_function(function: Callable[..., None], *arguments: object) -> Process:
