@@ -220,8 +220,9 @@ def _one_way(
     share, axes = np.linalg.eigh(leverage)
     left = np.maximum(1 - share, 0)
     scale = np.divide(1, np.sqrt(left), out=np.zeros_like(left), where=left > _LEVERAGE)
-    corrected = np.einsum("gij,gj,gkj,gk->gi", axes[:, :-1], scale, axes, sums, optimize=True)
-    turned = np.einsum("gij,ik->gjk", axes[:, :-1], root)  # [clusters, axes, columns]
+    shrunk = scale * (sums[:, None] @ axes)[:, 0]
+    corrected = (axes[:, :-1] @ shrunk[:, :, None])[:, :, 0]
+    turned = axes[:, :-1].mT @ root  # [clusters, axes, columns]
     alone = ((scale == 0)[:, :, None] & (turned**2 > _LEVERAGE * (root**2).sum(axis=0))).any(axis=(0, 1))
     variance = np.where(alone, np.nan, ((corrected @ root) ** 2).sum(axis=0))
     home = np.zeros(number, dtype=np.int64)
@@ -241,7 +242,7 @@ def _freedom(
         home: [clusters], stratum of each.
     """
     own = np.einsum("gj,gjk->gk", share * scale**2, turned**2)
-    others = np.einsum("gij,gj,gjk->gik", axes, share * scale, turned)
+    others = axes @ ((share * scale)[:, :, None] * turned)
     columns, intercept = others[:, :-1], others[:, -1]
     trace = own.sum(axis=0) - (others**2).sum(axis=(0, 1))
     squares = (own**2).sum(axis=0) - 2 * (own * (others**2).sum(axis=1)).sum(axis=0)
