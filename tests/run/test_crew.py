@@ -19,10 +19,17 @@ TALE = TextAssay(name="tale", prompt="Once upon a time:", max_new_tokens=3)
 
 
 class Fake:
-    """A worker that runs some of its units here, whenever it is looked at, and then ends as it is told."""
+    """A worker that runs some of its units here, whenever it is looked at, and then ends as it is told.
+
+    Attributes:
+        interrupts: how many come while it is waited for.
+    """
+
+    interrupts = 0
 
     def __init__(self, job: Job[Any], names: Sequence[str], does: str | int) -> None:
         self.job, self.names, self.does, self.told, self.waited = job, list(names), does, False, False
+        self.patience: list[int] = []
 
     def ended(self) -> bool:
         if self.does == "dies":
@@ -31,6 +38,9 @@ class Fake:
             raise MutascopeError("no")
         if self.does == "is interrupted":
             raise KeyboardInterrupt
+        if self.does == "lingers":
+            self.job.run_units(self.names)
+            return False
         count = int(self.does)
         self.job.run_units([name for name in self.names if name in self.job.pending()][:count])
         if self.job.pending():
@@ -42,6 +52,10 @@ class Fake:
 
     def wait(self, seconds: float) -> None:
         self.waited = True
+        self.patience.append(round(seconds))
+        if self.interrupts:
+            self.interrupts -= 1
+            raise KeyboardInterrupt
 
 
 class FakeCrew(Crew):
@@ -111,3 +125,15 @@ def test_executors_are_chosen_by_name():
         choose_executor("locale")
     with pytest.raises(MutascopeError, match="--address is that of a Ray cluster"):
         choose_executor("local", 2, "auto")
+
+
+@pytest.mark.parametrize("interrupts, patience", [(1, [60, 60]), (2, [60, 60, 0])])
+def test_workers_that_end_may_store_at_a_first_interrupt_and_not_at_a_second(
+    screen, monkeypatch, interrupts, patience
+):
+    monkeypatch.setattr(Fake, "interrupts", interrupts)
+    workers = FakeCrew(1, "lingers")
+    with pytest.raises(KeyboardInterrupt):
+        workers(screen, screen.pending()[:1], quiet=True)
+    (fake,) = workers.started
+    assert (fake.told, fake.patience) == (True, patience)

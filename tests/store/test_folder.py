@@ -9,6 +9,7 @@ import signal
 import time
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,7 +17,7 @@ from mutascope import MutascopeError
 from mutascope.core.manifest import Controls, Manifest
 from mutascope.core.schema import FORMAT_VERSION, PREDICTION_SCHEMA, RECORD_SCHEMA
 from mutascope.store import ScreenFolder, Shard
-from mutascope.store.files import Files
+from mutascope.store.files import DamagedError, Files
 from mutascope.store.shards import sharing
 from processes import start_function
 
@@ -236,6 +237,12 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_rest_readable(tmp_path):
     assert message.endswith(f"000001.parquet cannot be written: {os.strerror(errno.EFBIG)}")
     assert folder.finished_units() == {"000000"}
     assert len(folder.records()) == 3
+
+
+def test_a_table_with_two_columns_of_one_name_is_damaged(tmp_path):
+    pq.write_table(pa.table([[1, 2], [3, 4]], names=["a", "a"]), tmp_path / "t.parquet")
+    with pytest.raises(DamagedError, match="two columns of one name"):
+        Files(str(tmp_path)).read_table("t.parquet", {"a": pl.Int64})
 
 
 def test_scratch_files_are_not_read(tmp_path):

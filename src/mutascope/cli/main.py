@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from functools import cache
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ from mutascope.cli.screen import screen
 from mutascope.cli.show import show
 from mutascope.cli.status import status
 from mutascope.cli.verify import repair, verify
+from mutascope.core import stopping
 from mutascope.core.errors import MutascopeError
 
 
@@ -91,7 +93,8 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        _command()()
+        with stopping.hearing(signal.SIGINT):
+            _command()()
     except MutascopeError as error:
         print(f"mutascope: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -222,7 +222,7 @@ def _matrices(modules: Sequence[nn.Module]) -> tuple[list[Tensor], list[Tensor |
 
 
 def _put_back(module: nn.Module, forward: Callable[..., Any] | None) -> None:
-    """Give a module the ``forward`` that it had of its own, or none, also where an interrupt came before it lost it."""
+    """Give a module the ``forward`` that it had of its own, or none: an interrupt may come before it is replaced."""
     module.__dict__.pop("forward", None)
     if forward is not None:
         module.forward = forward

@@ -10,7 +10,7 @@ class Sizes(NamedTuple):
 
     Attributes:
         rows: divergent mutants in flight, at most.
-        panel: those of a panel, which share less, so that each takes more memory.
+        panel: those of a panel, at most: they share less, so that each takes more memory, which bounds them on cards.
         verified: mutants that are verified together, at most.
         tokens: of a pass: the fewer rows are left, the more positions each is fed before it is looked at.
         states: whose logits are computed together.

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
+from mutascope.core import stopping
 from mutascope.core.errors import MutascopeError, Terminated
 from mutascope.core.manifest import Predictions
 from mutascope.predict.predictor import Predictor
-from mutascope.run import stopping
 from mutascope.run.progress import PredictionProgress
 from mutascope.run.shards import Shard
 from mutascope.run.spec import PredictSpec

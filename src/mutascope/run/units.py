@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from mutascope.assays.phenotype import PhenotypeReader
+from mutascope.core import stopping
 from mutascope.core.design import Plan
 from mutascope.core.errors import Terminated
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import Outcome, Session
 from mutascope.core.schema import MUTANT_KEY, RECORD_SCHEMA
-from mutascope.run import stopping
 from mutascope.store import ScreenFolder, Shard
 from mutascope.store.leases import Leases, holders
 

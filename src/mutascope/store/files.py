@@ -137,14 +137,15 @@ class Files:
         """
         try:
             content = pa.BufferReader(self._content(name))
-            file = pq.ParquetFile(
-                content, page_checksum_verification=True
-            )  # a data set takes three times as long
+            # read as a data set, a small file takes three times as long
+            file = pq.ParquetFile(content, page_checksum_verification=True)
             table = file.read(columns and list(columns))
             table.validate(full=True)
             bare = pa.table(dict(zip(table.column_names, table.columns, strict=True)))  # without metadata
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise DamagedError(str(error).partition("\n")[0]) from error
+        if bare.num_columns < table.num_columns:
+            raise DamagedError("it has two columns of one name")
         frame = pl.DataFrame(pl.from_arrow(bare))
         if any(frame.schema.get(column) != schema[column] for column in columns or schema):
             raise DamagedError("its columns are not those of the format")

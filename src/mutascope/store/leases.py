@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mutascope.core import stopping
 from mutascope.core.errors import MutascopeError
 from mutascope.store.files import Files
 
@@ -144,7 +145,12 @@ class Leases:
         return {name for file in self._files.names("leases") if (name := file.rpartition(".")[0])}
 
     def wait(self) -> None:
-        """Let the time pass until another look at what others hold is worth it."""
+        """Let the time pass until another look at what others hold is worth it.
+
+        Raises:
+            KeyboardInterrupt: when this process was asked to stop (:mod:`mutascope.core.stopping`).
+        """
+        stopping.check()
         time.sleep(POLL)
 
     def _numbers(self, name: str) -> list[int]:

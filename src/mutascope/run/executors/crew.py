@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from mutascope.core import stopping
 from mutascope.core.errors import MutascopeError
 from mutascope.core.words import counted
-from mutascope.run import stopping
 from mutascope.run.progress import ScreenProgress
 from mutascope.run.work import Work
 
@@ -86,19 +86,16 @@ class Crew(ABC):
         crew = {place: self._begin(work, names, place) for place in range(self._size(names))}
         try:
             self._watch(crew, work, names, tally)
+            _await(crew.values())
         except BaseException:
-            for worker in crew.values():
-                worker.tell_to_stop()
-            raise
-        finally:
-            end = time.monotonic() + PATIENCE
             try:
                 for worker in crew.values():
-                    worker.wait(max(0.0, end - time.monotonic()))
-            except KeyboardInterrupt:  # a second one
+                    worker.tell_to_stop()
+                _await(crew.values())
+            except KeyboardInterrupt:  # one more: what workers have not stored by now is lost
                 for worker in crew.values():
                     worker.wait(0)
-                raise
+            raise
 
     def _watch(self, crew: dict[int, Worker], work: Work, names: Sequence[str], tally: _Tally) -> None:
         """Replace workers that die, until all units are stored."""
@@ -143,6 +140,13 @@ class _Tally:
         self._work.count(fresh, self._progress)
         self.open -= fresh
         return len(fresh)
+
+
+def _await(workers: Iterable[Worker]) -> None:
+    """Wait for workers to store what is done and to end."""
+    end = time.monotonic() + PATIENCE
+    for worker in workers:
+        worker.wait(max(0.0, end - time.monotonic()))
 
 
 def _told(deaths: int, death: Death) -> str:

@@ -13,10 +13,9 @@ from types import FrameType
 
 import torch
 
-from mutascope.core import cores
+from mutascope.core import cores, stopping
 from mutascope.core.errors import MutascopeError, Terminated
 from mutascope.run.executors.crew import Crew, Death, Worker
-from mutascope.run.stopping import HEARD
 from mutascope.run.work import Work
 
 _CONTEXT = multiprocessing.get_context("forkserver")  # a fork of a process with threads or CUDA may hang
@@ -80,18 +79,18 @@ def _work(work: Work, names: Sequence[str], gpu: str | None, of: int, say: Conne
             torch.set_num_threads(min(torch.get_num_threads(), cores.available_cores()))
         work.run_units(names)
     except MutascopeError as error:
+        if stopping.heard():  # which may have become this; it would end all workers
+            sys.exit(143)
         say.send_bytes(str(error).encode())
         sys.exit(error.exit_code)
-    except BaseException as error:  # what a library has made of a signal included
-        if not (HEARD or isinstance(error, KeyboardInterrupt)):
-            raise
+    except KeyboardInterrupt:
         sys.exit(143)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):  # another one would interrupt what is being stored
         signal.signal(each, signal.SIG_IGN)
-    HEARD.append(number)
+    stopping.note(number)
     raise Terminated
 
 
