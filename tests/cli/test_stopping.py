@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -83,7 +84,25 @@ def test_a_signal_that_was_lost_is_found_at_the_end(number, code):
     stopping.check()  # nothing is left for another job
 
 
-def test_what_was_lost_before_a_job_begins_stops_it(monkeypatch):
+class Finalized:
+    """Gets a signal when it is forgotten."""
+
+    def __del__(self) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_what_a_finalizer_would_lose_is_kept_and_python_has_nothing_to_print():
+    with stopping.hearing(signal.SIGINT):
+        Finalized()  # pytest fails where a finalizer raises
+        gc.collect()
+        with pytest.raises(KeyboardInterrupt):
+            stopping.check()
+
+
+def test_what_was_lost_before_a_job_begins_stops_it():
     begun = False
     with stopping.hearing(signal.SIGINT):
         lose(signal.SIGINT)

@@ -90,10 +90,10 @@ def main() -> None:
 
     Exit code 0, 2 for bad input (one sentence, no traceback), 130 for an interrupt, 143 for SIGTERM.
     """
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         with stopping.hearing(signal.SIGINT):
+            os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
             _command()()
     except MutascopeError as error:
         print(f"mutascope: {error}", file=sys.stderr)

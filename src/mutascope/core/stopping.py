@@ -19,13 +19,8 @@ _heard: list[int] = []
 
 
 def heard() -> tuple[int, ...]:
-    """Return the numbers of the signals that have come within :func:`hearing`, or were noted."""
+    """Return the numbers of the signals that :func:`hear` has got."""
     return tuple(_heard)
-
-
-def note(number: int) -> None:
-    """Keep a signal that a handler of one's own has got."""
-    _heard.append(number)
 
 
 def check() -> None:
@@ -46,7 +41,7 @@ def hearing(*numbers: int) -> Iterator[None]:
     before = {number: handler for number, handler in found.items() if handler not in (signal.SIG_IGN, None)}
     try:
         for number in before:
-            signal.signal(number, _hear)
+            signal.signal(number, hear)
         yield
     finally:
         try:
@@ -56,10 +51,15 @@ def hearing(*numbers: int) -> Iterator[None]:
             _heard.clear()
 
 
-def _hear(number: int, frame: FrameType | None) -> None:
-    note(number)
+def hear(number: int, frame: FrameType | None) -> None:
+    """Handle a signal: keep it, and raise what :func:`check` does, but within finalizers, where it would be lost."""
+    _heard.append(number)
     if number == signal.SIGTERM:
         signal.signal(number, signal.SIG_IGN)
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return
+        frame = frame.f_back
     raise _error(number)
 
 

@@ -14,7 +14,7 @@ from types import FrameType
 import torch
 
 from mutascope.core import cores, stopping
-from mutascope.core.errors import MutascopeError, Terminated
+from mutascope.core.errors import MutascopeError
 from mutascope.run.executors.crew import Crew, Death, Worker
 from mutascope.run.work import Work
 
@@ -90,8 +90,7 @@ def _work(work: Work, names: Sequence[str], gpu: str | None, of: int, say: Conne
 def _stop(number: int, frame: FrameType | None) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):  # another one would interrupt what is being stored
         signal.signal(each, signal.SIG_IGN)
-    stopping.note(number)
-    raise Terminated
+    stopping.hear(number, frame)
 
 
 def _stop_with_driver() -> None:
