@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 from mutascope.core import stopping
@@ -29,7 +30,8 @@ def resumable(job: Job[Any]) -> Iterator[None]:
             if isinstance(error, MutascopeError) or not (heard or interrupted):
                 raise
             code = 143 if signal.SIGTERM in heard else 130
-            met = "" if interrupted else f" (on the way there was {type(error).__name__}: {error})"
+            what = f"{type(error).__name__}: {shorten(str(error), 80, placeholder=' …')}"
+            met = "" if interrupted else f" (on the way there was {what})"
             if job.folder is None or not job.folder.exists():
                 raise Stopped(f"interrupted{met}", code) from error
             told = f"stopped: {job.state()}; run the same command again to go on{met}"
