@@ -16,10 +16,6 @@ from mutascope.analysis.severity import severity_frame
 from mutascope.store.reader import ScreenData
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
-of_the_page = pytest.mark.parametrize(
-    "address", ["served", pytest.param("exported", marks=pytest.mark.slow)], indirect=True
-)
-"""Of what the page does, wherever its data come from."""
 
 
 def test_a_way_through_the_atlas(page, folders):
@@ -43,7 +39,6 @@ def test_a_way_through_the_atlas(page, folders):
     assert "mutascope show" in page.locator("aside code").first.inner_text()
 
 
-@of_the_page
 def test_a_click_on_the_map_opens_the_mutant_of_the_site(page, folders):
     results = ScreenData(folders["drosophila"])
     look(page, "view=locus&locus=0.v")
@@ -62,7 +57,6 @@ def test_a_click_on_the_map_opens_the_mutant_of_the_site(page, folders):
     page.wait_for_selector("aside", state="hidden")
 
 
-@of_the_page
 def test_gate_is_drawn_transposed(page):
     look(page, "view=locus&locus=0.gate")
     box = page.locator("canvas.chart").bounding_box()
@@ -154,7 +148,6 @@ def tab_to(page, wanted: str) -> None:
     raise AssertionError(wanted)
 
 
-@of_the_page
 def test_keys_alone_lead_to_a_mutant_and_to_what_says_the_same(page):
     look(page)
     tab_to(page, "a.locus")
@@ -199,7 +192,6 @@ def test_a_phenotype_lights_up_on_the_model(page, folders):
     page.get_by_text(f"{most} mutants say the same").wait_for()
 
 
-@of_the_page
 def test_the_wheel_zooms_from_the_model_into_a_locus_and_out_again(page):
     look(page)
     box = page.locator("a.locus[data-locus='0.down']").bounding_box()
@@ -230,7 +222,6 @@ def test_what_an_address_lacks_is_no_place_to_go_back_to(page):
     assert page.evaluate("location.hash") == ""
 
 
-@of_the_page
 def test_screens_beside_move_together_if_their_shapes_are_the_same(page):
     look(page, "view=locus&locus=0.v&beside=1")
     page.wait_for_selector("figure:nth-child(3)")
@@ -246,7 +237,6 @@ def test_screens_beside_move_together_if_their_shapes_are_the_same(page):
     assert [old != new for old, new in zip(before, after, strict=True)] == [True, False, True]
 
 
-@of_the_page
 def test_arrow_keys_go_from_locus_to_locus(page):
     look(page)
     page.locator("a.locus[tabindex='0']").focus()
@@ -294,7 +284,6 @@ def test_a_line_of_all_layers_is_shown_on_the_model_and_on_a_locus(page):
         assert page.evaluate(picture) != marked
 
 
-@of_the_page
 def test_colours_and_palettes_change_the_picture(page):
     look(page)
     pictures = set()
