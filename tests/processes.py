@@ -17,6 +17,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import mutascope.run.executors.processes  # noqa: F401 - names what it wants preloaded, in place of what was named before
+
 _PRELOAD = [
     "mutascope.run.screen",
     "mutascope.cli.main",
