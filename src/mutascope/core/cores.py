@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 _sharers = 1
@@ -26,8 +27,11 @@ def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     return max(1, int(cores if quota is None else min(cores, quota)) // _sharers)
 
 
+@cache
 def _quota(cgroup: Path) -> float | None:
-    """Return the cores that a control group pays for, None where it has no limit."""
+    """Return the cores that a control group pays for, None where it has no limit; looked up once, as it is asked for
+    before every call of a mutant.
+    """
     try:
         words = (cgroup / "cpu.max").read_text().split()
     except OSError:

@@ -22,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 from mutascope.core.manifest import STOCK
 from mutascope.model.families import family_of, is_known
 from mutascope.numerics import cpu
-from mutascope.numerics.operations import BY_DEVICE, Operations, operations_on
+from mutascope.numerics.operations import BY_DEVICE, operations_on
 
 _ACTIVATIONS = {
     **{"SiLUActivation": "silu", "SiLU": "silu", "GELUActivation": "gelu"},
@@ -149,15 +149,15 @@ class Numerics:
         config: Any = network.config
         with ExitStack() as stack:
             stack.enter_context(cpu.threads_for_kernels())
+            capped = getattr(config, "final_logit_softcapping", None)
+            head = network.get_output_embeddings() if capped else None
             for module in network.modules():
                 forward = _replacement(self, module)
                 if forward is not None:
                     stack.callback(_put_back, module, module.__dict__.get("forward"))
-                    module.forward = forward
+                    module.forward = _capped(forward) if module is head else forward
             stack.callback(setattr, config, "_attn_implementation", config._attn_implementation)
             config._attn_implementation = _ATTENTION
-            if getattr(config, "final_logit_softcapping", None):
-                stack.enter_context(_OwnTanh(self.operations))
             yield
 
 
@@ -277,17 +277,20 @@ def _attention(
 AttentionInterface.register(_ATTENTION, _attention)
 
 
-class _OwnTanh(TorchFunctionMode):
-    """The soft-cap of logits calls ``torch.tanh``."""
+class _Logits(Tensor):
+    """Logits before their soft-cap, for which a network calls ``torch.tanh``."""
 
-    def __init__(self, operations: Operations) -> None:
-        super().__init__()
-        self.operations = operations
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.tanh:
+            return super().__torch_function__(func, types, args, kwargs)
+        shares = args[0].as_subclass(Tensor)
+        return operations_on(shares.device).tanh(cpu.floats(shares)).to(shares.dtype)
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.tanh:
-            return self.operations.tanh(cpu.floats(args[0])).to(args[0].dtype)
-        return func(*args, **(kwargs or {}))
+
+def _capped(head: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return an output head whose logits will be capped."""
+    return lambda x: head(x).as_subclass(_Logits)
 
 
 class _OwnPower(TorchFunctionMode):

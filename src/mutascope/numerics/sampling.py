@@ -213,10 +213,11 @@ def draw_noise(seed: int, steps: int, vocabulary: int) -> Tensor:
     """Return -log q of every step, float32 [steps, vocabulary], of the draws that ``generate`` makes on a CPU."""
     known = _drawn.get((seed, vocabulary))
     if known is None or len(known) < steps:
-        twister = np.random.RandomState(seed % 2**32)
-        halves = twister.randint(0, 2**32, 2 * steps * vocabulary, dtype=np.uint32).astype(np.uint64)
-        words = (halves[0::2] << np.uint64(32)) | halves[1::2]
-        known = cpu.gumbel(torch.from_numpy(words.view(np.int64)).view(steps, vocabulary))
+        twister, known = np.random.RandomState(seed % 2**32), torch.empty(steps, vocabulary)
+        for noise in known:
+            halves = twister.randint(0, 2**32, (vocabulary, 2), dtype=np.uint32).astype(np.uint64)
+            words = (halves[:, 0] << np.uint64(32)) | halves[:, 1]
+            noise.copy_(cpu.gumbel(torch.from_numpy(words.view(np.int64))))
         _drawn.clear()
         _drawn[seed, vocabulary] = known
     return known[:steps]

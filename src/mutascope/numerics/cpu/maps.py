@@ -60,6 +60,8 @@ def strips(groups: Mapping[Hashable, Sequence[tuple[int, int, Packed]]]) -> dict
 
 def stack(matrices: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Packed:
     """Pack weights [outs, ins] of one input, one below the other, with their biases [outs]; a missing one is 0."""
+    if len(matrices) == 1:
+        return pack(matrices[0], biases[0])
     if all(bias is None for bias in biases):
         return pack(torch.cat(list(matrices)))
     filled = [

@@ -15,8 +15,8 @@ from torch import Tensor
 from mutascope.numerics.cpu.functions import log
 from mutascope.numerics.cpu.library import SUMS, address, library
 
-_BYTES = 2**28
-"""Of scratch memory while rows are packed."""
+_BYTES = 2**20
+"""Of scratch memory while rows are packed: it stays in a core's cache."""
 _UNIT = 2.0**-24
 _MODEST = 2.0**50
 """Lengths between its inverse and this neither overflow nor underflow in products."""
