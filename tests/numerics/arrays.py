@@ -53,5 +53,11 @@ def tensors(*arrays: np.ndarray | None) -> list[Any]:
     return [*map(tensor, arrays)]
 
 
-def packed(weight, bias=None):
-    return cpu.pack(tensor(weight), tensor(bias))
+def packed(weight, bias=None, words=False):
+    """Pack weights as floats, or as words where they are in bfloat16."""
+    return cpu.pack(as_words(weight) if words else tensor(weight), tensor(bias))
+
+
+def as_words(weight):
+    """Return weights that are in bfloat16 as a tensor of this dtype."""
+    return tensor(weight).bfloat16()

@@ -78,6 +78,20 @@ def linear() -> Iterable[Tensor]:
         yield cpu.linear(x[:9], cpu.pack(strange(6, outs, ins, half=half)), half=half)
 
 
+def linear_words() -> Iterable[Tensor]:
+    for rows, ins, outs in ((1, 1, 1), (5, 193, 33), (99, 777, 70)):
+        gate, up = ordinary(1, 2, outs, ins, half=True).bfloat16()
+        x = ordinary(3, rows, ins, half=True)
+        yield cpu.linear(x, cpu.pack(gate, ordinary(2, outs, half=True)), half=True)
+        yield cpu.linear(x, cpu.pack_pair(gate, up), act="silu", half=True)
+    x, odd = x[:9], strange(6, outs, ins, half=True).bfloat16()
+    yield cpu.linear(strange(5, 9, ins, half=True), cpu.pack(gate))
+    yield cpu.linear(x, cpu.pack(odd))
+    for weight in (gate, odd):
+        tiles = [(row, top, cpu.pack(up[:count])) for row, top, count in ((0, 0, 70), (2, 3, 17), (7, 69, 1))]
+        yield cpu.linear(x, cpu.pack(weight), strips=cpu.Strips(tiles), half=True)
+
+
 def linear_strips() -> Iterable[Tensor]:
     for half in BOTH:
         weight, x = ordinary(1, 70, 300, half=half), ordinary(2, 24, 300, half=half)
@@ -212,7 +226,7 @@ def weigh() -> Iterable[Tensor]:
 
 
 OPERATIONS: tuple[Callable[[], Iterable[Tensor]], ...] = (
-    *(linear, linear_strips, linear_pair, norm, activation, attention),
+    *(linear, linear_words, linear_strips, linear_pair, norm, activation, attention),
     *(tanh, cos_sin, power, log, exp, gumbel, sample, shortlist, weigh),
 )
 

@@ -89,6 +89,20 @@ static float *packed(const float *weight, const float *other, long outs, long in
 
 /* Memory is left to the end of the process. */
 
+static uint32_t *words(const float *weight, const float *other, long outs, long ins) {
+  long step = other ? panel_width() / 2 : panel_width();
+  uint32_t *panels = room(4 * parts(outs, step) * words_of(ins) * panel_width());
+  uint16_t *halves[2] = {room(2 * outs * ins), room(2 * outs * ins)};
+  for (int side = 0; side < (other ? 2 : 1); side++)
+    for (long n = 0; n < outs * ins; n++) {
+      uint32_t bits;
+      memcpy(&bits, (side ? other : weight) + n, 4);
+      halves[side][n] = bits >> 16;
+    }
+  pack_words(halves[0], other ? halves[1] : NULL, panels, outs, ins, THREADS);
+  return panels;
+}
+
 static void linears(void) {
   start(1);
   const long sizes[][3] = {{1, 1, 1}, {5, 193, 33}, {99, 777, 70}};
@@ -99,14 +113,24 @@ static void linears(void) {
         float *weight = numbers(outs * ins, 0), *other = numbers(outs * ins, 0), *x = numbers(rows * ins, often);
         float *bias = numbers(outs, 0), *other_bias = numbers(outs, 0), *residual = numbers(rows * outs, often);
         float *out = room(4 * rows * outs), *panels = packed(weight, NULL, outs, ins);
-        linear(x, panels, bias, NULL, residual, out, rows, ins, outs, ins, 0, 0, to_half, NULL, 0, 1, THREADS);
+        linear(x, panels, bias, NULL, residual, out, NULL, rows, ins, outs, ins, 0, 0, 0, to_half, NULL, 0, 1, THREADS);
         eat_floats(out, rows * outs);
-        linear(x, packed(weight, other, outs, ins), bias, other_bias, NULL, out, rows, ins, outs, ins, 1, SILU, to_half,
-               NULL, 0, 1, THREADS);
+        linear(x, packed(weight, other, outs, ins), bias, other_bias, NULL, out, NULL, rows, ins, outs, ins, 0, 1, SILU,
+               to_half, NULL, 0, 1, THREADS);
         eat_floats(out, rows * outs);
         long high = parts(outs, 3);
         struct strip strips[] = {{0, 0, outs, panels}, {rows - 1, outs - high, high, packed(other, NULL, high, ins)}};
-        linear(x, panels, bias, NULL, NULL, out, rows, ins, outs, ins, 0, GELU, to_half, strips, 2, 1, THREADS);
+        linear(x, panels, bias, NULL, NULL, out, NULL, rows, ins, outs, ins, 0, 0, GELU, to_half, strips, 2, 1, THREADS);
+        eat_floats(out, rows * outs);
+        uint32_t *space = multiplies_words() ? room(4 * rows * words_of(ins)) : NULL;
+        for (long k = 0; k < rows * ins / 2; k++) {
+          uint32_t bits;
+          memcpy(&bits, x + k, 4);
+          bits &= 0xffff0000u;
+          memcpy(x + k, &bits, 4);
+        }
+        linear(x, (float *)words(weight, other, outs, ins), bias, other_bias, NULL, out, space, rows, ins, outs, ins, 1, 1,
+               SILU, to_half, NULL, 0, 1, THREADS);
         eat_floats(out, rows * outs);
       }
   tell("linear");

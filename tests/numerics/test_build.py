@@ -11,6 +11,7 @@ import pytest
 from mutascope.core.errors import MutascopeError
 from mutascope.numerics import build
 
+NAMED = {variant.name: variant for variant in build.VARIANTS}
 FAILS = [sys.executable, "-c", "import sys; sys.exit('kernels.c:1: what is this?')"]
 
 
@@ -26,15 +27,15 @@ def test_the_compiler_is_cc_or_what_cc_names(monkeypatch, tmp_path):
         (tmp_path / name).touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
-    assert build.compiler(build.VARIANTS[1]) == ["cc", "-march=x86-64-v3"]
+    assert build.compiler(NAMED["avx2"]) == ["cc", "-march=x86-64-v3"]
     monkeypatch.setenv("CC", "other-cc -m64")
-    assert build.compiler(build.VARIANTS[1]) == ["other-cc", "-m64", "-march=x86-64-v3"]
+    assert build.compiler(NAMED["avx2"]) == ["other-cc", "-m64", "-march=x86-64-v3"]
 
 
 def test_without_cc_the_compiler_is_the_one_of_ziglang(monkeypatch, no_cc):
     monkeypatch.setattr(build, "find_spec", lambda name: name == "ziglang")
     command = [sys.executable, "-m", "ziglang", "cc", "-s", "-mcpu=x86_64"]
-    assert build.compiler(build.VARIANTS[2]) == command
+    assert build.compiler(NAMED["sse2"]) == command
 
 
 def test_the_compiler_of_ziglang_compiles_the_kernels(no_cc, monkeypatch, tmp_path):
@@ -145,8 +146,8 @@ def test_a_wheel_is_given_every_variant_where_it_is_looked_for(hook):
     files = {}
     building.initialize("standard", {"force_include": files})
     building.finalize("standard", {}, "")
-    assert [command[1] for command in commands] == 3 * ["x86_64-linux-gnu.2.17"] + ["aarch64-linux-gnu.2.17"]
-    assert commands[2][2:] == ["-mcpu=x86_64"]
+    assert [command[1] for command in commands] == 4 * ["x86_64-linux-gnu.2.17"] + ["aarch64-linux-gnu.2.17"]
+    assert commands[3][2:] == ["-mcpu=x86_64"]
     package = build.SOURCES.parents[2]
     looked_for = [build.BUILT.with_name("linux") / variant.file for variant in build.VARIANTS]
     assert [package / place for place in files.values()] == looked_for

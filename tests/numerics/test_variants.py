@@ -33,12 +33,12 @@ def test_every_operation_gives_the_bits_that_are_kept(name):
     assert json.loads(printed.stdout) == json.loads((HERE / "digests.json").read_text())
 
 
-def run_driver(folder, march, command, emulator=()):
+def run_driver(folder, variant, command, emulator=()):
     """Compile driver.c with the kernels and return what it prints."""
-    made = folder / f"driver-{march}"
+    made = folder / f"driver-{variant.name}"
     flags = [flag for flag in build.FLAGS if flag != "-shared"]
     sources = [f"-I{build.SOURCES}", str(HERE / "driver.c")]
-    subprocess.run([*command, f"-march={march}", *flags, *sources, "-o", str(made), "-lm"], check=True)
+    subprocess.run([*command, *variant.flags, *flags, *sources, "-o", str(made), "-lm"], check=True)
     return subprocess.run([*emulator, str(made)], check=True, capture_output=True, text=True).stdout
 
 
@@ -53,7 +53,7 @@ def test_an_aarch64_processor_gives_the_bits_of_this_one(tmp_path):
     if not shutil.which("cc"):
         pytest.skip("there is no C compiler of this processor's own: cc is not found")
     neon = next(variant for variant in build.VARIANTS if variant.machine == "aarch64")
-    emulated = run_driver(tmp_path, neon.march, [ARM_CC], [emulator, "-L", ARM_LIBRARIES])
+    emulated = run_driver(tmp_path, neon, [ARM_CC], [emulator, "-L", ARM_LIBRARIES])
     assert len(emulated.splitlines()) == 13
     for variant in build.variants():
-        assert run_driver(tmp_path, variant.march, ["cc"]).splitlines() == emulated.splitlines(), variant.name
+        assert run_driver(tmp_path, variant, ["cc"]).splitlines() == emulated.splitlines(), variant.name

@@ -71,10 +71,11 @@ class Head:
         self.decoder, self.sampler = decoder, sampler
         vocabulary, self._states = decoder.head.shape[0], decoder.operations.SIZES.states
         self._top = _BEYOND + (sampler.top_k if sampler.top_k < vocabulary else 1)
-        # the bound is of products, and those of a list are made with rows and states exchanged; top-p looks at every
-        # probability; a small vocabulary is as quick to compute
+        # the bound is of products, and those of a list are made with rows and states exchanged; in bfloat16 it proves
+        # nothing; top-p looks at every probability; a small vocabulary is as quick to compute
         self.has_shortlists = (
             decoder.linear_head
+            and not decoder.half
             and decoder.operations.SYMMETRIC
             and sampler.top_p >= 1
             and sampler.min_p <= 0
@@ -86,7 +87,7 @@ class Head:
         # as for shortlists, but what top-k leaves is all that top-p and min-p see
         self._kept = sampler.top_k if sampler.noise is not None else 1
         worth = decoder.linear_head and vocabulary >= 4 * _LONGEST and 2 * self._kept <= _CANDIDATES
-        quick = decoder.operations is cpu and cpu.is_quick()
+        quick = decoder.operations is cpu and cpu.is_quick(half=decoder.half)
         self._rough = cpu.rough(decoder.head, self._states) if worth and quick else None
         self._family = _ROUGH_FAMILY if self._rough else _FAMILY
 

@@ -41,13 +41,13 @@ class Variant:
     Attributes:
         name: of the kind.
         machine: as :func:`platform.machine` has it.
-        march: for compilers that are told ``-march``.
+        flags: for compilers that are told ``-march``.
         zig: for zig, with what makes it as fast as gcc (docs/decisions/0012).
     """
 
     name: str
     machine: str
-    march: str
+    flags: tuple[str, ...]
     zig: tuple[str, ...]
 
     @property
@@ -59,13 +59,16 @@ class Variant:
         return f"{self.machine}-{self.name}-{digest.hexdigest()[:16]}.so"
 
 
-_AVX512 = ("-mcpu=x86_64_v4", "-mprefer-vector-width=512", "-mllvm", "-enable-misched=false")
+_AVX512 = ("-mprefer-vector-width=512", "-mllvm", "-enable-misched=false")
 _AVX2 = ("-mcpu=x86_64_v3", "-mllvm", "-unroll-full-max-count=7")  # loops over 8 lanes are vectorised instead
 VARIANTS = (
-    Variant("avx512", "x86_64", "x86-64-v4", _AVX512),
-    Variant("avx2", "x86_64", "x86-64-v3", _AVX2),
-    Variant("sse2", "x86_64", "x86-64", ("-mcpu=x86_64",)),
-    Variant("neon", "aarch64", "armv8-a", ("-mcpu=generic",)),
+    Variant(
+        "avx512bf16", "x86_64", ("-march=x86-64-v4", "-mavx512bf16"), ("-mcpu=x86_64_v4+avx512bf16", *_AVX512)
+    ),
+    Variant("avx512", "x86_64", ("-march=x86-64-v4",), ("-mcpu=x86_64_v4", *_AVX512)),
+    Variant("avx2", "x86_64", ("-march=x86-64-v3",), _AVX2),
+    Variant("sse2", "x86_64", ("-march=x86-64",), ("-mcpu=x86_64",)),
+    Variant("neon", "aarch64", ("-march=armv8-a",), ("-mcpu=generic",)),
 )
 
 
@@ -76,11 +79,19 @@ def variants() -> list[Variant]:
     machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
     known = [variant for variant in VARIANTS if variant.machine == machine]
     if not known:
-        return [Variant("any", machine, "", ())]
+        return [Variant("any", machine, (), ())]
     if machine == "x86_64":
-        able = {"AVX512": 0, "AVX2": 1}.get(torch.backends.cpu.get_cpu_capability(), 2)
-        known = known[able:]
+        able = {"AVX512": 1, "AVX2": 2}.get(torch.backends.cpu.get_cpu_capability(), 3)
+        known = known[able - (able == 1 and _has_bfloat16()) :]
     return known
+
+
+def _has_bfloat16() -> bool:
+    """Whether this processor says that it multiplies vectors of bfloat16."""
+    try:
+        return "avx512_bf16" in Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
 
 
 def find_library() -> Path:
@@ -118,7 +129,7 @@ def compiler(variant: Variant) -> list[str]:
     """
     command = shlex.split(os.environ.get("CC") or "cc")
     if shutil.which(command[0]):
-        return [*command, f"-march={variant.march}"] if variant.march else command
+        return [*command, *variant.flags]
     if find_spec("ziglang"):
         return zig(variant)
     raise MutascopeError(

@@ -38,7 +38,8 @@ class _Library:
 
     def __init__(self, compiled: CDLL) -> None:
         self.pack = _function(compiled, "pack", 3 * [_P] + 2 * [_L])
-        self.linear = _function(compiled, "linear", 6 * [_P] + 4 * [_L] + 3 * [_I] + [_P] + 2 * [_L])
+        self.pack_words = _function(compiled, "pack_words", 3 * [_P] + 2 * [_L])
+        self.linear = _function(compiled, "linear", 7 * [_P] + 4 * [_L] + 4 * [_I] + [_P] + 2 * [_L])
         self.norm = _function(compiled, "norm", 4 * [_P] + 5 * [_L] + [_F] + 3 * [_I])
         self.activate = _function(compiled, "activate", 2 * [_P] + [_L] + 2 * [_I])
         self.attend = _function(compiled, "attend", 9 * [_P] + 11 * [_L] + 2 * [_F] + [_I])
@@ -55,6 +56,7 @@ class _Library:
         self.logarithms = _alone(compiled, "logarithms", 2 * [_P] + [_L])
         self.exponentials = _alone(compiled, "exponentials", 2 * [_P] + [_L])
         self.panel: int = compiled.panel_width()
+        self.multiplies_words: bool = bool(compiled.multiplies_words())
 
 
 @contextmanager

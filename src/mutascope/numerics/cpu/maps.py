@@ -23,7 +23,7 @@ class Packed:
     """A weight, or a gate and the weight that it gates, in the order in which :func:`linear` reads it.
 
     Attributes:
-        panels: the packed copy.
+        panels: the packed copy, float32; weights in bfloat16 stay so, two of them in an int32.
         biases: of the weight, or of both; None where there is none.
         outs: output features.
         ins: input features.
@@ -36,12 +36,18 @@ class Packed:
     ins: int
     paired: bool = False
 
+    @property
+    def in_words(self) -> bool:
+        """Whether the weights are in bfloat16."""
+        return self.panels.dtype == torch.int32
+
 
 class Strips:
     """Rows whose mutant writes a tile of the weight: the tile's outputs are computed with weights of their own.
 
     Args:
-        members: row of the batch, first output feature, and the edited weights of the tile's outputs, packed.
+        members: row of the batch, first output feature, and the edited weights of the tile's outputs, packed; of the
+            weight's dtype.
     """
 
     def __init__(self, members: Sequence[tuple[int, int, Packed]]) -> None:
@@ -82,14 +88,24 @@ def pack_pair(gate: Tensor, up: Tensor, biases: tuple[Tensor | None, Tensor | No
 
 
 def _pack(weight: Tensor, other: Tensor | None, biases: tuple[Tensor | None, Tensor | None]) -> Packed:
-    lib = library()
-    weight, other = floats(weight), None if other is None else floats(other)
-    outs, ins = weight.shape
+    lib, (outs, ins) = library(), weight.shape
     step = lib.panel if other is None else lib.panel // 2
-    panels = torch.empty(-(-outs // step), ins, lib.panel)
-    lib.pack(address(weight), address(other), address(panels), outs, ins)
+    count = -(-outs // step)
+    if weight.dtype == torch.bfloat16 and (other is None or other.dtype == torch.bfloat16):
+        weight, other = weight.contiguous(), None if other is None else other.contiguous()
+        panels = torch.empty(count, _words(ins), lib.panel, dtype=torch.int32)
+        lib.pack_words(address(weight), address(other), address(panels), outs, ins)
+    else:
+        weight, other = floats(weight), None if other is None else floats(other)
+        panels = torch.empty(count, ins, lib.panel)
+        lib.pack(address(weight), address(other), address(panels), outs, ins)
     first, second = (None if bias is None else floats(bias) for bias in biases)
     return Packed(panels, (first, second), outs, ins, other is not None)
+
+
+def _words(ins: int) -> int:
+    """Return the words of a panel or row: one for every two inputs, and one that says how they may be multiplied."""
+    return -(-ins // 2) + 1
 
 
 def linear(
@@ -116,11 +132,14 @@ def linear(
     Returns:
         [..., outs].
     """
-    x = x.contiguous()
+    x, lib = x.contiguous(), library()
     out = x.new_empty(*x.shape[:-1], packed.outs)
     rows = out.numel() // packed.outs
     first, second = packed.biases
-    library().linear(
+    room = None
+    if packed.in_words and lib.multiplies_words:
+        room = torch.empty(rows, _words(packed.ins), dtype=torch.int32)
+    lib.linear(
         *(
             address(x),
             address(packed.panels),
@@ -128,9 +147,10 @@ def linear(
             address(second),
             address(residual),
             address(out),
+            address(room),
         ),
         *(rows, packed.ins, packed.outs, packed.ins),
-        *(packed.paired, ACTIVATIONS[act] if act else 0, half),
+        *(packed.in_words, packed.paired, ACTIVATIONS[act] if act else 0, half),
         *((address(strips.table), len(strips)) if strips else (None, 0)),
         steps,
     )

@@ -41,9 +41,10 @@ class Rough:
     room: Tensor
 
 
-def is_quick() -> bool:
-    """Whether this processor multiplies whole numbers faster than floats."""
-    return library().panel == 2 * SUMS
+def is_quick(*, half: bool) -> bool:
+    """Whether this processor multiplies whole numbers faster than floats, or with ``half`` than bfloat16."""
+    lib = library()
+    return lib.panel == 2 * SUMS and not (half and lib.multiplies_words)
 
 
 def rough(head: Tensor, states: int) -> Rough | None:
