@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from mutascope.numerics import cpu
 
-
 HALVES = st.sampled_from([(False, False), (True, False), (True, True)])
 """Whether a network is in bfloat16, and whether its weights are given so."""
 
