@@ -58,7 +58,7 @@ def main() -> None:
     design = Design(sample=options.sites, mutations=tuple(options.mutations.split(",")))
     plan = design.plan(model.genome, tiling)
     mutants = plan.mutants()
-    rate = products({(locus.rows, locus.cols) for locus in model.genome})["own"]
+    rate = products({(locus.rows, locus.cols) for locus in model.genome}, model.network.dtype)["own"]
     print(f"matmul {rate:.0f} GFLOP/s; questions {assay.numbers}", flush=True)
 
     engine, reference = FastEngine(model, tiling, options.rows), ReferenceEngine(model, tiling, stock=True)

@@ -77,8 +77,8 @@ def main() -> None:
         found.update(facts)
         print("  ".join(f"{key}: {value}" for key, value in facts.items()), flush=True)
 
-    before = peak()
-    rates = products({(locus.rows, locus.cols) for locus in model.genome})
+    before = peak(model.network.dtype)
+    rates = products({(locus.rows, locus.cols) for locus in model.genome}, model.network.dtype)
     note(peak_gflops=before, **{f"{name}_gflops": round(rate) for name, rate in rates.items()})
 
     session = FastEngine(model, tiling, options.batch).prepare(*asked)
@@ -106,7 +106,7 @@ def main() -> None:
         gflops=round(flop / screened / 1e9),
     )
     note(controls=controls)
-    after = peak()
+    after = peak(model.network.dtype)
     if before and after:
         best = max(before, after)
         note(

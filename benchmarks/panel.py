@@ -41,7 +41,7 @@ def main() -> None:
     assay = PanelAssay(name="panel", prompts=options.prompts, temperature=0.7).resolve(model)
     chosen = select_mutants(results.records(), parse_selection(f"{PAPER}, at most {options.nsms} NSMs"))
     mutants = [Mutant(*row) for row in chosen.select(MUTANT_KEY).iter_rows()]
-    rate = products({(locus.rows, locus.cols) for locus in model.genome})["own"]
+    rate = products({(locus.rows, locus.cols) for locus in model.genome}, model.network.dtype)["own"]
 
     start = time.perf_counter()
     engine, reference = FastEngine(model, tiling, options.batch), ReferenceEngine(model, tiling, stock=True)

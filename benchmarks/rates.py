@@ -19,7 +19,7 @@ from mutascope.numerics import cpu
 ROUNDS = 50_000_000
 
 
-def peak() -> float | None:
+def peak(dtype: torch.dtype) -> float | None:
     """GFLOP/s of a loop of multiplications and additions on all cores; None without a C compiler."""
     if not shutil.which("cc"):
         return None
@@ -28,19 +28,20 @@ def peak() -> float | None:
         library = Path(folder) / "peak.so"
         flags = ["-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread"]
         subprocess.run(["cc", *flags, str(source), "-o", str(library)], check=True)
-        loop, threads = ctypes.CDLL(str(library)).peak, torch.get_num_threads()
-        seconds = _least(lambda: loop(ctypes.c_long(ROUNDS), threads), 3)
-    return 2 * 12 * 16 * ROUNDS * threads / seconds / 1e9
+        loop, threads, half = ctypes.CDLL(str(library)).peak, torch.get_num_threads(), dtype == torch.bfloat16
+        multiplications = loop(ctypes.c_long(1), threads, half)
+        seconds = _least(lambda: loop(ctypes.c_long(ROUNDS), threads, half), 3)
+    return 2 * multiplications * ROUNDS * threads / seconds / 1e9
 
 
-def products(shapes: set[tuple[int, int]], rows: int = 384) -> dict[str, float]:
-    """GFLOP/s in float32 at the shapes of linear maps, ``rows`` tokens at a time: ours, oneDNN's and ``F.linear``."""
+def products(shapes: set[tuple[int, int]], dtype: torch.dtype, rows: int = 384) -> dict[str, float]:
+    """GFLOP/s at the shapes of linear maps, ``rows`` tokens at a time: ours, oneDNN's and ``F.linear``."""
     rates: dict[str, list[float]] = {"own": [], "oneDNN": [], "F.linear": []}
     for shape in sorted(shapes):
-        weights, x = [torch.randn(*shape) for _ in range(8)], torch.randn(rows, shape[1])
-        packed = [cpu.pack(weight) for weight in weights]
+        weights, x = [torch.randn(*shape).to(dtype) for _ in range(8)], torch.randn(rows, shape[1]).to(dtype)
+        floats, packed = x.float(), [cpu.pack(weight) for weight in weights]
         maps: dict[str, Callable[[int], Tensor]] = {
-            "own": lambda at, x=x, packed=packed: cpu.linear(x, packed[at]),
+            "own": lambda at, x=floats, packed=packed: cpu.linear(x, packed[at]),
             "F.linear": lambda at, x=x, weights=weights: F.linear(x, weights[at]),
         }
         if hasattr(torch.ops.mkldnn, "_linear_pointwise"):

@@ -71,10 +71,12 @@ void pack(const float *weight, const float *other, float *panels, long outs, lon
   share_out(pack_panel, &task, parts(outs, task.step), 4 * outs * ins, threads);
 }
 
-/* Whether a number may be multiplied in a word. */
-INLINE int modest(uint32_t bits, uint32_t smallest) {
+typedef uint32_t __attribute__((may_alias)) word;
+
+/* Whether a number may be multiplied in a word: whether it is 0, or neither small nor large. */
+INLINE uint32_t modest(uint32_t bits, uint32_t smallest) {
   uint32_t size = bits & 0x7fffffff;
-  return !size || (size >= smallest && size <= LARGEST);
+  return (size == 0) | (size - smallest <= LARGEST - smallest);
 }
 
 /* Words of a panel, or of a row: one for every two inputs, and a last one. */
@@ -289,23 +291,11 @@ static void tiles(const struct linear *t, long first, long end, long p, long fro
 
 static void make_words(const void *task, long row) {
   const struct linear *t = task;
-  const float *x = t->x + row * t->x_row;
+  const word *x = (const word *)(t->x + row * t->x_row);
   uint32_t *words = t->words + row * words_of(t->ins), odd = 0;
-  for (long k = 0; k < t->ins; k++) {
-    uint32_t bits;
-    memcpy(&bits, x + k, 4);
-    odd |= (bits & 0xffff) | !modest(bits, SMALLEST_INPUT);
-  }
-  for (long k = 0; k < t->ins / 2; k++) {
-    uint32_t pair[2];
-    memcpy(pair, x + 2 * k, 8);
-    words[k] = (pair[0] & 0xffff0000u) | pair[1] >> 16;
-  }
-  if (t->ins % 2) {
-    uint32_t last;
-    memcpy(&last, x + t->ins - 1, 4);
-    words[t->ins / 2] = last & 0xffff0000u;
-  }
+  for (long k = 0; k < t->ins; k++) odd |= (x[k] & 0xffff) | (modest(x[k], SMALLEST_INPUT) ^ 1);
+  for (long k = 0; k < t->ins / 2; k++) words[k] = (x[2 * k] & 0xffff0000u) | x[2 * k + 1] >> 16;
+  if (t->ins % 2) words[t->ins / 2] = x[t->ins - 1] & 0xffff0000u;
   words[words_of(t->ins) - 1] = !odd;
 }
 
