@@ -132,15 +132,24 @@ def activation() -> Iterable[Tensor]:
 
 
 def attention() -> Iterable[Tensor]:
+    return _attention(BOTH, torch.float32)
+
+
+def narrow_attention() -> Iterable[Tensor]:
+    return _attention((True,), torch.bfloat16)
+
+
+def _attention(halves: Iterable[bool], kept: torch.dtype) -> Iterable[Tensor]:
     kinds = ((0, 1000, 0.0), (16, 1000, 30.0), (36, 7, 0.0), (36, 20, 2.0))
-    for half in BOTH:
+    for half in halves:
         for turned, window, cap in kinds:
             heads = cpu.Heads(6, 2, 36, 0.125, window, cap)
             rotary = None
             if turned:
                 cos, sin = cpu.cos_sin(ordinary(1, 100, turned // 2).tile(2))
                 rotary = (cos.bfloat16().float(), sin.bfloat16().float()) if half else (cos, sin)
-            cache = cpu.new_cache(2, 3, 2, positions=100, head_dim=36).fill_(torch.nan)
+            like = torch.empty(0, dtype=kept)
+            cache = cpu.new_cache(2, 3, 2, positions=100, head_dim=36, like=like).fill_(torch.nan)
             before = ordinary(2, 3 * 47, 4 * 36, half=half)
             cpu.attend(before, heads, cache, rotary, torch.arange(47)[None], 3, read=False)
             starts = torch.tensor([[47], [31], [0]])
@@ -150,6 +159,7 @@ def attention() -> Iterable[Tensor]:
                     x[0, -40:] = torch.inf  # values
                     x[2, 300] = torch.nan  # a key
                     x[4] *= 2.0**-136
+                x = x.to(kept).float()
                 out = cpu.attend(x, heads, cache, rotary, starts + torch.arange(steps), 3, half=half)
                 assert out is not None
                 yield out
@@ -226,7 +236,7 @@ def weigh() -> Iterable[Tensor]:
 
 
 OPERATIONS: tuple[Callable[[], Iterable[Tensor]], ...] = (
-    *(linear, linear_words, linear_strips, linear_pair, norm, activation, attention),
+    *(linear, linear_words, linear_strips, linear_pair, norm, activation, attention, narrow_attention),
     *(tanh, cos_sin, power, log, exp, gumbel, sample, shortlist, weigh),
 )
 

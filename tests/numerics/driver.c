@@ -10,7 +10,7 @@ static const uint32_t STRANGE[] = {0x7fc00000, 0x7f800000, 0xff800000, 0, 0x8000
 
 static uint64_t state;
 
-static uint64_t word(void) {
+static uint64_t next_word(void) {
   state = state * 6364136223846793005u + 1442695040888963407u;
   return (state >> 32 << 32) | (state * 0xda942042e4dd58b5u >> 32);
 }
@@ -32,7 +32,7 @@ static float *as_floats(const uint32_t *bits, long count) {
 static float *numbers(long count, long often) {
   uint32_t *bits = room(4 * count);
   for (long n = 0; n < count; n++) {
-    uint64_t some = word();
+    uint64_t some = next_word();
     bits[n] = (uint32_t)(some >> 63 << 31 | (122 + (some >> 40) % 8) << 23 | (some & 0x7fffff));
     if (often && n % often == often - 1) bits[n] = STRANGE[n / often % STRANGE_COUNT];
   }
@@ -44,7 +44,7 @@ static float *numbers(long count, long often) {
 /* Random bits. */
 static float *anything(long count) {
   uint32_t *bits = room(4 * count);
-  for (long n = 0; n < count; n++) bits[n] = n < STRANGE_COUNT ? STRANGE[n] : (uint32_t)word();
+  for (long n = 0; n < count; n++) bits[n] = n < STRANGE_COUNT ? STRANGE[n] : (uint32_t)next_word();
   float *x = as_floats(bits, count);
   free(bits);
   return x;
@@ -171,8 +171,9 @@ static void attentions(void) {
   start(4);
   const long rows = 3, heads = 6, groups = 2, width = 36, wide = 48, positions = 96, x_row = (heads + 2 * groups) * width;
   const long kinds[][3] = {{0, 1000, 0}, {16, 1000, 30}, {36, 7, 0}, {36, 20, 2}};
-  for (int to_half = 0; to_half < 2; to_half++)
+  for (int halves = 0; halves < 3; halves++)
     for (int kind = 0; kind < 4; kind++) {
+      int to_half = halves > 0, narrow = halves > 1;
       long turned = kinds[kind][0], at = 0;
       float *cosines = numbers(positions * turned + 1, 0), *sines = numbers(positions * turned + 1, 0);
       float *keys = room(8 * rows * groups * positions * wide), *values = keys + rows * groups * positions * wide;
@@ -183,7 +184,7 @@ static void attentions(void) {
           for (long step = 0; step < steps; step++) places[row * steps + step] = at + step;
         attend(q, q + heads * width, q + (heads + groups) * width, keys, values, steps == 4 ? NULL : out, cosines, sines,
                places, steps, rows, steps, heads, groups, width, turned, x_row, groups * positions * wide,
-               positions * wide, kinds[kind][1], 0.125f, (float)kinds[kind][2], to_half, THREADS);
+               positions * wide, kinds[kind][1], 0.125f, (float)kinds[kind][2], to_half, narrow, THREADS);
         if (steps != 4) eat_floats(out, rows * steps * heads * width);
         at += steps;
       }
@@ -217,7 +218,7 @@ static void functions(void) {
 
   start(8);
   uint64_t *draws = room(8 * count);
-  for (long n = 0; n < count; n++) draws[n] = n < 4 ? (uint64_t)n << 52 : word();
+  for (long n = 0; n < count; n++) draws[n] = n < 4 ? (uint64_t)n << 52 : next_word();
   gumbel(draws, out, count);
   eat_floats(out, count);
   tell("gumbel");
@@ -225,8 +226,8 @@ static void functions(void) {
   start(9);
   double *doubles = room(8 * count), *results = room(8 * count);
   for (long n = 0; n < count; n++) {
-    uint64_t bits = n % 2 ? word() % ((uint64_t)2046 << 52) + ((uint64_t)1 << 52)
-                          : word() % ((uint64_t)1 << 40) + ((uint64_t)1023 << 52);
+    uint64_t bits = n % 2 ? next_word() % ((uint64_t)2046 << 52) + ((uint64_t)1 << 52)
+                          : next_word() % ((uint64_t)1 << 40) + ((uint64_t)1023 << 52);
     memcpy(doubles + n, &bits, 8);
   }
   logarithms(doubles, results, count);
@@ -234,7 +235,7 @@ static void functions(void) {
   tell("log");
 
   start(10);
-  for (long n = 0; n < count; n++) doubles[n] = -(double)(word() >> 14) * 0x1p-40;
+  for (long n = 0; n < count; n++) doubles[n] = -(double)(next_word() >> 14) * 0x1p-40;
   exponentials(doubles, results, count);
   eat_doubles(results, count);
   tell("exp");
@@ -249,7 +250,7 @@ static void samplings(void) {
     float min_p;
   } filters[] = {{columns, 1, 0}, {50, 1, 0}, {columns, 0.9, 0}, {columns, 1, -3}, {30, 0.95, -4}};
   uint64_t *draws = room(8 * 3 * columns);
-  for (long n = 0; n < 3 * columns; n++) draws[n] = word();
+  for (long n = 0; n < 3 * columns; n++) draws[n] = next_word();
   float *noise = room(4 * 3 * columns), *logits = numbers(rows * columns, 0);
   gumbel(draws, noise, 3 * columns);
   for (long n = 0; n < rows * columns / 2; n++) logits[n] = (float)(int)(8 * logits[n]) / 8; /* ties */
@@ -301,7 +302,7 @@ static void rough_samplings(void) {
     for (long k = 0; k < INS; k++) panels[n / BESIDE][k / 2][n % BESIDE][k % 2] = row[k];
   }
   uint64_t draws[COLUMNS];
-  for (long n = 0; n < COLUMNS; n++) draws[n] = word();
+  for (long n = 0; n < COLUMNS; n++) draws[n] = next_word();
   float *noise = room(4 * COLUMNS);
   gumbel(draws, noise, COLUMNS);
   int64_t steps[ROWS] = {0}, tokens[ROWS], counts[ROWS];

@@ -36,11 +36,10 @@ def attend(qkv, heads, rotary, positions, known, half):
     return out
 
 
-def room(rows, heads, positions):
+def room(rows, heads, positions, dtype=torch.float32):
     """Return a cache full of NaN, which no result may show."""
-    return cpu.new_cache(2, rows, heads.n_kv_heads, positions=positions, head_dim=heads.head_dim).fill_(
-        np.nan
-    )
+    sizes = {"positions": positions, "head_dim": heads.head_dim}
+    return cpu.new_cache(2, rows, heads.n_kv_heads, **sizes, like=torch.empty(0, dtype=dtype)).fill_(np.nan)
 
 
 def circle(positions, turned, half):
@@ -63,18 +62,19 @@ def circle(positions, turned, half):
     window=st.sampled_from([1, 2, 7, 16, 33, 1000]),
     cap=st.sampled_from([0.0, 0.0, 0.5, 30.0]),
     kind=st.sampled_from(["plain", "plain", "spiced", "tiny"]),
-    half=st.booleans(),
+    halves=st.sampled_from([(False, torch.float32), (True, torch.float32), (True, torch.bfloat16)]),
 )
 @few(max_examples=100)
-def test_attention(seed, rows, groups, each, width, turned, chunks, before, apart, window, cap, kind, half):
+def test_attention(seed, rows, groups, each, width, turned, chunks, before, apart, window, cap, kind, halves):
     """Rows of different lengths, fed in chunks, after some positions that only leave keys and values."""
+    half, kept = halves
     heads = cpu.Heads(groups * each, groups, width, width**-0.5, window, cap)
     starts = before + (np.arange(rows)[:, None] * 3 if apart else np.zeros((1, 1), int))
     total = int(starts.max()) + sum(chunks)
     turned = int(width * turned) // 2 * 2
     rotary = circle(total, turned, half) if turned else None
     given_rotary = tuple(tensors(*rotary)) if rotary else None
-    cache, known = room(rows, heads, total), [{} for _ in range(rows)]
+    cache, known = room(rows, heads, total, kept), [{} for _ in range(rows)]
     everything = heads.n_heads + 2 * groups
 
     def feed(steps, positions, read):

@@ -56,7 +56,8 @@ class Places:
 class Decoder:
     """Runs the layers of a network on batches of rows; ``flop`` counts the arithmetic of floats done.
 
-    Activations of a network in bfloat16 are rounded to it; they are kept in float32 on a CPU, in bfloat16 on a card.
+    Activations of a network in bfloat16 are rounded to it; but for keys and values, they are kept in float32 on a CPU,
+    in bfloat16 on a card.
 
     Args:
         network: of a known family (:mod:`mutascope.model.families`).
@@ -114,14 +115,14 @@ class Decoder:
         rounded up.
         """
         _, n_kv_heads, head_dim = self.architecture.sizes
-        shape = (len(self.layers), 2, rows, n_kv_heads)
-        return self.operations.new_cache(*shape, positions=positions, head_dim=head_dim, like=self.head)
+        shape, like = (len(self.layers), 2, rows, n_kv_heads), self.architecture.head
+        return self.operations.new_cache(*shape, positions=positions, head_dim=head_dim, like=like)
 
     def new_layer_cache(self, rows: int, positions: int) -> Tensor:
         """Return room for keys and values of one layer, [2, rows, n_kv_heads, positions, head_dim]."""
         _, n_kv_heads, head_dim = self.architecture.sizes
-        shape = (2, rows, n_kv_heads)
-        return self.operations.new_cache(*shape, positions=positions, head_dim=head_dim, like=self.head)
+        shape, like = (2, rows, n_kv_heads), self.architecture.head
+        return self.operations.new_cache(*shape, positions=positions, head_dim=head_dim, like=like)
 
     def affordable_rows(self, positions: int, most: int, share: float) -> int:
         """Return how many rows of keys and values fit into a share of the free memory, between 1 and ``most``."""

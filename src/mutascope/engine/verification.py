@@ -149,7 +149,7 @@ class Verifier:
         decoder, last = self.decoder, len(self.decoder.layers) - 1
         edits = Edits(((slot, row.edit) for slot, row in enumerate(rows)), decoder.operations.strips)
         unread, places = _unread(rows, spans), self._places(spans)
-        hidden = self.cache.new_empty(len(rows), places.positions.shape[1], decoder.hidden_size)
+        hidden = decoder.head.new_empty(len(rows), places.positions.shape[1], decoder.hidden_size)
         active = 0
         for index in range(rows[0].layer, last + 1):
             while active < len(rows) and rows[active].layer == index:

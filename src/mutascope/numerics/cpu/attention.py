@@ -12,10 +12,12 @@ from mutascope.numerics.cpu.library import SUMS, address, library
 
 
 def new_cache(*shape: int, positions: int, head_dim: int, like: Tensor | None = None) -> Tensor:
-    """Return room for keys and values, float32 [*shape, positions, head_dim], both rounded up to what :func:`attend`
-    asks, whatever they are to be ``like``.
+    """Return room for keys and values, [*shape, positions, head_dim], both rounded up to what :func:`attend` asks; in
+    bfloat16 where ``like`` is, else in float32.
     """
-    return torch.empty(*shape, -(-positions // (2 * SUMS)) * 2 * SUMS, -(-head_dim // SUMS) * SUMS)
+    half = like is not None and like.dtype == torch.bfloat16
+    positions, head_dim = -(-positions // (2 * SUMS)) * 2 * SUMS, -(-head_dim // SUMS) * SUMS
+    return torch.empty(*shape, positions, head_dim, dtype=torch.bfloat16 if half else torch.float32)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def attend(
             queries.
         heads: their numbers.
         cache: keys and values of the rows, [2, rows or more, n_kv_heads, positions, head_dim] of :func:`new_cache`,
-            dense in the last two axes. It is in an order of its own: copy whole multiples of 16 positions.
+            dense in the last two axes. It is in an order of its own: copy whole multiples of 16 positions. In
+            bfloat16, it is for keys and values that are.
         rotary: cosines and sines by position, [positions, turned features]; None: nothing is rotated.
         positions: int64, of the tokens of a pass, [rows, steps], or [1, steps] where all rows are fed the same. They
             rise along a row; the last may be repeated.
@@ -106,6 +109,7 @@ def attend(
         *(address(positions), steps if len(positions) > 1 else 0, rows, steps),
         *(heads.n_heads, heads.n_kv_heads, heads.head_dim, 0 if cos is None else cos.shape[1], row),
         *(keys.stride(0), keys.stride(1), heads.window, heads.scale, heads.cap, half),
+        cache.dtype == torch.bfloat16,
     )
     return out
 
@@ -133,7 +137,7 @@ def attend_alone(
     seats, seen = new_cache(2, groups, positions=count, head_dim=width)
     out = torch.empty_like(q)
     room = (address(seats), address(seen))
-    numbers = (seats.stride(0), 0, heads.window, heads.scale, heads.cap, half)
+    numbers = (seats.stride(0), 0, heads.window, heads.scale, heads.cap, half, False)
     keys_values = (address(keys), address(values))
     lib.attend(
         *(None, *keys_values, *room, None, None, None),

@@ -42,7 +42,7 @@ class _Library:
         self.linear = _function(compiled, "linear", 7 * [_P] + 4 * [_L] + 4 * [_I] + [_P] + 2 * [_L])
         self.norm = _function(compiled, "norm", 4 * [_P] + 5 * [_L] + [_F] + 3 * [_I])
         self.activate = _function(compiled, "activate", 2 * [_P] + [_L] + 2 * [_I])
-        self.attend = _function(compiled, "attend", 9 * [_P] + 11 * [_L] + 2 * [_F] + [_I])
+        self.attend = _function(compiled, "attend", 9 * [_P] + 11 * [_L] + 2 * [_F] + 2 * [_I])
         self.sample = _function(compiled, "sample", 7 * [_P] + 4 * [_L] + 2 * [_F] + [c_double])
         self.sample_rough = _function(
             compiled, "sample_rough", 10 * [_P] + 7 * [_L] + 4 * [_F] + [c_double] + [_I]

@@ -1,8 +1,9 @@
 /* Rotary embedding, the key/value cache, and attention (docs/numerics.md, Attention).
 
    A cache holds, for a row and a key/value head, `room` positions of keys and then as many of values, `width` numbers
-   each; `width` is rounded up to a multiple of SUMS, and `room` to one of 2 SUMS. Values lie position by position. Keys lie in blocks of SUMS positions,
-   feature by feature, so that the scores of a block are sums over features side by side. */
+   each; `width` is rounded up to a multiple of SUMS, and `room` to one of 2 SUMS. Values lie position by position. Keys lie
+   in blocks of SUMS positions, feature by feature, so that the scores of a block are sums over features side by side. The
+   cache of a network in bfloat16 is *narrow*: it keeps the upper halves of floats whose lower halves are 0. */
 
 #if LANES == 16
 #define QUERIES 12
@@ -16,12 +17,13 @@
 
 struct attention {
   float *q, *k, *v;          /* [tokens, heads, width], a token `x_row` numbers after the last */
-  float *keys, *values, *out;
+  void *keys, *values;
+  float *out;
   const float *cosines, *sines; /* [positions, turned] */
   const int64_t *positions;     /* [rows or 1, steps] */
   long next_positions, rows, steps, heads, groups, width, turned, x_row, next_row, next_group, window;
   float scale, cap;
-  int to_half;
+  int to_half, narrow;
   long chunk; /* rows and heads that a thread takes one after the other */
 };
 
@@ -30,6 +32,28 @@ static long up(long n) { return parts(n, SUMS) * SUMS; }
 INLINE long position(const struct attention *t, long row, long step) {
   return t->positions[row * t->next_positions + step];
 }
+
+typedef uint16_t __attribute__((vector_size(2 * LANES))) halves;
+
+/* Numbers of a cache from the n-th on. */
+INLINE lanes cached(const void *cache, long n, int narrow) {
+  if (!narrow) return load((const float *)cache + n);
+  halves some;
+  memcpy(&some, (const uint16_t *)cache + n, sizeof some);
+  return (lanes)(__builtin_convertvector(some, bits) << 16);
+}
+
+INLINE void keep(void *cache, long n, float value, int narrow) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  if (narrow)
+    ((uint16_t *)cache)[n] = (uint16_t)(bits >> 16);
+  else
+    ((float *)cache)[n] = value;
+}
+
+/* The n-th number of a cache, which may be any. */
+INLINE const void *place(const void *cache, long n, int narrow) { return (const char *)cache + n * (narrow ? 2 : 4); }
 
 /* Rotate a head's features n and n + turned / 2. */
 INLINE void turn(const struct attention *t, float *x, long at) {
@@ -52,32 +76,30 @@ static void place_row(const struct attention *t, long row, long group) {
   long seat = row * t->next_row + group * t->next_group, wide = up(t->width);
   for (long step = 0; step < t->steps; step++) {
     long at = position(t, row, step), from = (row * t->steps + step) * t->x_row + group * t->width;
-    float *key = t->k + from, *value = t->values + seat + at * wide;
-    float *to = t->keys + seat + at / SUMS * SUMS * wide + at % SUMS;
-    turn(t, key, at);
-    for (long n = 0; n < t->width; n++) to[n * SUMS] = key[n];
-    memcpy(value, t->v + from, sizeof(float) * (size_t)t->width);
-    for (long n = t->width; n < wide; n++) value[n] = 0;
+    long key = seat + at / SUMS * SUMS * wide + at % SUMS, value = seat + at * wide;
+    turn(t, t->k + from, at);
+    for (long n = 0; n < t->width; n++) keep(t->keys, key + n * SUMS, t->k[from + n], t->narrow);
+    for (long n = 0; n < wide; n++) keep(t->values, value + n, n < t->width ? t->v[from + n] : 0, t->narrow);
   }
 }
 
 /* What is read next. A core waits for few lines of memory at a time, so they are asked for evenly, all the while that
    something else is computed. */
 struct ahead {
-  const float *keys, *values;
-  long at, end;
+  const char *keys, *values;
+  long at, end; /* in bytes */
 };
 
 INLINE void ask(struct ahead *ahead, int lines) {
-  for (int n = 0; n < lines && ahead->at < ahead->end; n++, ahead->at += SUMS) {
+  for (int n = 0; n < lines && ahead->at < ahead->end; n++, ahead->at += 64) {
     __builtin_prefetch(ahead->keys + ahead->at);
     __builtin_prefetch(ahead->values + ahead->at);
   }
 }
 
 /* Scores of queries against one or BLOCKS blocks of keys. */
-INLINE void score(int count, int blocks, const float *const q[], const float *keys, long wide, long width, float *scores,
-                  long next, float scale, float cap, struct ahead *ahead) {
+INLINE void score(int narrow, int count, int blocks, const float *const q[], const void *keys, long wide, long width,
+                  float *scores, long next, float scale, float cap, struct ahead *ahead) {
   lanes sums[QUERIES][BLOCKS * PARTS];
   for (int i = 0; i < count; i++)
     for (int b = 0; b < blocks * PARTS; b++) sums[i][b] = all(0);
@@ -87,7 +109,7 @@ INLINE void score(int count, int blocks, const float *const q[], const float *ke
     for (int b = 0; b < blocks; b++)
 #pragma GCC unroll 4
       for (int part = 0; part < PARTS; part++)
-        some[b * PARTS + part] = load(keys + b * SUMS * wide + n * SUMS + part * LANES);
+        some[b * PARTS + part] = cached(keys, b * SUMS * wide + n * SUMS + part * LANES, narrow);
     if (n % 2) ask(ahead, 1);
 #pragma GCC unroll 12
     for (int i = 0; i < count; i++) {
@@ -139,14 +161,14 @@ INLINE float weigh(float *scores, long length, struct ahead *ahead) {
 }
 
 /* Add to sums [count][wide] the values at positions `from` to `to`, times weights. */
-INLINE void mix_some(int count, int vectors, const float *const weights[], const float *values, long wide, long from,
-                     long to, float *sums, long next, struct ahead *ahead) {
+INLINE void mix_some(int narrow, int count, int vectors, const float *const weights[], const void *values, long wide,
+                     long from, long to, float *sums, long next, struct ahead *ahead) {
   lanes chains[MIXED][WIDE];
   for (int i = 0; i < count; i++)
     for (int n = 0; n < vectors; n++) chains[i][n] = load(sums + i * next + n * LANES);
   for (long t = from; t < to; t++) {
     lanes some[WIDE];
-    for (int n = 0; n < vectors; n++) some[n] = load(values + t * wide + n * LANES);
+    for (int n = 0; n < vectors; n++) some[n] = cached(values, t * wide + n * LANES, narrow);
     ask(ahead, 2);
 #pragma GCC unroll 6
     for (int i = 0; i < count; i++) {
@@ -159,15 +181,17 @@ INLINE void mix_some(int count, int vectors, const float *const weights[], const
     for (int n = 0; n < vectors; n++) store(sums + i * next + n * LANES, chains[i][n]);
 }
 
-static void mix(int count, const float *const weights[], const float *values, long wide, long from, long to, float *sums,
-                struct ahead *ahead) {
+INLINE void mix(int narrow, int count, const float *const weights[], const void *values, long wide, long from, long to,
+                float *sums, struct ahead *ahead) {
   if (to <= from) return;
   for (long n = 0; n < wide; n += WIDE * LANES) {
 #define MIX(some) \
   case some: \
-    if (wide - n >= WIDE * LANES) mix_some(some, WIDE, weights, values + n, wide, from, to, sums + n, wide, ahead); \
+    if (wide - n >= WIDE * LANES) \
+      mix_some(narrow, some, WIDE, weights, place(values, n, narrow), wide, from, to, sums + n, wide, ahead); \
     else \
-      for (long m = n; m < wide; m += LANES) mix_some(some, 1, weights, values + m, wide, from, to, sums + m, wide, ahead); \
+      for (long m = n; m < wide; m += LANES) \
+        mix_some(narrow, some, 1, weights, place(values, m, narrow), wide, from, to, sums + m, wide, ahead); \
     break;
     switch (count) { MIX(1) MIX(2) MIX(3) MIX(4) MIX(5) MIX(6) }
 #undef MIX
@@ -175,7 +199,8 @@ static void mix(int count, const float *const weights[], const float *values, lo
 }
 
 /* What `count` queries of a row and a key/value head see; their positions do not fall. */
-static void look(const struct attention *t, long row, long group, long first, int count, struct ahead *ahead) {
+INLINE void look(int narrow, const struct attention *t, long row, long group, long first, int count,
+                 struct ahead *ahead) {
   long each = t->heads / t->groups, wide = up(t->width), begins[QUERIES], ends[QUERIES];
   const float *q[QUERIES];
   float *outs[QUERIES];
@@ -190,15 +215,15 @@ static void look(const struct attention *t, long row, long group, long first, in
   long next = parts(stop - origin, BLOCKS * SUMS) * BLOCKS * SUMS + 2 * SUMS;
   float *scores = malloc(sizeof(float) * (size_t)(count * next + MIXED * wide)), *sums = scores + count * next;
   float wholes[QUERIES];
-  const float *keys = t->keys + row * t->next_row + group * t->next_group;
-  const float *values = t->values + row * t->next_row + group * t->next_group;
+  long seat = row * t->next_row + group * t->next_group;
+  const void *keys = place(t->keys, seat, narrow), *values = place(t->values, seat, narrow);
   for (long block = origin; block < stop; block += BLOCKS * SUMS) {
-    const float *some = keys + block * wide;
+    const void *some = place(keys, block * wide, narrow);
     float *to = scores + block - origin;
 #define SCORE(n) \
   case n: \
-    if (stop - block > SUMS) score(n, BLOCKS, q, some, wide, t->width, to, next, t->scale, t->cap, ahead); \
-    else score(n, 1, q, some, wide, t->width, to, next, t->scale, t->cap, ahead); \
+    if (stop - block > SUMS) score(narrow, n, BLOCKS, q, some, wide, t->width, to, next, t->scale, t->cap, ahead); \
+    else score(narrow, n, 1, q, some, wide, t->width, to, next, t->scale, t->cap, ahead); \
     break;
     switch (count) {
       SCORE(1) SCORE(2) SCORE(3) SCORE(4) SCORE(5) SCORE(6)
@@ -216,10 +241,10 @@ static void look(const struct attention *t, long row, long group, long first, in
     memset(sums, 0, sizeof(float) * (size_t)(some * wide));
     long begin = least(begins[last], ends[from]), end = most(begin, ends[from]);
     /* each query's own keys come before and after those that all of them see */
-    for (int i = 0; i < some; i++) mix(1, weights + i, values, wide, begins[from + i], begin, sums + i * wide, ahead);
-    mix(some, weights, values, wide, begin, end, sums, ahead);
+    for (int i = 0; i < some; i++) mix(narrow, 1, weights + i, values, wide, begins[from + i], begin, sums + i * wide, ahead);
+    mix(narrow, some, weights, values, wide, begin, end, sums, ahead);
     for (int i = 0; i < some; i++)
-      mix(1, weights + i, values, wide, most(end, begins[from + i]), ends[from + i], sums + i * wide, ahead);
+      mix(narrow, 1, weights + i, values, wide, most(end, begins[from + i]), ends[from + i], sums + i * wide, ahead);
     for (int i = 0; i < some; i++)
       for (long n = 0; n < t->width; n += LANES)
         store_some(outs[from + i] + n, rounded(load(sums + i * wide + n) / all(wholes[from + i]), t->to_half),
@@ -231,14 +256,17 @@ static void look(const struct attention *t, long row, long group, long first, in
 static void attend_group(const struct attention *t, long row, long group) {
   long each = t->heads / t->groups, wide = up(t->width), last = group == t->groups - 1;
   long seat = (row + (last && row < t->rows - 1)) * t->next_row + (last ? 0 : group + 1) * t->next_group;
-  struct ahead ahead = {t->keys + seat, t->values + seat, most(0, position(t, row, 0) + 1 - t->window) / SUMS * SUMS * wide,
-                        up(position(t, row, t->steps - 1) + 1) * wide};
+  long begin = most(0, position(t, row, 0) + 1 - t->window) / SUMS * SUMS * wide, size = t->narrow ? 2 : 4;
+  struct ahead ahead = {place(t->keys, seat, t->narrow), place(t->values, seat, t->narrow), begin * size,
+                        up(position(t, row, t->steps - 1) + 1) * wide * size};
   if (t->k) place_row(t, row, group);
   for (long step = 0; step < t->steps; step++)
     for (long head = group * each; head < (group + 1) * each; head++)
       turn(t, t->q + (row * t->steps + step) * t->x_row + head * t->width, position(t, row, step));
-  for (long first = 0; first < t->steps * each; first += QUERIES)
-    look(t, row, group, first, (int)least(QUERIES, t->steps * each - first), &ahead);
+  for (long first = 0; first < t->steps * each; first += QUERIES) {
+    int count = (int)least(QUERIES, t->steps * each - first);
+    t->narrow ? look(1, t, row, group, first, count, &ahead) : look(0, t, row, group, first, count, &ahead);
+  }
 }
 
 static void attend_rows(const void *task, long job) {
@@ -251,12 +279,12 @@ static void attend_rows(const void *task, long job) {
 /* Rotate queries and keys, write keys and values into the cache, and let every query see what stands there up to its own
    position and within the window. q, k and v are [rows * steps, heads, width] in one array; what they were is lost. With
    out = NULL, keys and values are written and nothing else is done; with k = NULL they stand there already. */
-void attend(float *q, float *k, float *v, float *keys, float *values, float *out, const float *cosines,
+void attend(float *q, float *k, float *v, void *keys, void *values, float *out, const float *cosines,
             const float *sines, const int64_t *positions, long next_positions, long rows, long steps, long heads,
             long groups, long width, long turned, long x_row, long next_row, long next_group, long window, float scale,
-            float cap, int to_half, int threads) {
+            float cap, int to_half, int narrow, int threads) {
   struct attention task = {q, k, v, keys, values, out, cosines, sines, positions, next_positions, rows, steps, heads,
-                           groups, width, turned, x_row, next_row, next_group, window, scale, cap, to_half, 1};
+                           groups, width, turned, x_row, next_row, next_group, window, scale, cap, to_half, narrow, 1};
   long seen = steps ? positions[steps - 1] + 1 : 0; /* of the first row, to judge the work by */
   task.chunk = most(1, least(12, rows * groups / (4 * threads)));
   share_out(attend_rows, &task, parts(rows * groups, task.chunk), rows * steps * heads * width * (out ? 2 * seen : 2),
