@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -35,6 +36,19 @@ def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     return {normal(re.findall(r"^[\w.-]+", line)[0]) for line in lines}
+
+
+def test_what_a_build_imports_is_there_when_a_wheel_is_built():
+    """hatch_build.py imports mutascope in an environment that has what [build-system] names, and nothing else."""
+    told = (
+        "import sys; before = {*sys.modules}; import mutascope.numerics.build;"
+        "print(*{name.partition('.')[0] for name in {*sys.modules} - before})"
+    )
+    printed = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
+    system = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]
+    there = {normal(re.findall(r"^[\w.-]+", line)[0]) for line in system["requires"]}
+    used = {normal(name) for name in {*printed.split()} - sys.stdlib_module_names - {"mutascope"}}
+    assert used <= there
 
 
 def normal(name: str) -> str:
