@@ -119,7 +119,7 @@ static void linears(void) {
                to_half, NULL, 0, 1, THREADS);
         eat_floats(out, rows * outs);
         long high = parts(outs, 3);
-        struct strip strips[] = {{0, 0, outs, panels}, {rows - 1, outs - high, high, packed(other, NULL, high, ins)}};
+        struct strip strips[] = {{0, 0, outs, 0, panels}, {rows - 1, outs - high, high, 0, packed(other, NULL, high, ins)}};
         linear(x, panels, bias, NULL, NULL, out, NULL, rows, ins, outs, ins, 0, 0, GELU, to_half, strips, 2, 1, THREADS);
         eat_floats(out, rows * outs);
         uint32_t *space = multiplies_words() ? room(4 * rows * words_of(ins)) : NULL;

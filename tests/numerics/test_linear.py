@@ -41,6 +41,17 @@ def test_weights_in_bfloat16_give_the_bits_that_they_give_as_floats(seed, ins, o
     assert_same(cpu.linear(tensor(x), packed(weight, words=True)), cpu.linear(tensor(x), packed(weight)))
 
 
+def test_a_strip_and_its_weight_may_be_in_different_dtypes():
+    x, weight, own = (torch.randn(*shape).bfloat16() for shape in ((6, 70), (50, 70), (9, 70)))
+    edited = weight.clone()
+    edited[20:29] = own
+    for whole, tile in ((weight, own.float()), (weight.float(), own)):
+        strips = cpu.Strips([(2, 20, cpu.pack(tile))])
+        result = cpu.linear(x.float(), cpu.pack(whole), strips=strips)
+        assert_same(result[2], cpu.linear(x.float(), cpu.pack(edited.float()))[2])
+        assert_same(result[3], cpu.linear(x.float(), cpu.pack(weight.float()))[3])
+
+
 def test_columns_of_a_transposed_weight_are_its_inputs():
     weight = torch.randn(33, 70).bfloat16()
     x = torch.randn(5, 33).bfloat16().float()

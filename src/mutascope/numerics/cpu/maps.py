@@ -46,13 +46,12 @@ class Strips:
     """Rows whose mutant writes a tile of the weight: the tile's outputs are computed with weights of their own.
 
     Args:
-        members: row of the batch, first output feature, and the edited weights of the tile's outputs, packed; of the
-            weight's dtype.
+        members: row of the batch, first output feature, and the edited weights of the tile's outputs, packed.
     """
 
     def __init__(self, members: Sequence[tuple[int, int, Packed]]) -> None:
         self.panels = [packed.panels for _, _, packed in members]
-        table = [(row, top, packed.outs, packed.panels.data_ptr()) for row, top, packed in members]
+        table = [(row, top, own.outs, own.in_words, own.panels.data_ptr()) for row, top, own in members]
         self.table = torch.tensor(table, dtype=torch.int64)
 
     def __len__(self) -> int:

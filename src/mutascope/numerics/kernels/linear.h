@@ -23,9 +23,9 @@
 #define SMALLEST_INPUT 0x1b800000u  /* 2^-72 */
 #define LARGEST 0x5d800000u         /* 2^60: CHAIN products do not overflow */
 
-/* One mutated row: the tile's outputs, from `top` on, have a weight of their own, of floats or of words as the others. */
+/* One mutated row: the tile's outputs, from `top` on, have a weight of their own. */
 struct strip {
-  int64_t row, top, outs;
+  int64_t row, top, outs, in_words;
   const float *panels;
 };
 
@@ -324,6 +324,7 @@ static void linear_strip(const void *task, long job) {
     own.bias[0] += strip->top;
     own.bias[1] += strip->top;
   }
+  own.in_words = (int)strip->in_words;
   own.panels = strip->panels;
   own.outs = strip->outs;
   float sums[BLOCK * PANEL];
