@@ -11,12 +11,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="the atlas in a browser takes playwright, of the extra dev"
-)
+pytest.importorskip("playwright", reason="the atlas in a browser takes playwright, of the extra dev")
 pytest.importorskip("starlette", reason="the server takes the extra explorer")
 
 from browsing import CHROMIUM, hosted, look, opened, served
+from playwright.sync_api import expect
 
 from mutascope import Design, Mutant, Screen
 from mutascope.assays import TextAssay
@@ -131,7 +130,7 @@ def test_what_is_asked_live_streams_side_by_side(browser, folders, llama):
             assert [text.split() for text in shown.all_text_contents()] == [wild, full]
             page.get_by_label("Dose", exact=True).fill("0.5")  # moving the slider asks again
             assert page.get_by_label("Dose in percent").inner_text() == "50 %"
-            playwright.expect(shown).to_have_text([" ".join(wild), " ".join(half)], timeout=20_000)
+            expect(shown).to_have_text([" ".join(wild), " ".join(half)], timeout=20_000)
             page.wait_for_selector(".sides.live[data-done]")
             page.get_by_role(
                 "button", name="Dark or light"
