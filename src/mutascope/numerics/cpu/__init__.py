@@ -1,8 +1,8 @@
 """The operations of ``fma32-1`` on a CPU (docs/numerics.md is their specification).
 
 Every element of a result is a fixed sequence of roundings of its own row's inputs: it does not depend on what else
-is in the batch, on threads, or on the processor. Tensors are float32; with ``half`` every result is rounded to
-bfloat16, as torch rounds it, and kept in float32.
+is in the batch, on threads, or on the processor. Tensors are float32, but for the weights, keys and values of networks
+in bfloat16; with ``half`` every result is rounded to bfloat16, as torch rounds it, and kept in float32.
 """
 
 from __future__ import annotations
