@@ -2,7 +2,8 @@
 """Rotary embedding, the cache of keys and values, and attention.
 
 A query adds up its keys in blocks of a fixed size from position 0 on (within a window, from the first block that it
-sees), whatever else is in the pass: a block in which it sees nothing leaves its sums as they are, bit for bit.
+sees), whatever else is in the pass: a block in which it sees nothing leaves its sums as they are, bit for bit. Where a
+sum of a head is not finite, all that the head puts out is NaN.
 """
 
 from __future__ import annotations
@@ -112,7 +113,13 @@ def _see(
         *(q, *known, out, positions, *place, known[0].shape[-2], origin),
         *(heads.window, float(heads.scale), float(heads.cap)),
         **{"features": q.shape[1], "own": own, "kv_heads": heads.n_kv_heads, "head_dim": heads.head_dim},
-        **{"GROUP": group, "CAPPED": heads.cap > 0, "QUERIES": truth.queries, "KEYS": truth.keys},
+        **{
+            "GROUP": group,
+            "CAPPED": heads.cap > 0,
+            "ALONE": place[1] == 1,
+            "QUERIES": truth.queries,
+            "KEYS": truth.keys,
+        },
         **{"WIDTH": max(_NARROWEST, power_of_two(heads.head_dim)), "PRECISION": truth.precision},
         **{"num_warps": truth.attention_warps, "num_stages": truth.attention_stages},
     )
@@ -199,6 +206,7 @@ def _block(
     keys,
     values,
     origin,
+    first,
     stop,
     window,
     scale,
@@ -208,33 +216,82 @@ def _block(
     KEYS: tl.constexpr,
     WIDTH: tl.constexpr,
     PRECISION: tl.constexpr,
+    CAREFUL: tl.constexpr,
 ):
-    """Add a block of keys to the sums of queries: their largest score, weights, weighted values, and whether a value
-    was not finite.
+    """Add a block of keys to the sums of queries: their largest score, weights, weighted values, and, with care,
+    whether a value that they see is not finite.
     """
     key, feature = start + tl.arange(0, KEYS), tl.arange(0, WIDTH)
-    there = ((key >= origin) & (key < stop))[:, None] & (feature < head_dim)[None, :]
+    there = ((key >= origin) & (key >= first) & (key < stop))[:, None] & (feature < head_dim)[None, :]
     at = (key - origin).to(tl.int64)[:, None] * head_dim + feature[None, :]
     k = tl.load(keys + at, mask=there, other=0.0)
     v = tl.load(values + at, mask=there, other=0.0)
-    seen = (key[None, :] <= position[:, None]) & (key[None, :] > position[:, None] - window) & valid[:, None]
-    scores = tl.dot(operand(q), tl.trans(operand(k)), input_precision=PRECISION) * scale
+    seen = (key[:, None] <= position[None, :]) & (key[:, None] > position[None, :] - window) & valid[None, :]
+    scores = tl.dot(operand(k), operand(q), input_precision=PRECISION) * scale
     if CAPPED:
         scores = hyperbolic(tl.div_rn(scores, cap)) * cap
     scores = tl.where(seen, scores, float("-inf"))
-    above = tl.maximum(top, tl.max(scores, 1))
+    above = tl.maximum(top, tl.max(scores, 0))
     level = tl.where(above == float("-inf"), 0.0, above)
-    weights = tl.exp(scores - level[:, None])
+    weights = tl.exp(scores - level[None, :])
     shrink = tl.exp(top - level)
-    # what is not seen may be anything: 0 times inf would spoil the sum
-    finite = tl.abs(v.to(tl.float32)) < float("inf")
-    strange = tl.max(tl.where(finite, 0.0, 1.0), 1)
-    spoilt = tl.maximum(spoilt, tl.max(tl.where(seen, strange[None, :], 0.0), 1))
-    v = tl.where(finite, v, 0.0).to(values.dtype.element_ty)
-    z = z * shrink + tl.sum(weights, 1)
-    total = total * shrink[:, None]
-    total = tl.dot(operand(rounded(weights, values)), operand(v), total, input_precision=PRECISION)
+    if CAREFUL:
+        finite = tl.abs(v.to(tl.float32)) < float("inf")
+        strange = tl.max(tl.where(finite, 0.0, 1.0), 1)
+        spoilt = tl.maximum(spoilt, tl.max(tl.where(seen, strange[:, None], 0.0), 0))
+        v = tl.where(finite, v, 0.0).to(values.dtype.element_ty)
+    z = z * shrink + tl.sum(weights, 0)
+    total = total * shrink[None, :]
+    total = tl.dot(operand(tl.trans(v)), operand(rounded(weights, values)), total, input_precision=PRECISION)
     return above, z, total, spoilt
+
+
+@triton.jit
+def _sums(
+    start,
+    q,
+    position,
+    valid,
+    keys,
+    values,
+    origin,
+    first,
+    stop,
+    window,
+    scale,
+    cap,
+    head_dim: tl.constexpr,
+    CAPPED: tl.constexpr,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PRECISION: tl.constexpr,
+    CAREFUL: tl.constexpr,
+):
+    """Return the sums of queries over all of their keys: weights, weighted values, and :func:`_block`'s last."""
+    top = tl.full([QUERIES], float("-inf"), tl.float32)
+    z, spoilt = tl.zeros([QUERIES], tl.float32), tl.zeros([QUERIES], tl.float32)
+    total = tl.zeros([WIDTH, QUERIES], tl.float32)
+    if INTERPRETED:
+        while start < stop:  # the interpreter has no loops over what is not constant
+            top, z, total, spoilt = _block(
+                start, top, z, total, spoilt, q, position, valid, keys, values, origin, first, stop, window,
+                scale, cap, head_dim, CAPPED, KEYS, WIDTH, PRECISION, CAREFUL,
+            )  # fmt: skip
+            start += KEYS
+    else:
+        for begin in range(start, stop, KEYS):
+            top, z, total, spoilt = _block(
+                begin, top, z, total, spoilt, q, position, valid, keys, values, origin, first, stop, window,
+                scale, cap, head_dim, CAPPED, KEYS, WIDTH, PRECISION, CAREFUL,
+            )  # fmt: skip
+    return z, total, spoilt
+
+
+@triton.jit
+def _strange(total):
+    """Return which columns have a number that is not finite, as 1 and 0."""
+    return tl.max(tl.where(tl.abs(total) < float("inf"), 0.0, 1.0), 0)
 
 
 @triton.jit(do_not_specialize=["row_places", "steps", "room", "origin", "window", "scale", "cap"])
@@ -257,6 +314,7 @@ def _attend(
     head_dim: tl.constexpr,
     GROUP: tl.constexpr,
     CAPPED: tl.constexpr,
+    ALONE: tl.constexpr,
     QUERIES: tl.constexpr,
     KEYS: tl.constexpr,
     WIDTH: tl.constexpr,
@@ -267,33 +325,28 @@ def _attend(
     step, head = index // GROUP, kv_head * GROUP + index % GROUP
     valid = step < steps
     position = tl.load(positions + row * row_places + step, mask=valid, other=0)
-    feature = tl.arange(0, WIDTH)
-    there = valid[:, None] & (feature < head_dim)[None, :]
+    feature = tl.arange(0, WIDTH)[:, None]
+    there = valid[None, :] & (feature < head_dim)
     token = row * steps + step
-    q_at = qkv + token[:, None] * features + head[:, None] * head_dim + feature[None, :]
-    q = tl.load(q_at, mask=there, other=0.0)
+    q = tl.load(qkv + token[None, :] * features + head[None, :] * head_dim + feature, mask=there, other=0.0)
     keys += (row * kv_heads + kv_head) * room * head_dim
     values += (row * kv_heads + kv_head) * room * head_dim
     stop = tl.max(position) + 1
     first = tl.min(tl.where(valid, position, stop)) - window + 1
     start = tl.maximum(first, 0) // KEYS * KEYS
-    top = tl.full([QUERIES], float("-inf"), tl.float32)
-    z, spoilt = tl.zeros([QUERIES], tl.float32), tl.zeros([QUERIES], tl.float32)
-    total = tl.zeros([QUERIES, WIDTH], tl.float32)
-    if INTERPRETED:
-        while start < stop:  # the interpreter has no loops over what is not constant
-            top, z, total, spoilt = _block(
-                start, top, z, total, spoilt, q, position, valid, keys, values, origin, stop, window, scale, cap,
-                head_dim, CAPPED, KEYS, WIDTH, PRECISION,
+    z, total, spoilt = _sums(
+        start, q, position, valid, keys, values, origin, first, stop, window, scale, cap, head_dim, CAPPED, QUERIES,
+        KEYS, WIDTH, PRECISION, False,
+    )  # fmt: skip
+    if not ALONE:  # noqa: SIM102 - a constant leaves code out where it stands alone
+        # what one query does not see, and another does, may be anything, and 0 times inf spoils a sum
+        if tl.max(_strange(total), 0) > 0:
+            z, total, spoilt = _sums(
+                start, q, position, valid, keys, values, origin, first, stop, window, scale, cap, head_dim, CAPPED,
+                QUERIES, KEYS, WIDTH, PRECISION, True,
             )  # fmt: skip
-            start += KEYS
-    else:
-        for begin in range(start, stop, KEYS):
-            top, z, total, spoilt = _block(
-                begin, top, z, total, spoilt, q, position, valid, keys, values, origin, stop, window, scale, cap,
-                head_dim, CAPPED, KEYS, WIDTH, PRECISION,
-            )  # fmt: skip
-    made = tl.div_rn(total, z[:, None]) + 0.0  # a zero is +0, however many blocks were not seen
-    made = tl.where(spoilt[:, None] > 0, float("nan"), made)
-    to = out + token[:, None] * own + head[:, None] * head_dim + feature[None, :]
+    spoilt = tl.maximum(spoilt, _strange(total))
+    made = tl.div_rn(total, z[None, :]) + 0.0  # a zero is +0, however many blocks were not seen
+    made = tl.where(spoilt[None, :] > 0, float("nan"), made)
+    to = out + token[None, :] * own + head[None, :] * head_dim + feature
     tl.store(to, rounded(made, out), mask=there)

@@ -41,6 +41,16 @@ def gated(x: Tensor, act: str | None, residual: Tensor | None = None) -> Tensor:
     return out if residual is None else out + residual.view(out.shape)
 
 
+def halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return floats as the sum of two, each with the 11 bits that tensor cores take: an upper one and a lower one.
+
+    Beyond 2^127 the upper one is rounded towards 0, else to nearest.
+    """
+    upper, lower = torch.empty_like(x), torch.empty_like(x)
+    launch(_halves, (triton.cdiv(x.numel(), _BLOCK),), x, upper, lower, x.numel(), BLOCK=_BLOCK, num_warps=4)
+    return upper, lower
+
+
 def _apply(x: Tensor, function: int) -> Tensor:
     width = x.shape[-1]
     rows = x.flatten(0, -2) if x.ndim != 1 else x[None]
@@ -78,6 +88,23 @@ def activated(x, FUNCTION: tl.constexpr):
     elif FUNCTION == 4:
         x = hyperbolic(x)
     return x
+
+
+@triton.jit
+def _narrowed(x):
+    """Return floats with 11 bits."""
+    bits = x.to(tl.int32, bitcast=True)
+    bits = tl.where(tl.abs(x) < 1.7014118e38, bits + 4096, bits)
+    return (bits & -8192).to(tl.float32, bitcast=True)
+
+
+@triton.jit(do_not_specialize=["count"])
+def _halves(x, upper, lower, count, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    value = tl.load(x + at, mask=at < count, other=0.0)
+    above = _narrowed(value)
+    tl.store(upper + at, above, mask=at < count)
+    tl.store(lower + at, _narrowed(value - above), mask=at < count)
 
 
 @triton.jit(do_not_specialize=["stride"], do_not_specialize_on_alignment=["x", "out"])

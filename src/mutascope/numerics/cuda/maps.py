@@ -16,7 +16,7 @@ import torch
 import triton
 from torch import Tensor
 
-from mutascope.numerics.cuda.elementwise import ACTIVATIONS, gated
+from mutascope.numerics.cuda.elementwise import ACTIVATIONS, gated, halves
 from mutascope.numerics.cuda.launch import aligned, launch
 from mutascope.numerics.cuda.products import multiply
 from mutascope.numerics.cuda.truth import Truth, truth_of
@@ -189,17 +189,19 @@ def _multiply(
     blocks = truth.blocks(len(x))
     outs = [*map(len, packed.matrices), 0, 0][:_MOST]
     programs = triton.cdiv(len(x), blocks.rows) * sum(triton.cdiv(some, blocks.outs) for some in outs)
-    table, count, across = None, 0, 0
+    fed = halves(x) if truth.apart else (x, None)
+    (table, count, across), strip = (None, 0, 0), truth.strip(blocks)
     if strips is not None:
-        table, count, across = strips.table, len(strips.table), triton.cdiv(strips.most, truth.strip_outs)
+        table, count, across = strips.table, len(strips.table), triton.cdiv(strips.most, strip[1])
     launch(
         multiply,
-        (programs + count * across * triton.cdiv(steps, blocks.rows),),
-        *(x, *packed.matrices, *[None] * (_MOST - len(packed.matrices)), *after, out, table),
+        (programs + count * across * triton.cdiv(steps, strip[0]),),
+        *(*fed, *packed.matrices, *[None] * (_MOST - len(packed.matrices)), *after, out, table),
         *(len(x), count, across, steps),
         **dict(zip(("outs", "second_outs", "third_outs"), outs, strict=True)),
         **{"ins": packed.ins, "out_stride": packed.strides[0], "in_stride": packed.strides[1]},
-        **{"single": packed.outs, "ROWS": blocks.rows, "OUTS": blocks.outs, "STRIP": truth.strip_outs},
-        **{"INS": truth.ins, "PRECISION": truth.precision, "FUNCTION": function, "GROUP": _GROUP},
+        **{"single": packed.outs, "ROWS": blocks.rows, "OUTS": blocks.outs},
+        **{"STRIP_ROWS": strip[0], "STRIP_OUTS": strip[1], "INS": truth.ins},
+        **{"FUNCTION": function, "GROUP": _GROUP},
         **{"num_warps": blocks.warps, "num_stages": blocks.stages},
     )

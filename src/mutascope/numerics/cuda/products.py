@@ -15,8 +15,23 @@ from mutascope.numerics.cuda.launch import operand, rounded
 
 
 @triton.jit
+def _thrice(w, upper, lower):
+    """Return the product of blocks of floats on tensor cores that take their first 11 bits: w [n, k], and what
+    :func:`mutascope.numerics.cuda.elementwise.halves` made of the other, [k, m]. What is not finite in the small parts
+    does not count.
+    """
+    above = (w.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
+    below = ((w - above).to(tl.int32, bitcast=True) + 4096 & -8192).to(tl.float32, bitcast=True)
+    total = tl.dot(below, upper, input_precision="tf32")
+    total = tl.dot(above, lower, total, input_precision="tf32")
+    total = tl.where(tl.abs(total) < float("inf"), total, 0.0)
+    return tl.dot(above, upper, total, input_precision="tf32")
+
+
+@triton.jit
 def _sum(
     x,
+    lower,
     weight,
     row,
     column,
@@ -28,26 +43,33 @@ def _sum(
     ROWS: tl.constexpr,
     OUTS: tl.constexpr,
     INS: tl.constexpr,
-    PRECISION: tl.constexpr,
 ):
     """Return a block of x W^T: rows [ROWS] of x, [n_rows, ins], and rows [OUTS] of W, [n_outs, ins]."""
     inner = tl.arange(0, INS)
-    x_at = x + row.to(tl.int64)[:, None] * ins + inner[None, :]
+    x_at = row.to(tl.int64)[:, None] * ins + inner[None, :]
     w_at = weight + column.to(tl.int64)[None, :] * out_stride + inner[:, None] * in_stride
     fed, kept = (row < n_rows)[:, None], (column < n_outs)[None, :]
     total = tl.zeros([ROWS, OUTS], tl.float32)
     for first in range(0, ins, INS):
-        if ins % INS == 0:
-            a = tl.load(x_at, mask=fed, other=0.0)
-            b = tl.load(w_at, mask=kept, other=0.0)
-        else:
-            there = first + inner < ins
-            a = tl.load(x_at, mask=fed & there[None, :], other=0.0)
-            b = tl.load(w_at, mask=kept & there[:, None], other=0.0)
-        total = tl.dot(operand(a), operand(b), total, input_precision=PRECISION)
+        a = _load(x + x_at, fed, ins, INS, first + inner[None, :])
+        b = _load(w_at, kept, ins, INS, first + inner[:, None])
+        if lower is None:
+            total = tl.dot(operand(a), operand(b), total, input_precision="ieee")
+        else:  # weights come first: they are taken apart in registers
+            small = _load(lower + x_at, fed, ins, INS, first + inner[None, :])
+            total += tl.trans(_thrice(tl.trans(b), tl.trans(a), tl.trans(small)))
         x_at += INS
         w_at += INS * in_stride
     return total
+
+
+@triton.jit
+def _load(at, keep, ins: tl.constexpr, INS: tl.constexpr, inner):
+    """Return a block of a matrix; behind its inputs are zeros."""
+    if ins % INS == 0:
+        return tl.load(at, mask=keep, other=0.0)
+    else:
+        return tl.load(at, mask=keep & (inner < ins), other=0.0)
 
 
 @triton.jit
@@ -84,6 +106,7 @@ def _spans(table, strips, steps, row, ROWS: tl.constexpr, SOME: tl.constexpr):
 def _matrix(
     program,
     x,
+    lower,
     weight,
     second,
     third,
@@ -104,7 +127,6 @@ def _matrix(
     ROWS: tl.constexpr,
     OUTS: tl.constexpr,
     INS: tl.constexpr,
-    PRECISION: tl.constexpr,
     FUNCTION: tl.constexpr,
     GROUP: tl.constexpr,
 ):
@@ -127,7 +149,7 @@ def _matrix(
     own = tl.where(in_third, third_outs, tl.where(in_second, second_outs, outs))
     block -= tl.where(in_third, to_third, tl.where(in_second, to_second, 0))
     column = block * OUTS + tl.arange(0, OUTS)
-    total = _sum(x, weight, row, column, rows, own, ins, out_stride, in_stride, ROWS, OUTS, INS, PRECISION)
+    total = _sum(x, lower, weight, row, column, rows, own, ins, out_stride, in_stride, ROWS, OUTS, INS)
     keep = (row < rows)[:, None] & (column < own)[None, :]
     if table is None:
         made, at = _after(total, bias, residual, out, row, top + column, keep, width, FUNCTION)
@@ -149,6 +171,7 @@ def _matrix(
 def _strip(
     program,
     x,
+    lower,
     table,
     bias,
     residual,
@@ -161,7 +184,6 @@ def _strip(
     ROWS: tl.constexpr,
     OUTS: tl.constexpr,
     INS: tl.constexpr,
-    PRECISION: tl.constexpr,
     FUNCTION: tl.constexpr,
 ):
     """Compute a block of the outputs of an edited tile."""
@@ -172,7 +194,9 @@ def _strip(
     weight = tl.multiple_of(tl.load(entry + 4), 16).to(tl.pointer_type(x.dtype.element_ty))
     step = program % tall * ROWS + tl.arange(0, ROWS)
     column = program // tall % across * OUTS + tl.arange(0, OUTS)
-    total = _sum(x + first * ins, weight, step, column, steps, high, ins, ins, 1, ROWS, OUTS, INS, PRECISION)
+    if lower is not None:
+        lower += first * ins
+    total = _sum(x + first * ins, lower, weight, step, column, steps, high, ins, ins, 1, ROWS, OUTS, INS)
     keep = (step < steps)[:, None] & (column < high)[None, :]
     made, at = _after(total, bias, residual, out, first + step, top + column, keep, width, FUNCTION)
     tl.store(at, made, mask=keep)
@@ -181,6 +205,7 @@ def _strip(
 @triton.jit(do_not_specialize=["rows", "strips", "across", "steps"])
 def multiply(
     x,
+    lower,
     weight,
     second,
     third,
@@ -201,29 +226,28 @@ def multiply(
     single: tl.constexpr,
     ROWS: tl.constexpr,
     OUTS: tl.constexpr,
-    STRIP: tl.constexpr,
+    STRIP_ROWS: tl.constexpr,
+    STRIP_OUTS: tl.constexpr,
     INS: tl.constexpr,
-    PRECISION: tl.constexpr,
     FUNCTION: tl.constexpr,
     GROUP: tl.constexpr,
 ):
     """Compute a block of outputs of up to three matrices, or of an edited tile (mutascope.numerics.cuda.maps)."""
-    program, ahead = tl.program_id(0), strips * across * tl.cdiv(steps, ROWS)
+    program, ahead = tl.program_id(0), strips * across * tl.cdiv(steps, STRIP_ROWS)
     width: tl.constexpr = outs + second_outs + third_outs
     if table is None:
         _matrix(
-            program, x, weight, second, third, bias, residual, out, table, rows, strips, steps, outs, second_outs,
-            third_outs, ins, out_stride, in_stride, single, ROWS, OUTS, INS, PRECISION, FUNCTION, GROUP,
+            program, x, lower, weight, second, third, bias, residual, out, table, rows, strips, steps, outs,
+            second_outs, third_outs, ins, out_stride, in_stride, single, ROWS, OUTS, INS, FUNCTION, GROUP,
         )  # fmt: skip
     else:
         if program < ahead:
             _strip(
-                program, x, table, bias, residual, out, across, steps, width, single, ins, ROWS, STRIP, INS,
-                PRECISION, FUNCTION,
+                program, x, lower, table, bias, residual, out, across, steps, width, single, ins, STRIP_ROWS,
+                STRIP_OUTS, INS, FUNCTION,
             )  # fmt: skip
         else:
             _matrix(
-                program - ahead, x, weight, second, third, bias, residual, out, table, rows, strips, steps, outs,
-                second_outs, third_outs, ins, out_stride, in_stride, single, ROWS, OUTS, INS, PRECISION, FUNCTION,
-                GROUP,
+                program - ahead, x, lower, weight, second, third, bias, residual, out, table, rows, strips, steps,
+                outs, second_outs, third_outs, ins, out_stride, in_stride, single, ROWS, OUTS, INS, FUNCTION, GROUP,
             )  # fmt: skip

@@ -12,7 +12,7 @@ from functools import cache
 
 import torch
 
-VERSION = 1
+VERSION = 2
 _TF32 = 8
 """Major compute capability from which on tensor cores multiply float32 (in three parts) and bfloat16."""
 
@@ -38,10 +38,9 @@ class Truth:
 
     Attributes:
         name: as a manifest says it.
-        precision: of products, as ``triton.language.dot`` names it.
+        precision: of products of attention, as ``triton.language.dot`` names it.
         ins: inputs that a linear map adds up in one step.
         linear: blocks of linear maps, by the rows from which on they are taken.
-        strip_outs: outputs of an edited tile that a program computes at a time: no part of the arithmetic, either.
         queries, keys: that attention takes at a time.
         attention_warps, attention_stages: as Triton means them.
     """
@@ -50,18 +49,28 @@ class Truth:
     precision: str
     ins: int
     linear: tuple[tuple[int, Blocks], ...]
-    strip_outs: int = 16
-    queries: int = 16
+    queries: int = 8
     keys: int = 32
-    attention_warps: int = 4
+    attention_warps: int = 2
     attention_stages: int = 2
+
+    @property
+    def apart(self) -> bool:
+        """Whether linear maps take floats apart, so that a product is three of tensor cores."""
+        return self.precision == "tf32x3"
+
+    def strip(self, blocks: Blocks) -> tuple[int, int]:
+        """Return the rows and outputs of an edited tile that a program computes at a time, no part of the arithmetic
+        either: tensor cores take 64 of what comes first, which are outputs where floats are taken apart.
+        """
+        return (16, 64) if self.apart else (blocks.rows, 16)
 
     def blocks(self, rows: int) -> Blocks:
         """Return the blocks of a linear map of some rows."""
         return next(blocks for least, blocks in reversed(self.linear) if rows >= least)
 
 
-_SINGLE = ((0, Blocks(rows=64, outs=64, warps=4, stages=4)), (193, Blocks(128, 64, 8, 3)))
+_SINGLE = ((0, Blocks(rows=64, outs=64, warps=4, stages=3)),)
 _HALF = (
     *((0, Blocks(rows=64, outs=64, warps=4, stages=4)), (96, Blocks(128, 128, 4, 4))),
     *((449, Blocks(128, 128, 8, 4)), (1024, Blocks(128, 256, 8, 3))),
