@@ -26,7 +26,7 @@ from mutascope.numerics.cuda import attention, elementwise, maps, norms, picks
 
 pytestmark = pytest.mark.skipif(HAS_CARD, reason="copies to a card are operations of torch, too")
 LAYERS = 3
-A_LAYER = {"_norm": 2, "multiply": 4, "_rotate": 1, "_attend": 1, "_gated": 1}
+A_LAYER = {"_norm": 2, "_halves": 4, "multiply": 4, "_rotate": 1, "_attend": 1, "_gated": 1}
 """Kernels of a layer, whatever is edited in it."""
 
 

@@ -9,12 +9,14 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 INTERPRETED = tl.constexpr(bool(triton.knobs.runtime.interpret))
 """Whether kernels run in Triton's interpreter, on the CPU."""
-_ALIGNED = 16
-"""Bytes. Triton compiles a kernel anew for other alignments, which could add up in another order."""
-
+ALIGNED = 16
+"""Bytes. Triton compiles a kernel anew for other alignments, which could add up in another order; and a card's copy
+engine reads nothing else.
+"""
 
 _compiled: dict[tuple[Any, ...], tuple[Any, list[Any]]] = {}
 """Kernels, and their constants, by all that they are compiled for: Triton asks so much at every launch that most take
@@ -22,9 +24,7 @@ longer to begin than to run.
 """
 
 
-def launch(
-    kernel: Any, grid: tuple[int, ...], first: Tensor, *arguments: Tensor | float | None, **options: Any
-) -> None:
+def launch(kernel: Any, grid: tuple[int, ...], first: Tensor, *arguments: Any, **options: Any) -> None:
     """Run a kernel on the card of its first argument; additions and products are not fused into one rounding.
 
     Args:
@@ -48,17 +48,24 @@ def launch(
         compiled[(*grid, 1, 1)[:3]](first, *arguments, *constants)
 
 
-def _kind(argument: Tensor | float | None) -> Any:
+def _kind(argument: Any) -> Any:
     """Return what Triton compiles a kernel anew for."""
+    if isinstance(argument, TensorDescriptor):
+        return argument.base.dtype, *argument.block_shape
     if isinstance(argument, Tensor):
-        return argument.dtype, argument.data_ptr() % _ALIGNED == 0
+        return argument.dtype, argument.data_ptr() % ALIGNED == 0
     return argument is None, isinstance(argument, int) and abs(argument) >= 2**31
+
+
+def in_blocks(matrix: Tensor | None, rows: int, columns: int) -> TensorDescriptor | None:
+    """Return a matrix, if there is one, as a card's copy engine reads it, in blocks; its rows are dense."""
+    return None if matrix is None else TensorDescriptor.from_tensor(matrix, [rows, columns])
 
 
 def aligned(tensor: Tensor) -> Tensor:
     """Return a tensor's values, dense, at an address that all kernels are compiled for; itself where it is so."""
     dense = tensor.contiguous()
-    return dense if dense.data_ptr() % _ALIGNED == 0 else dense.clone()
+    return dense if dense.data_ptr() % ALIGNED == 0 else dense.clone()
 
 
 def power_of_two(size: int) -> int:

@@ -17,7 +17,7 @@ import triton
 from torch import Tensor
 
 from mutascope.numerics.cuda.elementwise import ACTIVATIONS, gated, halves
-from mutascope.numerics.cuda.launch import aligned, launch
+from mutascope.numerics.cuda.launch import ALIGNED, aligned, in_blocks, launch
 from mutascope.numerics.cuda.products import multiply
 from mutascope.numerics.cuda.truth import Truth, truth_of
 
@@ -56,6 +56,13 @@ class Packed:
     def strides(self) -> tuple[int, int]:
         """Of all matrices."""
         return self.matrices[0].stride(0), self.matrices[0].stride(1)
+
+    @cached_property
+    def in_bulk(self) -> bool:
+        """Whether a card's copy engine can read these weights, and what they are fed."""
+        size = self.matrices[0].element_size()
+        places = [each.data_ptr() for each in self.matrices] + [self.strides[0] * size, self.ins * size]
+        return self.strides[1] == 1 and all(place % ALIGNED == 0 for place in places)
 
     @cached_property
     def places(self) -> list[tuple[int, int, Tensor]]:
@@ -186,18 +193,21 @@ def _multiply(
     truth: Truth,
 ) -> None:
     """Write act(x W^T + bias) + residual of all matrices into a result, with the edited tiles of some rows."""
-    blocks = truth.blocks(len(x))
+    blocks, missing = truth.blocks(len(x)), [None] * (_MOST - len(packed.matrices))
     outs = [*map(len, packed.matrices), 0, 0][:_MOST]
     programs = triton.cdiv(len(x), blocks.rows) * sum(triton.cdiv(some, blocks.outs) for some in outs)
-    fed = halves(x) if truth.apart else (x, None)
+    upper, lower = halves(x) if truth.apart else (x, None)
+    fed, matrices = (None, None), packed.matrices
+    if truth.bulk and packed.in_bulk:
+        fed = [in_blocks(each, blocks.rows, truth.ins) for each in (upper, lower)]
+        matrices = [in_blocks(each, blocks.outs, truth.ins) for each in matrices]
     (table, count, across), strip = (None, 0, 0), truth.strip(blocks)
     if strips is not None:
         table, count, across = strips.table, len(strips.table), triton.cdiv(strips.most, strip[1])
     launch(
         multiply,
         (programs + count * across * triton.cdiv(steps, strip[0]),),
-        *(*fed, *packed.matrices, *[None] * (_MOST - len(packed.matrices)), *after, out, table),
-        *(len(x), count, across, steps),
+        *(upper, lower, *fed, *matrices, *missing, *after, out, table, len(x), count, across, steps),
         **dict(zip(("outs", "second_outs", "third_outs"), outs, strict=True)),
         **{"ins": packed.ins, "out_stride": packed.strides[0], "in_stride": packed.strides[1]},
         **{"single": packed.outs, "ROWS": blocks.rows, "OUTS": blocks.outs},

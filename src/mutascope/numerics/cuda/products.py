@@ -64,6 +64,29 @@ def _sum(
 
 
 @triton.jit
+def _bulk_sum(
+    x,
+    lower,
+    weight,
+    row,
+    column,
+    ins: tl.constexpr,
+    ROWS: tl.constexpr,
+    OUTS: tl.constexpr,
+    INS: tl.constexpr,
+):
+    """Return what :func:`_sum` does, from a row and an output on, of descriptors of matrices: beyond them are zeros."""
+    total = tl.zeros([ROWS, OUTS], tl.float32)
+    for first in range(0, ins, INS):
+        a, b = x.load([row, first]), weight.load([column, first])
+        if lower is None:
+            total = tl.dot(operand(a), operand(tl.trans(b)), total, input_precision="ieee")
+        else:
+            total += tl.trans(_thrice(b, tl.trans(a), tl.trans(lower.load([row, first]))))
+    return total
+
+
+@triton.jit
 def _load(at, keep, ins: tl.constexpr, INS: tl.constexpr, inner):
     """Return a block of a matrix; behind its inputs are zeros."""
     if ins % INS == 0:
@@ -107,6 +130,8 @@ def _matrix(
     program,
     x,
     lower,
+    fed,
+    fed_lower,
     weight,
     second,
     third,
@@ -138,18 +163,24 @@ def _matrix(
     high = tl.cdiv(rows, ROWS)
     group = program // (GROUP * wide)
     tall = tl.minimum(high - group * GROUP, GROUP)
-    row = (group * GROUP + program % (GROUP * wide) % tall) * ROWS + tl.arange(0, ROWS)
+    first_row = (group * GROUP + program % (GROUP * wide) % tall) * ROWS
+    row = first_row + tl.arange(0, ROWS)
     block = program % (GROUP * wide) // tall
     in_third, in_second = block >= to_third, block >= to_second
-    if second is not None:
-        weight = second if in_second else weight
-    if third is not None:
-        weight = third if in_third else weight
     top = tl.where(in_third, outs + second_outs, tl.where(in_second, outs, 0))
     own = tl.where(in_third, third_outs, tl.where(in_second, second_outs, outs))
     block -= tl.where(in_third, to_third, tl.where(in_second, to_second, 0))
     column = block * OUTS + tl.arange(0, OUTS)
-    total = _sum(x, lower, weight, row, column, rows, own, ins, out_stride, in_stride, ROWS, OUTS, INS)
+    if second is not None:  # noqa: SIM102 - a constant leaves code out where it stands alone
+        if in_second:
+            weight = second
+    if third is not None:  # noqa: SIM102
+        if in_third:
+            weight = third
+    if fed is None:
+        total = _sum(x, lower, weight, row, column, rows, own, ins, out_stride, in_stride, ROWS, OUTS, INS)
+    else:
+        total = _bulk_sum(fed, fed_lower, weight, first_row, block * OUTS, ins, ROWS, OUTS, INS)
     keep = (row < rows)[:, None] & (column < own)[None, :]
     if table is None:
         made, at = _after(total, bias, residual, out, row, top + column, keep, width, FUNCTION)
@@ -206,6 +237,8 @@ def _strip(
 def multiply(
     x,
     lower,
+    fed,
+    fed_lower,
     weight,
     second,
     third,
@@ -237,8 +270,8 @@ def multiply(
     width: tl.constexpr = outs + second_outs + third_outs
     if table is None:
         _matrix(
-            program, x, lower, weight, second, third, bias, residual, out, table, rows, strips, steps, outs,
-            second_outs, third_outs, ins, out_stride, in_stride, single, ROWS, OUTS, INS, FUNCTION, GROUP,
+            program, x, lower, fed, fed_lower, weight, second, third, bias, residual, out, table, rows, strips, steps,
+            outs, second_outs, third_outs, ins, out_stride, in_stride, single, ROWS, OUTS, INS, FUNCTION, GROUP,
         )  # fmt: skip
     else:
         if program < ahead:
@@ -248,6 +281,7 @@ def multiply(
             )  # fmt: skip
         else:
             _matrix(
-                program - ahead, x, lower, weight, second, third, bias, residual, out, table, rows, strips, steps,
-                outs, second_outs, third_outs, ins, out_stride, in_stride, single, ROWS, OUTS, INS, FUNCTION, GROUP,
+                program - ahead, x, lower, fed, fed_lower, weight, second, third, bias, residual, out, table, rows,
+                strips, steps, outs, second_outs, third_outs, ins, out_stride, in_stride, single, ROWS, OUTS, INS,
+                FUNCTION, GROUP,
             )  # fmt: skip

@@ -13,8 +13,10 @@ from functools import cache
 import torch
 
 VERSION = 2
-_TF32 = 8
-"""Major compute capability from which on tensor cores multiply float32 (in three parts) and bfloat16."""
+_TF32, _BULK = 8, 9
+"""Major compute capabilities from which on tensor cores multiply float32 (in three parts) and bfloat16, and from which
+on blocks of matrices are copied by an engine of their own.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Truth:
         precision: of products of attention, as ``triton.language.dot`` names it.
         ins: inputs that a linear map adds up in one step.
         linear: blocks of linear maps, by the rows from which on they are taken.
+        bulk: whether the card has an engine that copies blocks of matrices.
         queries, keys: that attention takes at a time.
         attention_warps, attention_stages: as Triton means them.
     """
@@ -49,6 +52,7 @@ class Truth:
     precision: str
     ins: int
     linear: tuple[tuple[int, Blocks], ...]
+    bulk: bool = False
     queries: int = 8
     keys: int = 32
     attention_warps: int = 2
@@ -73,7 +77,7 @@ class Truth:
 _SINGLE = ((0, Blocks(rows=64, outs=64, warps=4, stages=3)),)
 _HALF = (
     *((0, Blocks(rows=64, outs=64, warps=4, stages=4)), (96, Blocks(128, 128, 4, 4))),
-    *((449, Blocks(128, 128, 8, 4)), (1024, Blocks(128, 256, 8, 3))),
+    (1024, Blocks(128, 256, 8, 3)),
 )
 
 
@@ -83,14 +87,14 @@ def truth_of(dtype: torch.dtype, device: torch.device) -> Truth | None:
 
     On a CPU it is that of Triton's interpreter.
     """
-    major, place = _TF32, "interpreter"
+    major, place = _BULK, "interpreter"
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         place = f"sm{major}{minor}"
     if dtype == torch.float32 and major >= _TF32:
-        return Truth(f"tf32x3-{place}-{VERSION}", "tf32x3", 32, _SINGLE)
+        return Truth(f"tf32x3-{place}-{VERSION}", "tf32x3", 32, _SINGLE, major >= _BULK)
     if dtype == torch.float32:
         return Truth(f"f32-{place}-{VERSION}", "ieee", 32, _SINGLE)
     if dtype == torch.bfloat16 and major >= _TF32:
-        return Truth(f"bf16-{place}-{VERSION}", "ieee", 64, _HALF)
+        return Truth(f"bf16-{place}-{VERSION}", "ieee", 64, _HALF, major >= _BULK)
     return None
