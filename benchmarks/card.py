@@ -77,6 +77,7 @@ class Run:
         small: folder of the small model, if any.
         seconds: that all steps may take together.
         json: gets the results.
+        memory: GB of the card that are used at most; the rest is held. None uses all.
         found: results, by step.
         said: what mutants of the small model in float32 put out.
         last: the last screen.
@@ -87,10 +88,17 @@ class Run:
     small: Path | None
     seconds: float
     json: Path | None
+    memory: float | None = None
     found: dict[str, Any] = field(default_factory=dict)
     said: dict[Mutant, tuple[Output, ...]] = field(default_factory=dict)
     last: Screened | None = None
     begun: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        self.held = torch.empty(0, dtype=torch.uint8)
+        if self.memory and self.device.type == "cuda":
+            more = torch.cuda.get_device_properties(self.device).total_memory - int(self.memory * 1e9)
+            self.held = torch.empty(max(0, more), dtype=torch.uint8, device=self.device)
 
     def step(self, name: str, share: float, work: Callable[[float], dict[str, Any]]) -> None:
         """Run a step that may take a share of the time; print and keep what it finds beside what others of its name
@@ -124,10 +132,10 @@ class Run:
             torch.cuda.synchronize(self.device)
 
     def peak(self) -> float:
-        """Return the most memory that was held since the last call, in GB."""
+        """Return the most memory that was used since the last call, in GB."""
         if self.device.type != "cuda":
             return 0.0
-        most = torch.cuda.max_memory_allocated(self.device) / 1e9
+        most = (torch.cuda.max_memory_allocated(self.device) - self.held.nbytes) / 1e9
         torch.cuda.reset_peak_memory_stats(self.device)
         return round(most, 2)
 

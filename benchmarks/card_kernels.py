@@ -46,6 +46,7 @@ def card(run: Run, _: float) -> dict[str, Any]:
     return {
         "card": facts.name,
         "memory_gb": round(facts.total_memory / 1e9, 1),
+        "used_gb": run.memory,
         "numerics": named,
         **versions,
     }

@@ -6,9 +6,10 @@
 #   bash benchmarks/offline.sh run FOLDER OUT       there, in the repository's root: tests first, then the benchmark
 #   bash benchmarks/offline.sh smoke OUT            anywhere: the benchmark's steps in Triton's interpreter
 #
-# run takes SECONDS_FOR_TESTS (150) and SECONDS_FOR_BENCHMARK (440) from the environment, writes OUT/tests.txt, OUT/gpu.txt
-# and OUT/gpu.json as it goes, and stops neither at a test that fails nor at a step that does. Without pieces of the model
-# its weights are random. What was never seen comes first, and every model has a process of its own.
+# run takes SECONDS_FOR_TESTS (150), SECONDS_FOR_BENCHMARK (440) and MEMORY (GB of the card; all) from the environment,
+# writes OUT/tests.txt, OUT/gpu.txt and OUT/gpu.json as it goes, and stops neither at a test that fails nor at a step that
+# does. Without pieces of the model its weights are random. What was never seen comes first, and every model has a process
+# of its own.
 set -u
 packages='annotated-types gguf platformdirs polars polars-runtime-32 pydantic pydantic-core rapidfuzz tokenizers transformers
   typing-inspection lazy-loader'
@@ -48,7 +49,8 @@ benchmark() { # OUT, and more arguments
   local out=$1 seconds=${SECONDS_FOR_BENCHMARK:-440}
   shift
   for only in $groups; do
-    timeout "$((seconds + 60))" python3 -m benchmarks.gpu --seconds "$seconds" --only "$only" --json "$out/gpu.json" "$@"
+    timeout "$((seconds + 60))" python3 -m benchmarks.gpu --seconds "$seconds" --only "$only" \
+      ${MEMORY:+--memory "$MEMORY"} --json "$out/gpu.json" "$@"
   done 2>&1 | tee "$out/gpu.txt"
 }
 
@@ -64,7 +66,7 @@ run() {
   done
   first='greedy or choices or blocks'
   for some in "$first" "not ($first)"; do
-    timeout "${SECONDS_FOR_TESTS:-150}" python3 -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W ignore -n 6 -k "$some" \
+    timeout "${SECONDS_FOR_TESTS:-150}" python3 -m pytest -q -p no:cacheprovider --noconftest -o addopts= -W ignore -n 8 -k "$some" \
       tests/gpu tests/numerics/test_cuda_kernels.py tests/engine/test_cuda_engine.py
   done 2>&1 | tee "$2/tests.txt" | tail -40
   wait
