@@ -22,7 +22,7 @@ from mutascope.engine.rows import Row
 from mutascope.engine.session import FastSession
 from mutascope.model.loading import load_model
 from mutascope.numerics import operations
-from mutascope.numerics.cuda import attention, elementwise, maps, norms, picks
+from mutascope.numerics.cuda.launch import Launcher
 
 pytestmark = pytest.mark.skipif(HAS_CARD, reason="copies to a card are operations of torch, too")
 LAYERS = 3
@@ -49,12 +49,11 @@ def counted(monkeypatch) -> Any:
     def counting() -> Iterator[Counter[str]]:
         count = Count()
 
-        def launch(kernel: Any, *_: Any, **__: Any) -> None:
-            count.found[kernel.fn.__name__] += 1
+        def launch(launcher: Launcher, *_: Any) -> None:
+            count.found[launcher.kernel.fn.__name__] += 1
 
         with monkeypatch.context() as patch, torch.no_grad(), count:
-            for module in (attention, elementwise, maps, norms, picks):
-                patch.setattr(module, "launch", launch)
+            patch.setattr(Launcher, "__call__", launch)
             yield count.found
 
     return counting

@@ -8,6 +8,7 @@ sees), whatever else is in the pass: a block in which it sees nothing leaves its
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache as kept
 from itertools import chain
 
 import torch
@@ -17,8 +18,17 @@ from torch import Tensor
 
 from mutascope.numerics.cpu import SUMS, Heads
 from mutascope.numerics.cuda.elementwise import hyperbolic
-from mutascope.numerics.cuda.launch import INTERPRETED, aligned, launch, operand, power_of_two, rounded
-from mutascope.numerics.cuda.truth import truth_of
+from mutascope.numerics.cuda.launch import (
+    INTERPRETED,
+    Launcher,
+    aligned,
+    ceil_div,
+    is_aligned,
+    operand,
+    power_of_two,
+    rounded,
+)
+from mutascope.numerics.cuda.truth import Truth, truth_of
 
 _TURNED = 16
 """Heads of a token that are rotated at a time."""
@@ -72,7 +82,7 @@ def attend(
     _remember(qkv, own, heads, cache, rotary, positions, place)
     if not read:
         return None
-    return _see(qkv, own, heads, (cache[0], cache[1]), positions, place, rows)
+    return _see(qkv, own, heads, cache.unbind(0), positions, place, rows)
 
 
 def attend_alone(
@@ -105,18 +115,27 @@ def _see(
     """
     truth = truth_of(q.dtype, q.device)
     assert truth is not None
-    out, group = q.new_empty(len(q), own), heads.n_heads // heads.n_kv_heads
-    launch(
-        _attend,
-        (rows, heads.n_kv_heads, triton.cdiv(place[1] * group, truth.queries)),
+    out, group = q.new_empty(q.shape[0], own), heads.n_heads // heads.n_kv_heads
+    launcher = _attending(heads, q.shape[1], own, truth)
+    launcher(
+        (rows, heads.n_kv_heads, ceil_div(place[1] * group, truth.queries)),
+        (is_aligned(q), is_aligned(known[0]), is_aligned(known[1]), is_aligned(positions)),
         *(q, *known, out, positions, *place, known[0].shape[-2], origin),
         *(heads.window, float(heads.scale), float(heads.cap)),
-        **{"features": q.shape[1], "own": own, "kv_heads": heads.n_kv_heads, "head_dim": heads.head_dim},
-        **{"GROUP": group, "CAPPED": heads.cap > 0, "QUERIES": truth.queries, "KEYS": truth.keys},
-        **{"WIDTH": max(_NARROWEST, power_of_two(heads.head_dim)), "PRECISION": truth.precision},
-        **{"num_warps": truth.attention_warps, "num_stages": truth.attention_stages},
     )
     return out
+
+
+@kept
+def _attending(heads: Heads, features: int, own: int, truth: Truth) -> Launcher:
+    return Launcher(
+        _attend,
+        **{"features": features, "own": own, "kv_heads": heads.n_kv_heads, "head_dim": heads.head_dim},
+        **{"GROUP": heads.n_heads // heads.n_kv_heads, "CAPPED": heads.cap > 0},
+        **{"QUERIES": truth.queries, "KEYS": truth.keys, "PRECISION": truth.precision},
+        **{"WIDTH": max(_NARROWEST, power_of_two(heads.head_dim))},
+        **{"num_warps": truth.attention_warps, "num_stages": truth.attention_stages},
+    )
 
 
 def _remember(
@@ -130,14 +149,23 @@ def _remember(
 ) -> None:
     """Rotate queries where they lie, and write rotated keys, and values, into the cache."""
     cos, sin = rotary if rotary else (None, None)
-    queries, n_kv = own // heads.head_dim, heads.n_kv_heads
-    launch(
+    keys, values = cache.unbind(0)
+    turned = 0 if cos is None else cos.shape[1]
+    queries = own // heads.head_dim
+    _rotating(queries, heads.n_kv_heads, heads.head_dim, turned)(
+        (qkv.shape[0], ceil_div(queries + 2 * heads.n_kv_heads, _TURNED), 1),
+        (qkv.dtype, is_aligned(qkv), is_aligned(keys), is_aligned(values), is_aligned(positions)),
+        *(qkv, keys, values, cos, sin, positions, *place, cache.shape[-2]),
+    )
+
+
+@kept
+def _rotating(queries: int, n_kv: int, head_dim: int, turned: int) -> Launcher:
+    return Launcher(
         _rotate,
-        (len(qkv), triton.cdiv(queries + 2 * n_kv, _TURNED)),
-        *(qkv, cache[0], cache[1], cos, sin, positions, *place, cache.shape[-2]),
-        **{"queries": queries, "kv_heads": n_kv, "head_dim": heads.head_dim, "features": qkv.shape[1]},
-        **{"turned": 0 if cos is None else cos.shape[1], "HEADS": _TURNED},
-        **{"WIDTH": power_of_two(heads.head_dim), "num_warps": 4},
+        **{"queries": queries, "kv_heads": n_kv, "head_dim": head_dim},
+        **{"features": (queries + 2 * n_kv) * head_dim, "turned": turned, "HEADS": _TURNED},
+        **{"WIDTH": power_of_two(head_dim), "num_warps": 4},
     )
 
 

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-import triton
 from torch import Tensor
 
 from mutascope.numerics.cuda.elementwise import ACTIVATIONS, gated
-from mutascope.numerics.cuda.launch import aligned, launch
+from mutascope.numerics.cuda.launch import Launcher, aligned, ceil_div, is_aligned
 from mutascope.numerics.cuda.products import multiply
-from mutascope.numerics.cuda.truth import Truth, truth_of
+from mutascope.numerics.cuda.truth import Blocks, Truth, truth_of
 
 _GROUP = 8
 """Blocks of rows that are next to each other in time for every block of outputs, which then stays in the L2 cache."""
@@ -42,12 +41,12 @@ class Packed:
     bias: Tensor | None
     paired: bool = False
 
-    @property
+    @cached_property
     def outs(self) -> int:
         """Output features; of a pair, those of one."""
         return self.width // 2 if self.paired else self.width
 
-    @property
+    @cached_property
     def ins(self) -> int:
         """Input features."""
         return self.matrices[0].shape[1]
@@ -63,10 +62,37 @@ class Packed:
         dense = [aligned(matrix) for matrix in self.matrices]
         return [(len(matrix), matrix.data_ptr(), matrix) for matrix in dense]
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Output features of all matrices."""
         return sum(map(len, self.matrices))
+
+    @cached_property
+    def factors(self) -> tuple[Tensor | None, ...]:
+        """The matrices as the kernel takes them, and None for those that are not there."""
+        return (*self.matrices, *[None] * (_MOST - len(self.matrices)))
+
+    @cached_property
+    def _products(self) -> dict[tuple[Blocks, int], tuple[Launcher, int]]:
+        return {}
+
+    def product(self, truth: Truth, blocks: Blocks, function: int) -> tuple[Launcher, int]:
+        """Return what computes the map with some blocks, and how many of these are side by side; made once, as it
+        would take longer than a launch.
+        """
+        key = blocks, function
+        if key not in self._products:
+            outs = [*map(len, self.matrices), 0, 0][:_MOST]
+            launcher = Launcher(
+                multiply,
+                **dict(zip(("outs", "second_outs", "third_outs"), outs, strict=True)),
+                **{"ins": self.ins, "out_stride": self.strides[0], "in_stride": self.strides[1]},
+                **{"single": self.outs, "ROWS": blocks.rows, "OUTS": blocks.outs, "STRIP": truth.strip_outs},
+                **{"INS": truth.ins, "PRECISION": truth.precision, "FUNCTION": function, "GROUP": _GROUP},
+                **{"num_warps": blocks.warps, "num_stages": blocks.stages},
+            )
+            self._products[key] = launcher, sum(ceil_div(some, blocks.outs) for some in outs)
+        return self._products[key]
 
 
 @dataclass(frozen=True)
@@ -162,23 +188,19 @@ def linear(
     assert truth is not None
     assert half == (x.dtype == torch.bfloat16)
     fed = aligned(x).view(-1, packed.ins)
-    after = (packed.bias, None if packed.paired or residual is None else aligned(residual))
+    added = None if packed.paired or residual is None else aligned(residual)
     function = 0 if packed.paired or act is None else ACTIVATIONS[act]
-    out = fed.new_empty(len(fed), packed.width)
-    _multiply(fed, packed, after, function, out, strips, steps, truth)
+    out = fed.new_empty(fed.shape[0], packed.width)
+    _multiply(fed, packed, added, function, out, strips, steps, truth)
     if packed.paired:
         out = gated(out, act, residual)
     return out.view(*x.shape[:-1], packed.outs)
 
 
-After = tuple[Tensor | None, Tensor | None]
-"""What is added to sums: a bias [outs], and behind the activation a residual [rows, outs]."""
-
-
 def _multiply(
     x: Tensor,
     packed: Packed,
-    after: After,
+    residual: Tensor | None,
     function: int,
     out: Tensor,
     strips: Strips | None,
@@ -186,20 +208,15 @@ def _multiply(
     truth: Truth,
 ) -> None:
     """Write act(x W^T + bias) + residual of all matrices into a result, with the edited tiles of some rows."""
-    blocks = truth.blocks(len(x))
-    outs = [*map(len, packed.matrices), 0, 0][:_MOST]
-    programs = triton.cdiv(len(x), blocks.rows) * sum(triton.cdiv(some, blocks.outs) for some in outs)
+    rows = x.shape[0]
+    blocks = truth.blocks(rows)
+    launcher, wide = packed.product(truth, blocks, function)
     table, count, across = None, 0, 0
     if strips is not None:
-        table, count, across = strips.table, len(strips.table), triton.cdiv(strips.most, truth.strip_outs)
-    launch(
-        multiply,
-        (programs + count * across * triton.cdiv(steps, blocks.rows),),
-        *(x, *packed.matrices, *[None] * (_MOST - len(packed.matrices)), *after, out, table),
-        *(len(x), count, across, steps),
-        **dict(zip(("outs", "second_outs", "third_outs"), outs, strict=True)),
-        **{"ins": packed.ins, "out_stride": packed.strides[0], "in_stride": packed.strides[1]},
-        **{"single": packed.outs, "ROWS": blocks.rows, "OUTS": blocks.outs, "STRIP": truth.strip_outs},
-        **{"INS": truth.ins, "PRECISION": truth.precision, "FUNCTION": function, "GROUP": _GROUP},
-        **{"num_warps": blocks.warps, "num_stages": blocks.stages},
+        table, count, across = strips.table, strips.table.shape[0], ceil_div(strips.most, truth.strip_outs)
+    launcher(
+        (ceil_div(rows, blocks.rows) * wide + count * across * ceil_div(steps, blocks.rows), 1, 1),
+        (residual is None, table is None or is_aligned(table)),
+        *(x, *packed.factors, packed.bias, residual, out, table),
+        *(rows, count, across, steps),
     )
