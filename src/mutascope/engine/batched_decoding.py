@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mutascope.engine.activation_cache import ActivationCache
 from mutascope.engine.decoder import Decoder, whole_blocks
-from mutascope.engine.edits import Edits
+from mutascope.engine.edits import Edits, written
 from mutascope.engine.head import Head
 from mutascope.engine.rows import Row
 
@@ -42,13 +42,9 @@ def decode(decoder: Decoder, head: Head, rows: Iterable[Row]) -> Iterator[Row]:
         while waiting and waiting[-1].position == position:
             new.append(waiting.pop())
         batch.admit(new, position)
-        final, rows = decoder.final(batch.step(position)), batch.rows
-        steps = torch.tensor([len(row.tokens) for row in rows])
+        final = decoder.final(batch.step(position))
         families = batch.families() if head.has_shortlists else ()
-        tokens = head.sample_families(final, steps, families).tolist()
-        for row, token in zip(rows, tokens, strict=True):
-            row.take(token)
-        ended = [row for row in rows if row.ended]
+        ended = batch.take(head.sample_families(final, batch.steps, families).numpy())
         batch.part(ended, position + 1)
         yield from ended
 
@@ -69,6 +65,10 @@ class BatchedDecoding:
         self._numbers: dict[Row, int] = {}
         self._layers = np.zeros(count, dtype=np.int64)
         self._leaders = np.zeros(count, dtype=np.int64)
+        # of every text: its last token, how many it has, and how many it has at most
+        self._tokens, self._lengths, self._most = np.zeros((3, count), dtype=np.int64)
+        self._written = written(())
+        self._rows: list[Row] | None = None
         self._slots = np.full((layers, count), _NONE)
         self._members = np.zeros((layers, count), dtype=np.int64)
         self._counts = [0] * layers
@@ -88,7 +88,14 @@ class BatchedDecoding:
     @property
     def rows(self) -> list[Row]:
         """The mutants in decoding, in the order of :meth:`step`'s result."""
-        return [self._known[number] for number in self._batch(-1).tolist()]
+        if self._rows is None:
+            self._rows = [self._known[number] for number in self._batch(-1).tolist()]
+        return self._rows
+
+    @property
+    def steps(self) -> Tensor:
+        """Index of the token that every mutant in decoding picks next."""
+        return torch.from_numpy(self._lengths[self._batch(-1)])
 
     def admit(self, rows: Sequence[Row], position: int) -> None:
         """Take in mutants whose latest token stands at ``position`` and has left their text."""
@@ -99,10 +106,15 @@ class BatchedDecoding:
         numbers = np.arange(known_before, len(self._known))
         self._numbers.update(zip(rows, numbers.tolist(), strict=True))
         self._layers[numbers] = [row.layer for row in rows]
-        self._edits = None
+        self._tokens[numbers] = [row.tokens[-1] for row in rows]
+        self._lengths[numbers] = [len(row.tokens) for row in rows]
+        self._most[numbers] = [row.asked.steps for row in rows]
+        edits = written(zip(numbers.tolist(), [row.edit for row in rows], strict=True))
+        self._written = np.concatenate([self._written, edits])
+        self._edits = self._rows = None
         seen = [row.take_seen().unbind(0) for row in rows]
         for layer in range(len(self._caches)):
-            own = [index for index, row in enumerate(rows) if row.layer <= layer]
+            own = np.flatnonzero(self._layers[numbers] <= layer).tolist()
             if own:
                 known = [seen[index][layer - rows[index].layer] for index in own]
                 first = self._join(layer, numbers[own])
@@ -131,15 +143,13 @@ class BatchedDecoding:
         decoder = self.decoder
         places = decoder.places(position, position + 1)
         if self._edits is None:
-            numbers = self._batch(-1)
-            slots = self._slots[self._layers[numbers], numbers].tolist()
-            edits = (row.edit for row in self.rows)
-            self._edits = Edits(zip(slots, edits, strict=True), decoder.operations.strips)
+            slots = self._slots[self._layers, np.arange(len(self._layers))]
+            self._edits = Edits(self._written, slots, decoder.strips)
         if not self._sources:
             above = [self._seats(layer - 1, self._batch(layer)) for layer in range(1, len(self._caches))]
             together = decoder.indices(np.concatenate(above)) if above else decoder.indices([])
             self._sources = together.split([len(some) for some in above])
-        fed = decoder.indices([self._known[number].tokens[-1] for number in self._batch(0).tolist()])
+        fed = decoder.indices(self._tokens[self._batch(0)])
         hidden = decoder.embed(fed[:, None], places)
         for layer, cache in enumerate(self._caches):
             if layer:
@@ -158,6 +168,20 @@ class BatchedDecoding:
             family.insert(0 if number == leader else len(family), index)
         return list(members.values())
 
+    def take(self, picked: np.ndarray) -> list[Row]:
+        """Extend the mutants in decoding by the tokens that they pick; return those that have ended.
+
+        Most have not: only those are asked that say what ends a text, or no more.
+        """
+        numbers, rows = self._batch(-1), self.rows
+        for row, token in zip(rows, picked.tolist(), strict=True):
+            row.take(token)
+        self._tokens[numbers] = picked
+        self._lengths[numbers] += 1
+        full = (picked < 0) | (self._lengths[numbers] >= self._most[numbers])
+        ends = np.isin(picked, [*rows[0].asked.ends]) if rows[0].asked.ends else False
+        return [rows[index] for index in np.flatnonzero(full | ends).tolist()]
+
     def part(self, ended: Sequence[Row], position: int) -> None:
         """Let the mutants that have ended go, and split the families of those that go on.
 
@@ -170,7 +194,7 @@ class BatchedDecoding:
         heirs = self._heirs(left, set(gone))
         self._copy([self._inherit(layer, heirs) for layer in range(len(self._caches))], position)
         if gone:
-            self._edits = None
+            self._edits = self._rows = None
             self._copy([self._release(layer, np.array(gone)) for layer in range(len(self._caches))], position)
 
     def _copy(self, copies: Sequence[tuple[Tensor, Sequence[int], Sequence[int]]], position: int) -> None:
@@ -187,11 +211,11 @@ class BatchedDecoding:
 
     def _heirs(self, left: np.ndarray, gone: set[int]) -> dict[int, int]:
         """Give families whose members have parted leaders of their own; return the old leader of each of these."""
+        leaders, tokens = self._leaders[left], self._tokens[left]
+        others = np.flatnonzero((tokens != self._tokens[leaders]) | np.isin(leaders, [*gone]))
         families: dict[tuple[int, int], list[int]] = {}
-        for number, leader in zip(left.tolist(), self._leaders[left].tolist(), strict=True):
-            token = self._known[number].tokens[-1]
-            if leader in gone or token != self._known[leader].tokens[-1]:
-                families.setdefault((leader, token), []).append(number)
+        for number, *family in np.column_stack([left, leaders, tokens])[others].tolist():
+            families.setdefault(tuple(family), []).append(number)
         heirs = {}
         for (leader, _), family in families.items():
             heir = self._deepest(family)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import numpy as np
+import torch
 
 from mutascope.core.genome import Mutant
 from mutascope.engine.decoder import MAPS, Decoder
 from mutascope.model.mutations import Mutagen
 from mutascope.numerics import cpu
+
+_NAMES = tuple(dict.fromkeys(MAPS.values()))
+_FIELDS = 6
+_OF_A_STRIP = [0, *range(2, _FIELDS)]
+"""Fields that a device is told: the map is none of them."""
+_NOTHING = np.zeros((0, _FIELDS), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -41,22 +51,45 @@ def edit_of(mutagen: Mutagen, decoder: Decoder, mutant: Mutant) -> Edit:
     return Edit(mutant.layer, name, top, decoder.operations.pack_pair(*pair))
 
 
+def written(edits: Iterable[tuple[int, Edit | None]]) -> np.ndarray:
+    """Return what edits, each with the number of its row, have written: int64 [strips, 6]; once for many passes.
+
+    Of a strip it says the number, the map (of which layer, and which), and what the weights say of themselves.
+    """
+    return np.array(
+        [
+            (number, edit.layer * len(_NAMES) + _NAMES.index(edit.map), *entry)
+            for number, edit in edits
+            if edit is not None
+            for entry in edit.weights.entries(edit.top)
+        ],
+        dtype=np.int64,
+    ).reshape(-1, _FIELDS)
+
+
 class Edits:
-    """The edits of a batch, by layer and map.
+    """The edits of a batch, by layer and map. What they were made of must outlive them.
 
     Args:
-        edits: each with the row of the batch that it belongs to, in its own layer.
-        strips: of the decoder's operations, which lays them out.
+        table: of :func:`written`.
+        rows: of the batch, each in its own layer, by number; negative ones are not there. By default the numbers
+            themselves.
+        strips: lays out the rows of several maps (:meth:`Decoder.strips`).
     """
 
     def __init__(
-        self, edits: Iterable[tuple[int, Edit | None]] = (), strips: Callable[..., Any] = cpu.strips
+        self,
+        table: np.ndarray = _NOTHING,
+        rows: np.ndarray | None = None,
+        strips: Callable[..., list[Any]] = partial(cpu.strips, device=torch.device("cpu")),
     ) -> None:
-        groups: dict[tuple[int, str], list[tuple[int, int, Any]]] = {}
-        for row, edit in edits:
-            if edit is not None:
-                groups.setdefault((edit.layer, edit.map), []).append((row, edit.top, edit.weights))
-        self._strips = strips(groups)
+        seated = table if rows is None else np.column_stack([rows[table[:, 0]], table[:, 1:]])
+        seated = seated[seated[:, 0] >= 0]
+        seated = seated[seated[:, 1].argsort(kind="stable")]
+        maps, counts = np.unique(seated[:, 1], return_counts=True)
+        keys = [(key // len(_NAMES), _NAMES[key % len(_NAMES)]) for key in maps.tolist()]
+        laid = strips(np.ascontiguousarray(seated[:, _OF_A_STRIP]), counts.tolist()) if keys else []
+        self._strips = dict(zip(keys, laid, strict=True))
 
     def of(self, layer: int, name: str) -> Any | None:
         """Return the edits of a map of a layer, if there are any."""

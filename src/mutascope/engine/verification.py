@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mutascope.engine.activation_cache import ActivationCache
 from mutascope.engine.decoder import Decoder, Places, whole_blocks
-from mutascope.engine.edits import Edits
+from mutascope.engine.edits import Edits, written
 from mutascope.engine.head import Head, Shortlist
 from mutascope.engine.measures import Measure
 from mutascope.engine.rows import Row
@@ -147,7 +147,7 @@ class Verifier:
             [rows, most positions less those of :func:`_unread`, hidden].
         """
         decoder, last = self.decoder, len(self.decoder.layers) - 1
-        edits = Edits(((slot, row.edit) for slot, row in enumerate(rows)), decoder.operations.strips)
+        edits = Edits(written((slot, row.edit) for slot, row in enumerate(rows)), strips=decoder.strips)
         unread, places = _unread(rows, spans), self._places(spans)
         hidden = decoder.head.new_empty(len(rows), places.positions.shape[1], decoder.hidden_size)
         active = 0

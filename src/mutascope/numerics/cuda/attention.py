@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache as kept
-from itertools import chain
 
+import numpy as np
 import torch
 import triton
 import triton.language as tl
@@ -49,7 +49,7 @@ def copy_rows(copies: Iterable[tuple[Tensor, Sequence[int], Sequence[int]]], pos
     The arguments are those of :func:`mutascope.numerics.cpu.copy_rows`.
     """
     caches, *rows = zip(*copies, strict=True)
-    numbers = torch.tensor([[*chain(*some)] for some in rows]).to(caches[0].device)
+    numbers = torch.from_numpy(np.stack([np.concatenate(some) for some in rows])).to(caches[0].device)
     for cache, place in zip(caches, numbers.split([*map(len, rows[0])], dim=1), strict=True):
         some, axis = cache[..., :positions, :], cache.ndim - 4
         some.index_copy_(axis, place[1], some.index_select(axis, place[0]))

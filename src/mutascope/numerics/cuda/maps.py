@@ -8,10 +8,11 @@ weights, have the bits of the edited matrix.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,10 +58,14 @@ class Packed:
         return self.matrices[0].stride(0), self.matrices[0].stride(1)
 
     @cached_property
-    def places(self) -> list[tuple[int, int, Tensor]]:
-        """Of every matrix: output features, and the address where it lies dense, in the tensor that is last."""
-        dense = [aligned(matrix) for matrix in self.matrices]
-        return [(len(matrix), matrix.data_ptr(), matrix) for matrix in dense]
+    def _dense(self) -> list[Tensor]:
+        return [aligned(matrix) for matrix in self.matrices]
+
+    def entries(self, top: int) -> list[tuple[int, int, int, int]]:
+        """Return what a table of :class:`Strips` says of a tile whose outputs have these weights, behind its row: of
+        every matrix which it is, the first output feature, their number, and the address where it lies dense.
+        """
+        return [(which, top, len(own), own.data_ptr()) for which, own in enumerate(self._dense)]
 
     @cached_property
     def width(self) -> int:
@@ -103,16 +108,10 @@ class Strips:
         table: int64 [strips, 5]: row of the batch; which of a pair; first output feature; their number; the address
             of the edited weights of these outputs, [outs, ins].
         most: outputs of a strip, at most.
-        weights: what the table points to.
     """
 
     table: Tensor
     most: int
-    weights: tuple[Tensor, ...]
-
-
-Member = tuple[int, int, Packed]
-"""Row of the batch, first output feature, and the edited weights of the tile's outputs."""
 
 
 def pack(weight: Tensor, bias: Tensor | None = None) -> Packed:
@@ -139,25 +138,18 @@ def stack(matrices: Sequence[Tensor], biases: Sequence[Tensor | None], *, paired
     return Packed(weights, torch.cat(filled).float(), paired)
 
 
-def strips(groups: Mapping[Hashable, Sequence[Member]]) -> dict[Hashable, Strips]:
-    """Return the strips of every group of rows, with one copy to the card."""
-    owned = {
-        key: [
-            (row, which, top, *each)
-            for row, top, packed in members
-            for which, each in enumerate(packed.places)
-        ]
-        for key, members in groups.items()
-    }
-    entries = [entry[:5] for some in owned.values() for entry in some]
-    if not entries:
-        return {}
-    device = next(iter(owned.values()))[0][5].device
-    tables = torch.tensor(entries, dtype=torch.int64).to(device).split([len(some) for some in owned.values()])
-    return {
-        key: Strips(table, max(entry[3] for entry in some), tuple(entry[5] for entry in some))
-        for (key, some), table in zip(owned.items(), tables, strict=True)
-    }
+def strips(table: np.ndarray, counts: Sequence[int], device: torch.device) -> list[Strips]:
+    """Return the strips of several maps, with one copy to the card. The weights must outlive them.
+
+    Args:
+        table: int64 [strips, 5], those of a map behind those of the one before: row, and :meth:`Packed.entries`.
+        counts: strips of every map, one at least.
+        device: of the weights.
+    """
+    starts = np.cumsum([0, *counts[:-1]])
+    most = np.maximum.reduceat(table[:, 3], starts).tolist()
+    tables = torch.from_numpy(table).to(device).split(list(counts))
+    return [Strips(some, outs) for some, outs in zip(tables, most, strict=True)]
 
 
 def linear(
