@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from mutascope.core.genome import Mutant
 from mutascope.engine.decoder import MAPS, Decoder
@@ -81,7 +79,7 @@ class Edits:
         self,
         table: np.ndarray = _NOTHING,
         rows: np.ndarray | None = None,
-        strips: Callable[..., list[Any]] = partial(cpu.strips, device=torch.device("cpu")),
+        strips: Callable[..., list[Any]] = cpu.strips,
     ) -> None:
         seated = table if rows is None else np.column_stack([rows[table[:, 0]], table[:, 1:]])
         seated = seated[seated[:, 0] >= 0]

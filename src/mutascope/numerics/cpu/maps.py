@@ -63,13 +63,13 @@ class Strips:
         return len(self.table)
 
 
-def strips(table: np.ndarray, counts: Sequence[int], device: torch.device) -> list[Strips]:
+def strips(table: np.ndarray, counts: Sequence[int], device: torch.device | None = None) -> list[Strips]:
     """Return the strips of several maps. The weights must outlive them.
 
     Args:
         table: int64 [strips, 5], those of a map behind those of the one before.
         counts: strips of every map, one at least.
-        device: of the weights.
+        device: of the weights; there is but one.
     """
     return [Strips(some) for some in torch.from_numpy(table).split(list(counts))]
 
