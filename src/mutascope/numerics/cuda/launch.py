@@ -31,12 +31,12 @@ class Launcher:
         self._compiled: dict[Hashable, tuple[Any, list[Any]]] = {}
 
     def __call__(
-        self, grid: tuple[int, int, int], kinds: Hashable, first: Tensor, *arguments: Tensor | float | None
+        self, grid: tuple[int, ...], kinds: Hashable, first: Tensor, *arguments: Tensor | float | None
     ) -> None:
         """Run the kernel on the card of its first argument; additions and products are not fused into one rounding.
 
         Args:
-            grid: of programs.
+            grid: of programs, in three dimensions.
             kinds: of the arguments: all that may differ between calls and that Triton compiles the kernel anew for
                 (dtypes, alignments, which are None), but for the card.
             first, arguments: those that are not constant, in their order.
