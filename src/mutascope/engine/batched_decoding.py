@@ -11,6 +11,7 @@ the first slots of its cache; they only join, and leave when the mutant has ende
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -43,6 +44,7 @@ def decode(decoder: Decoder, head: Head, rows: Iterable[Row]) -> Iterator[Row]:
             new.append(waiting.pop())
         batch.admit(new, position)
         final = decoder.final(batch.step(position))
+        batch.tell()  # while a card is at work
         families = batch.families() if head.has_shortlists else ()
         ended = batch.take(head.sample_families(final, batch.steps, families).numpy())
         batch.part(ended, position + 1)
@@ -51,6 +53,9 @@ def decode(decoder: Decoder, head: Head, rows: Iterable[Row]) -> Iterator[Row]:
 
 class BatchedDecoding:
     """Divergent mutants on their way from position to position. Each has a number, in the order in which they came.
+
+    Attributes:
+        rows: the mutants in decoding, in the order of :meth:`step`'s result.
 
     Args:
         decoder: of the network.
@@ -68,7 +73,8 @@ class BatchedDecoding:
         # of every text: its last token, how many it has, and how many it has at most
         self._tokens, self._lengths, self._most = np.zeros((3, count), dtype=np.int64)
         self._written = written(())
-        self._rows: list[Row] | None = None
+        self.rows: list[Row] = []
+        self._untold: list[int] = []
         self._slots = np.full((layers, count), _NONE)
         self._members = np.zeros((layers, count), dtype=np.int64)
         self._counts = [0] * layers
@@ -84,13 +90,6 @@ class BatchedDecoding:
     def count(self) -> int:
         """How many mutants are in decoding."""
         return self._counts[-1]
-
-    @property
-    def rows(self) -> list[Row]:
-        """The mutants in decoding, in the order of :meth:`step`'s result."""
-        if self._rows is None:
-            self._rows = [self._known[number] for number in self._batch(-1).tolist()]
-        return self._rows
 
     @property
     def steps(self) -> Tensor:
@@ -110,8 +109,9 @@ class BatchedDecoding:
         self._lengths[numbers] = [len(row.tokens) for row in rows]
         self._most[numbers] = [row.asked.steps for row in rows]
         edits = written(zip(numbers.tolist(), [row.edit for row in rows], strict=True))
-        self._written = np.concatenate([self._written, edits])
-        self._edits = self._rows = None
+        self._written = np.concatenate([self._written, edits], axis=1)
+        self._edits = None
+        self.rows += rows
         seen = [row.take_seen().unbind(0) for row in rows]
         for layer in range(len(self._caches)):
             own = np.flatnonzero(self._layers[numbers] <= layer).tolist()
@@ -171,16 +171,23 @@ class BatchedDecoding:
     def take(self, picked: np.ndarray) -> list[Row]:
         """Extend the mutants in decoding by the tokens that they pick; return those that have ended.
 
-        Most have not: only those are asked that say what ends a text, or no more.
+        The others are told by :meth:`tell`: the next step does not need to know that they were.
         """
         numbers, rows = self._batch(-1), self.rows
-        for row, token in zip(rows, picked.tolist(), strict=True):
-            row.take(token)
         self._tokens[numbers] = picked
         self._lengths[numbers] += 1
+        self._untold = picked.tolist()
         full = (picked < 0) | (self._lengths[numbers] >= self._most[numbers])
         ends = np.isin(picked, [*rows[0].asked.ends]) if rows[0].asked.ends else False
-        return [rows[index] for index in np.flatnonzero(full | ends).tolist()]
+        ended = np.flatnonzero(full | ends).tolist()
+        if ended:
+            self.tell()
+        return [rows[index] for index in ended]
+
+    def tell(self) -> None:
+        """Extend the rows by the tokens that they have picked last, if they do not know them."""
+        deque(map(Row.take, self.rows, self._untold), maxlen=0)  # consumes them
+        self._untold = []
 
     def part(self, ended: Sequence[Row], position: int) -> None:
         """Let the mutants that have ended go, and split the families of those that go on.
@@ -194,8 +201,9 @@ class BatchedDecoding:
         heirs = self._heirs(left, set(gone))
         self._copy([self._inherit(layer, heirs) for layer in range(len(self._caches))], position)
         if gone:
-            self._edits = self._rows = None
+            self._edits = None
             self._copy([self._release(layer, np.array(gone)) for layer in range(len(self._caches))], position)
+            self.rows = [self._known[number] for number in self._batch(-1).tolist()]
 
     def _copy(self, copies: Sequence[tuple[Tensor, Sequence[int], Sequence[int]]], position: int) -> None:
         """Copy rows of layers, with what they have seen before a position."""
@@ -205,8 +213,10 @@ class BatchedDecoding:
     def _inherit(self, layer: int, heirs: Mapping[int, int]) -> tuple[Tensor, Sequence[int], Sequence[int]]:
         """Give new leaders slots in a layer below their own; return what must be copied, from the old ones' slots."""
         new = [heir for heir in heirs if self._layers[heir] > layer]
+        if not new:
+            return self._caches[layer], (), ()
         known = self._slots[layer, [heirs[heir] for heir in new]].tolist()
-        first = self._join(layer, np.array(new)) if new else 0
+        first = self._join(layer, np.array(new))
         return self._caches[layer], known, range(first, first + len(new))
 
     def _heirs(self, left: np.ndarray, gone: set[int]) -> dict[int, int]:
@@ -233,8 +243,11 @@ class BatchedDecoding:
 
     def _seats(self, layer: int, numbers: np.ndarray) -> np.ndarray:
         """Return the slots in a layer of rows, or of the leaders that compute them."""
-        own = self._slots[layer, numbers]
-        return np.where(own == _NONE, self._slots[layer, self._leaders[numbers]], own)
+        slots = self._slots[layer]
+        seats = slots[numbers]
+        led = np.flatnonzero(seats == _NONE)
+        seats[led] = slots[self._leaders[numbers[led]]]
+        return seats
 
     def _join(self, layer: int, numbers: np.ndarray) -> int:
         """Give rows slots in a layer, and return the first of these; the cache grows by half where it is full."""

@@ -15,9 +15,7 @@ from mutascope.numerics import cpu
 
 _NAMES = tuple(dict.fromkeys(MAPS.values()))
 _FIELDS = 6
-_OF_A_STRIP = [0, *range(2, _FIELDS)]
-"""Fields that a device is told: the map is none of them."""
-_NOTHING = np.zeros((0, _FIELDS), dtype=np.int64)
+_NOTHING = np.zeros((_FIELDS, 0), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,11 @@ def edit_of(mutagen: Mutagen, decoder: Decoder, mutant: Mutant) -> Edit:
 
 
 def written(edits: Iterable[tuple[int, Edit | None]]) -> np.ndarray:
-    """Return what edits, each with the number of its row, have written: int64 [strips, 6]; once for many passes.
+    """Return what edits, each with the number of its row, have written: int64 [6, strips]; once for many passes.
 
     Of a strip it says the number, the map (of which layer, and which), and what the weights say of themselves.
     """
-    return np.array(
+    strips = np.array(
         [
             (number, edit.layer * len(_NAMES) + _NAMES.index(edit.map), *entry)
             for number, edit in edits
@@ -62,7 +60,8 @@ def written(edits: Iterable[tuple[int, Edit | None]]) -> np.ndarray:
             for entry in edit.weights.entries(edit.top)
         ],
         dtype=np.int64,
-    ).reshape(-1, _FIELDS)
+    )
+    return np.ascontiguousarray(strips.reshape(-1, _FIELDS).T)
 
 
 class Edits:
@@ -81,13 +80,18 @@ class Edits:
         rows: np.ndarray | None = None,
         strips: Callable[..., list[Any]] = cpu.strips,
     ) -> None:
-        seated = table if rows is None else np.column_stack([rows[table[:, 0]], table[:, 1:]])
-        seated = seated[seated[:, 0] >= 0]
-        seated = seated[seated[:, 1].argsort(kind="stable")]
-        maps, counts = np.unique(seated[:, 1], return_counts=True)
-        keys = [(key // len(_NAMES), _NAMES[key % len(_NAMES)]) for key in maps.tolist()]
-        laid = strips(np.ascontiguousarray(seated[:, _OF_A_STRIP]), counts.tolist()) if keys else []
-        self._strips = dict(zip(keys, laid, strict=True))
+        owners, maps = table[:2]
+        seats = owners if rows is None else rows[owners]
+        there = np.flatnonzero(seats >= 0)
+        order = there[
+            maps[there].astype(np.uint16).argsort(kind="stable")
+        ]  # which sorts short numbers faster
+        keys, counts = np.unique(maps[order], return_counts=True)
+        laid = (
+            strips(np.stack([seats[order], *table[2:, order]], axis=1), counts.tolist()) if len(keys) else []
+        )
+        names = [(key // len(_NAMES), _NAMES[key % len(_NAMES)]) for key in keys.tolist()]
+        self._strips = dict(zip(names, laid, strict=True))
 
     def of(self, layer: int, name: str) -> Any | None:
         """Return the edits of a map of a layer, if there are any."""
