@@ -82,7 +82,8 @@ def attend(
     _remember(qkv, own, heads, cache, rotary, positions, place)
     if not read:
         return None
-    return _see(qkv, own, heads, cache.unbind(0), positions, place, rows)
+    keys, values = cache.unbind(0)
+    return _see(qkv, own, heads, (keys, values), positions, place, rows)
 
 
 def attend_alone(
