@@ -23,7 +23,7 @@ from mutascope import Design, Tiling, load_assay, load_model
 from mutascope.core.genome import Mutant
 from mutascope.core.protocol import Generation
 from mutascope.engine.decoder import Decoder
-from mutascope.engine.edits import Edits, edit_of
+from mutascope.engine.edits import Edits, edit_of, written
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 
@@ -37,8 +37,8 @@ def logits_of(
     """The decoder's logits after every token of texts from position ``start`` - 1 on, all mutants in one batch."""
     length = max(map(len, texts))
     decoder = Decoder(engine.model.network, length)
-    edited = ((row, edit_of(engine.mutagen, decoder, mutant)) for row, mutant in enumerate(mutants))
-    edits = Edits(edited, decoder.operations.strips)
+    edited = [(row, edit_of(engine.mutagen, decoder, mutant)) for row, mutant in enumerate(mutants)]
+    edits = Edits(written(edited), strips=decoder.strips)
     cache = decoder.new_cache(len(mutants), length)
     fed = decoder.indices([[*text, *[0] * (length - len(text))] for text in texts])
     final = []

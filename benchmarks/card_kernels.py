@@ -85,8 +85,10 @@ def exactness(run: Run, _: float) -> dict[str, Any]:
         }
         edited = w.clone()
         edited[tile : 2 * tile, :tile] = w.max()
-        own = ops.strips({0: [(rows - 1, tile, ops.pack(edited[tile : 2 * tile]))]})[0]
-        within = ops.linear(x, ops.pack(w), strips=own, half=half)
+        own = ops.pack(edited[tile : 2 * tile])
+        table = np.array([(rows - 1, *entry) for entry in own.entries(tile)])
+        (strips,) = ops.strips(table, [1], run.device)
+        within = ops.linear(x, ops.pack(w), strips=strips, half=half)
         exact = x.double() @ w.double().T
         found[name] = {
             "equal_in_batches": all(alone.values()),

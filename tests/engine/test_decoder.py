@@ -11,7 +11,7 @@ from mutascope.core.errors import Unsupported
 from mutascope.core.genome import Mutant
 from mutascope.core.operators import OPERATORS, Operator
 from mutascope.engine.decoder import Decoder, Places
-from mutascope.engine.edits import Edits, edit_of
+from mutascope.engine.edits import Edits, edit_of, written
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.numerics.install import numerics_of
 
@@ -69,7 +69,8 @@ def test_an_operator_may_return_another_dtype(monkeypatch, tmp_path):
     model = load_model(str(tiny_model(tmp_path, "llama", 1)), device="cpu")
     mutagen, mutant = ReferenceEngine(model, Tiling(5)).mutagen, Mutant(1, "up", 1, 1, "negate")
     decoder, tokens = Decoder(model.network, 3), torch.tensor([[5, 6, 7]])
-    places, edits = decoder.places(0, 3), Edits([(0, edit_of(mutagen, decoder, mutant))])
+    edit = edit_of(mutagen, decoder, mutant)
+    places, edits = decoder.places(0, 3), Edits(written([(0, edit)]))
     hidden = decoder.embed(tokens, places)
     for index in range(len(decoder.layers)):
         hidden = decoder.layer(index, hidden, edits, decoder.new_cache(1, 3)[index], places)

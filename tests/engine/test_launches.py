@@ -22,7 +22,7 @@ from mutascope.engine.rows import Row
 from mutascope.engine.session import FastSession
 from mutascope.model.loading import load_model
 from mutascope.numerics import operations
-from mutascope.numerics.cuda import attention, elementwise, maps, norms, picks
+from mutascope.numerics.cuda.launch import Launcher
 
 pytestmark = pytest.mark.skipif(HAS_CARD, reason="copies to a card are operations of torch, too")
 LAYERS = 3
@@ -49,12 +49,11 @@ def counted(monkeypatch) -> Any:
     def counting() -> Iterator[Counter[str]]:
         count = Count()
 
-        def launch(kernel: Any, *_: Any, **__: Any) -> None:
-            count.found[kernel.fn.__name__] += 1
+        def launch(launcher: Launcher, *_: Any) -> None:
+            count.found[launcher.kernel.fn.__name__] += 1
 
         with monkeypatch.context() as patch, torch.no_grad(), count:
-            for module in (attention, elementwise, maps, norms, picks):
-                patch.setattr(module, "launch", launch)
+            patch.setattr(Launcher, "__call__", launch)
             yield count.found
 
     return counting
@@ -80,8 +79,7 @@ def test_a_step_is_the_same_few_kernels_whatever_is_edited(each, session, counte
     batch.admit(rows, at)
     with counted() as first:
         batch.step(at)
-    for row in rows:
-        row.take(7)
+    batch.take(np.full(len(rows), 7))
     with counted() as found:
         batch.step(at + 1)
     kernels = {name: LAYERS * times for name, times in A_LAYER.items()}
@@ -97,8 +95,7 @@ def test_rows_are_copied_with_one_table_for_all_layers(session, counted):
     rows = mutants(session, 1)
     batch, at = BatchedDecoding(session.decoder, [row.layer for row in rows], 16), rows[0].position
     batch.admit(rows, at)
-    for number, row in enumerate(rows):
-        row.take(number)
+    batch.take(np.arange(len(rows)))
     with counted() as found:
         batch.part([], at + 1)
     # the lower layers get more rows than they have room for

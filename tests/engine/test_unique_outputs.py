@@ -20,7 +20,7 @@ from mutascope.core.genome import Mutant, Tiling
 from mutascope.core.protocol import Output
 from mutascope.engine import verification
 from mutascope.engine.decoder import Decoder
-from mutascope.engine.edits import Edits, edit_of
+from mutascope.engine.edits import Edits, edit_of, written
 from mutascope.engine.fast import FastEngine
 from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.discovery import find_genome
@@ -190,7 +190,8 @@ def sites(network, tiling: Tiling, seed: int) -> list[Mutant]:
 def check_logits(network, tiling: Tiling, mutants: list[Mutant], tokens: torch.Tensor) -> None:
     """Logits of mutants in one batch, some positions at a time, against the edited network on its own."""
     decoder, mutagen = Decoder(network, tokens.shape[1]), Mutagen(network, find_genome(network), tiling)
-    edits = Edits((row, edit_of(mutagen, decoder, mutant)) for row, mutant in enumerate(mutants))
+    edited = [(row, edit_of(mutagen, decoder, mutant)) for row, mutant in enumerate(mutants)]
+    edits = Edits(written(edited))
     cache = decoder.new_cache(len(mutants), tokens.shape[1])
     found = []
     for begin, end in ((0, 4), (4, 5), (5, tokens.shape[1])):

@@ -18,6 +18,7 @@ from mutascope.engine.reference import ReferenceEngine
 from mutascope.model.loading import Model
 from mutascope.numerics.install import STOCK
 from mutascope.predict.predictor import Predictor
+from strips import strips_of
 
 cuda = pytest.importorskip("mutascope.numerics.cuda", reason="Triton is not installed")
 maps, truth = (pytest.importorskip(f"mutascope.numerics.cuda.{name}") for name in ("maps", "truth"))
@@ -107,7 +108,8 @@ def test_blocks_are_no_part_of_the_arithmetic(dtype: torch.dtype, monkeypatch: p
     assert known is not None
     half, rows = dtype == torch.bfloat16, range(0, 300, 7)
     edited = weight.clone().index_fill_(1, torch.arange(64, 128, device="cuda"), 2.5)
-    strips = cuda.strips({0: [(row, 64, cuda.pack(edited[64:128])) for row in rows]})[0]
+    own = cuda.pack(edited[64:128])
+    strips = strips_of(cuda, [(row, 64, own) for row in rows], "cuda")
     wanted = cuda.linear(x, cuda.pack(weight), half=half)
     wanted[list(rows), 64:128] = cuda.linear(x, cuda.pack(edited), half=half)[list(rows), 64:128]
     for blocks in {each for table in (truth._SINGLE, truth._HALF) for _, each in table}:

@@ -3,7 +3,7 @@
 A digest changes when a bit of a result does, and then the numerics need another name (NAMES of
 mutascope.numerics.cpu). The digests that hold are kept beside this file:
 
-    python tests/numerics/digest.py > tests/numerics/digests.json
+    PYTHONPATH=tests python tests/numerics/digest.py > tests/numerics/digests.json
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mutascope.numerics import cpu
+from strips import strips_of
 
 STRANGE = (0x7FC00000, 0x7F800000, 0xFF800000, 0, 0x80000000, 1, 0x807FFFFF, 0x00800000, 0x7F7FFFFF)
 """Bits of NaN, of both infinities and zeros, of numbers at the ends of the subnormal ones, of the largest."""
@@ -89,7 +90,7 @@ def linear_words() -> Iterable[Tensor]:
     yield cpu.linear(x, cpu.pack(odd))
     for weight in (gate, odd):
         tiles = [(row, top, cpu.pack(up[:count])) for row, top, count in ((0, 0, 70), (2, 3, 17), (7, 69, 1))]
-        yield cpu.linear(x, cpu.pack(weight), strips=cpu.Strips(tiles), half=True)
+        yield cpu.linear(x, cpu.pack(weight), strips=strips_of(cpu, tiles), half=True)
 
 
 def linear_strips() -> Iterable[Tensor]:
@@ -98,7 +99,7 @@ def linear_strips() -> Iterable[Tensor]:
         members = ((0, 0, 70), (2, 3, 17), (3, 69, 1), (7, 16, 33))
         tiles = [(row, top, cpu.pack(ordinary(row, count, 300, half=half))) for row, top, count in members]
         for steps in (1, 3):
-            strips = cpu.Strips(tiles)
+            strips = strips_of(cpu, tiles)
             yield cpu.linear(x, cpu.pack(weight), strips=strips, steps=steps, half=half)
 
 

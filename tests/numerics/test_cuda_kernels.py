@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from cards import DEVICE
 from mutascope.numerics import cpu, cuda, operations
 from mutascope.numerics.cuda.picks import pick
 from mutascope.numerics.sampling import UNKNOWN, Sampler
+from strips import strips_of
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -103,9 +105,10 @@ def test_a_tile_within_the_sum_has_the_bits_of_the_edited_weight(dtype, steps, r
             members.append((row, top, cuda.pack(edited[top:bottom])))
             own = slice(row * steps, row * steps + steps)
             wanted[own, top:bottom] = cuda.linear(x, cuda.pack(edited, bias), **after)[own, top:bottom]
-    strips = cuda.strips({"some": members[:1], "others": members[1:]})
+    table = np.array([(row, *entry) for row, top, own in members for entry in own.entries(top)])
+    strips = cuda.strips(table, [1, len(table) - 1], DEVICE)
     some, others = (
-        cuda.linear(x, cuda.pack(weight, bias), strips=own, steps=steps, **after) for own in strips.values()
+        cuda.linear(x, cuda.pack(weight, bias), strips=own, steps=steps, **after) for own in strips
     )
     assert torch.equal(some[:steps], wanted[:steps])
     assert torch.equal(others[steps:], wanted[steps:])
@@ -126,7 +129,7 @@ def test_a_tile_of_maps_of_one_input_within_the_sum(transposed):
         members = [(row, first if which else 0, cuda.pack(own[which][:8]))]
         wanted = plain.clone()
         wanted[row] = cuda.linear(x[row : row + 1], cuda.stack(own, [None] * 3))
-        found = cuda.linear(x, cuda.stack(weights, [None] * 3), strips=cuda.strips({0: members})[0])
+        found = cuda.linear(x, cuda.stack(weights, [None] * 3), strips=strips_of(cuda, members, DEVICE))
         assert torch.equal(found, wanted)
         assert not torch.equal(found, plain)
 
@@ -140,7 +143,7 @@ def test_more_tiles_than_are_looked_at_together():
     wanted = cuda.linear(x, cuda.pack(weight)).clone()
     for row, top, packed in members:
         wanted[row, top : top + 8] = cuda.linear(x[row : row + 1], packed)[0]
-    strips = cuda.strips({0: members[::-1]})[0]
+    strips = strips_of(cuda, members[::-1], DEVICE)
     assert torch.equal(cuda.linear(x, cuda.pack(weight), strips=strips), wanted)
 
 
@@ -152,7 +155,8 @@ def test_a_tile_of_a_pair_within_the_sum(dtype):
     )
     x, edited = normal(2, 40, dtype=dtype), weights[1].clone()
     edited[8:16, 32:] = -2.0
-    strips = cuda.strips({0: [(1, 8, cuda.pack_pair(weights[0][8:16], edited[8:16]))]})[0]
+    own = cuda.pack_pair(weights[0][8:16], edited[8:16])
+    strips = strips_of(cuda, [(1, 8, own)], DEVICE)
     found = cuda.linear(x, cuda.pack_pair(weights[0], weights[1]), act="gelu", strips=strips, half=half)
     assert torch.equal(
         found[:1], cuda.linear(x[:1], cuda.pack_pair(weights[0], weights[1]), act="gelu", half=half)
@@ -160,10 +164,6 @@ def test_a_tile_of_a_pair_within_the_sum(dtype):
     assert torch.equal(
         found[1:], cuda.linear(x[1:], cuda.pack_pair(weights[0], edited), act="gelu", half=half)
     )
-
-
-def test_nothing_is_laid_out_where_nothing_is_edited():
-    assert cuda.strips({}) == {}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mutascope.numerics import cpu
+from strips import strips_of
 
 HALVES = st.sampled_from([(False, False), (True, False), (True, True)])
 """Whether a network is in bfloat16, and whether its weights are given so."""
@@ -46,8 +47,8 @@ def test_a_strip_and_its_weight_may_be_in_different_dtypes():
     edited = weight.clone()
     edited[20:29] = own
     for whole, tile in ((weight, own.float()), (weight.float(), own)):
-        strips = cpu.Strips([(2, 20, cpu.pack(tile))])
-        result = cpu.linear(x.float(), cpu.pack(whole), strips=strips)
+        own = cpu.pack(tile)
+        result = cpu.linear(x.float(), cpu.pack(whole), strips=strips_of(cpu, [(2, 20, own)]))
         assert_same(result[2], cpu.linear(x.float(), cpu.pack(edited.float()))[2])
         assert_same(result[3], cpu.linear(x.float(), cpu.pack(weight.float()))[3])
 
@@ -140,7 +141,8 @@ def test_a_mutated_strip_has_the_bits_of_an_edited_weight(seed, members, steps, 
         if paired
         else (lambda both: packed(both[0], words=words))
     )
-    strips = cpu.Strips([(row, top, pack(tile)) for (row, top, _), tile in zip(members, tiles, strict=True)])
+    own = [(row, top, pack(tile)) for (row, top, _), tile in zip(members, tiles, strict=True)]
+    strips = strips_of(cpu, own)
     if paired:
         whole = cpu.pack_pair(*map(as_weight, weights), biases=tuple(tensors(*biases)))
     else:

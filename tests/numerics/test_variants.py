@@ -28,7 +28,7 @@ def test_every_operation_gives_the_bits_that_are_kept(name):
     """With one thread and with two; in a process of its own, as the variant is chosen once."""
     variant_named(name)
     command = [sys.executable, str(HERE / "digest.py")]
-    chosen = os.environ | {build.CHOICE: name}
+    chosen = os.environ | {build.CHOICE: name, "PYTHONPATH": str(HERE.parent)}
     printed = subprocess.run(command, env=chosen, check=True, capture_output=True, text=True, timeout=200)
     assert json.loads(printed.stdout) == json.loads((HERE / "digests.json").read_text())
 

@@ -48,7 +48,8 @@ def bare(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bare")
     subprocess.run([*PIP, "install", "--quiet", "--no-deps", "--target", folder / "site", wheel], check=True)
     environment = {name: value for name, value in os.environ.items() if name != "CC"}
-    places = {"PATH": folder / "none", "PYTHONPATH": folder / "site", "XDG_CACHE_HOME": folder / "cache"}
+    paths = os.pathsep.join([str(folder / "site"), str(HERE.parent)])
+    places = {"PATH": folder / "none", "PYTHONPATH": paths, "XDG_CACHE_HOME": folder / "cache"}
     return environment | {name: str(place) for name, place in places.items()}
 
 

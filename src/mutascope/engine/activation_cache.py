@@ -118,7 +118,7 @@ def common_length(*texts: Sequence[object]) -> int:
     2
     """
     columns = enumerate(zip(*texts, strict=False))
-    return next((at for at, items in columns if len(set(items)) > 1), min(map(len, texts)))
+    return next((at for at, items in columns if items.count(items[0]) < len(items)), min(map(len, texts)))
 
 
 def common_beginning(texts: Sequence[Sequence[int]]) -> int:

@@ -11,6 +11,7 @@ the first slots of its cache; they only join, and leave when the mutant has ende
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from mutascope.engine.activation_cache import ActivationCache
 from mutascope.engine.decoder import Decoder, whole_blocks
-from mutascope.engine.edits import Edits
+from mutascope.engine.edits import Edits, written
 from mutascope.engine.head import Head
 from mutascope.engine.rows import Row
 
@@ -42,19 +43,19 @@ def decode(decoder: Decoder, head: Head, rows: Iterable[Row]) -> Iterator[Row]:
         while waiting and waiting[-1].position == position:
             new.append(waiting.pop())
         batch.admit(new, position)
-        final, rows = decoder.final(batch.step(position)), batch.rows
-        steps = torch.tensor([len(row.tokens) for row in rows])
+        final = decoder.final(batch.step(position))
+        batch.tell()  # while a card is at work
         families = batch.families() if head.has_shortlists else ()
-        tokens = head.sample_families(final, steps, families).tolist()
-        for row, token in zip(rows, tokens, strict=True):
-            row.take(token)
-        ended = [row for row in rows if row.ended]
+        ended = batch.take(head.sample_families(final, batch.steps, families).numpy())
         batch.part(ended, position + 1)
         yield from ended
 
 
 class BatchedDecoding:
     """Divergent mutants on their way from position to position. Each has a number, in the order in which they came.
+
+    Attributes:
+        rows: the mutants in decoding, in the order of :meth:`step`'s result.
 
     Args:
         decoder: of the network.
@@ -69,6 +70,11 @@ class BatchedDecoding:
         self._numbers: dict[Row, int] = {}
         self._layers = np.zeros(count, dtype=np.int64)
         self._leaders = np.zeros(count, dtype=np.int64)
+        # of every text: its last token, how many it has, and how many it has at most
+        self._tokens, self._lengths, self._most = np.zeros((3, count), dtype=np.int64)
+        self._written = written(())
+        self.rows: list[Row] = []
+        self._untold: list[int] = []
         self._slots = np.full((layers, count), _NONE)
         self._members = np.zeros((layers, count), dtype=np.int64)
         self._counts = [0] * layers
@@ -86,9 +92,9 @@ class BatchedDecoding:
         return self._counts[-1]
 
     @property
-    def rows(self) -> list[Row]:
-        """The mutants in decoding, in the order of :meth:`step`'s result."""
-        return [self._known[number] for number in self._batch(-1).tolist()]
+    def steps(self) -> Tensor:
+        """Index of the token that every mutant in decoding picks next."""
+        return torch.from_numpy(self._lengths[self._batch(-1)])
 
     def admit(self, rows: Sequence[Row], position: int) -> None:
         """Take in mutants whose latest token stands at ``position`` and has left their text."""
@@ -99,10 +105,16 @@ class BatchedDecoding:
         numbers = np.arange(known_before, len(self._known))
         self._numbers.update(zip(rows, numbers.tolist(), strict=True))
         self._layers[numbers] = [row.layer for row in rows]
+        self._tokens[numbers] = [row.tokens[-1] for row in rows]
+        self._lengths[numbers] = [len(row.tokens) for row in rows]
+        self._most[numbers] = [row.asked.steps for row in rows]
+        edits = written(zip(numbers.tolist(), [row.edit for row in rows], strict=True))
+        self._written = np.concatenate([self._written, edits], axis=1)
         self._edits = None
+        self.rows += rows
         seen = [row.take_seen().unbind(0) for row in rows]
         for layer in range(len(self._caches)):
-            own = [index for index, row in enumerate(rows) if row.layer <= layer]
+            own = np.flatnonzero(self._layers[numbers] <= layer).tolist()
             if own:
                 known = [seen[index][layer - rows[index].layer] for index in own]
                 first = self._join(layer, numbers[own])
@@ -131,15 +143,13 @@ class BatchedDecoding:
         decoder = self.decoder
         places = decoder.places(position, position + 1)
         if self._edits is None:
-            numbers = self._batch(-1)
-            slots = self._slots[self._layers[numbers], numbers].tolist()
-            edits = (row.edit for row in self.rows)
-            self._edits = Edits(zip(slots, edits, strict=True), decoder.operations.strips)
+            slots = self._slots[self._layers, np.arange(len(self._layers))]
+            self._edits = Edits(self._written, slots, decoder.strips)
         if not self._sources:
             above = [self._seats(layer - 1, self._batch(layer)) for layer in range(1, len(self._caches))]
             together = decoder.indices(np.concatenate(above)) if above else decoder.indices([])
             self._sources = together.split([len(some) for some in above])
-        fed = decoder.indices([self._known[number].tokens[-1] for number in self._batch(0).tolist()])
+        fed = decoder.indices(self._tokens[self._batch(0)])
         hidden = decoder.embed(fed[:, None], places)
         for layer, cache in enumerate(self._caches):
             if layer:
@@ -158,6 +168,27 @@ class BatchedDecoding:
             family.insert(0 if number == leader else len(family), index)
         return list(members.values())
 
+    def take(self, picked: np.ndarray) -> list[Row]:
+        """Extend the mutants in decoding by the tokens that they pick; return those that have ended.
+
+        The others are told by :meth:`tell`: the next step does not need to know that they were.
+        """
+        numbers, rows = self._batch(-1), self.rows
+        self._tokens[numbers] = picked
+        self._lengths[numbers] += 1
+        self._untold = picked.tolist()
+        full = (picked < 0) | (self._lengths[numbers] >= self._most[numbers])
+        ends = np.isin(picked, [*rows[0].asked.ends]) if rows[0].asked.ends else False
+        ended = np.flatnonzero(full | ends).tolist()
+        if ended:
+            self.tell()
+        return [rows[index] for index in ended]
+
+    def tell(self) -> None:
+        """Extend the rows by the tokens that they have picked last, if they do not know them."""
+        deque(map(Row.take, self.rows, self._untold), maxlen=0)  # consumes them
+        self._untold = []
+
     def part(self, ended: Sequence[Row], position: int) -> None:
         """Let the mutants that have ended go, and split the families of those that go on.
 
@@ -172,6 +203,7 @@ class BatchedDecoding:
         if gone:
             self._edits = None
             self._copy([self._release(layer, np.array(gone)) for layer in range(len(self._caches))], position)
+            self.rows = [self._known[number] for number in self._batch(-1).tolist()]
 
     def _copy(self, copies: Sequence[tuple[Tensor, Sequence[int], Sequence[int]]], position: int) -> None:
         """Copy rows of layers, with what they have seen before a position."""
@@ -181,17 +213,19 @@ class BatchedDecoding:
     def _inherit(self, layer: int, heirs: Mapping[int, int]) -> tuple[Tensor, Sequence[int], Sequence[int]]:
         """Give new leaders slots in a layer below their own; return what must be copied, from the old ones' slots."""
         new = [heir for heir in heirs if self._layers[heir] > layer]
+        if not new:
+            return self._caches[layer], (), ()
         known = self._slots[layer, [heirs[heir] for heir in new]].tolist()
-        first = self._join(layer, np.array(new)) if new else 0
+        first = self._join(layer, np.array(new))
         return self._caches[layer], known, range(first, first + len(new))
 
     def _heirs(self, left: np.ndarray, gone: set[int]) -> dict[int, int]:
         """Give families whose members have parted leaders of their own; return the old leader of each of these."""
+        leaders, tokens = self._leaders[left], self._tokens[left]
+        others = np.flatnonzero((tokens != self._tokens[leaders]) | np.isin(leaders, [*gone]))
         families: dict[tuple[int, int], list[int]] = {}
-        for number, leader in zip(left.tolist(), self._leaders[left].tolist(), strict=True):
-            token = self._known[number].tokens[-1]
-            if leader in gone or token != self._known[leader].tokens[-1]:
-                families.setdefault((leader, token), []).append(number)
+        for number, *family in np.column_stack([left, leaders, tokens])[others].tolist():
+            families.setdefault(tuple(family), []).append(number)
         heirs = {}
         for (leader, _), family in families.items():
             heir = self._deepest(family)
@@ -209,8 +243,11 @@ class BatchedDecoding:
 
     def _seats(self, layer: int, numbers: np.ndarray) -> np.ndarray:
         """Return the slots in a layer of rows, or of the leaders that compute them."""
-        own = self._slots[layer, numbers]
-        return np.where(own == _NONE, self._slots[layer, self._leaders[numbers]], own)
+        slots = self._slots[layer]
+        seats = slots[numbers]
+        led = np.flatnonzero(seats == _NONE)
+        seats[led] = slots[self._leaders[numbers[led]]]
+        return seats
 
     def _join(self, layer: int, numbers: np.ndarray) -> int:
         """Give rows slots in a layer, and return the first of these; the cache grows by half where it is full."""

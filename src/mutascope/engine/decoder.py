@@ -137,6 +137,10 @@ class Decoder:
         """Return the places of a pass in which every row is fed positions ``start`` to ``stop``."""
         return Places(self._all[None, start:stop], stop)
 
+    def strips(self, table: np.ndarray, counts: Sequence[int]) -> list[Any]:
+        """Return the rows of several maps that have weights of their own (mutascope.engine.edits)."""
+        return self.operations.strips(table, counts, self.head.device)
+
     # the pass
 
     def embed(self, tokens: Tensor, places: Places) -> Tensor:

@@ -35,7 +35,7 @@ class Asked:
         return len(self.tokens)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Row:
     """A mutant on its way through one prompt.
 

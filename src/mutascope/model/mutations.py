@@ -96,13 +96,15 @@ class Mutagen:
 
     def replacement(self, mutant: Mutant) -> Tensor:
         """Return the values that the mutation writes, [tile outs, tile ins], in the dtype of the model."""
+        return self._replacement(mutant, self.wild_type_tile(mutant))
+
+    def _replacement(self, mutant: Mutant, wild: Tensor) -> Tensor:
         locus = self.locus(mutant)
         maximum, minimum = self.extremes(locus)
         seed = int.from_bytes(
             hashlib.sha256(f"{locus.name}:{mutant.row},{mutant.col}".encode()).digest()[:7], "big"
         )
-        tile = Tile(self.wild_type_tile(mutant), maximum, minimum, seed)
-        return new_values(mutant.mutation, tile)
+        return new_values(mutant.mutation, Tile(wild, maximum, minimum, seed))
 
     def wild_type_tile(self, mutant: Mutant) -> Tensor:
         """Return a copy of the current values at the mutant's site, [tile outs, tile ins]."""
@@ -113,11 +115,11 @@ class Mutagen:
         """Return the first output feature of the mutant's tile, and a copy of the weights of all of the tile's output
         features with the mutation in place, [tile outs, ins]; nothing is written.
         """
-        locus = self.locus(mutant)
-        top, bottom, left, right = self.tiling.bounds(locus, mutant.row, mutant.col)
-        rows = parameter_of(self.network, locus)[features_of(locus, top, bottom)].clone()
-        rows[:, left:right] = self.replacement(mutant)
-        return top, rows
+        parameter, outs, ins = self._site(mutant)
+        rows = parameter[outs].clone()
+        tile = rows[:, ins]
+        tile.copy_(self._replacement(mutant, tile))
+        return mutant.row * self.tiling.tile, rows
 
     @contextmanager
     def mutated(self, mutant: Mutant, dose: float = 1.0) -> Iterator[PreTrainedModel]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,7 +54,7 @@ class Operations(Protocol):
         """Return a gate and what it gates."""
         ...
 
-    def strips(self, groups: Mapping[Hashable, Sequence[tuple[int, int, Any]]]) -> dict[Hashable, Any]:
+    def strips(self, table: np.ndarray, counts: Sequence[int], device: torch.device) -> list[Any]:
         """Return the rows of several maps that have weights of their own."""
         ...
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,26 +42,36 @@ class Packed:
         """Whether the weights are in bfloat16."""
         return self.panels.dtype == torch.int32
 
+    def entries(self, top: int) -> list[tuple[int, int, int, int]]:
+        """Return what a table of :class:`Strips` says of a tile whose outputs have these weights, behind its row: the
+        first output feature, their number, whether they are in words, and the address of the panels.
+        """
+        return [(top, self.outs, self.in_words, self.panels.data_ptr())]
 
+
+@dataclass(frozen=True)
 class Strips:
     """Rows whose mutant writes a tile of the weight: the tile's outputs are computed with weights of their own.
 
-    Args:
-        members: row of the batch, first output feature, and the edited weights of the tile's outputs, packed.
+    Attributes:
+        table: int64 [strips, 5]: row of the batch, and :meth:`Packed.entries`.
     """
 
-    def __init__(self, members: Sequence[tuple[int, int, Packed]]) -> None:
-        self.panels = [packed.panels for _, _, packed in members]
-        table = [(row, top, own.outs, own.in_words, own.panels.data_ptr()) for row, top, own in members]
-        self.table = torch.tensor(table, dtype=torch.int64)
+    table: Tensor
 
     def __len__(self) -> int:
-        return len(self.panels)
+        return len(self.table)
 
 
-def strips(groups: Mapping[Hashable, Sequence[tuple[int, int, Packed]]]) -> dict[Hashable, Strips]:
-    """Return the :class:`Strips` of the members of every group."""
-    return {key: Strips(members) for key, members in groups.items()}
+def strips(table: np.ndarray, counts: Sequence[int], device: torch.device | None = None) -> list[Strips]:
+    """Return the strips of several maps. The weights must outlive them.
+
+    Args:
+        table: int64 [strips, 5], those of a map behind those of the one before.
+        counts: strips of every map, one at least.
+        device: of the weights; there is but one.
+    """
+    return [Strips(some) for some in torch.from_numpy(table).split(list(counts))]
 
 
 def stack(matrices: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Packed:

@@ -9,8 +9,9 @@ sum of a head is not finite, all that the head puts out is NaN.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from functools import cache as kept
 
+import numpy as np
 import torch
 import triton
 import triton.language as tl
@@ -18,8 +19,17 @@ from torch import Tensor
 
 from mutascope.numerics.cpu import SUMS, Heads
 from mutascope.numerics.cuda.elementwise import hyperbolic
-from mutascope.numerics.cuda.launch import INTERPRETED, aligned, launch, operand, power_of_two, rounded
-from mutascope.numerics.cuda.truth import truth_of
+from mutascope.numerics.cuda.launch import (
+    INTERPRETED,
+    Launcher,
+    aligned,
+    ceil_div,
+    is_aligned,
+    operand,
+    power_of_two,
+    rounded,
+)
+from mutascope.numerics.cuda.truth import Truth, truth_of
 
 _TURNED = 16
 """Heads of a token that are rotated at a time."""
@@ -40,7 +50,7 @@ def copy_rows(copies: Iterable[tuple[Tensor, Sequence[int], Sequence[int]]], pos
     The arguments are those of :func:`mutascope.numerics.cpu.copy_rows`.
     """
     caches, *rows = zip(*copies, strict=True)
-    numbers = torch.tensor([[*chain(*some)] for some in rows]).to(caches[0].device)
+    numbers = torch.from_numpy(np.stack([np.concatenate(some) for some in rows])).to(caches[0].device)
     for cache, place in zip(caches, numbers.split([*map(len, rows[0])], dim=1), strict=True):
         some, axis = cache[..., :positions, :], cache.ndim - 4
         some.index_copy_(axis, place[1], some.index_select(axis, place[0]))
@@ -73,7 +83,8 @@ def attend(
     _remember(qkv, own, heads, cache, rotary, positions, place)
     if not read:
         return None
-    return _see(qkv, own, heads, (cache[0], cache[1]), positions, place, rows)
+    keys, values = cache.unbind(0)
+    return _see(qkv, own, heads, (keys, values), positions, place, rows)
 
 
 def attend_alone(
@@ -106,24 +117,27 @@ def _see(
     """
     truth = truth_of(q.dtype, q.device)
     assert truth is not None
-    out, group = q.new_empty(len(q), own), heads.n_heads // heads.n_kv_heads
-    launch(
-        _attend,
-        (rows, heads.n_kv_heads, triton.cdiv(place[1] * group, truth.queries)),
+    out, group = q.new_empty(q.shape[0], own), heads.n_heads // heads.n_kv_heads
+    launcher = _attending(heads, q.shape[1], own, place[1] == 1, truth)
+    launcher(
+        (rows, heads.n_kv_heads, ceil_div(place[1] * group, truth.queries)),
+        (is_aligned(q), is_aligned(known[0]), is_aligned(known[1]), is_aligned(positions)),
         *(q, *known, out, positions, *place, known[0].shape[-2], origin),
         *(heads.window, float(heads.scale), float(heads.cap)),
-        **{"features": q.shape[1], "own": own, "kv_heads": heads.n_kv_heads, "head_dim": heads.head_dim},
-        **{
-            "GROUP": group,
-            "CAPPED": heads.cap > 0,
-            "ALONE": place[1] == 1,
-            "QUERIES": truth.queries,
-            "KEYS": truth.keys,
-        },
-        **{"WIDTH": max(_NARROWEST, power_of_two(heads.head_dim)), "PRECISION": truth.precision},
-        **{"num_warps": truth.attention_warps, "num_stages": truth.attention_stages},
     )
     return out
+
+
+@kept
+def _attending(heads: Heads, features: int, own: int, alone: bool, truth: Truth) -> Launcher:
+    return Launcher(
+        _attend,
+        **{"features": features, "own": own, "kv_heads": heads.n_kv_heads, "head_dim": heads.head_dim},
+        **{"GROUP": heads.n_heads // heads.n_kv_heads, "CAPPED": heads.cap > 0, "ALONE": alone},
+        **{"QUERIES": truth.queries, "KEYS": truth.keys, "PRECISION": truth.precision},
+        **{"WIDTH": max(_NARROWEST, power_of_two(heads.head_dim))},
+        **{"num_warps": truth.attention_warps, "num_stages": truth.attention_stages},
+    )
 
 
 def _remember(
@@ -137,14 +151,23 @@ def _remember(
 ) -> None:
     """Rotate queries where they lie, and write rotated keys, and values, into the cache."""
     cos, sin = rotary if rotary else (None, None)
-    queries, n_kv = own // heads.head_dim, heads.n_kv_heads
-    launch(
+    keys, values = cache.unbind(0)
+    turned = 0 if cos is None else cos.shape[1]
+    queries = own // heads.head_dim
+    _rotating(queries, heads.n_kv_heads, heads.head_dim, turned)(
+        (qkv.shape[0], ceil_div(queries + 2 * heads.n_kv_heads, _TURNED), 1),
+        (qkv.dtype, is_aligned(qkv), is_aligned(keys), is_aligned(values), is_aligned(positions)),
+        *(qkv, keys, values, cos, sin, positions, *place, cache.shape[-2]),
+    )
+
+
+@kept
+def _rotating(queries: int, n_kv: int, head_dim: int, turned: int) -> Launcher:
+    return Launcher(
         _rotate,
-        (len(qkv), triton.cdiv(queries + 2 * n_kv, _TURNED)),
-        *(qkv, cache[0], cache[1], cos, sin, positions, *place, cache.shape[-2]),
-        **{"queries": queries, "kv_heads": n_kv, "head_dim": heads.head_dim, "features": qkv.shape[1]},
-        **{"turned": 0 if cos is None else cos.shape[1], "HEADS": _TURNED},
-        **{"WIDTH": power_of_two(heads.head_dim), "num_warps": 4},
+        **{"queries": queries, "kv_heads": n_kv, "head_dim": head_dim},
+        **{"features": (queries + 2 * n_kv) * head_dim, "turned": turned, "HEADS": _TURNED},
+        **{"WIDTH": power_of_two(head_dim), "num_warps": 4},
     )
 
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from mutascope.numerics.cuda.launch import launch, rounded
+from mutascope.numerics.cuda.launch import Launcher, ceil_div, is_aligned, launch, rounded
 
 ACTIVATIONS = {"silu": 1, "gelu": 2, "gelu_tanh": 3}
 _TANH = 4
@@ -33,29 +35,33 @@ def tanh(x: Tensor) -> Tensor:
 
 def gated(x: Tensor, act: str | None, residual: Tensor | None = None) -> Tensor:
     """Return act(first half) * second half of rows [n, 2 width], [n, width], plus a residual, in the dtype of x."""
-    width = x.shape[1] // 2
-    out = x.new_empty(len(x), width)
-    function = ACTIVATIONS[act] if act else 0
-    grid = (len(x), triton.cdiv(width, _BLOCK))
-    launch(_gated, grid, x, out, **{"width": width, "FUNCTION": function, "BLOCK": _BLOCK, "num_warps": 4})
+    rows, width = x.shape[0], x.shape[1] // 2
+    out = x.new_empty(rows, width)
+    launcher = _gate(width, ACTIVATIONS[act] if act else 0)
+    launcher((rows, ceil_div(width, _BLOCK), 1), (x.dtype, is_aligned(x)), x, out)
     return out if residual is None else out + residual.view(out.shape)
 
 
 def halves(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return floats as the sum of two, each with the 11 bits that tensor cores take: an upper one and a lower one.
 
-    Beyond 2^127 the upper one is rounded towards 0, else to nearest.
+    They are dense, as x is. Beyond 2^127 the upper one is rounded towards 0, else to nearest.
     """
-    upper, lower = torch.empty_like(x), torch.empty_like(x)
-    launch(_halves, (triton.cdiv(x.numel(), _BLOCK),), x, upper, lower, x.numel(), BLOCK=_BLOCK, num_warps=4)
+    upper, lower, count = torch.empty_like(x), torch.empty_like(x), x.numel()
+    _halving((ceil_div(count, _BLOCK), 1, 1), None, x, upper, lower, count)
     return upper, lower
+
+
+@cache
+def _gate(width: int, function: int) -> Launcher:
+    return Launcher(_gated, width=width, FUNCTION=function, BLOCK=_BLOCK, num_warps=4)
 
 
 def _apply(x: Tensor, function: int) -> Tensor:
     width = x.shape[-1]
     rows = x.flatten(0, -2) if x.ndim != 1 else x[None]
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    grid = (len(rows), triton.cdiv(width, _BLOCK))
+    grid = (len(rows), ceil_div(width, _BLOCK))
     options = {"width": width, "FUNCTION": function, "BLOCK": _BLOCK, "num_warps": 4}
     launch(_elements, grid, rows, out, rows.stride(0), **options)
     return out
@@ -105,6 +111,9 @@ def _halves(x, upper, lower, count, BLOCK: tl.constexpr):
     above = _narrowed(value)
     tl.store(upper + at, above, mask=at < count)
     tl.store(lower + at, _narrowed(value - above), mask=at < count)
+
+
+_halving = Launcher(_halves, BLOCK=_BLOCK, num_warps=4)
 
 
 @triton.jit(do_not_specialize=["stride"], do_not_specialize_on_alignment=["x", "out"])

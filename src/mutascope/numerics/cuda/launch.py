@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -18,54 +19,83 @@ ALIGNED = 16
 engine reads nothing else.
 """
 
-_compiled: dict[tuple[Any, ...], tuple[Any, list[Any]]] = {}
-"""Kernels, and their constants, by all that they are compiled for: Triton asks so much at every launch that most take
-longer to begin than to run.
-"""
 
-
-def launch(kernel: Any, grid: tuple[int, ...], first: Tensor, *arguments: Any, **options: Any) -> None:
-    """Run a kernel on the card of its first argument; additions and products are not fused into one rounding.
+class Launcher:
+    """A kernel with its constants. It remembers what was compiled: Triton asks so much at every launch that most take
+    longer to begin than to run.
 
     Args:
         kernel: specialized on no number among its arguments.
-        grid: of programs.
-        first, arguments: its arguments that are not constant, in their order.
         options: its constants, and those of the compiler.
     """
-    with torch.cuda.device_of(first):
-        if INTERPRETED.value:
-            kernel[grid](first, *arguments, enable_fp_fusion=False, **options)
-            return
-        kinds = tuple([_kind(argument) for argument in (first, *arguments)])
-        key = (id(kernel), first.device.index, kinds, *options.values())
-        if key not in _compiled:
-            constants = [options[name] for name in kernel.arg_names[1 + len(arguments) :]]
-            compiled = kernel[grid](first, *arguments, enable_fp_fusion=False, **options)
-            _compiled[key] = (compiled, constants)
-            return
-        compiled, constants = _compiled[key]
-        compiled[(*grid, 1, 1)[:3]](first, *arguments, *constants)
+
+    def __init__(self, kernel: Any, **options: Any) -> None:
+        self.kernel, self.options = kernel, options
+        self._compiled: dict[Hashable, tuple[Any, list[Any]]] = {}
+
+    def __call__(self, grid: tuple[int, ...], kinds: Hashable, first: Tensor, *arguments: Any) -> None:
+        """Run the kernel on the card of its first argument; additions and products are not fused into one rounding.
+
+        Args:
+            grid: of programs, in three dimensions.
+            kinds: of the arguments: all that may differ between calls and that Triton compiles the kernel anew for
+                (dtypes, alignments, which are None), but for the card.
+            first, arguments: those that are not constant, in their order: tensors, matrices in blocks, numbers, None.
+        """
+        with torch.cuda.device_of(first):
+            key = first.get_device(), kinds
+            known = self._compiled.get(key)
+            if known is not None:
+                compiled, constants = known
+                compiled[grid](first, *arguments, *constants)
+                return
+            compiled = self.kernel[grid](first, *arguments, enable_fp_fusion=False, **self.options)
+            if not INTERPRETED.value:
+                names = self.kernel.arg_names[1 + len(arguments) :]
+                self._compiled[key] = compiled, [self.options[name] for name in names]
 
 
-def _kind(argument: Any) -> Any:
+_launchers: dict[Hashable, Launcher] = {}
+
+
+def launch(
+    kernel: Any, grid: tuple[int, ...], first: Tensor, *arguments: Tensor | float | None, **options: Any
+) -> None:
+    """Run a kernel whose arguments may be of any kind, as a :class:`Launcher` does."""
+    key = id(kernel), *options.values()
+    launcher = _launchers.get(key)
+    if launcher is None:
+        launcher = _launchers[key] = Launcher(kernel, **options)
+    kinds = tuple([_kind(argument) for argument in (first, *arguments)])
+    launcher((*grid, 1, 1)[:3], kinds, first, *arguments)
+
+
+def _kind(argument: Tensor | float | None) -> Any:
     """Return what Triton compiles a kernel anew for."""
-    if isinstance(argument, TensorDescriptor):
-        return argument.base.dtype, *argument.block_shape
     if isinstance(argument, Tensor):
-        return argument.dtype, argument.data_ptr() % ALIGNED == 0
+        return argument.dtype, is_aligned(argument)
     return argument is None, isinstance(argument, int) and abs(argument) >= 2**31
 
 
-def in_blocks(matrix: Tensor | None, rows: int, columns: int) -> TensorDescriptor | None:
-    """Return a matrix, if there is one, as a card's copy engine reads it, in blocks; its rows are dense."""
-    return None if matrix is None else TensorDescriptor.from_tensor(matrix, [rows, columns])
+def is_aligned(tensor: Tensor) -> bool:
+    """Whether a tensor begins at an address that Triton knows more of."""
+    return tensor.data_ptr() % ALIGNED == 0
+
+
+def ceil_div(size: int, step: int) -> int:
+    """Return how many steps a size takes: ``triton.cdiv``, which a kernel may call too, takes longer."""
+    return -(-size // step)
+
+
+def in_blocks(matrix: Tensor, rows: int, columns: int) -> TensorDescriptor:
+    """Return a matrix as a card's copy engine reads it, in blocks; its rows are dense."""
+    return TensorDescriptor.from_tensor(matrix, [rows, columns])
 
 
 def aligned(tensor: Tensor) -> Tensor:
     """Return a tensor's values, dense, at an address that all kernels are compiled for; itself where it is so."""
     dense = tensor.contiguous()
-    return dense if dense.data_ptr() % ALIGNED == 0 else dense.clone()
+    return dense if is_aligned(dense) else dense.clone()
 
 
 def power_of_two(size: int) -> int:

@@ -8,18 +8,19 @@ weights, have the bits of the edited matrix.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-import triton
 from torch import Tensor
 
 from mutascope.numerics.cuda.elementwise import ACTIVATIONS, gated, halves
-from mutascope.numerics.cuda.launch import ALIGNED, aligned, in_blocks, launch
+from mutascope.numerics.cuda.launch import ALIGNED, Launcher, aligned, ceil_div, in_blocks, is_aligned
 from mutascope.numerics.cuda.products import multiply
-from mutascope.numerics.cuda.truth import Truth, truth_of
+from mutascope.numerics.cuda.truth import Blocks, Truth, truth_of
 
 _GROUP = 8
 """Blocks of rows that are next to each other in time for every block of outputs, which then stays in the L2 cache."""
@@ -42,12 +43,12 @@ class Packed:
     bias: Tensor | None
     paired: bool = False
 
-    @property
+    @cached_property
     def outs(self) -> int:
         """Output features; of a pair, those of one."""
         return self.width // 2 if self.paired else self.width
 
-    @property
+    @cached_property
     def ins(self) -> int:
         """Input features."""
         return self.matrices[0].shape[1]
@@ -58,6 +59,21 @@ class Packed:
         return self.matrices[0].stride(0), self.matrices[0].stride(1)
 
     @cached_property
+    def _dense(self) -> list[Tensor]:
+        return [aligned(matrix) for matrix in self.matrices]
+
+    def entries(self, top: int) -> list[tuple[int, int, int, int]]:
+        """Return what a table of :class:`Strips` says of a tile whose outputs have these weights, behind its row: of
+        every matrix which it is, the first output feature, their number, and the address where it lies dense.
+        """
+        return [(which, top, len(own), own.data_ptr()) for which, own in enumerate(self._dense)]
+
+    @cached_property
+    def width(self) -> int:
+        """Output features of all matrices."""
+        return sum(map(len, self.matrices))
+
+    @cached_property
     def in_bulk(self) -> bool:
         """Whether a card's copy engine can read these weights, and what they are fed."""
         size = self.matrices[0].element_size()
@@ -65,15 +81,49 @@ class Packed:
         return self.strides[1] == 1 and all(place % ALIGNED == 0 for place in places)
 
     @cached_property
-    def places(self) -> list[tuple[int, int, Tensor]]:
-        """Of every matrix: output features, and the address where it lies dense, in the tensor that is last."""
-        dense = [aligned(matrix) for matrix in self.matrices]
-        return [(len(matrix), matrix.data_ptr(), matrix) for matrix in dense]
+    def _products(self) -> dict[tuple[Blocks, int], Product]:
+        return {}
 
-    @property
-    def width(self) -> int:
-        """Output features of all matrices."""
-        return sum(map(len, self.matrices))
+    def product(self, truth: Truth, blocks: Blocks, function: int) -> Product:
+        """Return what computes the map with some blocks; made once, as it would take longer than a launch."""
+        key = blocks, function
+        if key not in self._products:
+            self._products[key] = self._product(truth, blocks, function)
+        return self._products[key]
+
+    def _product(self, truth: Truth, blocks: Blocks, function: int) -> Product:
+        outs, strip = [*map(len, self.matrices), 0, 0][:_MOST], truth.strip(blocks)
+        launcher = Launcher(
+            multiply,
+            **dict(zip(("outs", "second_outs", "third_outs"), outs, strict=True)),
+            **{"ins": self.ins, "out_stride": self.strides[0], "in_stride": self.strides[1]},
+            **{"single": self.outs, "ROWS": blocks.rows, "OUTS": blocks.outs},
+            **{"STRIP_ROWS": strip[0], "STRIP_OUTS": strip[1], "INS": truth.ins},
+            **{"FUNCTION": function, "GROUP": _GROUP},
+            **{"num_warps": blocks.warps, "num_stages": blocks.stages},
+        )
+        bulk = truth.bulk and self.in_bulk
+        factors = [in_blocks(each, blocks.outs, truth.ins) if bulk else each for each in self.matrices]
+        missing = [None] * (_MOST - len(factors))
+        return Product(
+            launcher, bulk, (*factors, *missing), sum(ceil_div(some, blocks.outs) for some in outs)
+        )
+
+
+class Product(NamedTuple):
+    """What computes a map with some blocks.
+
+    Attributes:
+        launcher: of the kernel.
+        bulk: whether a card's copy engine reads what it multiplies.
+        factors: the matrices as the kernel takes them, and None for those that are not there.
+        wide: blocks that are side by side.
+    """
+
+    launcher: Launcher
+    bulk: bool
+    factors: tuple[Any, ...]
+    wide: int
 
 
 @dataclass(frozen=True)
@@ -84,16 +134,10 @@ class Strips:
         table: int64 [strips, 5]: row of the batch; which of a pair; first output feature; their number; the address
             of the edited weights of these outputs, [outs, ins].
         most: outputs of a strip, at most.
-        weights: what the table points to.
     """
 
     table: Tensor
     most: int
-    weights: tuple[Tensor, ...]
-
-
-Member = tuple[int, int, Packed]
-"""Row of the batch, first output feature, and the edited weights of the tile's outputs."""
 
 
 def pack(weight: Tensor, bias: Tensor | None = None) -> Packed:
@@ -120,25 +164,18 @@ def stack(matrices: Sequence[Tensor], biases: Sequence[Tensor | None], *, paired
     return Packed(weights, torch.cat(filled).float(), paired)
 
 
-def strips(groups: Mapping[Hashable, Sequence[Member]]) -> dict[Hashable, Strips]:
-    """Return the strips of every group of rows, with one copy to the card."""
-    owned = {
-        key: [
-            (row, which, top, *each)
-            for row, top, packed in members
-            for which, each in enumerate(packed.places)
-        ]
-        for key, members in groups.items()
-    }
-    entries = [entry[:5] for some in owned.values() for entry in some]
-    if not entries:
-        return {}
-    device = next(iter(owned.values()))[0][5].device
-    tables = torch.tensor(entries, dtype=torch.int64).to(device).split([len(some) for some in owned.values()])
-    return {
-        key: Strips(table, max(entry[3] for entry in some), tuple(entry[5] for entry in some))
-        for (key, some), table in zip(owned.items(), tables, strict=True)
-    }
+def strips(table: np.ndarray, counts: Sequence[int], device: torch.device) -> list[Strips]:
+    """Return the strips of several maps, with one copy to the card. The weights must outlive them.
+
+    Args:
+        table: int64 [strips, 5], those of a map behind those of the one before: row, and :meth:`Packed.entries`.
+        counts: strips of every map, one at least.
+        device: of the weights.
+    """
+    starts = np.cumsum([0, *counts[:-1]])
+    most = np.maximum.reduceat(table[:, 3], starts).tolist()
+    tables = torch.from_numpy(table).to(device).split(list(counts))
+    return [Strips(some, outs) for some, outs in zip(tables, most, strict=True)]
 
 
 def linear(
@@ -169,23 +206,19 @@ def linear(
     assert truth is not None
     assert half == (x.dtype == torch.bfloat16)
     fed = aligned(x).view(-1, packed.ins)
-    after = (packed.bias, None if packed.paired or residual is None else aligned(residual))
+    added = None if packed.paired or residual is None else aligned(residual)
     function = 0 if packed.paired or act is None else ACTIVATIONS[act]
-    out = fed.new_empty(len(fed), packed.width)
-    _multiply(fed, packed, after, function, out, strips, steps, truth)
+    out = fed.new_empty(fed.shape[0], packed.width)
+    _multiply(fed, packed, added, function, out, strips, steps, truth)
     if packed.paired:
         out = gated(out, act, residual)
     return out.view(*x.shape[:-1], packed.outs)
 
 
-After = tuple[Tensor | None, Tensor | None]
-"""What is added to sums: a bias [outs], and behind the activation a residual [rows, outs]."""
-
-
 def _multiply(
     x: Tensor,
     packed: Packed,
-    after: After,
+    residual: Tensor | None,
     function: int,
     out: Tensor,
     strips: Strips | None,
@@ -193,25 +226,20 @@ def _multiply(
     truth: Truth,
 ) -> None:
     """Write act(x W^T + bias) + residual of all matrices into a result, with the edited tiles of some rows."""
-    blocks, missing = truth.blocks(len(x)), [None] * (_MOST - len(packed.matrices))
-    outs = [*map(len, packed.matrices), 0, 0][:_MOST]
-    programs = triton.cdiv(len(x), blocks.rows) * sum(triton.cdiv(some, blocks.outs) for some in outs)
+    rows = x.shape[0]
+    blocks = truth.blocks(rows)
+    product, strip = packed.product(truth, blocks, function), truth.strip(blocks)
     upper, lower = halves(x) if truth.apart else (x, None)
-    fed, matrices = (None, None), packed.matrices
-    if truth.bulk and packed.in_bulk:
-        fed = [in_blocks(each, blocks.rows, truth.ins) for each in (upper, lower)]
-        matrices = [in_blocks(each, blocks.outs, truth.ins) for each in matrices]
-    (table, count, across), strip = (None, 0, 0), truth.strip(blocks)
+    fed, fed_lower = None, None
+    if product.bulk:
+        fed = in_blocks(upper, blocks.rows, truth.ins)
+        fed_lower = None if lower is None else in_blocks(lower, blocks.rows, truth.ins)
+    table, count, across = None, 0, 0
     if strips is not None:
-        table, count, across = strips.table, len(strips.table), triton.cdiv(strips.most, strip[1])
-    launch(
-        multiply,
-        (programs + count * across * triton.cdiv(steps, strip[0]),),
-        *(upper, lower, *fed, *matrices, *missing, *after, out, table, len(x), count, across, steps),
-        **dict(zip(("outs", "second_outs", "third_outs"), outs, strict=True)),
-        **{"ins": packed.ins, "out_stride": packed.strides[0], "in_stride": packed.strides[1]},
-        **{"single": packed.outs, "ROWS": blocks.rows, "OUTS": blocks.outs},
-        **{"STRIP_ROWS": strip[0], "STRIP_OUTS": strip[1], "INS": truth.ins},
-        **{"FUNCTION": function, "GROUP": _GROUP},
-        **{"num_warps": blocks.warps, "num_stages": blocks.stages},
+        table, count, across = strips.table, strips.table.shape[0], ceil_div(strips.most, strip[1])
+    product.launcher(
+        (ceil_div(rows, blocks.rows) * product.wide + count * across * ceil_div(steps, strip[0]), 1, 1),
+        (residual is None, table is None or is_aligned(table)),
+        *(upper, lower, fed, fed_lower, *product.factors, packed.bias, residual, out, table),
+        *(rows, count, across, steps),
     )

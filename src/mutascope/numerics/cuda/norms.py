@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from mutascope.numerics.cuda.launch import launch, power_of_two, rounded
+from mutascope.numerics.cuda.launch import Launcher, power_of_two, rounded
 
 
 def norm(
@@ -59,13 +61,13 @@ def _norm_vectors(
     early: bool,
 ) -> None:
     """Norm the vectors at [row, head] of x."""
-    width = len(weight)
-    launch(
-        _norm,
-        counts,
-        *(x, out, weight, bias, *strides, float(epsilon)),
-        **{"width": width, "CENTRED": centred, "EARLY": early, "WIDTH": power_of_two(width), "num_warps": 4},
-    )
+    launcher = _launcher(weight.shape[0], centred, early)
+    launcher((*counts, 1), (x.dtype, bias is None), x, out, weight, bias, *strides, float(epsilon))
+
+
+@cache
+def _launcher(width: int, centred: bool, early: bool) -> Launcher:
+    return Launcher(_norm, width=width, CENTRED=centred, EARLY=early, WIDTH=power_of_two(width), num_warps=4)
 
 
 @triton.jit(

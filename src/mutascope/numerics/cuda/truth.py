@@ -19,7 +19,7 @@ on blocks of matrices are copied by an engine of their own.
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Blocks:
     """What a program of a matrix kernel computes at a time: no part of the arithmetic.
 
@@ -34,7 +34,7 @@ class Blocks:
     stages: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Truth:
     """An arithmetic of a card.
 
@@ -71,7 +71,10 @@ class Truth:
 
     def blocks(self, rows: int) -> Blocks:
         """Return the blocks of a linear map of some rows."""
-        return next(blocks for least, blocks in reversed(self.linear) if rows >= least)
+        for least, blocks in reversed(self.linear):
+            if rows >= least:
+                return blocks
+        raise ValueError(f"a map of {rows} rows")
 
 
 _SINGLE = ((0, Blocks(rows=64, outs=64, warps=4, stages=3)),)
@@ -83,7 +86,7 @@ _HALF = (
 
 @cache
 def truth_of(dtype: torch.dtype, device: torch.device) -> Truth | None:
-    """Return the arithmetic of weights of a dtype on a card, None where there is none.
+    """Return the arithmetic of weights of a dtype on a card, always the same object; None where there is none.
 
     On a CPU it is that of Triton's interpreter.
     """
