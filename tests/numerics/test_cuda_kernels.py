@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cards import DEVICE
 from mutascope.numerics import cpu, cuda, operations
+from mutascope.numerics.cuda.elementwise import halves
 from mutascope.numerics.cuda.picks import pick
 from mutascope.numerics.sampling import UNKNOWN, Sampler
 from strips import strips_of
@@ -48,6 +49,48 @@ def test_a_row_is_the_same_in_every_batch(dtype):
         assert torch.equal(
             cuda.linear(x[first:last], packed, half=dtype == torch.bfloat16), whole[first:last]
         )
+
+
+def test_floats_are_sums_of_two_with_11_bits():
+    x = torch.cat(
+        [normal(2000) * 2.0 ** normal(2000, seed=1).mul(20).round(), torch.tensor([0.0, -0.0, 1.0, 3.4e38])]
+    )
+    upper, lower = halves(x.to(DEVICE))
+    assert bool(
+        ((upper.double() + lower.double() - x.to(DEVICE).double()).abs() <= 2**-22 * x.abs().to(DEVICE)).all()
+    )
+    assert not (upper.view(torch.int32) & 0x1FFF).any()
+    assert not (lower.view(torch.int32) & 0x1FFF).any()
+    assert bool((lower.abs()[:-1] <= 2**-11 * x[:-1].abs().to(DEVICE)).all())
+    strange = torch.tensor([torch.inf, -torch.inf, torch.nan], device=DEVICE)
+    assert torch.equal(halves(strange)[0].nan_to_num(7.0), strange.nan_to_num(7.0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_not_finite_stays_in_its_row_and_its_output(dtype):
+    x, weight, half = normal(4, 40, dtype=dtype), normal(9, 40, seed=1, dtype=dtype), dtype == torch.bfloat16
+    clean = cuda.linear(x, cuda.pack(weight), half=half)
+    x[1, 3], x[2, 5], weight[7, 2] = torch.inf, torch.nan, -torch.inf
+    found = cuda.linear(x, cuda.pack(weight), half=half)
+    exact = x.double() @ weight.double().T
+    assert torch.equal(found.isnan(), exact.isnan())
+    assert torch.equal(found[exact.isinf()].double(), exact[exact.isinf()])
+    assert torch.equal(found[exact.isfinite()], clean[exact.isfinite()])
+    x[0] = 2.0**127 * torch.eye(40, dtype=dtype)[4]
+    assert near(
+        cuda.linear(x[:1], cuda.pack(weight[:7] / 8), half=half)[0] / 2.0**127, weight[:7, 4].double() / 8
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_that_no_engine_copies_give_the_same_bits(dtype):
+    x, half = normal(70, 40, dtype=dtype), dtype == torch.bfloat16
+    wide = normal(90, 41, seed=1, dtype=dtype)
+    odd = cuda.pack(wide[:, :40])
+    even = cuda.pack(wide[:, :40].contiguous())
+    assert even.in_bulk
+    assert not odd.in_bulk
+    assert torch.equal(cuda.linear(x, odd, half=half), cuda.linear(x, even, half=half))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -285,6 +328,7 @@ def test_rows_stand_at_places_of_their_own():
 def test_what_is_not_finite_reaches_those_that_see_it(strange):
     heads, steps = ATTENTION["grouped"], 6
     qkv, places = normal(steps, 96), torch.arange(steps, device=DEVICE)[None]
+    room = cached(heads, 1, torch.float32, torch.nan)
     clean = cuda.attend(qkv.clone(), heads, cached(heads, 1, torch.float32, 0.0), None, places, 1)
     qkv[4, -1] = strange  # of the last head's value
     found = cuda.attend(qkv.clone(), heads, cached(heads, 1, torch.float32, 0.0), None, places, 1)
@@ -293,6 +337,10 @@ def test_what_is_not_finite_reaches_those_that_see_it(strange):
     assert torch.equal(found[:4], clean[:4])
     assert found[4:, 24:].isnan().all()
     assert found[4:, :24].isfinite().all()
+    for step in range(steps):
+        alone = cuda.attend(qkv[step : step + 1].clone(), heads, room, None, places[:, step : step + 1], 1)
+        assert alone is not None
+        assert torch.equal(alone[0].nan_to_num(7.0), found[step].nan_to_num(7.0))
 
 
 @pytest.mark.parametrize("top_k", [1, 3, 20, 5000])

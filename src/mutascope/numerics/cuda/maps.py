@@ -239,7 +239,7 @@ def _multiply(
         table, count, across = strips.table, strips.table.shape[0], ceil_div(strips.most, strip[1])
     product.launcher(
         (ceil_div(rows, blocks.rows) * product.wide + count * across * ceil_div(steps, strip[0]), 1, 1),
-        (residual is None, table is None or is_aligned(table)),
+        (residual is None, None if table is None else is_aligned(table)),
         *(upper, lower, fed, fed_lower, *product.factors, packed.bias, residual, out, table),
         *(rows, count, across, steps),
     )
