@@ -11,6 +11,7 @@ from cards import DEVICE
 from mutascope.numerics import cpu, cuda, operations
 from mutascope.numerics.cuda.elementwise import halves
 from mutascope.numerics.cuda.picks import pick
+from mutascope.numerics.cuda.truth import truth_of
 from mutascope.numerics.sampling import UNKNOWN, Sampler
 from strips import strips_of
 
@@ -368,3 +369,23 @@ def test_picks_are_those_of_a_cpu(top_k, greedy, monkeypatch):
     known = tokens.cpu() != UNKNOWN
     assert known.all() if greedy or top_k == 5000 else known.any()
     assert torch.equal(tokens.cpu()[known], wanted[known])
+
+
+def test_a_batch_fills_a_card():
+    """Of Llama-2-7b on 132 processors: 128 x 128 outputs each, one at a time."""
+    known, maps = (
+        truth_of(torch.bfloat16, DEVICE),
+        [(12288, 4096), (4096, 4096), (22016, 4096), (4096, 11008)],
+    )
+    assert known is not None
+    full = known.pace(128 * 33, [(4096, 100)], 132)
+    assert full == pytest.approx(1.0)
+    assert known.pace(513, [(4096, 4096)], 132) == pytest.approx(
+        known.pace(640, [(4096, 4096)], 132) * 640 / 513
+    )
+    assert min((590, *range(576, 295, -64)), key=lambda rows: known.pace(rows, maps, 132)) == 512
+    packed = [cuda.pack(normal(300, 40)), cuda.pack(normal(40, 300))]
+    for most in (1, 2, 63, 64, 200, 1000):
+        assert most / 2 < cuda.fitting_rows(packed, most) <= most
+    assert cuda.fitting_rows(packed, 65) == 64
+    assert cpu.fitting_rows([], 65) == 65

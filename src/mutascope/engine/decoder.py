@@ -129,6 +129,11 @@ class Decoder:
         free, row = self.operations.free_memory(self.head.device), self.new_cache(1, positions).nbytes
         return max(1, min(most, int(free * share) // row))
 
+    def batch(self, most: int) -> int:
+        """Return the rows, ``most`` or fewer, that decoding is best done with."""
+        layer = self.layers[0]
+        return self.operations.fitting_rows([layer.qkv, layer.o, layer.up, layer.down], most)
+
     def indices(self, numbers: Sequence[Any] | np.ndarray) -> Tensor:
         """Return whole numbers as a tensor beside the weights."""
         return torch.as_tensor(numbers, dtype=torch.int64).to(self.head.device)

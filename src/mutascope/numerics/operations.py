@@ -54,6 +54,10 @@ class Operations(Protocol):
         """Return a gate and what it gates."""
         ...
 
+    def fitting_rows(self, maps: Sequence[Any], most: int) -> int:
+        """Return the rows, ``most`` or fewer, for which maps take the least time a row."""
+        ...
+
     def strips(self, table: np.ndarray, counts: Sequence[int], device: torch.device) -> list[Any]:
         """Return the rows of several maps that have weights of their own."""
         ...

@@ -63,6 +63,11 @@ class Strips:
         return len(self.table)
 
 
+def fitting_rows(maps: Sequence[Packed], most: int) -> int:
+    """Return how many rows maps take at a time: all of them."""
+    return most
+
+
 def strips(table: np.ndarray, counts: Sequence[int], device: torch.device | None = None) -> list[Strips]:
     """Return the strips of several maps. The weights must outlive them.
 

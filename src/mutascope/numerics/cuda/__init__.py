@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mutascope.numerics.cuda.attention import attend, attend_alone, copy_rows, new_cache, put_rows
 from mutascope.numerics.cuda.elementwise import activate, tanh
-from mutascope.numerics.cuda.maps import linear, pack, pack_pair, stack, strips
+from mutascope.numerics.cuda.maps import fitting_rows, linear, pack, pack_pair, stack, strips
 from mutascope.numerics.cuda.norms import norm, norm_heads
 from mutascope.numerics.cuda.picks import pick
 from mutascope.numerics.cuda.truth import truth_of
@@ -25,6 +25,7 @@ __all__ = [
     "attend",
     "attend_alone",
     "copy_rows",
+    "fitting_rows",
     "free_memory",
     "linear",
     "name_of",

@@ -7,8 +7,10 @@ that a linear map computes at a time are none of it (tests/gpu).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import ceil, prod
 
 import torch
 
@@ -26,12 +28,18 @@ class Blocks:
     Attributes:
         rows, outs: of the result.
         warps, stages: as Triton means them.
+        together: programs that a processor of a card holds at once.
     """
 
     rows: int
     outs: int
     warps: int
     stages: int
+    together: int = 1
+
+    def turns(self, rows: int, outs: int, processors: int) -> int:
+        """Return how often all processors are filled to compute a result, be the last time in part."""
+        return ceil(ceil(rows / self.rows) * ceil(outs / self.outs) / (processors * self.together))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +84,16 @@ class Truth:
                 return blocks
         raise ValueError(f"a map of {rows} rows")
 
+    def pace(self, rows: int, maps: Sequence[tuple[int, int]], processors: int) -> float:
+        """Return how long maps of some outputs and inputs take a row, in the time of a product that fills a card."""
+        blocks = self.blocks(rows)
+        turns = sum(ins * blocks.turns(rows, outs, processors) for outs, ins in maps)
+        return turns * processors * blocks.together * blocks.rows * blocks.outs / rows / sum(map(prod, maps))
 
-_SINGLE = ((0, Blocks(rows=64, outs=64, warps=4, stages=3)),)
+
+_SINGLE = ((0, Blocks(rows=64, outs=64, warps=4, stages=3, together=3)),)
 _HALF = (
-    *((0, Blocks(rows=64, outs=64, warps=4, stages=4)), (96, Blocks(128, 128, 4, 4))),
+    *((0, Blocks(rows=64, outs=64, warps=4, stages=4, together=3)), (96, Blocks(128, 128, 4, 4))),
     (1024, Blocks(128, 256, 8, 3)),
 )
 
