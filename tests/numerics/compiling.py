@@ -51,7 +51,7 @@ def layer(dtype: torch.dtype, hidden: int, heads: Heads, rows: int, steps: int, 
     def matrix(outs: int, ins: int) -> torch.Tensor:
         return torch.empty(outs, ins, dtype=dtype)
 
-    def strips(packed: cuda.maps.Packed) -> Any:
+    def strips(packed: maps.Packed) -> Any:
         if tile is None:
             return None
         parts = [matrix(tile, packed.ins) for _ in range(1 + packed.paired)]
@@ -59,13 +59,13 @@ def layer(dtype: torch.dtype, hidden: int, heads: Heads, rows: int, steps: int, 
         table = np.array([(0, *entry) for entry in kept[-1].entries(0)], dtype=np.int64)
         return cuda.strips(table, [len(table)], CPU)[0]
 
-    kept: list[cuda.maps.Packed] = []
+    kept: list[maps.Packed] = []
     sizes = [own, *[heads.n_kv_heads * heads.head_dim] * 2]
     qkv = cuda.stack([matrix(size, hidden) for size in sizes], [None] * 3)
     o, down = cuda.pack(matrix(hidden, own)), cuda.pack(matrix(hidden, 2 * hidden), matrix(hidden, 1)[:, 0])
     up = cuda.pack_pair(matrix(2 * hidden, hidden), matrix(2 * hidden, hidden))
     x, places = torch.empty(rows, steps, hidden, dtype=dtype), torch.arange(steps)[None]
-    rotary, same = (torch.empty(64, heads.head_dim), torch.empty(64, heads.head_dim))
+    rotary = (torch.empty(64, heads.head_dim), torch.empty(64, heads.head_dim))
     normed = cuda.norm(x, torch.empty(hidden), None, 1e-5, half=half)
     fed = cuda.linear(normed, qkv, strips=strips(qkv), steps=steps, half=half).flatten(0, 1)
     cache = cuda.new_cache(2, rows, heads.n_kv_heads, positions=64, head_dim=heads.head_dim, like=x)
