@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from builders import tiny_network
 from mutascope import Mutant, MutascopeError, Tiling
-from mutascope.core.operators import OPERATORS, check_mutations
+from mutascope.core.operators import OPERATORS, Operator, check_mutations
 from mutascope.model.discovery import find_genome
 from mutascope.model.loading import fingerprint
+from mutascope.model.matrices import features_of, parameter_of
 from mutascope.model.mutations import Mutagen, Tile, new_values
 
 TILE = 10
@@ -66,6 +67,23 @@ def test_each_mutation_writes_its_value_over_the_tile_and_nothing_else(networks,
         assert mutated is network
         assert torch.equal(weight, expected)
     assert torch.equal(weight, wild)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("mutation", ["max", "random", "turned", "flat"])
+def test_edited_rows_are_those_of_the_edited_matrix(networks, family, mutation, monkeypatch):
+    """Also where an operator returns what it is shown, seen in another way."""
+    monkeypatch.setitem(OPERATORS, "turned", Operator(write=lambda tile: tile.values.T))
+    monkeypatch.setitem(
+        OPERATORS, "flat", Operator(write=lambda tile: tile.values.reshape(-1).flip(0).view(TILE, TILE))
+    )
+    mutagen, mutant = mutagen_of(networks[family]), Mutant(1, "q", 1, 2, mutation)
+    top, rows = mutagen.edited_rows(mutant)
+    locus = mutagen.locus(mutant)
+    with mutagen.mutated(mutant) as mutated:
+        own = features_of(locus, top, top + len(rows))
+        assert top == TILE
+        assert torch.equal(rows, parameter_of(mutated, locus)[own])
 
 
 def test_max_and_min_are_of_the_locus_not_of_the_fused_parameter(networks):

@@ -37,10 +37,10 @@ class Hopper:
 
 def compile_only(launcher: Any, grid: Any, kinds: Any, *arguments: Any) -> None:
     """Take the place of a launch."""
-    if (id(launcher), kinds) not in shared:
+    if (launcher, kinds) not in shared:
         options = {"grid": grid, "enable_fp_fusion": False, **launcher.options}
         compiled = launcher.kernel.warmup(*arguments, **options)
-        shared[id(launcher), kinds] = compiled.metadata.shared
+        shared[launcher, kinds] = compiled.metadata.shared
         print(launcher.kernel.__name__, compiled.metadata.shared, flush=True)
 
 

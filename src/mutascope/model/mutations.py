@@ -117,8 +117,7 @@ class Mutagen:
         """
         parameter, outs, ins = self._site(mutant)
         rows = parameter[outs].clone()
-        tile = rows[:, ins]
-        tile.copy_(self._replacement(mutant, tile))
+        rows[:, ins] = self._replacement(mutant, rows[:, ins].clone())
         return mutant.row * self.tiling.tile, rows
 
     @contextmanager

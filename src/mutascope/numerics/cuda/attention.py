@@ -118,10 +118,12 @@ def _see(
     truth = truth_of(q.dtype, q.device)
     assert truth is not None
     out, group = q.new_empty(q.shape[0], own), heads.n_heads // heads.n_kv_heads
-    launcher = _attending(heads, q.shape[1], own, place[1] == 1, truth)
+    sizes = (heads.n_heads, heads.n_kv_heads, heads.head_dim)
+    launcher = _attending(sizes, heads.cap > 0, q.shape[1], own, place[1] == 1, truth)
+    blocks = ceil_div(place[1] * group, truth.queries)
     launcher(
-        (rows, heads.n_kv_heads, ceil_div(place[1] * group, truth.queries)),
-        (is_aligned(q), is_aligned(known[0]), is_aligned(known[1]), is_aligned(positions)),
+        (rows * blocks, heads.n_kv_heads, 1),
+        (*map(is_aligned, (q, *known, positions)), heads.window >= 2**31),
         *(q, *known, out, positions, *place, known[0].shape[-2], origin),
         *(heads.window, float(heads.scale), float(heads.cap)),
     )
@@ -129,13 +131,16 @@ def _see(
 
 
 @kept
-def _attending(heads: Heads, features: int, own: int, alone: bool, truth: Truth) -> Launcher:
+def _attending(
+    sizes: tuple[int, int, int], capped: bool, features: int, own: int, alone: bool, truth: Truth
+) -> Launcher:
+    n_heads, n_kv_heads, head_dim = sizes
     return Launcher(
         _attend,
-        **{"features": features, "own": own, "kv_heads": heads.n_kv_heads, "head_dim": heads.head_dim},
-        **{"GROUP": heads.n_heads // heads.n_kv_heads, "CAPPED": heads.cap > 0, "ALONE": alone},
+        **{"features": features, "own": own, "kv_heads": n_kv_heads, "head_dim": head_dim},
+        **{"GROUP": n_heads // n_kv_heads, "CAPPED": capped, "ALONE": alone},
         **{"QUERIES": truth.queries, "KEYS": truth.keys, "PRECISION": truth.precision},
-        **{"WIDTH": max(_NARROWEST, power_of_two(heads.head_dim))},
+        **{"WIDTH": max(_NARROWEST, power_of_two(head_dim))},
         **{"num_warps": truth.attention_warps, "num_stages": truth.attention_stages},
     )
 
@@ -259,7 +264,8 @@ def _block(
     weights = tl.exp(scores - level[None, :])
     shrink = tl.exp(top - level)
     if CAREFUL:
-        finite = tl.abs(v.to(tl.float32)) < float("inf")
+        # a float that is nearly infinite is so once it is rounded to the bits that tensor cores take
+        finite = tl.abs(v.to(tl.float32)) < (3.4026e38 if PRECISION == "tf32x3" else float("inf"))
         strange = tl.max(tl.where(finite, 0.0, 1.0), 1)
         spoilt = tl.maximum(spoilt, tl.max(tl.where(seen, strange[:, None], 0.0), 0))
         v = tl.where(finite, v, 0.0).to(values.dtype.element_ty)
@@ -343,8 +349,9 @@ def _attend(
     WIDTH: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    row, kv_head = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    index = tl.program_id(2) * QUERIES + tl.arange(0, QUERIES)
+    blocks = tl.cdiv(steps * GROUP, QUERIES)
+    row, kv_head = (tl.program_id(0) // blocks).to(tl.int64), tl.program_id(1)
+    index = tl.program_id(0) % blocks * QUERIES + tl.arange(0, QUERIES)
     step, head = index // GROUP, kv_head * GROUP + index % GROUP
     valid = step < steps
     position = tl.load(positions + row * row_places + step, mask=valid, other=0)

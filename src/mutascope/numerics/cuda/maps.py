@@ -244,6 +244,8 @@ def _multiply(
 ) -> None:
     """Write act(x W^T + bias) + residual of all matrices into a result, with the edited tiles of some rows."""
     rows = x.shape[0]
+    if not rows:
+        return
     blocks = truth.blocks(rows)
     product, strip = packed.product(truth, blocks, function), truth.strip(blocks)
     upper, lower = halves(x) if truth.apart else (x, None)
