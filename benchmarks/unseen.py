@@ -129,7 +129,7 @@ def _verified(session: FastSession, mutants: Sequence[Mutant]) -> Iterator[dict[
 
 def _call(row: Row) -> dict[str, object]:
     assert row.mutant is not None
-    silent = row.finite and row.follows_text()
+    silent = row.finite and row.tokens == list(row.text.tokens[: len(row.tokens)])
     key = {name: getattr(row.mutant, name) for name in MUTANT_KEY}
     diverged = None if silent else len(row.tokens) - row.finite
     return {**key, "silent": silent, "first_divergence": diverged, "silence": row.values.get("silence")}

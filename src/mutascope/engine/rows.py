@@ -79,10 +79,6 @@ class Row:
         """How much of the work on it is done, between 0 and 1."""
         return len(self.tokens) / self.asked.steps
 
-    def follows_text(self) -> bool:
-        """Whether its tokens are those that its text begins with."""
-        return self.tokens == list(self.text.tokens[: len(self.tokens)])
-
     def take(self, token: int) -> None:
         """Append the token that it picks; -1 is of logits that are not finite."""
         if token < 0:

@@ -103,8 +103,9 @@ class FastSession:
         sizes = self.decoder.operations.SIZES
         rows = sizes.rows if len(prompts) == 1 else sizes.panel
         most = _CHOICE_COHORT if choice else rows
-        affordable = self.decoder.affordable_rows(positions, most, sizes.decoded)
-        self.max_batch = engine.max_batch or self.decoder.batch(affordable)
+        self.max_batch = engine.max_batch or self.decoder.batch(
+            self.decoder.affordable_rows(positions, most, sizes.decoded)
+        )
         verified = self.decoder.affordable_rows(positions, sizes.verified, sizes.checked)
         self.verified = self.max_batch if choice else min(verified, self.max_batch)
         self.cohort = self.verified if choice or len(prompts) == 1 else min(_PANEL_COHORT, self.verified)

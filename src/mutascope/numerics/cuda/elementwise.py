@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mutascope.numerics.cuda.launch import Launcher, ceil_div, is_aligned, launch, rounded
+from mutascope.numerics.cuda.launch import Launcher, ceil_div, is_aligned, rounded
 
 ACTIVATIONS = {"silu": 1, "gelu": 2, "gelu_tanh": 3}
 _TANH = 4
@@ -61,10 +61,13 @@ def _apply(x: Tensor, function: int) -> Tensor:
     width = x.shape[-1]
     rows = x.flatten(0, -2) if x.ndim != 1 else x[None]
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    grid = (len(rows), ceil_div(width, _BLOCK))
-    options = {"width": width, "FUNCTION": function, "BLOCK": _BLOCK, "num_warps": 4}
-    launch(_elements, grid, rows, out, rows.stride(0), **options)
+    _each(width, function)((len(rows), ceil_div(width, _BLOCK), 1), x.dtype, rows, out, rows.stride(0))
     return out
+
+
+@cache
+def _each(width: int, function: int) -> Launcher:
+    return Launcher(_elements, width=width, FUNCTION=function, BLOCK=_BLOCK, num_warps=4)
 
 
 @triton.jit

@@ -55,28 +55,6 @@ class Launcher:
                 self._compiled[key] = compiled, [self.options[name] for name in names]
 
 
-_launchers: dict[Hashable, Launcher] = {}
-
-
-def launch(
-    kernel: Any, grid: tuple[int, ...], first: Tensor, *arguments: Tensor | float | None, **options: Any
-) -> None:
-    """Run a kernel whose arguments may be of any kind, as a :class:`Launcher` does."""
-    key = id(kernel), *options.values()
-    launcher = _launchers.get(key)
-    if launcher is None:
-        launcher = _launchers[key] = Launcher(kernel, **options)
-    kinds = tuple([_kind(argument) for argument in (first, *arguments)])
-    launcher((*grid, 1, 1)[:3], kinds, first, *arguments)
-
-
-def _kind(argument: Tensor | float | None) -> Any:
-    """Return what Triton compiles a kernel anew for."""
-    if isinstance(argument, Tensor):
-        return argument.dtype, is_aligned(argument)
-    return argument is None, isinstance(argument, int) and abs(argument) >= 2**31
-
-
 def is_aligned(tensor: Tensor) -> bool:
     """Whether a tensor begins at an address that Triton knows more of."""
     return tensor.data_ptr() % ALIGNED == 0

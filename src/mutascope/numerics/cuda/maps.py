@@ -107,9 +107,8 @@ class Packed:
         bulk = truth.bulk and self.in_bulk
         factors = [in_blocks(each, blocks.outs, truth.ins) if bulk else each for each in self.matrices]
         missing = [None] * (_MOST - len(factors))
-        return Product(
-            launcher, bulk, (*factors, *missing), sum(ceil_div(some, blocks.outs) for some in outs)
-        )
+        wide = sum(ceil_div(some, blocks.outs) for some in outs)
+        return Product(launcher, bulk, (*factors, *missing), wide, strip)
 
 
 class Product(NamedTuple):
@@ -120,12 +119,14 @@ class Product(NamedTuple):
         bulk: whether a card's copy engine reads what it multiplies.
         factors: the matrices as the kernel takes them, and None for those that are not there.
         wide: blocks that are side by side.
+        strip: rows and outputs of an edited tile that a program computes.
     """
 
     launcher: Launcher
     bulk: bool
     factors: tuple[Any, ...]
     wide: int
+    strip: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ def _multiply(
     if not rows:
         return
     blocks = truth.blocks(rows)
-    product, strip = packed.product(truth, blocks, function), truth.strip(blocks)
+    product = packed.product(truth, blocks, function)
     upper, lower = halves(x) if truth.apart else (x, None)
     fed, fed_lower = None, None
     if product.bulk:
@@ -255,9 +256,10 @@ def _multiply(
         fed_lower = None if lower is None else in_blocks(lower, blocks.rows, truth.ins)
     table, count, across = None, 0, 0
     if strips is not None:
-        table, count, across = strips.table, strips.table.shape[0], ceil_div(strips.most, strip[1])
+        table, count, across = strips.table, strips.table.shape[0], ceil_div(strips.most, product.strip[1])
+    ahead = count * across * ceil_div(steps, product.strip[0])
     product.launcher(
-        (ceil_div(rows, blocks.rows) * product.wide + count * across * ceil_div(steps, strip[0]), 1, 1),
+        (ahead + ceil_div(rows, blocks.rows) * product.wide, 1, 1),
         (residual is None, None if table is None else is_aligned(table)),
         *(upper, lower, fed, fed_lower, *product.factors, packed.bias, residual, out, table),
         *(rows, count, across, steps),

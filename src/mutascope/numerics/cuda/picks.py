@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from mutascope.numerics.cuda.launch import launch
+from mutascope.numerics.cuda.launch import Launcher, is_aligned
 from mutascope.numerics.sampling import UNKNOWN
 
 _TRIES = 4
@@ -28,19 +30,18 @@ def pick(logits: Tensor, noise: Tensor | None, steps: Tensor, top_k: int, temper
         temperature: that logits are divided by.
     """
     tokens = torch.empty(len(logits), dtype=torch.int64, device=logits.device)
-    launch(
-        _pick,
-        (len(logits),),
+    noisy = None if noise is None else is_aligned(noise)
+    _picking(logits.shape[1])(
+        (len(logits), 1, 1),
+        (is_aligned(logits), noisy, is_aligned(steps)),
         *(logits, noise, steps, tokens, top_k, float(temperature)),
-        **{
-            "vocabulary": logits.shape[1],
-            "TRIES": _TRIES,
-            "UNKNOWN": UNKNOWN,
-            "BLOCK": _BLOCK,
-            "num_warps": 8,
-        },
     )
     return tokens
+
+
+@cache
+def _picking(vocabulary: int) -> Launcher:
+    return Launcher(_pick, vocabulary=vocabulary, TRIES=_TRIES, UNKNOWN=UNKNOWN, BLOCK=_BLOCK, num_warps=8)
 
 
 @triton.jit
